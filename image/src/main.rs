@@ -1,0 +1,4 @@
+//! The bootable image's `main`.
+#![forbid(unsafe_code)]
+
+fn main() {}

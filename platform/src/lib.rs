@@ -1,0 +1,2 @@
+//! What Rust's std calls, supplied on bare metal.
+#![no_std]

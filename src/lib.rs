@@ -1,0 +1,12 @@
+//! An authoritative DNS server whose zones live in git.
+//!
+//! This library is an ordinary, safe std program: it names no operating system. The Linux binary
+//! (`src/main.rs`) and the bare-metal image (`image/`) are two thin programs around it.
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod config;
+pub mod git;
+pub mod serve;
+pub mod telemetry;
+pub mod zone;

@@ -1,0 +1,4 @@
+//! The Linux binary.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! What a person types: `cargo xtask run|test|image|bench`.
+#![forbid(unsafe_code)]
+
+fn main() {}
