@@ -16,7 +16,8 @@ const MAX_HOSTS: usize = 64;
 /// Finds the answer to a question and writes its records.
 #[inline]
 pub(super) fn resolve(zones: &Catalog, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict {
-    let key = Key::new(query.name);
+    let mut key = Key::empty();
+    key.set(query.name);
     let zone = match find_zone(zones, query, &key) {
         None => return Verdict::of(Rcode::REFUSED).because(ExtendedError::NOT_AUTHORITATIVE),
         Some(Entry::Broken(_)) => return Verdict::of(Rcode::SERVER_FAILURE).because(ExtendedError::INVALID_DATA),
@@ -143,6 +144,7 @@ impl Answer<'_, '_> {
     fn follow(&mut self, zones: &Catalog, first: Target) -> Result<(), Full> {
         // Where in the message the names stand that were answered for: the question's, then the aliases' targets.
         let mut seen = [super::query::HEADER; MAX_CHAIN];
+        let mut key = Key::empty();
         let mut target = first;
         for hop in 1..MAX_CHAIN {
             let name = target.as_wire();
@@ -150,7 +152,7 @@ impl Answer<'_, '_> {
                 return Ok(());
             }
             seen[hop] = self.writer.data_at();
-            let key = Key::new(name);
+            key.set(name);
             let Some(Entry::Zone(zone)) = zones.find(name, &key) else { return Ok(()) };
             match self.step(zone, Some(name), name, &key)? {
                 Step::Done => return Ok(()),

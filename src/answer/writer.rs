@@ -31,7 +31,7 @@ const MAX_POINTER: usize = 0x3fff;
 const MAX_NAMES: usize = 64;
 
 /// Offsets of names written, with their uncompressed lengths.
-pub(super) type NameTable = [(u16, u8); MAX_NAMES];
+pub(super) type NameTable = [(u16, u16); MAX_NAMES];
 
 /// Returns a table for a [`Writer`] to keep names in.
 ///
@@ -320,7 +320,7 @@ impl<'r> Writer<'r> {
 
     fn remember(&mut self, at: usize, len: usize) {
         if let (true, Some(slot)) = (at <= MAX_POINTER, self.names.get_mut(self.names_len)) {
-            *slot = (at as u16, len as u8);
+            *slot = (at as u16, len as u16);
             self.names_len += 1;
         }
     }

@@ -24,6 +24,14 @@ impl Entry {
             Self::Broken(name) => name,
         }
     }
+
+    /// Returns the zone, if it is a good one.
+    pub fn zone(&self) -> Option<&Arc<Zone>> {
+        match self {
+            Self::Zone(zone) => Some(zone),
+            Self::Broken(_) => None,
+        }
+    }
 }
 
 impl Named for Entry {

@@ -6,12 +6,15 @@ use super::assemble::{Gathered, Records};
 use super::diagnostic::{Fault, Report};
 use super::key::Key;
 use super::name::{self, Name};
-use super::node::Node;
+use super::node::{Node, RECORD_HEAD};
 use super::rtype::Type;
 use super::zone::{Lookup, Zone};
 
-/// The most records one RRset may have; no message could carry more.
-const MAX_RRSET: usize = 10_000 * 4;
+/// The most records one RRset may have: as many as a message could count.
+const MAX_RRSET: usize = 65_535;
+
+/// Octets of records that surely fit into a message with its question (RFC 1035 §4.2.2).
+const MAX_MESSAGE: usize = 65_535 - 300;
 
 /// Checks that the apex has one SOA record and NS records (RFC 1035 §5.2, RFC 1034 §4.2.1).
 pub(super) fn apex(records: &Records, list: &[Gathered], apex: &Name, report: &mut Report) {
@@ -63,13 +66,13 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
         }
     }
     for rrset in node.chunk_by(|a, b| a.rtype == b.rtype) {
-        if rrset.len() > MAX_RRSET {
-            let reason = format!(
-                "{owner} has {} records of type {}, at most {MAX_RRSET} are possible",
-                rrset.len(),
-                rrset[0].rtype
-            );
-            report.error(Fault::at(rrset[0].place as usize, reason));
+        let (count, rtype, place) = (rrset.len(), rrset[0].rtype, rrset[0].place as usize);
+        if count > MAX_RRSET {
+            let reason = format!("{owner} has {count} records of type {rtype}, at most {MAX_RRSET} are possible");
+            report.error(Fault::at(place, reason));
+        } else if rrset.iter().map(|record| RECORD_HEAD + records.data(record).len()).sum::<usize>() > MAX_MESSAGE {
+            let reason = format!("the {count} records of type {rtype} of {owner} may not fit into one message");
+            report.warning(Fault::at(place, reason).hint("nobody can ask for them; spread them over several names"));
         }
     }
 }
@@ -96,7 +99,7 @@ pub(super) fn duplicate(record: &Gathered, rtype: Type, report: &mut Report) {
 
 /// Checks that the servers and mail hosts a zone names in itself have addresses (RFC 1034 §4.2.1, RFC 2181 §10.3).
 pub(super) fn targets(records: &Records, list: &[Gathered], zone: &Zone, report: &mut Report) {
-    let mut key = Key::new(&[0]);
+    let mut key = Key::empty();
     for record in list {
         let front = match record.rtype {
             Type::NS => 0,

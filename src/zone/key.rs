@@ -27,14 +27,20 @@ pub(crate) struct Key {
 
 impl Key {
     /// Spells a wire-form name.
-    #[inline]
     pub(crate) fn new(name: &[u8]) -> Self {
-        let mut key = Self { symbols: [END; CAPACITY], len: 0 };
+        let mut key = Self::empty();
         key.push_labels(name);
         key
     }
 
-    /// Spells another name into the same place; cheaper than a new key for short names.
+    /// Returns the root's key, to be [set](Self::set): the key is large, and unlike [`Self::new`] this never copies it.
+    #[inline]
+    pub(crate) fn empty() -> Self {
+        Self { symbols: [END; CAPACITY], len: 0 }
+    }
+
+    /// Spells another name into the same place.
+    #[inline]
     pub(crate) fn set(&mut self, name: &[u8]) {
         self.symbols[..self.len].fill(END);
         self.len = 0;

@@ -194,7 +194,8 @@ impl NodeBuilder {
         head[10..].copy_from_slice(&(data.len() as u16).to_be_bytes());
         self.octets.extend_from_slice(&head);
         self.octets.extend_from_slice(data);
-        self.count += 1;
+        // An RRset with more records is refused before anybody sees it.
+        self.count = self.count.saturating_add(1);
     }
 
     fn end_rrset(&mut self) {

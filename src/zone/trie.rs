@@ -307,7 +307,7 @@ pub(crate) struct Builder<V> {
 impl<V: Named + Clone> Builder<V> {
     /// Begins an empty trie.
     pub(crate) fn new() -> Self {
-        Self { open: Vec::new(), twigs: Vec::new(), last: None, keys: [Key::new(&[0]), Key::new(&[0])], len: 0 }
+        Self { open: Vec::new(), twigs: Vec::new(), last: None, keys: [Key::empty(), Key::empty()], len: 0 }
     }
 
     /// Adds a value whose name comes after all before it.
