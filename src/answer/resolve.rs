@@ -182,7 +182,8 @@ impl Answer<'_, '_> {
         space[front.len()..].copy_from_slice(to);
         let target = Target { octets, len };
         self.writer.synthesized(owner, target.as_wire(), dname.ttl())?;
-        Ok(Step::Alias(target))
+        // A DNAME that leads below itself would redirect for ever.
+        Ok(if name::is_at_or_below(to, node.owner()) { Step::Done } else { Step::Alias(target) })
     }
 
     /// Says with the SOA record that there is nothing (RFC 2308 §2).
@@ -214,11 +215,12 @@ impl Answer<'_, '_> {
         Ok(Step::Done)
     }
 
-    /// Adds the addresses of the hosts an answer's data names (RFC 1035 §3.3, RFC 2782), as far as there is room.
+    /// Adds the addresses of the hosts an answer's data names (RFC 1035 §3.3, RFC 2782, RFC 9460 §4.1), as far as there is room.
     fn hosts(&mut self, zone: &Zone, rrset: RRset<'_>, front: usize) {
         let mut added: [Option<&Node>; MAX_HOSTS] = [None; MAX_HOSTS];
         let mut count = 0;
-        for host in rrset.rdata().filter_map(|data| data.get(front..)) {
+        for data in rrset.rdata() {
+            let Some(host) = data.get(front..).and_then(|host| host.get(..name::wire_len(host)?)) else { continue };
             let Some(node) = host_node(zone, host, rrset.rtype() == Type::NS) else { continue };
             // Several services may run on one host.
             if added[..count].iter().flatten().any(|other| std::ptr::eq(*other, node)) {
@@ -247,7 +249,7 @@ impl Answer<'_, '_> {
 fn host_offset(rtype: Type) -> Option<usize> {
     match rtype {
         Type::NS => Some(0),
-        Type::MX => Some(2),
+        Type::MX | Type::SVCB | Type::HTTPS => Some(2),
         Type::SRV => Some(6),
         _ => None,
     }
@@ -258,7 +260,8 @@ fn host_node<'z>(zone: &'z Zone, host: &[u8], glue: bool) -> Option<&'z Node> {
     if !name::is_at_or_below(host, zone.apex().as_wire()) {
         return None;
     }
-    let key = Key::new(host);
+    let mut key = Key::empty();
+    key.set(host);
     match zone.lookup(host, &key) {
         Lookup::Node(node) => Some(node),
         Lookup::Delegation { .. } if glue => zone.node_at(host, &key),

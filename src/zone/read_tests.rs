@@ -69,6 +69,8 @@ fn types() {
         ("TYPE65534 \\# 0", "TYPE65534", b"".to_vec()),
         ("TYPE1 \\# 4 C0000201", "A", b"\xc0\0\x02\x01".to_vec()),
         ("HTTPS \\# 3 000100", "HTTPS", b"\0\x01\0".to_vec()),
+        ("HTTPS 1 . port=53 alpn=\"h2,h3\"", "HTTPS", b"\0\x01\0\0\x01\0\x06\x02h2\x02h3\0\x03\0\x02\0\x35".to_vec()),
+        ("SVCB 0 b.", "SVCB", b"\0\0\x01b\0".to_vec()),
     ] {
         assert_eq!(one(&format!("a {line}"), rtype), expected, "{line}");
     }
@@ -104,8 +106,8 @@ fn faults_name_their_place() {
         ("a TYPE1 \\# 3 000000", "5:9: error: these octets are no data of type A"),
         ("a TYPE99 \\# 3 0000", "5:13: error: the length says 3 but 2 octets follow"),
         (
-            "a HTTPS 1 .",
-            "5:3: error: the data of type HTTPS cannot be read in its text form (hint: write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5))",
+            "a LOC 1 .",
+            "5:3: error: the data of type LOC cannot be read in its text form (hint: write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5))",
         ),
         (
             "a.example.com. A 192.0.2.1",

@@ -60,6 +60,8 @@ pub(crate) enum Field {
     Eui(u8),
     /// Four groups of up to four hexadecimal digits joined by colons (RFC 6742).
     Locator64,
+    /// Service parameters up to the end (RFC 9460 §2.1).
+    Parameters,
 }
 
 use Field::{
@@ -123,6 +125,8 @@ const TABLE: &[Known] = &[
     known(61, "OPENPGPKEY", &[Base64]),
     known(62, "CSYNC", &[U32, U16, Types]),
     known(63, "ZONEMD", &[U32, U8, U8, Hex]),
+    known(64, "SVCB", &[U16, Name, Field::Parameters]),
+    known(65, "HTTPS", &[U16, Name, Field::Parameters]),
     known(99, "SPF", &[Strings]),
     known(104, "NID", &[U16, Locator64]),
     known(105, "L32", &[U16, Ipv4]),
@@ -140,7 +144,7 @@ const RRSIG: &[Field] = &[Field::Type, Algorithm, U8, U32, Time, Time, U16, Name
 
 /// Types whose text form is not read yet; their data can be written in the form of RFC 3597 §5.
 const WITHOUT_TEXT: &[(u16, &str)] =
-    &[(10, "NULL"), (29, "LOC"), (30, "NXT"), (42, "APL"), (45, "IPSECKEY"), (55, "HIP"), (64, "SVCB"), (65, "HTTPS")];
+    &[(10, "NULL"), (29, "LOC"), (30, "NXT"), (42, "APL"), (45, "IPSECKEY"), (55, "HIP")];
 
 macro_rules! types {
     ($($name:ident = $code:literal),* $(,)?) => {
@@ -206,6 +210,7 @@ impl Type {
             26 => Some((2, 2)),
             33 => Some((6, 1)),
             39 | 47 => Some((0, 1)),
+            64 | 65 => Some((2, 1)),
             _ => self.compressible(),
         }
     }

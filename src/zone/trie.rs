@@ -398,7 +398,7 @@ mod tests {
         #[test]
         fn as_a_sorted_map(
             steps in proptest::collection::vec((any_name(), any::<u32>(), 0..4_u8), 0..60),
-            probes in proptest::collection::vec(any_name(), 0..20),
+            sought_names in proptest::collection::vec(any_name(), 0..20),
         ) {
             let (mut trie, mut map) = (Trie::<Item>::default(), BTreeMap::new());
             let mut versions = Vec::new();
@@ -425,23 +425,23 @@ mod tests {
             let built = builder.finish();
             for trie in [&trie, &built] {
                 same(trie, &map)?;
-                for probe in probes.iter().chain(map.keys()) {
-                    let wire = probe.as_wire();
-                    prop_assert_eq!(trie.get(wire).map(|item| item.1), map.get(probe).copied());
-                    let floor = map.range(..=probe.clone()).next_back().map(|(name, _)| name);
+                for sought in sought_names.iter().chain(map.keys()) {
+                    let wire = sought.as_wire();
+                    prop_assert_eq!(trie.get(wire).map(|item| item.1), map.get(sought).copied());
+                    let floor = map.range(..=sought.clone()).next_back().map(|(name, _)| name);
                     prop_assert_eq!(trie.floor(wire).map(|item| &item.0), floor);
-                    let longest = map.keys().filter(|name| probe.is_at_or_below(name)).max_by_key(|name| name.label_count());
+                    let longest = map.keys().filter(|name| sought.is_at_or_below(name)).max_by_key(|name| name.label_count());
                     let key = Key::new(wire);
                     prop_assert_eq!(trie.longest_match(wire, &key).map(|item| &item.0), longest);
                     let mut ancestors = Vec::new();
                     let reached = trie.descend(&key, |item| ancestors.push(item.0.clone()));
                     let shared = map.keys().map(|name| common_labels(name.as_wire(), wire)).max();
                     prop_assert_eq!(reached.map(|item| common_labels(item.name(), wire)), shared);
-                    ancestors.retain(|name| probe.is_at_or_below(name));
+                    ancestors.retain(|name| sought.is_at_or_below(name));
                     ancestors.dedup();
-                    ancestors.extend(reached.map(|item| item.0.clone()).filter(|name| probe.is_at_or_below(name) && name != probe));
+                    ancestors.extend(reached.map(|item| item.0.clone()).filter(|name| sought.is_at_or_below(name) && name != sought));
                     ancestors.dedup();
-                    let expected: Vec<_> = map.keys().filter(|name| probe.is_at_or_below(name) && *name != probe).cloned().collect();
+                    let expected: Vec<_> = map.keys().filter(|name| sought.is_at_or_below(name) && *name != sought).cloned().collect();
                     prop_assert_eq!(ancestors, expected);
                 }
             }

@@ -141,7 +141,9 @@ impl Zone {
         let Some(target) = wire.get_mut(..encloser.len() + 2) else { return Lookup::NoName };
         target[..2].copy_from_slice(b"\x01*");
         target[2..].copy_from_slice(encloser);
-        match self.nodes.descend(&Key::new(target), |_| ()) {
+        let mut key = Key::empty();
+        key.set(target);
+        match self.nodes.descend(&key, |_| ()) {
             Some(node) if name::eq(node.name(), target) => Lookup::Wildcard(node),
             Some(node) if name::is_at_or_below(node.name(), target) => Lookup::EmptyWildcard,
             _ => Lookup::NoName,

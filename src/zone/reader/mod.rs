@@ -8,6 +8,7 @@
 mod encoding;
 mod lexer;
 mod rdata;
+mod svcb;
 
 use std::ops::Range;
 

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::lexer::Token;
-use super::{encoding, lossy, push_name, seconds, surplus};
+use super::{encoding, lossy, push_name, seconds, surplus, svcb};
 use crate::zone::diagnostic::Fault;
 use crate::zone::name;
 use crate::zone::rtype::{Field, Type};
@@ -173,6 +173,41 @@ impl Source<'_> {
                     return Err(self.bad(&token, "four groups of hexadecimal digits joined by colons"));
                 }
             }
+            Field::Parameters => self.parameters(out)?,
+        }
+        Ok(())
+    }
+
+    /// Takes service parameters and puts them in the order of their keys (RFC 9460 §2.2).
+    fn parameters(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let mut parameters: Vec<(u16, usize, Vec<u8>)> = Vec::new();
+        while let Some((token, rest)) = self.tokens.split_first() {
+            self.tokens = rest;
+            let word = token.of(self.text);
+            let (name, value) = match word.iter().position(|&octet| octet == b'=') {
+                None => (word, None),
+                // A quoted value is a token of its own that begins where the sign ends.
+                Some(sign) if sign + 1 == word.len() => match rest.split_first() {
+                    Some((value, rest)) if value.quoted && value.at() == token.span().end + 1 => {
+                        self.tokens = rest;
+                        (&word[..sign], Some(value.of(self.text)))
+                    }
+                    _ => (&word[..sign], Some(&word[..0])),
+                },
+                Some(sign) => (&word[..sign], Some(&word[sign + 1..])),
+            };
+            let (key, octets) = svcb::parameter(name, value).map_err(|what| self.bad(token, what))?;
+            parameters.push((key, token.at(), octets));
+        }
+        parameters.sort_by_key(|&(key, ..)| key);
+        if let Some([_, (_, at, _)]) = parameters.array_windows::<2>().find(|[a, b]| a.0 == b.0) {
+            return Err(Fault::at(*at, "this parameter is there for the second time"));
+        }
+        for (key, _, octets) in parameters {
+            let len = u16::try_from(octets.len()).map_err(|_| Fault::at(self.end, "a parameter is too long"))?;
+            out.extend_from_slice(&key.to_be_bytes());
+            out.extend_from_slice(&len.to_be_bytes());
+            out.extend(octets);
         }
         Ok(())
     }
@@ -239,6 +274,9 @@ impl Source<'_> {
 fn is_well_formed(fields: &[Field], data: &[u8]) -> bool {
     let mut rest = data;
     fields.iter().all(|field| {
+        if *field == Field::Parameters && !svcb::is_well_formed(rest) {
+            return false;
+        }
         let len = match field {
             Field::U8 | Field::Algorithm => Some(1),
             Field::U16 | Field::Type | Field::CertificateType => Some(2),
@@ -250,7 +288,7 @@ fn is_well_formed(fields: &[Field], data: &[u8]) -> bool {
             Field::String | Field::Tag | Field::Salt | Field::Base32 => rest.first().map(|&len| usize::from(len) + 1),
             Field::OptionalString => Some(rest.first().map_or(0, |&len| usize::from(len) + 1)),
             Field::Strings => strings_len(rest),
-            Field::Octets | Field::Hex | Field::Base64 | Field::Types => Some(rest.len()),
+            Field::Octets | Field::Hex | Field::Base64 | Field::Types | Field::Parameters => Some(rest.len()),
         };
         match len.and_then(|len| rest.split_at_checked(len)) {
             Some((_, after)) => {
