@@ -198,3 +198,90 @@ impl Change {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    /// A repository's files, with ids made from their contents.
+    struct Files(HashMap<ObjectId, Vec<u8>>, Vec<File>);
+
+    fn files(contents: &[(&str, &str)]) -> Files {
+        let mut blobs = HashMap::new();
+        let mut list = Vec::new();
+        for (path, text) in contents {
+            let mut octets = [0; 20];
+            for (index, octet) in text.bytes().enumerate() {
+                octets[index % 20] = octets[index % 20].wrapping_mul(31) ^ octet;
+            }
+            let id = ObjectId::from_bytes_or_panic(&octets);
+            blobs.insert(id, text.as_bytes().to_vec());
+            list.push(File { path: (*path).to_string(), id });
+        }
+        Files(blobs, list)
+    }
+
+    fn zone(serial: u32) -> String {
+        format!("$TTL 60\n@ SOA ns hostmaster {serial} 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n")
+    }
+
+    fn load(primary: &mut Primary, contents: &[(&str, &str)]) -> Vec<String> {
+        let Files(blobs, list) = files(contents);
+        let changes = primary.load(list, |id| blobs.get(id).cloned().ok_or("no such blob"));
+        let name = |change: &Change| match change {
+            Change::Added { apex, serial, .. } => format!("+{apex} {serial}"),
+            Change::Changed { apex, from, to, .. } => format!("{apex} {from}>{to}"),
+            Change::Removed { apex, serial } => format!("-{apex} {}", serial.map_or(0, |serial| serial.0)),
+            Change::Refused { apex, kept } => format!("!{apex} {}", kept.map_or(0, |serial| serial.0)),
+            Change::Remark(diagnostic) => diagnostic.to_string(),
+            Change::Unusable { file, reason } => format!("{file}: {reason}"),
+        };
+        changes.iter().map(name).collect()
+    }
+
+    #[test]
+    fn a_zone_is_added_changed_and_removed() {
+        let mut primary = Primary::default();
+        let (one, two) = (zone(1), zone(2));
+        assert_eq!(load(&mut primary, &[("example.org", &one), ("README.md", "hi")]), ["+example.org. 1"]);
+        assert_eq!(load(&mut primary, &[("example.org", &one)]), [""; 0]);
+        assert_eq!(load(&mut primary, &[("example.org", &two)]), ["example.org. 1>2"]);
+        assert_eq!(load(&mut primary, &[("example.org.zone", &two)]), ["example.org. 2>2"]);
+        assert_eq!(load(&mut primary, &[]), ["-example.org. 2"]);
+        assert_eq!(primary.catalog().size(), (0, 0));
+    }
+
+    #[test]
+    fn a_broken_zone_keeps_its_last_good_version_and_hinders_no_other() {
+        let mut primary = Primary::default();
+        let (one, two) = (zone(1), zone(2));
+        load(&mut primary, &[("a.example", &one), ("b.example", &one)]);
+        let changes = load(&mut primary, &[("a.example", "@ SOA broken\n"), ("b.example", &two)]);
+        assert!(changes.contains(&"!a.example. 1".to_string()), "{changes:?}");
+        assert!(changes.contains(&"b.example. 1>2".to_string()), "{changes:?}");
+        assert!(changes.iter().any(|change| change.starts_with("a.example:1:")), "{changes:?}");
+        assert_eq!(load(&mut primary, &[("a.example", &two), ("b.example", &two)]), ["a.example. 1>2"]);
+    }
+
+    #[test]
+    fn a_zone_that_never_was_good_is_known_and_then_mended() {
+        let mut primary = Primary::default();
+        let changes = load(&mut primary, &[("a.example", "rubbish\n")]);
+        assert!(changes.contains(&"!a.example. 0".to_string()), "{changes:?}");
+        let apex = Name::from_text("a.example").unwrap();
+        assert!(primary.catalog().get(&apex).is_some_and(|entry| entry.zone().is_none()));
+        let one = zone(1);
+        assert_eq!(load(&mut primary, &[("a.example", &one)]), ["+a.example. 1"]);
+    }
+
+    #[test]
+    fn two_files_for_one_zone_are_refused_by_name() {
+        let mut primary = Primary::default();
+        let (one, two) = (zone(1), zone(2));
+        load(&mut primary, &[("example.org", &one)]);
+        let changes = load(&mut primary, &[("example.org", &two), ("Example.ORG.zone", &two)]);
+        assert!(changes[0].contains("example.org, Example.ORG.zone all name the zone example.org."), "{changes:?}");
+        assert_eq!(changes[1], "!example.org. 1");
+    }
+}

@@ -221,3 +221,86 @@ impl Connections {
         self.clock.fetch_add(1, Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A query for `example.org. A` with the message ID `id`, as it stands on a stream.
+    fn query(id: u16) -> Vec<u8> {
+        let mut message = id.to_be_bytes().to_vec();
+        message.extend_from_slice(b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\x01\x00\x01");
+        let mut framed = u16::try_from(message.len()).unwrap().to_be_bytes().to_vec();
+        framed.append(&mut message);
+        framed
+    }
+
+    fn start(most: usize) -> (std::net::SocketAddr, Arc<Connections>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections =
+            Arc::new(Connections { most, clock: AtomicU64::new(0), table: Mutex::default(), left: Condvar::new() });
+        let (server, all) = (Server::new(Instant::now()), Arc::clone(&connections));
+        thread::spawn(move || run(&server, &listener, &all));
+        (address, connections)
+    }
+
+    /// Reads one reply and returns its message ID.
+    fn reply_id(stream: &mut TcpStream) -> io::Result<u16> {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut message)?;
+        Ok(u16::from_be_bytes([message[0], message[1]]))
+    }
+
+    #[test]
+    fn queries_in_one_segment_are_all_answered_in_order() {
+        let (address, _) = start(4);
+        let mut stream = TcpStream::connect(address).unwrap();
+        let many: Vec<u8> = (0..2000).flat_map(query).collect();
+        let mut writer = stream.try_clone().unwrap();
+        let writing = thread::spawn(move || writer.write_all(&many).unwrap());
+        for id in 0..2000 {
+            assert_eq!(reply_id(&mut stream).unwrap(), id);
+        }
+        writing.join().unwrap();
+    }
+
+    #[test]
+    fn a_query_in_segments_of_one_octet_is_answered() {
+        let (address, _) = start(4);
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        for octet in query(7) {
+            stream.write_all(&[octet]).unwrap();
+        }
+        assert_eq!(reply_id(&mut stream).unwrap(), 7);
+    }
+
+    #[test]
+    fn the_connection_idle_longest_makes_room() {
+        let (address, connections) = start(2);
+        let mut first = TcpStream::connect(address).unwrap();
+        let mut second = TcpStream::connect(address).unwrap();
+        for (stream, id) in [(&mut first, 1), (&mut second, 2), (&mut first, 3)] {
+            stream.write_all(&query(id)).unwrap();
+            assert_eq!(reply_id(stream).unwrap(), id);
+        }
+        let mut third = TcpStream::connect(address).unwrap();
+        third.write_all(&query(4)).unwrap();
+        assert_eq!(reply_id(&mut third).unwrap(), 4);
+        assert!(reply_id(&mut second).is_err(), "the second had been idle longest");
+        first.write_all(&query(5)).unwrap();
+        assert_eq!(reply_id(&mut first).unwrap(), 5);
+        assert_eq!(connections.table.lock().unwrap().open.len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_query_ends_the_connection() {
+        let (address, _) = start(2);
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"\x00\x05hello").unwrap();
+        assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
+    }
+}
