@@ -148,7 +148,9 @@ fn git(directory: &Path) -> Command {
     let mut command = Command::new("git");
     command.current_dir(directory).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
     // Set while git runs a hook, and then aimed at the wrong repository.
-    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_TEMPLATE_DIR"] {
+    for name in
+        ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_TEMPLATE_DIR"]
+    {
         command.env_remove(name);
     }
     command
