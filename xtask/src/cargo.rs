@@ -85,3 +85,8 @@ pub(crate) fn hosted() -> Result<PathBuf> {
 pub(crate) fn image() -> Result<PathBuf> {
     Err(Error::Unexpected("the image is not there yet".to_owned()))
 }
+
+/// Where [`image`] leaves it.
+pub(crate) fn image_path() -> PathBuf {
+    workspace().join("target/zonule.elf")
+}

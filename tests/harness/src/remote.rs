@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,6 +16,7 @@ use crate::{Console, Error, Port, Process, Result, eventually, run};
 pub struct Remote {
     bare: PathBuf,
     clone: PathBuf,
+    address: Ipv4Addr,
     port: Port,
     daemon: Option<Process>,
 }
@@ -52,7 +53,7 @@ impl Remote {
         let (bare, clone) = (directory.join("zones.git"), directory.join("zones"));
         run(git(directory).args(["init", "--quiet", "--bare", "--initial-branch=main"]).arg(&bare))?;
         run(git(directory).args(["init", "--quiet", "--initial-branch=main"]).arg(&clone))?;
-        let remote = Remote { bare, clone, port: Port::new(), daemon: None };
+        let remote = Remote { bare, clone, address: Ipv4Addr::LOCALHOST, port: Port::new(), daemon: None };
         let origin = remote.bare.to_string_lossy().into_owned();
         remote.git(&["remote", "add", "origin", &origin])?;
         for (key, value) in [
@@ -120,7 +121,7 @@ impl Remote {
             "--reuseaddr".to_owned(),
             "--export-all".to_owned(),
             "--enable=receive-pack".to_owned(),
-            "--listen=127.0.0.1".to_owned(),
+            format!("--listen={}", self.address),
             format!("--port={}", self.port.number()),
             format!("--base-path={}", base.display()),
             base.display().to_string(),
@@ -131,10 +132,17 @@ impl Remote {
             if daemon.ended().is_some() {
                 return Some(Err(Error::Ended { what: format!("git daemon ended: {}", daemon.printed()) }));
             }
-            TcpStream::connect(self.port.address()).is_ok().then_some(Ok(()))
+            TcpStream::connect((self.address, self.port.number())).is_ok().then_some(Ok(()))
         })??;
         self.daemon = Some(daemon);
         Ok(())
+    }
+
+    /// Serves the repository at another of this host's addresses than 127.0.0.1.
+    pub fn serve_on(&mut self, address: Ipv4Addr) -> Result<()> {
+        self.go_away();
+        self.address = address;
+        self.serve()
     }
 
     /// Stops serving: connections are refused until [`Remote::serve`].
