@@ -17,13 +17,12 @@ use crate::cargo::{Error, Result};
 const KERNEL: &str = "linux-image-cloud-amd64";
 
 /// The kernel modules a virtio-net card needs, in the order of their dependencies.
-const MODULES: [&str; 9] = [
-    "drivers/virtio/virtio",
+const MODULES: [&str; 8] = [
     "drivers/virtio/virtio_ring",
+    "drivers/virtio/virtio",
     "drivers/virtio/virtio_pci_legacy_dev",
     "drivers/virtio/virtio_pci_modern_dev",
     "drivers/virtio/virtio_pci",
-    "drivers/virtio/virtio_mmio",
     "net/core/failover",
     "drivers/net/net_failover",
     "drivers/net/virtio_net",
@@ -90,8 +89,8 @@ pub(super) fn build(directory: &Path, zones: &Path, address: &str) -> Result<Gue
     Ok(Guest { kernel, initrd })
 }
 
-/// Debian's cloud kernel, unpacked below `target/`; fetched when it is not there.
-fn kernel_tree() -> Result<PathBuf> {
+/// Debian's cloud kernel, unpacked below `target/`; fetched over the network when it is not there.
+pub(super) fn kernel_tree() -> Result<PathBuf> {
     let place = workspace().join("target/bench-kernel");
     let tree = place.join("tree");
     if tree.is_dir() {

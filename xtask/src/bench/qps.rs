@@ -7,14 +7,14 @@
 use std::env;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use zonule_harness::{
     Console, Error as HarnessError, Machine, Network, Process, Qemu, Remote, Sandbox, dig, eventually, run,
 };
 
-use super::{guest, load};
+use super::{guest, load, median};
 use crate::cargo::{self, Error, Result, shown};
 use crate::tools::{self, BUSYBOX, CPIO, DIG, DNSPERF, GIT, IP, NSD, QEMU, SETPRIV};
 
@@ -47,6 +47,8 @@ pub(super) fn qps() -> Result<()> {
     }
     tools::ensure(&[QEMU, GIT, DIG, SETPRIV, DNSPERF, NSD, BUSYBOX, CPIO, IP])?;
     cargo::image()?;
+    // Out here: inside of the namespace there is no network to fetch it from.
+    guest::kernel_tree()?;
     let program = env::current_exe().map_err(HarnessError::io("cannot find this program"))?;
     let mut again = Command::new("unshare");
     again.args(["--net", "--"]).arg(program).args(["bench", "qps"]).env(INSIDE, "1");
@@ -64,10 +66,10 @@ fn inside() -> Result<()> {
     run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
     ZONULE.make()?;
     PEER.make()?;
-    let zonule_up = zonule(&sandbox, &zones)?;
-    let peer_up = peer(&sandbox, &zones)?;
-    wait_for(&zonule_up.0, ZONULE.address())?;
-    wait_for(&peer_up, PEER.address())?;
+    let (mut zonule, _remote) = zonule(&sandbox, &zones)?;
+    let mut peer = peer(&sandbox, &zones)?;
+    wait_for(&mut zonule, ZONULE.address())?;
+    wait_for(&mut peer, PEER.address())?;
 
     let mut rates = [Vec::new(), Vec::new()];
     for round in 1..=ROUNDS {
@@ -103,25 +105,21 @@ fn peer(sandbox: &Sandbox, zones: &Path) -> Result<Process> {
     Ok(Process::start(Path::new(Qemu::PROGRAM), &qemu.arguments(), console)?)
 }
 
-fn virtual_machine(
-    link: &Link,
-    kernel: std::path::PathBuf,
-    initrd: Option<std::path::PathBuf>,
-    append: String,
-) -> Qemu {
+fn virtual_machine(link: &Link, kernel: PathBuf, initrd: Option<PathBuf>, append: String) -> Qemu {
     let network = Network::Tap { interface: link.interface.to_owned() };
     Qemu { machine: Machine::Q35, memory_mib: 512, kernel, initrd, append, network }
 }
 
-fn wait_for(process: &Process, server: SocketAddr) -> Result<()> {
-    let answers = || dig(server, &[load::ZONE, "SOA"]).is_ok_and(|reply| reply.has_flag("aa"));
-    eventually("an answer", || answers().then_some(()))
-        .map_err(|error| Error::Unexpected(format!("{error}; the console:\n{}", process.printed())))
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values[values.len() / 2]
+/// Waits until the guest serves the zone.
+fn wait_for(guest: &mut Process, server: SocketAddr) -> Result<()> {
+    let serving = eventually("an answer", || {
+        let answers = dig(server, &[load::ZONE, "SOA"]).is_ok_and(|reply| reply.has_flag("aa"));
+        if answers { Some(true) } else { guest.ended().map(|_| false) }
+    });
+    if serving.is_ok_and(|serving| serving) {
+        return Ok(());
+    }
+    Err(Error::Unexpected(format!("{server} does not answer; its console:\n{}", guest.printed())))
 }
 
 impl Link {
