@@ -80,6 +80,17 @@ fn a_repository_may_move_to_a_worker_thread() {
 }
 
 #[test]
+fn finds_the_host_by_name() {
+    let server = Server::start();
+    let work = server.repository("with space#.git");
+    work.write("a", "a");
+    let tip = work.push("first");
+    // The name may have an IPv6 address first, where nobody listens.
+    let url = format!("git://localhost:{}/with%20space%23.git", server.port);
+    moved(repository(&url).fetch().unwrap(), &tip);
+}
+
+#[test]
 fn follows_the_branch_it_is_told() {
     let server = Server::start();
     let work = server.repository("zones.git");
