@@ -52,6 +52,11 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// The remote is of a kind that we cannot work with.
+    Unsupported {
+        /// The kind.
+        what: String,
+    },
     /// The repository has no commit yet.
     Empty,
     /// The branch asked for is not there.
@@ -154,6 +159,7 @@ impl fmt::Display for Error {
             Error::Protocol { doing, what } => {
                 write!(f, "protocol error while {doing}: {what}; is this the port of a git server?")
             }
+            Error::Unsupported { what } => write!(f, "not supported yet: {what}"),
             Error::Empty => f.write_str("the repository is empty: push a first commit"),
             Error::NoBranch { name, has, more } => {
                 match (name.strip_prefix("refs/heads/"), name.as_str()) {

@@ -66,16 +66,15 @@ impl Session {
         let mut listing = Listing::new(wanted);
         let commands = greeting(&mut transport, &mut capabilities, &mut listing)?;
         if let Some(format) = capabilities.value("object-format").filter(|format| *format != "sha1") {
-            let what = format!(
-                "the repository uses {} object names, which are not supported yet",
-                printable(format.as_bytes())
-            );
-            return Err(Error::Refused { doing: transport.doing, message: what });
+            let what = format!("a repository with {} object names", printable(format.as_bytes()));
+            return Err(Error::Unsupported { what });
         }
         if commands {
             transport.doing = "looking up the branch";
             list(&mut transport, &capabilities, &[wanted], &mut listing)?;
             if listing.tip.is_none() {
+                // The first list may hold branches whose names begin like the one wanted.
+                listing = Listing::new(wanted);
                 list(&mut transport, &capabilities, &["refs/heads/", "refs/tags/"], &mut listing)?;
             }
         }
@@ -123,7 +122,7 @@ impl Session {
 
     fn request_v0(&self, have: Option<Have>) -> Result<io::Result<Vec<u8>>, Error> {
         if !self.capabilities.has("side-band-64k") {
-            return Err(Error::protocol(self.transport.doing, "the remote lacks side-band-64k; update git there"));
+            return Err(Error::Unsupported { what: "a git server without side-band-64k".into() });
         }
         let mut want = format!("want {} side-band-64k", self.tip.object);
         for feature in ["thin-pack", "no-progress", "ofs-delta"] {

@@ -1,5 +1,37 @@
-//! Zone data: names, RRsets, the trie that holds them, and the master-file reader.
+//! Zone data: names, RRsets, the trie that holds them, and the zone-file reader.
+//!
+//! ```text
+//! text ─ reader ─► records ─ assemble, check ─► Zone ─► Catalog ─► answer
+//! ```
+//!
+//! A [`Zone`] and a [`Catalog`] are immutable values over one kind of persistent trie; a new version
+//! shares with the old one all that did not change. [`read`] turns a file's text into a zone or into a
+//! list of what is wrong with it, never both silently: a zone with an error is refused as a whole.
 
-/// Placeholder until the zone room lands.
-#[derive(Clone, Debug, Default)]
-pub struct Catalog;
+mod assemble;
+mod catalog;
+mod check;
+mod diagnostic;
+pub(crate) mod key;
+pub(crate) mod name;
+pub(crate) mod node;
+mod reader;
+mod role;
+mod rtype;
+mod serial;
+mod trie;
+#[allow(clippy::module_inception, reason = "the zone of the zone room")]
+mod zone;
+
+pub use assemble::{Reading, read};
+pub use catalog::{Catalog, Entry};
+pub use diagnostic::{Diagnostic, Severity};
+pub use name::{Name, NameError};
+pub use node::{Node, RRset};
+pub use role::FileRole;
+pub use rtype::Type;
+pub use serial::Serial;
+pub use zone::Zone;
+
+pub(crate) use key::Key;
+pub(crate) use zone::Lookup;

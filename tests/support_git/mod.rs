@@ -1,4 +1,8 @@
 //! A git server and a working copy for tests, both real.
+// Each test program uses its part of this.
+#![allow(dead_code)]
+
+pub(crate) mod fake;
 
 use std::{
     net::{TcpListener, TcpStream},

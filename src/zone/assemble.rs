@@ -1,0 +1,196 @@
+//! Records put together into a zone.
+//!
+//! The reader's records are gathered in one buffer, sorted by name in canonical order, type and data, and
+//! built into nodes and trie from left to right; nothing is searched and nothing copied twice. Sorting by
+//! data too makes a zone's form independent of the file's order, so that two versions can be compared
+//! octet by octet.
+
+use std::cmp::Ordering;
+
+use super::check;
+use super::diagnostic::{Diagnostic, Fault, Report};
+use super::key::Key;
+use super::name::{self, Name};
+use super::node::NodeBuilder;
+use super::reader::Reader;
+use super::rtype::Type;
+use super::trie::Builder;
+use super::zone::Zone;
+
+/// The largest file that is read, in octets.
+const MAX_FILE: usize = 1 << 30;
+
+/// What reading a zone file gives.
+#[derive(Debug)]
+pub struct Reading {
+    /// The zone, unless there was an error.
+    pub zone: Option<Zone>,
+    /// All that was found, in the order of the text; bounded, the last one telling how many were left out.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads the file of the zone `apex`.
+///
+/// `file` is what the file is called in the diagnostics. The text need not be UTF-8.
+pub fn read(apex: &Name, file: &str, text: &[u8]) -> Reading {
+    let mut report = Report::default();
+    let zone = if text.len() > MAX_FILE {
+        report.error(Fault::file("the file is larger than 1 GiB"));
+        None
+    } else {
+        assemble(apex, text, &mut report)
+    };
+    let zone = zone.filter(|_| !report.has_errors());
+    Reading { zone, diagnostics: report.finish(file, text) }
+}
+
+/// A record gathered: where its name and data lie in the buffer, and what it is sorted by.
+pub(super) struct Gathered {
+    /// The first symbols of the name below the apex, which settle nearly every comparison.
+    order: u128,
+    owner: u32,
+    data: u32,
+    /// The offset in the text for findings about the record.
+    pub(super) place: u32,
+    pub(super) ttl: u32,
+    data_len: u16,
+    pub(super) rtype: Type,
+    owner_len: u8,
+}
+
+/// All records of a file and the octets of their names and data.
+#[derive(Default)]
+pub(super) struct Records {
+    octets: Vec<u8>,
+    list: Vec<Gathered>,
+}
+
+impl Records {
+    /// Returns a record's owner name in wire form.
+    pub(super) fn owner(&self, record: &Gathered) -> &[u8] {
+        &self.octets[record.owner as usize..][..usize::from(record.owner_len)]
+    }
+
+    /// Returns a record's data in wire form.
+    pub(super) fn data(&self, record: &Gathered) -> &[u8] {
+        &self.octets[record.data as usize..][..usize::from(record.data_len)]
+    }
+
+    fn gather(&mut self, apex: &Name, text: &[u8], report: &mut Report) {
+        let mut reader = Reader::new(apex, text);
+        let mut key = Key::new(apex.as_wire());
+        let apex_len = key.len();
+        let mut last: Option<(u32, u8, u128)> = None;
+        while let Some(record) = reader.next(report) {
+            let owner = reader.owner();
+            let place = record.place(text) as u32;
+            let same = last.filter(|&(at, len, _)| self.octets[at as usize..][..usize::from(len)] == *owner);
+            let (owner_at, owner_len, order) = match same {
+                Some(same) => same,
+                None => {
+                    if !name::is_at_or_below(owner, apex.as_wire()) {
+                        let reason = format!("{} is not in the zone {apex}", name::Display(owner));
+                        let hint = "the zone's name is the file's name; a name without a final dot ends in $ORIGIN";
+                        report.error(Fault::at(place as usize, reason).hint(hint));
+                        continue;
+                    }
+                    key.set(owner);
+                    let at = self.octets.len() as u32;
+                    self.octets.extend_from_slice(owner);
+                    let new = (at, owner.len() as u8, key.packed(apex_len));
+                    last = Some(new);
+                    new
+                }
+            };
+            let data = self.octets.len() as u32;
+            self.octets.extend_from_slice(reader.rdata());
+            if self.octets.len() > u32::MAX as usize - (1 << 17) {
+                return report.error(Fault::at(place as usize, "the zone's data is larger than 4 GiB"));
+            }
+            self.list.push(Gathered {
+                order,
+                owner: owner_at,
+                data,
+                place,
+                ttl: record.ttl,
+                data_len: reader.rdata().len() as u16,
+                rtype: record.rtype,
+                owner_len,
+            });
+        }
+    }
+
+    fn compare(&self, a: &Gathered, b: &Gathered) -> Ordering {
+        let names = || {
+            if a.owner == b.owner { Ordering::Equal } else { name::canonical_cmp(self.owner(a), self.owner(b)) }
+        };
+        let data = || canonical_data_cmp(a.rtype, self.data(a), self.data(b));
+        a.order.cmp(&b.order).then_with(names).then(a.rtype.cmp(&b.rtype)).then_with(data).then(a.place.cmp(&b.place))
+    }
+}
+
+fn assemble(apex: &Name, text: &[u8], report: &mut Report) -> Option<Zone> {
+    let mut records = Records::default();
+    records.gather(apex, text, report);
+    let readable = !report.has_errors();
+    let mut list = std::mem::take(&mut records.list);
+    list.sort_unstable_by(|a, b| records.compare(a, b));
+    // What cannot be read may be just the record that seems to be missing.
+    if readable {
+        check::apex(&records, &list, apex, report);
+    }
+
+    let mut nodes = Builder::new();
+    let mut builder = NodeBuilder::default();
+    for node in list.chunk_by_mut(|a, b| a.order == b.order && name::eq(records.owner(a), records.owner(b))) {
+        let owner = records.owner(&node[0]);
+        let is_apex = owner.len() == apex.as_wire().len();
+        check::node(&records, node, is_apex, report);
+        builder.begin(owner);
+        for rrset in node.chunk_by_mut(|a, b| a.rtype == b.rtype) {
+            let ttl = check::ttl(rrset, &records, report);
+            let rtype = rrset[0].rtype;
+            builder.begin_rrset(rtype);
+            let mut before: Option<&Gathered> = None;
+            for record in rrset.iter() {
+                let data = records.data(record);
+                if before.is_some_and(|b| canonical_data_cmp(rtype, records.data(b), data).is_eq()) {
+                    check::duplicate(record, rtype, report);
+                    continue;
+                }
+                builder.push(rtype, ttl, data);
+                before = Some(record);
+            }
+        }
+        if !report.has_errors() {
+            nodes.push(builder.finish(is_apex));
+        }
+    }
+    if report.has_errors() {
+        return None;
+    }
+    let zone = Zone::new(apex.clone(), nodes.finish())?;
+    check::targets(&records, &list, &zone, report);
+    Some(zone)
+}
+
+/// Compares two records' data in canonical form and order (RFC 4034 §6.2, §6.3): names in lower case, all else as
+/// it is.
+fn canonical_data_cmp(rtype: Type, a: &[u8], b: &[u8]) -> Ordering {
+    let Some((front, count)) = rtype.names() else { return a.cmp(b) };
+    let split = |data: &[u8]| {
+        let (front, mut rest) = data.split_at_checked(front).unwrap_or((data, &[]));
+        let mut names = Vec::new();
+        for _ in 0..count {
+            let (name, after) = rest.split_at(name::wire_len(rest).unwrap_or(0));
+            names.extend(name.to_ascii_lowercase());
+            rest = after;
+        }
+        (front.to_vec(), names, rest.to_vec())
+    };
+    split(a).cmp(&split(b))
+}
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;
