@@ -61,7 +61,7 @@ fn step(
     for change in &changes {
         change.log(first);
     }
-    let (zones, records) = primary.catalog().size();
+    let (zones, records) = primary.size();
     if first {
         log::info!("zones loaded after {} ms: {zones} zones, {records} records, commit {commit}", server.elapsed());
     } else {

@@ -254,6 +254,11 @@ mod tests {
         Ok(u16::from_be_bytes([message[0], message[1]]))
     }
 
+    fn ask(stream: &mut TcpStream, id: u16) {
+        stream.write_all(&query(id)).unwrap();
+        assert_eq!(reply_id(stream).unwrap(), id);
+    }
+
     #[test]
     fn queries_in_one_segment_are_all_answered_in_order() {
         let (address, _) = start(4);
@@ -283,16 +288,13 @@ mod tests {
         let (address, connections) = start(2);
         let mut first = TcpStream::connect(address).unwrap();
         let mut second = TcpStream::connect(address).unwrap();
-        for (stream, id) in [(&mut first, 1), (&mut second, 2), (&mut first, 3)] {
-            stream.write_all(&query(id)).unwrap();
-            assert_eq!(reply_id(stream).unwrap(), id);
-        }
+        ask(&mut first, 1);
+        ask(&mut second, 2);
+        ask(&mut first, 3);
         let mut third = TcpStream::connect(address).unwrap();
-        third.write_all(&query(4)).unwrap();
-        assert_eq!(reply_id(&mut third).unwrap(), 4);
+        ask(&mut third, 4);
         assert!(reply_id(&mut second).is_err(), "the second had been idle longest");
-        first.write_all(&query(5)).unwrap();
-        assert_eq!(reply_id(&mut first).unwrap(), 5);
+        ask(&mut first, 5);
         assert_eq!(connections.table.lock().unwrap().open.len(), 2);
     }
 

@@ -35,16 +35,21 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
         if !is_apex {
             let reason = format!("the SOA record of {owner} does not stand at the top of the zone");
             report.error(Fault::at(soa.place as usize, reason));
-        } else if let Some(second) = node.iter().filter(|r| r.rtype == Type::SOA && r.place != soa.place).map(|r| r.place).min() {
+        } else if let Some(second) =
+            node.iter().filter(|r| r.rtype == Type::SOA && r.place != soa.place).map(|r| r.place).min()
+        {
             report.error(Fault::at(second as usize, "there is a second SOA record").hint("a zone has just one"));
         }
     }
     if let Some(cname) = first_of(Type::CNAME) {
         // RFC 2181 §10.1, RFC 4034 §2.5: only the records that sign it may stand beside a CNAME.
-        let other = node.iter().find(|r| !matches!(r.rtype, Type::CNAME | Type::RRSIG | Type::NSEC | Type(24 | 25 | 30)));
+        let other =
+            node.iter().find(|r| !matches!(r.rtype, Type::CNAME | Type::RRSIG | Type::NSEC | Type(24 | 25 | 30)));
         if let Some(other) = other {
             let reason = format!("{owner} has a CNAME record and other data ({}) too", other.rtype);
-            report.error(Fault::at(cname.place as usize, reason).hint("an alias has no records of its own (RFC 2181 §10.1)"));
+            report.error(
+                Fault::at(cname.place as usize, reason).hint("an alias has no records of its own (RFC 2181 §10.1)"),
+            );
         }
     }
     // RFC 2181 §10.1, RFC 6672 §2.4: one target each.
@@ -59,7 +64,11 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
     }
     for rrset in node.chunk_by(|a, b| a.rtype == b.rtype) {
         if rrset.len() > MAX_RRSET {
-            let reason = format!("{owner} has {} records of type {}, at most {MAX_RRSET} are possible", rrset.len(), rrset[0].rtype);
+            let reason = format!(
+                "{owner} has {} records of type {}, at most {MAX_RRSET} are possible",
+                rrset.len(),
+                rrset[0].rtype
+            );
             report.error(Fault::at(rrset[0].place as usize, reason));
         }
     }
@@ -106,12 +115,17 @@ pub(super) fn targets(records: &Records, list: &[Gathered], zone: &Zone, report:
         let problem = match zone.lookup(target, &key) {
             Lookup::Node(node) | Lookup::Wildcard(node) if has_address(node) => None,
             Lookup::Node(node) | Lookup::Wildcard(node) if is_alias(node) => Some("is an alias"),
-            Lookup::Node(_) | Lookup::Wildcard(_) | Lookup::EmptyNonTerminal | Lookup::EmptyWildcard | Lookup::NoName => {
-                Some("has no address")
-            }
+            Lookup::Node(_)
+            | Lookup::Wildcard(_)
+            | Lookup::EmptyNonTerminal
+            | Lookup::EmptyWildcard
+            | Lookup::NoName => Some("has no address"),
             // Only the delegation's own servers need addresses here (RFC 9471 §2.1).
-            Lookup::Delegation { cut, .. } if record.rtype == Type::NS && name::eq(cut.owner(), records.owner(record)) => {
-                (!zone.node_at(target, &key).is_some_and(has_address)).then_some("has no address, and nobody else can tell it")
+            Lookup::Delegation { cut, .. }
+                if record.rtype == Type::NS && name::eq(cut.owner(), records.owner(record)) =>
+            {
+                (!zone.node_at(target, &key).is_some_and(has_address))
+                    .then_some("has no address, and nobody else can tell it")
             }
             Lookup::Delegation { .. } | Lookup::Redirected(_) => None,
         };

@@ -117,9 +117,18 @@ impl Report {
         for (severity, fault) in self.told {
             let (line, column) = fault.at.map_or((0, 0), |at| place.of(at));
             let hint = fault.hint.map(Cow::into_owned);
-            diagnostics.push(Diagnostic { file: file.into(), line, column, severity, reason: fault.reason.into(), hint });
+            diagnostics.push(Diagnostic {
+                file: file.into(),
+                line,
+                column,
+                severity,
+                reason: fault.reason.into(),
+                hint,
+            });
         }
-        for (count, severity, word) in [(self.errors, Severity::Error, "error"), (self.warnings, Severity::Warning, "warning")] {
+        for (count, severity, word) in
+            [(self.errors, Severity::Error, "error"), (self.warnings, Severity::Warning, "warning")]
+        {
             if let Some(more @ 1..) = count.checked_sub(MAX_TOLD) {
                 let reason = format!("and {more} more {word}{}", if more == 1 { "" } else { "s" });
                 diagnostics.push(Diagnostic { file: file.into(), line: 0, column: 0, severity, reason, hint: None });

@@ -315,7 +315,11 @@ fn push_labels(text: &[u8], origin: &[u8], out: &mut Vec<u8>) -> Result<(), Name
         }
         // The bound is checked as we go so that a monstrous token costs no memory.
         if out.len() - start > MAX_NAME + 1 {
-            return Err(if out.len() - label > MAX_LABEL + 1 { NameError::LabelTooLong } else { NameError::NameTooLong });
+            return Err(if out.len() - label > MAX_LABEL + 1 {
+                NameError::LabelTooLong
+            } else {
+                NameError::NameTooLong
+            });
         }
     }
     if absolute {

@@ -41,7 +41,8 @@ fn language() {
     let lines = "a 60 IN A 192.0.2.1\na IN 60 A 192.0.2.2\n  in 60 a (\n 192.0.2.3 ; c\n)\n 60 A 192.0.2.4\n";
     let all = data(lines, "a.example.org", Type::A);
     assert_eq!(all, [1, 2, 3, 4].map(|n| (60, vec![192, 0, 2, n])));
-    let all = data("$ORIGIN b\n$TTL 1d\na A 192.0.2.1\n$ORIGIN example.org.\nc A 192.0.2.2", "a.b.example.org", Type::A);
+    let all =
+        data("$ORIGIN b\n$TTL 1d\na A 192.0.2.1\n$ORIGIN example.org.\nc A 192.0.2.2", "a.b.example.org", Type::A);
     assert_eq!(all, [(86_400, vec![192, 0, 2, 1])]);
 }
 
@@ -78,7 +79,10 @@ fn faults_name_their_place() {
     for (line, expected) in [
         ("a A 192.0.2", "5:5: error: expected an IPv4 address, not `192.0.2`"),
         ("a A", "5:4: error: an IPv4 address is missing here"),
-        ("a A 192.0.2.1 x", "5:15: error: there is more on the line than belongs to it (hint: a comment begins with `;`)"),
+        (
+            "a A 192.0.2.1 x",
+            "5:15: error: there is more on the line than belongs to it (hint: a comment begins with `;`)",
+        ),
         ("a MX ten b", "5:6: error: expected a number from 0 to 65535, not `ten`"),
         ("a CNAM b", "5:3: error: there is no record type CNAM (hint: did you mean CNAME?)"),
         ("a CH A 192.0.2.1", "5:3: error: class CH is not served, only IN"),
@@ -88,21 +92,45 @@ fn faults_name_their_place() {
         ("a TXT a\\999", "5:8: error: a backslash must be followed by one character or by three digits up to 255"),
         ("a ANY x", "5:3: error: ANY is a type for questions, no record can have it"),
         ("a", "5:2: error: the line ends without a record type"),
-        ("$GENERATE 1-2 a A 192.0.2.1", "5:1: error: $GENERATE is not supported yet (hint: write its records into this file)"),
-        ("$FOO", "5:1: error: there is no directive $FOO (hint: the directives are $ORIGIN and $TTL; a name that begins with `$` is written `\\$`)"),
+        (
+            "$GENERATE 1-2 a A 192.0.2.1",
+            "5:1: error: $GENERATE is not supported yet (hint: write its records into this file)",
+        ),
+        (
+            "$FOO",
+            "5:1: error: there is no directive $FOO (hint: the directives are $ORIGIN and $TTL; a name that begins with `$` is written `\\$`)",
+        ),
         ("$TTL", "5:1: error: $TTL needs a value"),
         ("a TYPE1 \\# 3 000000", "5:9: error: these octets are no data of type A"),
         ("a TYPE99 \\# 3 0000", "5:12: error: the length says 3 but 2 octets follow"),
-        ("a HTTPS 1 .", "5:3: error: the data of type HTTPS cannot be read in its text form (hint: write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5))"),
-        ("a.example.com. A 192.0.2.1", "5:1: error: a.example.com. is not in the zone example.org. (hint: the zone's name is the file's name; a name without a final dot ends in $ORIGIN)"),
+        (
+            "a HTTPS 1 .",
+            "5:3: error: the data of type HTTPS cannot be read in its text form (hint: write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5))",
+        ),
+        (
+            "a.example.com. A 192.0.2.1",
+            "5:1: error: a.example.com. is not in the zone example.org. (hint: the zone's name is the file's name; a name without a final dot ends in $ORIGIN)",
+        ),
         ("a SOA b c 1 2 3 4 5", "5:1: error: the SOA record of a.example.org. does not stand at the top of the zone"),
         ("@ SOA b c 1 2 3 4 5", "5:1: error: there is a second SOA record (hint: a zone has just one)"),
-        ("a CNAME b\na A 192.0.2.1", "5:1: error: a.example.org. has a CNAME record and other data (A) too (hint: an alias has no records of its own (RFC 2181 §10.1))"),
+        (
+            "a CNAME b\na A 192.0.2.1",
+            "5:1: error: a.example.org. has a CNAME record and other data (A) too (hint: an alias has no records of its own (RFC 2181 §10.1))",
+        ),
         ("a CNAME b\n CNAME c", "6:2: error: a.example.org. has a second CNAME record (hint: it can have only one)"),
-        ("a A 192.0.2.1\n 5 A 192.0.2.2", "5:1: warning: the A records of a.example.org. have different TTLs; 5 is taken for all (hint: give them the same TTL (RFC 2181 §5.2))"),
+        (
+            "a A 192.0.2.1\n 5 A 192.0.2.2",
+            "5:1: warning: the A records of a.example.org. have different TTLs; 5 is taken for all (hint: give them the same TTL (RFC 2181 §5.2))",
+        ),
         ("a A 192.0.2.1\nA A 192.0.2.1", "6:1: warning: this A record stands here for the second time"),
-        ("a NS ns.a", "5:1: warning: the host of this NS record, ns.a.example.org., has no address, and nobody else can tell it (hint: add its A or AAAA record; if the name is meant as it stands, end it in a dot)"),
-        ("a MX 1 b\nb CNAME c.", "5:1: warning: the host of this MX record, b.example.org., is an alias (hint: name the host itself (RFC 2181 §10.3))"),
+        (
+            "a NS ns.a",
+            "5:1: warning: the host of this NS record, ns.a.example.org., has no address, and nobody else can tell it (hint: add its A or AAAA record; if the name is meant as it stands, end it in a dot)",
+        ),
+        (
+            "a MX 1 b\nb CNAME c.",
+            "5:1: warning: the host of this MX record, b.example.org., is an alias (hint: name the host itself (RFC 2181 §10.3))",
+        ),
     ] {
         let text = format!("{HEAD}{line}\n");
         assert_eq!(told(&text), [format!("example.org:{expected}")], "{line}");
@@ -115,7 +143,9 @@ fn faults_name_their_place() {
     assert!(told("$TTL 1\nIN 3 IN\n")[0].contains("begin the line with a blank to inherit the owner"));
     assert_eq!(
         told(" A 192.0.2.1"),
-        ["example.org:1:2: error: there is no owner name before this line to inherit (hint: begin the line with a name, or with `@` for the zone itself)"]
+        [
+            "example.org:1:2: error: there is no owner name before this line to inherit (hint: begin the line with a name, or with `@` for the zone itself)"
+        ]
     );
     let empty = told("; nothing\n");
     assert!(empty.len() == 2 && empty[0].starts_with("example.org: error: there is no SOA record"), "{empty:?}");
@@ -138,7 +168,9 @@ fn soa_minimum_is_the_ttl_of_last_resort() {
     let reading = reading(text.as_bytes());
     assert_eq!(reading.diagnostics.len(), 1);
     let zone = reading.zone.unwrap();
-    assert!(zone.iter().flat_map(|node| node.rrsets().map(|rrset| rrset.ttl()).collect::<Vec<_>>()).all(|ttl| ttl == 77));
+    assert!(
+        zone.iter().flat_map(|node| node.rrsets().map(|rrset| rrset.ttl()).collect::<Vec<_>>()).all(|ttl| ttl == 77)
+    );
 }
 
 #[test]
@@ -154,7 +186,9 @@ fn order_of_lines_does_not_matter() {
     let mut lines: Vec<_> = (0..200).map(|n| format!("h{} 60 A 192.0.2.{}", n % 50, n % 256)).collect();
     let image = |lines: &[String]| {
         let zone = reading(format!("{HEAD}{}", lines.join("\n")).as_bytes()).zone.unwrap();
-        zone.iter().map(|node| format!("{node:?}{:?}", node.rrsets().map(|r| r.image().to_vec()).collect::<Vec<_>>())).collect::<Vec<_>>()
+        zone.iter()
+            .map(|node| format!("{node:?}{:?}", node.rrsets().map(|r| r.image().to_vec()).collect::<Vec<_>>()))
+            .collect::<Vec<_>>()
     };
     let forward = image(&lines);
     lines.reverse();

@@ -21,8 +21,19 @@ pub enum FileRole {
 /// Words a repository's customary files begin with, in capitals as is the custom; a zone of such a name must be
 /// written in small letters.
 const CUSTOMARY: &[&str] = &[
-    "README", "LICENSE", "LICENCE", "CHANGELOG", "CHANGES", "CONTRIBUTING", "CONTRIBUTORS", "COPYING", "AUTHORS",
-    "NOTICE", "SECURITY", "CODEOWNERS", "MAINTAINERS",
+    "README",
+    "LICENSE",
+    "LICENCE",
+    "CHANGELOG",
+    "CHANGES",
+    "CONTRIBUTING",
+    "CONTRIBUTORS",
+    "COPYING",
+    "AUTHORS",
+    "NOTICE",
+    "SECURITY",
+    "CODEOWNERS",
+    "MAINTAINERS",
 ];
 
 impl FileRole {

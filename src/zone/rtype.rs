@@ -139,16 +139,8 @@ const DNSKEY: &[Field] = &[U16, U8, Algorithm, Base64];
 const RRSIG: &[Field] = &[Field::Type, Algorithm, U8, U32, Time, Time, U16, Name, Base64];
 
 /// Types whose text form is not read yet; their data can be written in the form of RFC 3597 §5.
-const WITHOUT_TEXT: &[(u16, &str)] = &[
-    (10, "NULL"),
-    (29, "LOC"),
-    (30, "NXT"),
-    (42, "APL"),
-    (45, "IPSECKEY"),
-    (55, "HIP"),
-    (64, "SVCB"),
-    (65, "HTTPS"),
-];
+const WITHOUT_TEXT: &[(u16, &str)] =
+    &[(10, "NULL"), (29, "LOC"), (30, "NXT"), (42, "APL"), (45, "IPSECKEY"), (55, "HIP"), (64, "SVCB"), (65, "HTTPS")];
 
 macro_rules! types {
     ($($name:ident = $code:literal),* $(,)?) => {
@@ -228,7 +220,11 @@ impl Type {
     pub(crate) fn nearest(text: &[u8]) -> Option<&'static str> {
         let names = TABLE.iter().map(|known| known.mnemonic);
         let text = text.get(..16).unwrap_or(text).to_ascii_uppercase();
-        names.map(|name| (distance(&text, name.as_bytes()), name)).min().filter(|&(d, name)| d <= 1.max(name.len() / 3)).map(|(_, name)| name)
+        names
+            .map(|name| (distance(&text, name.as_bytes()), name))
+            .min()
+            .filter(|&(d, name)| d <= 1.max(name.len() / 3))
+            .map(|(_, name)| name)
     }
 }
 

@@ -398,7 +398,7 @@ mod tests {
             steps in proptest::collection::vec((any_name(), any::<u32>(), 0..4_u8), 0..60),
             probes in proptest::collection::vec(any_name(), 0..20),
         ) {
-            let (mut trie, mut map) = (Trie::default(), BTreeMap::new());
+            let (mut trie, mut map) = (Trie::<Item>::default(), BTreeMap::new());
             let mut versions = Vec::new();
             for (name, value, action) in steps {
                 if action == 0 {

@@ -102,7 +102,7 @@ impl Zone {
     #[inline]
     pub(crate) fn lookup(&self, name: &[u8], key: &Key) -> Lookup<'_> {
         let mut above: Option<&Node> = None;
-        let mut consider = |node: &'_ Node| node.marks().has(Marks::CUT | Marks::DNAME);
+        let consider = |node: &Node| node.marks().has(Marks::CUT | Marks::DNAME);
         let reached = self.nodes.descend(key, |node| {
             if above.is_none() && consider(node) {
                 above = Some(node);

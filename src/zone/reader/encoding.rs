@@ -49,7 +49,8 @@ pub(super) fn time(word: &[u8]) -> Option<u32> {
     }
     let part = |range: std::ops::Range<usize>| i8::try_from(number(&word[range], 99)?).ok();
     let year = i16::try_from(number(&word[..4], 9999)?).ok()?;
-    let date = jiff::civil::DateTime::new(year, part(4..6)?, part(6..8)?, part(8..10)?, part(10..12)?, part(12..14)?, 0);
+    let date =
+        jiff::civil::DateTime::new(year, part(4..6)?, part(6..8)?, part(8..10)?, part(10..12)?, part(12..14)?, 0);
     let timestamp = jiff::tz::TimeZone::UTC.to_timestamp(date.ok()?).ok()?;
     // Times are compared by serial arithmetic, so only the low 32 bits count (RFC 4034 §3.1.5).
     Some(timestamp.as_second() as u32)
@@ -97,9 +98,22 @@ pub(super) fn push_type_bitmap(mut types: Vec<Type>, out: &mut Vec<u8>) {
 /// Reads a DNSSEC algorithm, number or mnemonic (RFC 4034 §A.1 and the registry since).
 pub(super) fn algorithm(word: &[u8]) -> Option<u8> {
     const NAMES: &[(&str, u8)] = &[
-        ("RSAMD5", 1), ("DH", 2), ("DSA", 3), ("RSASHA1", 5), ("DSA-NSEC3-SHA1", 6), ("RSASHA1-NSEC3-SHA1", 7),
-        ("RSASHA256", 8), ("RSASHA512", 10), ("ECC-GOST", 12), ("ECDSAP256SHA256", 13), ("ECDSAP384SHA384", 14),
-        ("ED25519", 15), ("ED448", 16), ("INDIRECT", 252), ("PRIVATEDNS", 253), ("PRIVATEOID", 254),
+        ("RSAMD5", 1),
+        ("DH", 2),
+        ("DSA", 3),
+        ("RSASHA1", 5),
+        ("DSA-NSEC3-SHA1", 6),
+        ("RSASHA1-NSEC3-SHA1", 7),
+        ("RSASHA256", 8),
+        ("RSASHA512", 10),
+        ("ECC-GOST", 12),
+        ("ECDSAP256SHA256", 13),
+        ("ECDSAP384SHA384", 14),
+        ("ED25519", 15),
+        ("ED448", 16),
+        ("INDIRECT", 252),
+        ("PRIVATEDNS", 253),
+        ("PRIVATEOID", 254),
     ];
     mnemonic(word, NAMES).or_else(|| u8::try_from(number(word, 255)?).ok())
 }
@@ -107,8 +121,16 @@ pub(super) fn algorithm(word: &[u8]) -> Option<u8> {
 /// Reads a certificate's kind, number or mnemonic (RFC 4398 §2.1).
 pub(super) fn certificate_type(word: &[u8]) -> Option<u16> {
     const NAMES: &[(&str, u16)] = &[
-        ("PKIX", 1), ("SPKI", 2), ("PGP", 3), ("IPKIX", 4), ("ISPKI", 5), ("IPGP", 6), ("ACPKIX", 7), ("IACPKIX", 8),
-        ("URI", 253), ("OID", 254),
+        ("PKIX", 1),
+        ("SPKI", 2),
+        ("PGP", 3),
+        ("IPKIX", 4),
+        ("ISPKI", 5),
+        ("IPGP", 6),
+        ("ACPKIX", 7),
+        ("IACPKIX", 8),
+        ("URI", 253),
+        ("OID", 254),
     ];
     mnemonic(word, NAMES).or_else(|| u16::try_from(number(word, 65_535)?).ok())
 }

@@ -177,7 +177,13 @@ impl<'t> Reader<'t> {
 
     /// Settles the TTL of a record: its own, else that of `$TTL` (RFC 2308 §4), else the last one written
     /// (RFC 1035 §5.1), else for the SOA record, which comes first, its own minimum.
-    fn effective_ttl(&mut self, rtype: Type, own: Option<u32>, token: &Token, report: &mut Report) -> Result<u32, Fault> {
+    fn effective_ttl(
+        &mut self,
+        rtype: Type,
+        own: Option<u32>,
+        token: &Token,
+        report: &mut Report,
+    ) -> Result<u32, Fault> {
         if let Some(ttl) = own {
             self.last_ttl = Some(ttl);
             return Ok(ttl);
@@ -189,7 +195,8 @@ impl<'t> Reader<'t> {
         if let (Type::SOA, Some(minimum)) = (rtype, self.rdata.last_chunk::<4>()) {
             let ttl = u32::from_be_bytes(*minimum).min(MAX_TTL);
             self.default_ttl = Some(ttl);
-            let reason = format!("there is no TTL; the SOA record's minimum, {ttl}, is taken for it and for what follows");
+            let reason =
+                format!("there is no TTL; the SOA record's minimum, {ttl}, is taken for it and for what follows");
             report.warning(Fault::at(token.at(), reason).hint(hint));
             return Ok(ttl);
         }
@@ -294,7 +301,8 @@ fn surplus(token: &Token) -> Fault {
 
 /// Returns a word for showing, cut to a bearable length.
 fn lossy(word: &[u8]) -> String {
-    let shown: String = String::from_utf8_lossy(word.get(..40).unwrap_or(word)).chars().flat_map(char::escape_debug).collect();
+    let shown: String =
+        String::from_utf8_lossy(word.get(..40).unwrap_or(word)).chars().flat_map(char::escape_debug).collect();
     if word.len() > 40 { shown + "…" } else { shown }
 }
 
@@ -304,7 +312,8 @@ mod tests {
 
     #[test]
     fn units() {
-        for (text, value) in [("0", 0), ("3600", 3600), ("1h", 3600), ("1W2d3H4m5s", 788_645), ("4294967295", u32::MAX)] {
+        for (text, value) in [("0", 0), ("3600", 3600), ("1h", 3600), ("1W2d3H4m5s", 788_645), ("4294967295", u32::MAX)]
+        {
             assert_eq!(seconds(text.as_bytes()), Some(value), "{text}");
         }
         for text in ["", "h", "1h30", "1x", "4294967296", "1hh", "8000w", "-1", "+1"] {

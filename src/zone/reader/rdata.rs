@@ -31,7 +31,8 @@ impl Source<'_> {
             self.read_generic(rtype, out)?;
         } else {
             let fields = rtype.fields().ok_or_else(|| {
-                let fault = Fault::at(mnemonic.at(), format!("the data of type {rtype} cannot be read in its text form"));
+                let fault =
+                    Fault::at(mnemonic.at(), format!("the data of type {rtype} cannot be read in its text form"));
                 fault.hint("write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5)")
             })?;
             for &field in fields {
@@ -82,11 +83,13 @@ impl Source<'_> {
                 out.extend_from_slice(&seconds.to_be_bytes());
             }
             Field::Ipv4 => {
-                let address = self.parse("an IPv4 address", |w| Ipv4Addr::from_str(std::str::from_utf8(w).ok()?).ok())?;
+                let address =
+                    self.parse("an IPv4 address", |w| Ipv4Addr::from_str(std::str::from_utf8(w).ok()?).ok())?;
                 out.extend_from_slice(&address.octets());
             }
             Field::Ipv6 => {
-                let address = self.parse("an IPv6 address", |w| Ipv6Addr::from_str(std::str::from_utf8(w).ok()?).ok())?;
+                let address =
+                    self.parse("an IPv6 address", |w| Ipv6Addr::from_str(std::str::from_utf8(w).ok()?).ok())?;
                 out.extend_from_slice(&address.octets());
             }
             Field::CompressedName | Field::Name => {
@@ -131,7 +134,8 @@ impl Source<'_> {
                 out.extend(salt);
             }
             Field::Base32 => {
-                let hash = self.parse("a hash in base32", |w| encoding::base32(w).filter(|h| matches!(h.len(), 1..=255)))?;
+                let hash =
+                    self.parse("a hash in base32", |w| encoding::base32(w).filter(|h| matches!(h.len(), 1..=255)))?;
                 out.push(hash.len() as u8);
                 out.extend(hash);
             }

@@ -1,0 +1,264 @@
+//! The answer to a question from our zones (RFC 1034 §4.3.2 as corrected since).
+
+use super::query::Query;
+use super::writer::{Full, Section, Writer};
+use super::{ExtendedError, Rcode, Verdict};
+use crate::zone::name::{self, MAX_NAME};
+use crate::zone::node::Marks;
+use crate::zone::{Catalog, Entry, Key, Lookup, Node, RRset, Type, Zone};
+
+/// The most aliases that are followed for one question.
+const MAX_CHAIN: usize = 16;
+
+/// The most hosts whose addresses are added to one answer.
+const MAX_HOSTS: usize = 64;
+
+/// Finds the answer to a question and writes its records.
+#[inline]
+pub(super) fn resolve(zones: &Catalog, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict {
+    let key = Key::new(query.name);
+    let zone = match find_zone(zones, query, &key) {
+        None => return Verdict::of(Rcode::REFUSED).because(ExtendedError::NOT_AUTHORITATIVE),
+        Some(Entry::Broken(_)) => return Verdict::of(Rcode::SERVER_FAILURE).because(ExtendedError::INVALID_DATA),
+        Some(Entry::Zone(zone)) => zone,
+    };
+    let verdict = Verdict { authoritative: true, ..Verdict::of(Rcode::NO_ERROR) };
+    let mut answer = Answer { qtype: query.qtype, writer, verdict, dname_at: None };
+    match answer.step(zone, None, query.name, &key) {
+        Ok(Step::Done) => {}
+        Ok(Step::Alias(target)) => {
+            if answer.follow(zones, target).is_err() {
+                answer.verdict.truncated = true;
+            }
+        }
+        Err(Full) => answer.verdict.truncated = true,
+    }
+    answer.verdict
+}
+
+/// Returns the zone a question belongs to: the one with the longest name, but for DS the one above (RFC 4035 §3.1.4.1).
+#[inline]
+fn find_zone<'z>(zones: &'z Catalog, query: &Query<'_>, key: &Key) -> Option<&'z Entry> {
+    let entry = zones.find(query.name, key)?;
+    if query.qtype != Type::DS || entry.apex().as_wire().len() != query.name.len() || query.name.len() == 1 {
+        return Some(entry);
+    }
+    let parent = &query.name[usize::from(query.name[0]) + 1..];
+    match zones.find(parent, &Key::new(parent)) {
+        Some(Entry::Zone(above)) => match above.lookup(query.name, key) {
+            Lookup::Delegation { at_cut: true, .. } => zones.find(parent, &Key::new(parent)),
+            _ => Some(entry),
+        },
+        Some(broken) => Some(broken),
+        None => Some(entry),
+    }
+}
+
+/// A name in a buffer of its own.
+struct Target {
+    octets: [u8; MAX_NAME],
+    len: usize,
+}
+
+impl Target {
+    fn new(name: &[u8]) -> Option<Self> {
+        let mut octets = [0; MAX_NAME];
+        octets.get_mut(..name.len())?.copy_from_slice(name);
+        Some(Self { octets, len: name.len() })
+    }
+
+    fn as_wire(&self) -> &[u8] {
+        &self.octets[..self.len]
+    }
+}
+
+/// What looking up one name of a chain of aliases led to.
+enum Step {
+    /// The answer is complete.
+    Done,
+    /// The answer goes on at another name.
+    Alias(Target),
+}
+
+/// An answer under way.
+struct Answer<'a, 'r> {
+    qtype: Type,
+    writer: &'a mut Writer<'r>,
+    verdict: Verdict,
+    /// Where the owner of the last DNAME record stands in the message.
+    dname_at: Option<usize>,
+}
+
+impl Answer<'_, '_> {
+    /// Answers for one name of a zone; `owner` is the name, unless it is the question's.
+    #[inline]
+    fn step(&mut self, zone: &Zone, owner: Option<&[u8]>, name: &[u8], key: &Key) -> Result<Step, Full> {
+        match zone.lookup(name, key) {
+            Lookup::Node(node) | Lookup::Wildcard(node) => self.node(zone, owner, node),
+            Lookup::Delegation { cut, at_cut: true } if self.qtype == Type::DS => self.node(zone, owner, cut),
+            Lookup::Delegation { cut, .. } => {
+                // After an alias of ours the answer stays authoritative (RFC 1035 §4.1.1).
+                self.verdict.authoritative &= owner.is_some();
+                self.referral(zone, cut)
+            }
+            Lookup::Redirected(node) => self.redirected(owner, name, node),
+            Lookup::EmptyNonTerminal | Lookup::EmptyWildcard => self.negative(zone),
+            Lookup::NoName => {
+                // RFC 6604 §3: the code tells of the chain's last name.
+                self.verdict.rcode = Rcode::NAME_ERROR;
+                self.negative(zone)
+            }
+        }
+    }
+
+    /// Answers from the node of a name or the wildcard that stands in for it.
+    #[inline]
+    fn node(&mut self, zone: &Zone, owner: Option<&[u8]>, node: &Node) -> Result<Step, Full> {
+        let wanted = match self.qtype {
+            // RFC 8482 §4.1: one RRset will do.
+            Type::ANY => node.rrsets().find(|rrset| !matches!(rrset.rtype(), Type::RRSIG | Type::NSEC)),
+            qtype => node.rrset(qtype),
+        };
+        if let Some(rrset) = wanted {
+            match owner {
+                None => self.writer.answer(rrset)?,
+                Some(_) => self.writer.rrset(Section::Answer, owner, rrset)?,
+            }
+            if let Some(front) = host_offset(rrset.rtype()) {
+                self.hosts(zone, rrset, front);
+            }
+            return Ok(Step::Done);
+        }
+        if node.marks().has(Marks::CNAME)
+            && let Some(cname) = node.rrset(Type::CNAME)
+        {
+            self.writer.rrset(Section::Answer, owner, cname)?;
+            return Ok(cname.rdata().next().and_then(Target::new).map_or(Step::Done, Step::Alias));
+        }
+        self.negative(zone)
+    }
+
+    /// Follows aliases from name to name as long as they lie in our zones.
+    fn follow(&mut self, zones: &Catalog, first: Target) -> Result<(), Full> {
+        // Where in the message the names stand that were answered for: the question's, then the aliases' targets.
+        let mut seen = [super::query::HEADER; MAX_CHAIN];
+        let mut target = first;
+        for hop in 1..MAX_CHAIN {
+            let name = target.as_wire();
+            if seen[..hop].iter().any(|&at| self.writer.name_is(at, name)) {
+                return Ok(());
+            }
+            seen[hop] = self.writer.data_at();
+            let key = Key::new(name);
+            let Some(Entry::Zone(zone)) = zones.find(name, &key) else { return Ok(()) };
+            match self.step(zone, Some(name), name, &key)? {
+                Step::Done => return Ok(()),
+                Step::Alias(next) => target = next,
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers below a DNAME record (RFC 6672 §3.2).
+    fn redirected(&mut self, owner: Option<&[u8]>, name: &[u8], node: &Node) -> Result<Step, Full> {
+        let Some(dname) = node.rrset(Type::DNAME) else { return Ok(Step::Done) };
+        let Some(to) = dname.rdata().next() else { return Ok(Step::Done) };
+        // A chain that passes the same DNAME again needs it once only.
+        if !self.dname_at.is_some_and(|at| self.writer.name_is(at, node.owner())) {
+            self.dname_at = Some(self.writer.position());
+            self.writer.rrset(Section::Answer, Some(node.owner()), dname)?;
+        }
+        let front = &name[..name.len() - node.owner().len()];
+        let mut octets = [0; MAX_NAME];
+        let len = front.len() + to.len();
+        let Some(space) = octets.get_mut(..len) else {
+            self.verdict.rcode = Rcode::YX_DOMAIN;
+            return Ok(Step::Done);
+        };
+        space[..front.len()].copy_from_slice(front);
+        space[front.len()..].copy_from_slice(to);
+        let target = Target { octets, len };
+        self.writer.synthesized(owner, target.as_wire(), dname.ttl())?;
+        Ok(Step::Alias(target))
+    }
+
+    /// Says with the SOA record that there is nothing (RFC 2308 §2).
+    fn negative(&mut self, zone: &Zone) -> Result<Step, Full> {
+        if let Some(soa) = zone.soa() {
+            self.writer.negative(zone.apex().as_wire(), soa)?;
+        }
+        Ok(Step::Done)
+    }
+
+    /// Refers to the servers of a delegated zone, with the addresses that lie in this one.
+    fn referral(&mut self, zone: &Zone, cut: &Node) -> Result<Step, Full> {
+        let Some(servers) = cut.rrset(Type::NS) else { return Ok(Step::Done) };
+        self.writer.rrset(Section::Authority, Some(cut.owner()), servers)?;
+        // RFC 9471 §3.1: addresses of servers within the delegated zone cannot be had elsewhere, so they come
+        // first and their absence means truncation; those of other hosts may be left out.
+        for in_domain in [true, false] {
+            for host in servers.rdata().filter(|host| name::is_at_or_below(host, cut.owner()) == in_domain) {
+                if let Some(node) = host_node(zone, host, true)
+                    && self.addresses(node).is_err()
+                {
+                    if in_domain {
+                        return Err(Full);
+                    }
+                    return Ok(Step::Done);
+                }
+            }
+        }
+        Ok(Step::Done)
+    }
+
+    /// Adds the addresses of the hosts an answer's data names (RFC 1035 §3.3, RFC 2782), as far as there is room.
+    fn hosts(&mut self, zone: &Zone, rrset: RRset<'_>, front: usize) {
+        let mut added: [Option<&Node>; MAX_HOSTS] = [None; MAX_HOSTS];
+        let mut count = 0;
+        for host in rrset.rdata().filter_map(|data| data.get(front..)) {
+            let Some(node) = host_node(zone, host, rrset.rtype() == Type::NS) else { continue };
+            // Several services may run on one host.
+            if added[..count].iter().flatten().any(|other| std::ptr::eq(*other, node)) {
+                continue;
+            }
+            if count == MAX_HOSTS || self.addresses(node).is_err() {
+                return;
+            }
+            added[count] = Some(node);
+            count += 1;
+        }
+    }
+
+    fn addresses(&mut self, node: &Node) -> Result<(), Full> {
+        for rtype in [Type::A, Type::AAAA] {
+            if let Some(rrset) = node.rrset(rtype) {
+                self.writer.rrset(Section::Additional, Some(node.owner()), rrset)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns where in a type's data the name of a host lies whose addresses belong to the answer.
+#[inline]
+fn host_offset(rtype: Type) -> Option<usize> {
+    match rtype {
+        Type::NS => Some(0),
+        Type::MX => Some(2),
+        Type::SRV => Some(6),
+        _ => None,
+    }
+}
+
+/// Returns the node of a host in the zone; one below a cut only as glue.
+fn host_node<'z>(zone: &'z Zone, host: &[u8], glue: bool) -> Option<&'z Node> {
+    if !name::is_at_or_below(host, zone.apex().as_wire()) {
+        return None;
+    }
+    let key = Key::new(host);
+    match zone.lookup(host, &key) {
+        Lookup::Node(node) => Some(node),
+        Lookup::Delegation { .. } if glue => zone.node_at(host, &key),
+        _ => None,
+    }
+}

@@ -1,0 +1,318 @@
+//! A reply written record by record into a caller's buffer.
+//!
+//! Records are written whole RRsets at a time: one that does not fit leaves no trace (RFC 2181 §9). Names
+//! are compressed against all written before, the question's first (RFC 1035 §4.1.4); which names stand
+//! where is kept in a table of bounded size, so a huge reply compresses a little less, not slower.
+
+use super::query::{Edns, HEADER, Query};
+use super::{ExtendedError, UDP_PAYLOAD, Verdict};
+use crate::zone::node::{QUESTION_POINTER, RECORD_HEAD};
+use crate::zone::{RRset, Type, name};
+
+/// There is no room for what was to be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Full;
+
+/// A section of a message that holds records, in the order they stand in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Section {
+    Answer,
+    Authority,
+    Additional,
+}
+
+/// Octets of an OPT record without options.
+const OPT: usize = 11;
+
+/// The largest offset a compression pointer reaches.
+const MAX_POINTER: usize = 0x3fff;
+
+/// How many names are remembered for compression.
+const MAX_NAMES: usize = 64;
+
+/// A reply under way.
+pub(super) struct Writer<'r> {
+    message: &'r mut [u8],
+    at: usize,
+    /// Where records must end; the OPT record follows.
+    limit: usize,
+    /// Octets of the question; none when the reply has no question.
+    question: usize,
+    counts: [u16; 3],
+    /// Offsets of names written, with their uncompressed lengths.
+    names: [(u16, u8); MAX_NAMES],
+    names_len: usize,
+    /// Where the data of the last record written by [`Self::data`] begins.
+    data_at: usize,
+}
+
+impl<'r> Writer<'r> {
+    /// Begins a reply of at most `limit` octets that repeats the question.
+    ///
+    /// Returns `None` if `message` has no room for the question; this takes less than 300 octets.
+    #[inline]
+    pub(super) fn new(message: &'r mut [u8], limit: usize, query: &Query<'_>) -> Option<Self> {
+        let reserved = if query.edns.is_some() { OPT } else { 0 };
+        let limit = limit.min(message.len()).checked_sub(reserved)?;
+        let end = HEADER + query.question.len();
+        if end > limit {
+            return None;
+        }
+        message[HEADER..end].copy_from_slice(query.question);
+        Some(Self { at: end, limit, question: query.question.len(), ..Self::without_question(message) })
+    }
+
+    /// Begins a reply without a question; `message` has room for a header.
+    pub(super) fn without_question(message: &'r mut [u8]) -> Self {
+        let names = [(0, 0); MAX_NAMES];
+        Self { message, at: HEADER, limit: HEADER, question: 0, counts: [0; 3], names, names_len: 0, data_at: 0 }
+    }
+
+    /// Adds an RRset under its owner's name in the question.
+    #[inline]
+    pub(super) fn answer(&mut self, rrset: RRset<'_>) -> Result<(), Full> {
+        if rrset.rtype().compressible().is_some() {
+            return self.rrset(Section::Answer, None, rrset);
+        }
+        let image = rrset.image();
+        let end = self.at + image.len();
+        if end > self.limit {
+            return Err(Full);
+        }
+        self.message[self.at..end].copy_from_slice(image);
+        self.at = end;
+        self.counts[Section::Answer as usize] += rrset.len();
+        Ok(())
+    }
+
+    /// Adds an RRset owned by `owner`, or by the name in the question if that is `None`.
+    pub(super) fn rrset(&mut self, section: Section, owner: Option<&[u8]>, rrset: RRset<'_>) -> Result<(), Full> {
+        self.whole(|writer| {
+            let mut pointer = match owner {
+                None => Some(QUESTION_POINTER),
+                Some(_) => None,
+            };
+            for record in rrset.records() {
+                writer.owner(owner, &mut pointer)?;
+                writer.put(&record[2..RECORD_HEAD])?;
+                writer.data(rrset.rtype(), &record[RECORD_HEAD..])?;
+                writer.counts[section as usize] += 1;
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds the SOA RRset for a negative answer, with the TTL RFC 2308 §5 prescribes.
+    pub(super) fn negative(&mut self, apex: &[u8], soa: RRset<'_>) -> Result<(), Full> {
+        let Some(minimum) = soa.rdata().next().and_then(|data| data.last_chunk::<4>()) else { return Ok(()) };
+        let ttl = soa.ttl().min(u32::from_be_bytes(*minimum));
+        self.whole(|writer| {
+            writer.name(apex)?;
+            let fixed = writer.at;
+            for record in soa.records().take(1) {
+                writer.put(&record[2..RECORD_HEAD])?;
+                writer.message[fixed + 4..fixed + 8].copy_from_slice(&ttl.to_be_bytes());
+                writer.data(Type::SOA, &record[RECORD_HEAD..])?;
+                writer.counts[Section::Authority as usize] += 1;
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds the CNAME record a DNAME record implies (RFC 6672 §3.1).
+    pub(super) fn synthesized(&mut self, owner: Option<&[u8]>, target: &[u8], ttl: u32) -> Result<(), Full> {
+        self.whole(|writer| {
+            let mut pointer = owner.is_none().then_some(QUESTION_POINTER);
+            writer.owner(owner, &mut pointer)?;
+            writer.put(&Type::CNAME.0.to_be_bytes())?;
+            writer.put(&[0, 1])?;
+            writer.put(&ttl.to_be_bytes())?;
+            writer.put(&[0, 0])?;
+            writer.data(Type::CNAME, target)?;
+            writer.counts[Section::Answer as usize] += 1;
+            Ok(())
+        })
+    }
+
+    /// Completes the message and returns its length.
+    #[inline]
+    pub(super) fn finish(mut self, query: &[u8; HEADER], verdict: Verdict, edns: Option<Edns>) -> usize {
+        let mut additional = self.counts[Section::Additional as usize];
+        if let Some(edns) = edns {
+            // The room for this much was set aside from the start, unless the reply has no question.
+            if let Some(end) = self.opt(verdict, edns) {
+                self.at = end;
+                additional += 1;
+            }
+        }
+        let header = &mut self.message[..HEADER];
+        header[..2].copy_from_slice(&query[..2]);
+        // QR, the opcode, AA, TC, RD as asked; CD as asked, RA, Z and AD clear.
+        header[2] = 0x80 | query[2] & 0x79 | u8::from(verdict.authoritative) << 2 | u8::from(verdict.truncated) << 1;
+        header[3] = query[3] & 0x10 | (verdict.rcode.0 & 0xf) as u8;
+        let question = u16::from(self.question > 0);
+        for (at, count) in [question, self.counts[0], self.counts[1], additional].into_iter().enumerate() {
+            header[4 + 2 * at..6 + 2 * at].copy_from_slice(&count.to_be_bytes());
+        }
+        self.at
+    }
+
+    /// Writes the OPT record, with the extended error if there is room for it, and returns where it ends.
+    #[inline]
+    fn opt(&mut self, verdict: Verdict, edns: Edns) -> Option<usize> {
+        let record = self.message.get_mut(self.at..self.at + OPT)?;
+        record[..3].copy_from_slice(&[0, 0, 41]);
+        record[3..5].copy_from_slice(&UDP_PAYLOAD.to_be_bytes());
+        // The response code's upper bits, version 0, DO as asked (RFC 3225 §3).
+        record[5] = (verdict.rcode.0 >> 4) as u8;
+        record[6] = 0;
+        record[7] = u8::from(edns.dnssec_ok) << 7;
+        record[8..].copy_from_slice(&[0, 0, 0]);
+        let end = self.at + OPT;
+        let Some(ExtendedError { code, text }) = verdict.extended else { return Some(end) };
+        let data = 2 + text.len();
+        // `limit` has the bare OPT record taken off already.
+        if self.at + 4 + data > self.limit {
+            return Some(end);
+        }
+        let Some(option) = self.message.get_mut(end..end + 4 + data) else { return Some(end) };
+        option[..2].copy_from_slice(&15_u16.to_be_bytes());
+        option[2..4].copy_from_slice(&(data as u16).to_be_bytes());
+        option[4..6].copy_from_slice(&code.to_be_bytes());
+        option[6..].copy_from_slice(text.as_bytes());
+        self.message[end - 2..end].copy_from_slice(&((4 + data) as u16).to_be_bytes());
+        Some(end + 4 + data)
+    }
+
+    /// Returns where the next record will begin, with its owner.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Returns where the data of the last record begins, which for an alias is the name it leads to.
+    pub(super) fn data_at(&self) -> usize {
+        self.data_at
+    }
+
+    /// Returns whether the name written at `at` is `name`.
+    pub(super) fn name_is(&self, at: usize, name: &[u8]) -> bool {
+        let (mut at, mut rest) = (at, name);
+        // Every label or pointer followed comes from a name of at most 255 octets, so this ends.
+        for _ in 0..2 * name::MAX_NAME {
+            let Some(&len) = self.message.get(at) else { return false };
+            if len >= 0xc0 {
+                let Some(&low) = self.message.get(at + 1) else { return false };
+                at = usize::from(len & 0x3f) << 8 | usize::from(low);
+                continue;
+            }
+            let label = usize::from(len) + 1;
+            match (self.message.get(at..at + label), rest.get(..label)) {
+                (Some(ours), Some(theirs)) if ours.eq_ignore_ascii_case(theirs) => {}
+                _ => return false,
+            }
+            if len == 0 {
+                return true;
+            }
+            at += label;
+            rest = &rest[label..];
+        }
+        false
+    }
+
+    /// Writes all or nothing.
+    fn whole(&mut self, write: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), Full> {
+        let before = (self.at, self.counts, self.names_len);
+        let result = write(self);
+        if result.is_err() {
+            (self.at, self.counts, self.names_len) = before;
+        }
+        result
+    }
+
+    #[inline]
+    fn put(&mut self, octets: &[u8]) -> Result<(), Full> {
+        let end = self.at + octets.len();
+        if end > self.limit {
+            return Err(Full);
+        }
+        self.message[self.at..end].copy_from_slice(octets);
+        self.at = end;
+        Ok(())
+    }
+
+    /// Writes a record's owner: the pointer to where it stands already, or the name, which is then pointed to.
+    fn owner(&mut self, owner: Option<&[u8]>, pointer: &mut Option<[u8; 2]>) -> Result<(), Full> {
+        match (*pointer, owner) {
+            (Some(pointer), _) => self.put(&pointer),
+            (None, None) => self.put(&QUESTION_POINTER),
+            (None, Some(owner)) => {
+                let start = self.at;
+                self.name(owner)?;
+                let written = &self.message[start..self.at];
+                *pointer = match *written {
+                    [high, low] if high >= 0xc0 => Some([high, low]),
+                    _ if start <= MAX_POINTER => Some((0xc000 | start as u16).to_be_bytes()),
+                    _ => None,
+                };
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes a record's data, whose length the two octets before are to hold.
+    fn data(&mut self, rtype: Type, data: &[u8]) -> Result<(), Full> {
+        let Some((front, names)) = rtype.compressible() else { return self.put(data) };
+        let start = self.at;
+        self.data_at = start;
+        let (front, mut rest) = data.split_at_checked(front).unwrap_or((data, &[]));
+        self.put(front)?;
+        for _ in 0..names {
+            let Some((name, after)) = name::wire_len(rest).and_then(|len| rest.split_at_checked(len)) else { break };
+            self.name(name)?;
+            rest = after;
+        }
+        self.put(rest)?;
+        let len = (self.at - start) as u16;
+        self.message[start - 2..start].copy_from_slice(&len.to_be_bytes());
+        Ok(())
+    }
+
+    /// Writes a name, compressed.
+    fn name(&mut self, name: &[u8]) -> Result<(), Full> {
+        if self.names_len == 0 {
+            self.remember_question();
+        }
+        let mut rest = name;
+        while let Some(&label @ 1..) = rest.first() {
+            if let Some(pointer) = self.find(rest) {
+                return self.put(&(0xc000 | pointer).to_be_bytes());
+            }
+            self.remember(self.at, rest.len());
+            let (label, after) = rest.split_at(usize::from(label) + 1);
+            self.put(label)?;
+            rest = after;
+        }
+        self.put(&[0])
+    }
+
+    fn remember_question(&mut self) {
+        let (mut at, end) = (HEADER, HEADER + self.question.saturating_sub(4));
+        while at + 1 < end {
+            self.remember(at, end - at);
+            at += usize::from(self.message[at]) + 1;
+        }
+    }
+
+    fn remember(&mut self, at: usize, len: usize) {
+        if let (true, Some(slot)) = (at <= MAX_POINTER, self.names.get_mut(self.names_len)) {
+            *slot = (at as u16, len as u8);
+            self.names_len += 1;
+        }
+    }
+
+    /// Finds where a name stands already.
+    fn find(&self, name: &[u8]) -> Option<u16> {
+        let same_length = self.names[..self.names_len].iter().filter(|&&(_, len)| usize::from(len) == name.len());
+        same_length.map(|&(at, _)| at).find(|&at| self.name_is(usize::from(at), name))
+    }
+}
