@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use zonule_harness::{Console, Error as HarnessError, Machine, Port, Remote, Target, workspace};
 
-use crate::cargo::{self, Error, Result};
+use crate::cargo::{self, Error, Profile, Result};
 use crate::tools::{self, DIG, GIT, QEMU, SETPRIV};
 
 /// The zone whose answer tells that all is well.
@@ -23,7 +23,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     let options = Options::parse(words)?;
     tools::ensure(if options.hosted { &[GIT, DIG, SETPRIV] } else { &[QEMU, GIT, DIG, SETPRIV] })?;
     let (target, name) = if options.hosted {
-        (Target::hosted(cargo::hosted()?), "hosted")
+        (Target::hosted(cargo::hosted(Profile::Development)?), "hosted")
     } else {
         (Target::Image { elf: cargo::image()?, machine: options.machine }, "image")
     };
