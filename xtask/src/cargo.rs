@@ -75,10 +75,24 @@ pub(crate) fn shown(what: &str, command: &mut Command) -> Result<()> {
     if status.success() { Ok(()) } else { Err(Error::Failed { what: what.to_owned(), status }) }
 }
 
-/// Builds the Linux binary as it is released and returns its path.
-pub(crate) fn hosted() -> Result<PathBuf> {
-    shown("building the Linux binary", &mut cargo(&["build", "--release", "--package", "zonule", "--bin", "zonule"]))?;
-    Ok(workspace().join("target/release/zonule"))
+/// How the Linux binary is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Quickly, as for the tests.
+    Development,
+    /// As it is released.
+    Release,
+}
+
+/// Builds the Linux binary and returns its path.
+pub(crate) fn hosted(profile: Profile) -> Result<PathBuf> {
+    let (name, place) = match profile {
+        Profile::Development => ("dev", "debug"),
+        Profile::Release => ("release", "release"),
+    };
+    let mut build = cargo(&["build", "--profile", name, "--package", "zonule", "--bin", "zonule"]);
+    shown("building the Linux binary", &mut build)?;
+    Ok(workspace().join("target").join(place).join("zonule"))
 }
 
 /// Builds the bootable image and returns its path.

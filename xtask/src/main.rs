@@ -33,18 +33,18 @@ Environment: ZONULE_ACCEL=kvm boots with hardware virtualisation; ZONULE_IMAGE=F
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let own = words.split(|word| *word == "--").next().unwrap_or_default();
     let outcome = match words.split_first() {
+        _ if own.iter().any(|word| matches!(*word, "help" | "--help" | "-h")) => {
+            print!("{HELP}");
+            Ok(())
+        }
         Some((&"run", rest)) => run::run(rest),
         Some((&"test", rest)) => test::test(rest),
         Some((&"bench", rest)) => bench::bench(rest),
         Some((&"image", [])) => cargo::image().map(|elf| println!("{}", elf.display())),
-        Some((&("help" | "--help" | "-h"), _)) => {
-            print!("{HELP}");
-            Ok(())
-        }
-        Some((other, _)) => {
-            Err(Error::Usage(format!("`{}` is no command line of cargo xtask ({other}?)", words.join(" "))))
-        }
+        Some((&"image", _)) => Err(Error::Usage("`image` takes no arguments".to_owned())),
+        Some((other, _)) => Err(Error::Usage(format!("`{other}` is no command of cargo xtask"))),
         None => Err(Error::Usage("a command is missing".to_owned())),
     };
     match outcome {

@@ -1,11 +1,11 @@
 //! `cargo xtask run`: from nothing to a server that answers, with lines to paste.
 
-use std::fs::{self, File};
-use std::path::Path;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
 
 use zonule_harness::{Console, Error as HarnessError, Machine, Port, Remote, Target, workspace};
 
-use crate::cargo::{self, Error, Result};
+use crate::cargo::{self, Error, Profile, Result};
 use crate::tools::{self, DIG, GIT, QEMU, SETPRIV};
 
 /// The zone whose answer tells that all is well.
@@ -23,13 +23,12 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     let options = Options::parse(words)?;
     tools::ensure(if options.hosted { &[GIT, DIG, SETPRIV] } else { &[QEMU, GIT, DIG, SETPRIV] })?;
     let (target, name) = if options.hosted {
-        (Target::hosted(cargo::hosted()?), "hosted")
+        (Target::hosted(cargo::hosted(Profile::Development)?), "hosted")
     } else {
         (Target::Image { elf: cargo::image()?, machine: options.machine }, "image")
     };
 
-    let directory = workspace().join("target/run").join(name);
-    let _lock = prepare(&directory)?;
+    let (directory, _lock) = prepare(name)?;
     let remote = Remote::with_directory(&directory, &workspace().join("zones-example"))?;
     let port = Port::new();
     let mut boot = target.boot().remote(&remote);
@@ -67,18 +66,38 @@ impl Options<'_> {
     }
 }
 
-/// Makes `directory` anew and keeps other runs out of it until the returned file is closed.
-fn prepare(directory: &Path) -> Result<File> {
-    let failed = |what: &str| HarnessError::io(format!("cannot {what} {}", directory.display()));
-    fs::create_dir_all(directory).map_err(failed("make"))?;
-    // Beside the directory, so that emptying it leaves the lock alone.
-    let lock = File::create(directory.with_extension("lock")).map_err(failed("lock"))?;
-    if lock.try_lock().is_err() {
-        return Err(Error::Unexpected(format!("another `cargo xtask run` uses {}", directory.display())));
+/// An empty directory below `target/run/` that is this run's alone until the returned file is closed.
+///
+/// It is found again under the same name by the next run, which empties it: what Ctrl-C leaves behind is no more
+/// than that.
+fn prepare(name: &str) -> Result<(PathBuf, File)> {
+    let parent = workspace().join("target/run");
+    make_directory(&parent)?;
+    // Another run at the same time gets another number.
+    for number in 1.. {
+        let directory = parent.join(if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
+        // Beside the directory, so that emptying it leaves the lock alone.
+        let path = directory.with_extension("lock");
+        let lock = File::create(&path).map_err(HarnessError::io(format!("cannot make {}", path.display())))?;
+        match lock.try_lock() {
+            Ok(()) => {
+                make_directory(&directory)?;
+                let what = format!("cannot empty {}", directory.display());
+                fs::remove_dir_all(&directory).map_err(HarnessError::io(what))?;
+                make_directory(&directory)?;
+                return Ok((directory, lock));
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                return Err(HarnessError::io(format!("cannot lock {}", path.display()))(error).into());
+            }
+        }
     }
-    fs::remove_dir_all(directory).map_err(failed("empty"))?;
-    fs::create_dir_all(directory).map_err(failed("make"))?;
-    Ok(lock)
+    unreachable!("numbers do not run out before directories do")
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    Ok(fs::create_dir_all(path).map_err(HarnessError::io(format!("cannot make {}", path.display())))?)
 }
 
 /// The lines to paste.
@@ -98,7 +117,7 @@ Its zones are a git repository. Change one, push, and ask again:
   printf 'hello A 192.0.2.99\\n' >> sub.example.org
   sed -i 's/ 7 2h/ 8 2h/' sub.example.org     # the serial
   git commit -qam 'Add hello' && git push -q
-  sleep 2; dig @127.0.0.1 -p {port} +short hello.sub.example.org
+  until dig @127.0.0.1 -p {port} +short hello.sub.example.org | grep .; do sleep 1; done
 
 Ctrl-C ends it.
 

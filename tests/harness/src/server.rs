@@ -7,6 +7,9 @@ use std::{env, thread};
 
 use crate::{Console, Error, Machine, Network, Port, Process, Qemu, Remote, Reply, Result, Sandbox, dig, eventually};
 
+/// How many lines of its console a server shows when its test fails.
+const CONSOLE_LINES: usize = 100;
+
 /// What is under test.
 #[derive(Clone, Debug)]
 pub enum Target {
@@ -207,7 +210,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("---- console of {} ----\n{}\n---- end of console ----", self.process.name(), self.console());
+            let console = self.console();
+            let lines: Vec<&str> = console.lines().collect();
+            let end = &lines[lines.len().saturating_sub(CONSOLE_LINES)..];
+            eprintln!("---- end of the console of {} ----\n{}\n----", self.process.name(), end.join("\n"));
         }
     }
 }
