@@ -77,8 +77,8 @@ fn damaged_packs_are_refused() {
         ("longer", bare(BLOB, 4, &[], &deflate(b"hello")), "more data than declared"),
         ("longer than nothing", bare(BLOB, 0, &[], &deflate(b"hello")), "more data than declared"),
         ("shorter", bare(BLOB, 6, &[], &deflate(b"hello")), "less data than declared"),
-        ("type 0", bare(0, 5, &[], &deflate(b"hello")), "unsupported"),
-        ("type 5", bare(5, 5, &[], &deflate(b"hello")), "unsupported"),
+        ("type 0", bare(0, 5, &[], &deflate(b"hello")), "unknown type 0"),
+        ("type 5", bare(5, 5, &[], &deflate(b"hello")), "unknown type 5"),
         ("size", bare(BLOB, u64::MAX, &[], &deflate(b"hello")), "exceeds the bound"),
         ("no pack", b"<html><body>404</body></html>".to_vec(), "not recognized"),
         ("version", version4, "Unsupported pack version"),
@@ -322,7 +322,8 @@ fn silence_ends_in_time_and_says_where() {
         (&greeting[..], "waiting for the pack"),
         (&whole[..whole.len() - 40], "receiving the pack"),
     ] {
-        let error = quick(&serve(vec![says.to_vec()], true)).fetch().unwrap_err();
+        let timeouts = Timeouts { stall: Duration::from_secs(1), ..QUICK };
+        let error = quick(&serve(vec![says.to_vec()], true)).with_timeouts(timeouts).fetch().unwrap_err();
         assert_eq!(error.to_string(), format!("timed out after 1 s while {word}"));
         assert!(error.is_transient());
         let error = quick(&serve(vec![says.to_vec()], false)).fetch().unwrap_err();
@@ -390,6 +391,21 @@ fn what_the_server_complains_about_is_passed_on() {
     let band = [line(b"packfile\n"), line(b"\x02fatal: no room\n"), line(b"\x03aborting due to corruption\n")].concat();
     let error = quick(&serve(vec![[greeting(tip), band].concat()], false)).fetch().unwrap_err();
     assert_eq!(error.to_string(), "the remote refused while receiving the pack: aborting due to corruption");
+    // Wherever in the pack it comes.
+    let mut pack = Pack::default();
+    let blob = pack.object(BLOB, b"text");
+    pack.ref_delta(blob, &replacing_delta(4, b"other"));
+    let tip = pack.commit_of(&[("100644", "a", blob)]);
+    let pack = pack.finish();
+    let says = (1..pack.len()).map(|cut| {
+        let part = line(&[b"\x01", &pack[..cut]].concat());
+        [greeting(tip), line(b"packfile\n"), part, line(b"\x03disk on fire\n")].concat()
+    });
+    let url = serve(says.collect(), false);
+    for cut in 1..pack.len() {
+        let message = quick(&url).fetch().unwrap_err().to_string();
+        assert_eq!(message, "the remote refused while receiving the pack: disk on fire", "{cut}");
+    }
     let sha256 = [line(b"version 2\n"), line(b"object-format=sha256\n"), b"0000".to_vec()].concat();
     let error = quick(&serve(vec![sha256], false)).fetch().unwrap_err();
     assert_eq!(error.to_string(), "not supported yet: a repository with sha256 object names");
@@ -435,7 +451,13 @@ fn a_thin_pack_without_its_base_leads_to_a_whole_clone() {
     let one = first.commit_of(&[("100644", "a", blob)]);
     let mut thin = Pack::default();
     let two = id(BLOB, b"two");
-    thin.ref_delta(id(BLOB, b"zero"), &replacing_delta(4, b"two"));
+    let delta = replacing_delta(4, b"two");
+    let start = thin.entry(REF_DELTA, delta.len() as u64, id(BLOB, b"zero").as_slice(), &deflate(&delta));
+    // One more that leans on the first by its place.
+    let distance = 1 + 20 + deflate(&delta).len() as u64;
+    assert_eq!(start, 12);
+    let delta = replacing_delta(3, b"three");
+    thin.entry(OFS_DELTA, delta.len() as u64, &[distance as u8], &deflate(&delta));
     let tip = thin.commit_of(&[("100644", "a", two)]);
     let mut whole = Pack::default();
     whole.object(BLOB, b"two");

@@ -46,7 +46,9 @@ fn clones_the_newest_commit_only() {
     let server = Server::start();
     let work = server.repository("zones.git");
     work.write("example.org", "old\n");
+    work.write("removed", noise(200_000));
     let old = work.push("first");
+    std::fs::remove_file(work.dir.join("removed")).unwrap();
     work.write("example.org", "new\n");
     work.write("sub/dir/example.net", "nested\n");
     work.write("run.sh", "#!/bin/sh\n");
@@ -57,7 +59,8 @@ fn clones_the_newest_commit_only() {
         let mut repository = repository(&work.url()).with_protocol(protocol);
         assert!(repository.commit().is_none());
         assert!(matches!(repository.files(), Err(Error::NotFetched)));
-        moved(repository.fetch().unwrap(), &new);
+        let pack_bytes = moved(repository.fetch().unwrap(), &new);
+        assert!(pack_bytes < 2000, "{protocol:?}: history came along, {pack_bytes} bytes");
         assert_holds(&repository, &work, &new);
         let commit = repository.commit().unwrap();
         assert_eq!((commit.author.as_str(), commit.summary.as_str()), ("Zone Editor", "second"));
@@ -67,6 +70,24 @@ fn clones_the_newest_commit_only() {
         assert!(repository.read(old.parse().unwrap()).is_err());
         assert_eq!(repository.fetch().unwrap(), Fetched::Unchanged);
     }
+}
+
+#[test]
+fn a_repository_may_move_to_a_worker_thread() {
+    fn is_send<T: Send + 'static>() {}
+    is_send::<Repository>();
+    is_send::<Error>();
+}
+
+#[test]
+fn finds_the_host_by_name() {
+    let server = Server::start();
+    let work = server.repository("with space#.git");
+    work.write("a", "a");
+    let tip = work.push("first");
+    // The name may have an IPv6 address first, where nobody listens.
+    let url = format!("git://localhost:{}/with%20space%23.git", server.port);
+    moved(repository(&url).fetch().unwrap(), &tip);
 }
 
 #[test]
@@ -236,8 +257,10 @@ fn memory_does_not_grow_with_fetches() {
     for zone in 0..20 {
         work.write(&format!("dir{}/zone{zone}", zone % 3), zone_text(zone, 50));
     }
-    work.push("start");
-    let mut followed = repository(&work.url());
+    work.commit("start");
+    // The working copy is served itself, which saves three hundred pushes.
+    let url = format!("{}.work/.git", work.url());
+    let mut followed = repository(&url);
     followed.fetch().unwrap();
     let mut tip = String::new();
     for step in 0..300 {
@@ -245,11 +268,11 @@ fn memory_does_not_grow_with_fetches() {
         if step % 10 == 0 {
             work.write("new", format!("{step}"));
         }
-        tip = work.push("a step");
+        tip = work.commit("a step");
         moved(followed.fetch().unwrap(), &tip);
     }
     assert_holds(&followed, &work, &tip);
-    let mut fresh = repository(&work.url());
+    let mut fresh = repository(&url);
     fresh.fetch().unwrap();
     assert_eq!(followed.store().len(), fresh.store().len());
     let (followed, fresh) = (followed.store().bytes(), fresh.store().bytes());
@@ -305,12 +328,7 @@ fn bounds_hold_and_keep_what_was_there() {
     let work = server.repository("zones.git");
     work.write("a", "small");
     let small = work.push("small");
-    let mut random = 1u64;
-    let mut noise = Vec::new();
-    for _ in 0..300_000 {
-        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        noise.push((random >> 56) as u8);
-    }
+    let noise = noise(300_000);
     type Change = (&'static str, fn(&mut Limits), fn(&Work, &[u8]), &'static str);
     let changes: [Change; 7] = [
         (
@@ -380,6 +398,16 @@ fn bounds_hold_and_keep_what_was_there() {
         moved(repository.fetch().unwrap(), &again);
         assert_holds(&repository, &work, &again);
     }
+}
+
+/// Returns bytes that do not compress, the same in every run.
+fn noise(length: usize) -> Vec<u8> {
+    let mut random = 1u64;
+    let mut byte = || {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (random >> 56) as u8
+    };
+    (0..length).map(|_| byte()).collect()
 }
 
 /// The text of a zone with `hosts` hosts, different for each `seed`.

@@ -73,6 +73,7 @@ impl Target {
 }
 
 /// What looking up one name of a chain of aliases led to.
+#[allow(clippy::large_enum_variant, reason = "it lives on the stack; boxing would allocate")]
 enum Step {
     /// The answer is complete.
     Done,

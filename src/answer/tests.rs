@@ -1,1 +1,523 @@
+//! Answers checked through an independent reader of messages.
 
+use std::sync::Arc;
+
+use hickory_proto::op::Message;
+use hickory_proto::rr::RData;
+use proptest::prelude::*;
+
+use super::*;
+use crate::zone::{self, Name};
+
+const EXAMPLE: &str = r#"
+$TTL 3600
+@       SOA ns1 hostmaster 2026010101 1h 15m 1w 5m
+        NS  ns1
+        NS  ns.other.example.
+        MX  10 mail
+        MX  20 mail
+        A   192.0.2.80
+ns1     A   192.0.2.1
+        AAAA 2001:db8::1
+mail    A   192.0.2.25
+www     CNAME web
+web     A   192.0.2.81
+        A   192.0.2.82
+a.b.c   TXT "deep"
+*.wild  TXT "wild"
+*.wild  MX 5 mail
+x.wild  A   192.0.2.90
+y.*.ent TXT "below an empty wildcard"
+*.alias CNAME web
+_sip._tcp SRV 1 1 5060 mail
+        SRV 2 1 5061 mail
+loop1   CNAME loop2
+loop2   CNAME loop1
+away    CNAME www.elsewhere.example.
+gone    CNAME nothing
+cross   CNAME www.sub2.example.org.
+incut   CNAME www.sub
+sub     NS  ns.sub
+        NS  ns.sub2
+        DS  1 13 2 abcd
+ns.sub  A   192.0.2.53
+        AAAA 2001:db8::53
+www.sub A   192.0.2.99
+sub2    NS  ns.sub2
+ns.sub2 A   192.0.2.54
+old     DNAME new
+old     TXT "the owner itself is not redirected"
+host.new A  192.0.2.70
+big     TXT "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+"#;
+
+const SUB2: &str = "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.54\nwww A 192.0.2.55\n";
+
+fn name(text: &str) -> Name {
+    Name::from_text(text).unwrap()
+}
+
+fn load(catalog: &mut Catalog, apex: &str, text: &str) {
+    let reading = zone::read(&name(apex), apex, text.as_bytes());
+    let zone = reading.zone.unwrap_or_else(|| panic!("{:?}", reading.diagnostics));
+    catalog.insert(Arc::new(zone));
+}
+
+fn catalog() -> Catalog {
+    let mut catalog = Catalog::default();
+    load(&mut catalog, "example.org", EXAMPLE);
+    load(&mut catalog, "sub2.example.org", SUB2);
+    let many: String = (0..100).map(|n| format!("many A 192.0.2.{n}\nbig TXT \"{n} {}\"\n", "x".repeat(90))).collect();
+    let cut: String =
+        (0..12).map(|n| format!("cut NS ns{n}.cut\nns{n}.cut A 192.0.2.{n}\nns{n}.cut AAAA 2001:db8::{n}\n")).collect();
+    let sibling: String = (0..13).map(|n| format!("sibling NS ns{n}.cut\n")).collect();
+    load(
+        &mut catalog,
+        "large.example",
+        &format!("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n{many}{cut}{sibling}"),
+    );
+    catalog.insert_broken(name("broken.example"));
+    catalog
+}
+
+/// A query for `owner` with an OPT record, if wanted, of some payload size.
+fn query(owner: &str, qtype: Type, edns: Option<u16>) -> Vec<u8> {
+    let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())];
+    query.extend(name(owner).as_wire());
+    query.extend(qtype.0.to_be_bytes());
+    query.extend([0, 1]);
+    if let Some(payload) = edns {
+        query.extend([0, 0, 41]);
+        query.extend(payload.to_be_bytes());
+        query.extend([0, 0, 0, 0, 0, 0]);
+    }
+    query
+}
+
+fn send(catalog: &Catalog, transport: Transport, query: &[u8]) -> Option<Vec<u8>> {
+    let mut reply = vec![0xee; 65_535];
+    let len = respond(Some(catalog), transport, query, &mut reply)?;
+    reply.truncate(len);
+    Some(reply)
+}
+
+/// Shows a reply: flags and code, then each record on a line with its section.
+fn shown(reply: &[u8]) -> String {
+    let message = Message::from_vec(reply).unwrap_or_else(|error| panic!("{error}: {reply:02x?}"));
+    let mut out = format!("{:?}", message.metadata.response_code);
+    for (flag, set) in [("AA", message.metadata.authoritative), ("TC", message.metadata.truncation)] {
+        if set {
+            out += &format!(" {flag}");
+        }
+    }
+    for (section, records) in [("an", &message.answers), ("au", &message.authorities), ("ad", &message.additionals)] {
+        for record in records {
+            let data = match &record.data {
+                // hickory-proto does not know DNAME.
+                RData::Unknown { code, rdata } if u16::from(*code) == 39 => {
+                    Name::from_wire(&rdata.anything).unwrap().to_string()
+                }
+                data => data.to_string(),
+            };
+            out += &format!("\n{section} {} {} {} {data}", record.name, record.ttl, record.record_type());
+        }
+    }
+    out
+}
+
+fn ask(owner: &str, qtype: Type) -> String {
+    shown(&send(&catalog(), Transport::Tcp, &query(owner, qtype, None)).unwrap())
+}
+
+const SOA: &str = "au example.org. 300 SOA ns1.example.org. hostmaster.example.org. 2026010101 3600 900 604800 300";
+
+#[track_caller]
+fn expect(owner: &str, qtype: Type, expected: &[&str]) {
+    assert_eq!(ask(owner, qtype), expected.join("\n"), "{owner} {qtype}");
+}
+
+/// RFC 1034 §4.3.2 step 3a.
+#[test]
+fn exact_match() {
+    expect(
+        "web.example.org",
+        Type::A,
+        &["NoError AA", "an web.example.org. 3600 A 192.0.2.81", "an web.example.org. 3600 A 192.0.2.82"],
+    );
+    expect("web.example.org", Type::TXT, &["NoError AA", SOA]);
+    expect(
+        "old.example.org",
+        Type::TXT,
+        &["NoError AA", "an old.example.org. 3600 TXT the owner itself is not redirected"],
+    );
+    expect("*.wild.example.org", Type::TXT, &["NoError AA", "an *.wild.example.org. 3600 TXT wild"]);
+}
+
+/// RFC 2308 §2, §5; RFC 4592 §2.2.2 for empty non-terminals.
+#[test]
+fn negative() {
+    expect("nothing.example.org", Type::A, &["NXDomain AA", SOA]);
+    expect("b.c.example.org", Type::A, &["NoError AA", SOA]);
+    expect("c.example.org", Type::A, &["NoError AA", SOA]);
+    expect("z.c.example.org", Type::A, &["NXDomain AA", SOA]);
+    expect("x.a.b.c.example.org", Type::A, &["NXDomain AA", SOA]);
+}
+
+/// RFC 4592 §2.2.1, §3.3.1, §4.
+#[test]
+fn wildcards() {
+    expect("q.wild.example.org", Type::TXT, &["NoError AA", "an q.wild.example.org. 3600 TXT wild"]);
+    expect("r.q.wild.example.org", Type::TXT, &["NoError AA", "an r.q.wild.example.org. 3600 TXT wild"]);
+    expect("q.wild.example.org", Type::A, &["NoError AA", SOA]);
+    expect("x.wild.example.org", Type::TXT, &["NoError AA", SOA]);
+    expect("q.x.wild.example.org", Type::TXT, &["NXDomain AA", SOA]);
+    expect("wild.example.org", Type::TXT, &["NoError AA", SOA]);
+    expect("q.ent.example.org", Type::TXT, &["NoError AA", SOA]);
+    expect(
+        "q.wild.example.org",
+        Type::MX,
+        &["NoError AA", "an q.wild.example.org. 3600 MX 5 mail.example.org.", "ad mail.example.org. 3600 A 192.0.2.25"],
+    );
+    expect(
+        "q.alias.example.org",
+        Type::A,
+        &[
+            "NoError AA",
+            "an q.alias.example.org. 3600 CNAME web.example.org.",
+            "an web.example.org. 3600 A 192.0.2.81",
+            "an web.example.org. 3600 A 192.0.2.82",
+        ],
+    );
+}
+
+/// RFC 1034 §3.6.2, §4.3.2 step 3a; RFC 6604 for the code.
+#[test]
+fn aliases() {
+    let www = "an www.example.org. 3600 CNAME web.example.org.";
+    expect("www.example.org", Type::AAAA, &["NoError AA", www, SOA]);
+    expect("www.example.org", Type::CNAME, &["NoError AA", www]);
+    expect(
+        "loop1.example.org",
+        Type::A,
+        &[
+            "NoError AA",
+            "an loop1.example.org. 3600 CNAME loop2.example.org.",
+            "an loop2.example.org. 3600 CNAME loop1.example.org.",
+        ],
+    );
+    expect("away.example.org", Type::A, &["NoError AA", "an away.example.org. 3600 CNAME www.elsewhere.example."]);
+    expect("gone.example.org", Type::A, &["NXDomain AA", "an gone.example.org. 3600 CNAME nothing.example.org.", SOA]);
+    expect(
+        "cross.example.org",
+        Type::A,
+        &[
+            "NoError AA",
+            "an cross.example.org. 3600 CNAME www.sub2.example.org.",
+            "an www.sub2.example.org. 60 A 192.0.2.55",
+        ],
+    );
+    expect(
+        "incut.example.org",
+        Type::A,
+        &[
+            "NoError AA",
+            "an incut.example.org. 3600 CNAME www.sub.example.org.",
+            "au sub.example.org. 3600 NS ns.sub.example.org.",
+            "au sub.example.org. 3600 NS ns.sub2.example.org.",
+            "ad ns.sub.example.org. 3600 A 192.0.2.53",
+            "ad ns.sub.example.org. 3600 AAAA 2001:db8::53",
+            "ad ns.sub2.example.org. 3600 A 192.0.2.54",
+        ],
+    );
+}
+
+/// RFC 6672 §3.2.
+#[test]
+fn dname() {
+    expect(
+        "host.old.example.org",
+        Type::A,
+        &[
+            "NoError AA",
+            "an old.example.org. 3600 DNAME new.example.org.",
+            "an host.old.example.org. 3600 CNAME host.new.example.org.",
+            "an host.new.example.org. 3600 A 192.0.2.70",
+        ],
+    );
+    let long = format!("{}old.example.org", "a.".repeat(119));
+    assert!(ask(&long, Type::A).starts_with("NXDomain AA\nan old.example.org. 3600 DNAME"));
+    let mut zones = catalog();
+    load(&mut zones, "d.example", "$TTL 1\n@ SOA n h 1 1 1 1 1\n@ NS n.e.\na DNAME much.longer\nself DNAME x.self\n");
+    let send = |owner: &str| shown(&send(&zones, Transport::Tcp, &query(owner, Type::A, None)).unwrap());
+    let long = format!("{}a.d.example", "a.".repeat(120));
+    assert_eq!(send(&long), "YXDomain AA\nan a.d.example. 1 DNAME much.longer.d.example.");
+    let circle = send("q.self.d.example");
+    assert!(circle.starts_with("NoError AA") && circle.matches(" DNAME ").count() == 1, "{circle}");
+}
+
+/// RFC 1034 §4.3.2 step 3b; RFC 4035 §3.1.4.1 for DS.
+#[test]
+fn delegations() {
+    let referral = [
+        "NoError",
+        "au sub.example.org. 3600 NS ns.sub.example.org.",
+        "au sub.example.org. 3600 NS ns.sub2.example.org.",
+        "ad ns.sub.example.org. 3600 A 192.0.2.53",
+        "ad ns.sub.example.org. 3600 AAAA 2001:db8::53",
+        "ad ns.sub2.example.org. 3600 A 192.0.2.54",
+    ];
+    for owner in ["sub.example.org", "www.sub.example.org", "ns.sub.example.org", "q.w.sub.example.org"] {
+        expect(owner, Type::A, &referral);
+    }
+    expect("sub.example.org", Type::NS, &referral);
+    expect("x.sub.example.org", Type::DS, &referral);
+    let ds = ask("sub.example.org", Type::DS);
+    assert!(ds.starts_with("NoError AA\nan sub.example.org. 3600 DS"), "{ds}");
+    // The parent answers for DS even where the child is ours too.
+    expect("sub2.example.org", Type::DS, &["NoError AA", SOA]);
+    expect(
+        "sub2.example.org",
+        Type::NS,
+        &["NoError AA", "an sub2.example.org. 60 NS ns.sub2.example.org.", "ad ns.sub2.example.org. 60 A 192.0.2.54"],
+    );
+    // A zone whose parent is not ours answers for itself.
+    expect("example.org", Type::DS, &["NoError AA", SOA]);
+}
+
+/// RFC 1035 §3.3.9, RFC 2782: addresses of hosts named in the data, each once.
+#[test]
+fn additional() {
+    expect(
+        "example.org",
+        Type::MX,
+        &[
+            "NoError AA",
+            "an example.org. 3600 MX 10 mail.example.org.",
+            "an example.org. 3600 MX 20 mail.example.org.",
+            "ad mail.example.org. 3600 A 192.0.2.25",
+        ],
+    );
+    let srv = ask("_sip._tcp.example.org", Type::SRV);
+    assert!(srv.ends_with("\nad mail.example.org. 3600 A 192.0.2.25") && srv.lines().count() == 4, "{srv}");
+    // RFC 8482: one RRset.
+    expect("example.org", Type::ANY, &["NoError AA", "an example.org. 3600 A 192.0.2.80"]);
+}
+
+#[test]
+fn outside_our_zones() {
+    let zones = catalog();
+    for (owner, expected) in
+        [("com", "Refused"), ("org", "Refused"), ("broken.example", "ServFail"), ("x.broken.example", "ServFail")]
+    {
+        assert_eq!(ask(owner, Type::A), expected);
+    }
+    let reply = send(&zones, Transport::Udp, &query("com", Type::A, Some(1232))).unwrap();
+    assert!(reply.ends_with(&[0, 6, 0, 15, 0, 2, 0, 20]));
+    let mut reply = [0; 600];
+    let len = respond(None, Transport::Udp, &query("com", Type::A, Some(1232)), &mut reply).unwrap();
+    assert_eq!(reply[3], 2);
+    assert!(reply[..len].ends_with(b"\x00\x0e" as &[u8]) || reply[..len].windows(4).any(|w| w == [0, 26, 0, 14]));
+    for qtype in [Type::AXFR, Type::IXFR] {
+        assert_eq!(ask("example.org", qtype), "Refused");
+    }
+    assert_eq!(ask("example.org", Type::MAILB), "NotImp");
+    for class in [3, 254, 255] {
+        let mut query = query("example.org", Type::A, None);
+        *query.last_mut().unwrap() = class;
+        assert_eq!(send(&zones, Transport::Udp, &query).unwrap()[3], 5);
+    }
+}
+
+/// RFC 1035 §2.3.3, §4.1.4: the question's letter case comes back, also in names that point at it.
+#[test]
+fn letter_case_is_kept() {
+    let query = query("wWw.eXample.oRg", Type::A, None);
+    let reply = send(&catalog(), Transport::Udp, &query).unwrap();
+    assert_eq!(&reply[12..query.len()], &query[12..]);
+    // CNAME to `web` and a pointer into the question, then two A records owned by a pointer to that.
+    let target = [3, b'w', b'e', b'b', 0xc0, 16];
+    let at = reply.windows(6).position(|window| window == target).unwrap();
+    assert_eq!(reply[at + 6..at + 8], [0xc0, at as u8]);
+    assert_eq!(reply.len(), query.len() + 12 + 6 + 2 * 16);
+}
+
+/// RFC 1035 §4.1.1, RFC 6891 §6.1, RFC 8906 §3.
+#[test]
+fn headers_and_edns() {
+    let zones = catalog();
+    let plain = query("web.example.org", Type::A, None);
+    let edit = |at: usize, value: u8| {
+        let mut query = plain.clone();
+        query[at] = value;
+        send(&zones, Transport::Udp, &query)
+    };
+    // RD and CD come back; AD, Z and RA do not.
+    let reply = edit(3, 0xf0).unwrap();
+    assert_eq!(reply[..4], [0x12, 0x34, 0x85, 0x10]);
+    assert_eq!(edit(2, 0x80), None);
+    for opcode in 1..16 {
+        let reply = edit(2, opcode << 3).unwrap();
+        assert_eq!(reply, [0x12, 0x34, 0x80 | opcode << 3, 4, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+    let form_error = [0x12, 0x34, 0x81, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(edit(5, 0).unwrap(), form_error);
+    assert_eq!(edit(5, 2).unwrap(), form_error);
+    assert_eq!(edit(11, 1).unwrap(), form_error);
+    for len in 12..plain.len() {
+        assert_eq!(send(&zones, Transport::Udp, &plain[..len]).unwrap(), form_error);
+    }
+    for len in 0..12 {
+        assert_eq!(send(&zones, Transport::Udp, &plain[..len]), None);
+    }
+    let trailing = [&plain[..], &[0]].concat();
+    assert_eq!(send(&zones, Transport::Udp, &trailing).unwrap(), form_error);
+
+    let mut edns = query("web.example.org", Type::A, Some(0));
+    let opt = edns.len() - 11;
+    edns[opt + 7] = 0x80;
+    let reply = send(&zones, Transport::Udp, &edns).unwrap();
+    assert!(reply.ends_with(&[0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0]), "{reply:02x?}");
+    // An unknown option is ignored, a broken one is not.
+    let with_option = |option: &[u8]| {
+        let mut query = edns.clone();
+        *query.last_mut().unwrap() = option.len() as u8;
+        query.extend(option);
+        send(&zones, Transport::Udp, &query).unwrap()[3]
+    };
+    assert_eq!(with_option(&[0xff, 0, 0, 1, 7]), 0);
+    assert_eq!(with_option(&[0xff, 0, 0, 2, 7]), 1);
+    edns[opt + 6] = 1;
+    let reply = send(&zones, Transport::Udp, &edns).unwrap();
+    assert_eq!((reply[3], reply[7], reply[reply.len() - 6]), (0, 0, 1), "BADVERS is 16, one in the upper bits");
+    edns[opt + 6] = 0;
+    let mut twice = edns.clone();
+    twice.extend_from_slice(&edns[opt..]);
+    twice[11] = 2;
+    assert_eq!(send(&zones, Transport::Udp, &twice).unwrap()[3], 1);
+    let mut owned = query("web.example.org", Type::A, None);
+    owned[11] = 1;
+    owned.extend([1, b'a', 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(send(&zones, Transport::Udp, &owned).unwrap()[3], 1);
+}
+
+/// RFC 2181 §9, RFC 6891 §6.2.5, RFC 9471 §3.
+#[test]
+fn truncation() {
+    let zones = catalog();
+    let udp = |owner: &str, qtype, payload| send(&zones, Transport::Udp, &query(owner, qtype, payload)).unwrap();
+    for (payload, limit) in [(None, 512), (Some(0), 512), (Some(600), 600), (Some(4096), 1232)] {
+        let reply = udp("many.large.example", Type::A, payload);
+        assert!(reply.len() <= limit && reply[2] & 2 != 0);
+        assert_eq!(reply[6..10], [0; 4], "no part of an RRset");
+        let reply = udp("x.cut.large.example", Type::A, payload);
+        let all = reply[11] == 24 + u8::from(payload.is_some());
+        assert!(reply.len() <= limit && (reply[2] & 2 == 0) == all, "{}", shown(&reply));
+        assert!(reply[9] == 12);
+        // Addresses of servers elsewhere are worth no second query.
+        let reply = udp("x.sibling.large.example", Type::A, payload);
+        assert!(reply.len() <= limit && reply[2] & 2 == 0);
+    }
+    let reply = send(&zones, Transport::Tcp, &query("many.large.example", Type::A, None)).unwrap();
+    assert_eq!((reply[2] & 2, reply[7]), (0, 100));
+    // The caller's buffer is a bound too.
+    let query = query("many.large.example", Type::A, Some(4096));
+    for room in 0..600 {
+        let mut reply = vec![0; room];
+        match respond(Some(&zones), Transport::Udp, &query, &mut reply) {
+            Some(len) => assert!(len <= room && len >= 12),
+            None => assert!(room < 100),
+        }
+    }
+}
+
+fn any_qtype() -> impl Strategy<Value = u16> {
+    prop_oneof![
+        Just(1),
+        Just(2),
+        Just(5),
+        Just(6),
+        Just(15),
+        Just(16),
+        Just(28),
+        Just(33),
+        Just(39),
+        Just(43),
+        Just(255),
+        any::<u16>()
+    ]
+}
+
+fn any_owner() -> impl Strategy<Value = String> {
+    let label = prop_oneof![
+        Just("www"),
+        Just("web"),
+        Just("sub"),
+        Just("sub2"),
+        Just("wild"),
+        Just("old"),
+        Just("x"),
+        Just("a"),
+        Just("b"),
+        Just("c"),
+        Just("*"),
+        Just("loop1"),
+        Just("cross"),
+        Just("incut"),
+        Just("many"),
+        Just("cut"),
+        Just("ent"),
+        Just("\\000"),
+    ];
+    let apex = prop_oneof![
+        Just("example.org."),
+        Just("large.example."),
+        Just("sub2.example.org."),
+        Just("broken.example."),
+        Just("")
+    ];
+    (proptest::collection::vec(label, 0..5), apex).prop_map(|(labels, apex)| {
+        let name: String = labels.iter().flat_map(|label| [*label, "."]).chain([apex]).collect();
+        if name.is_empty() { ".".into() } else { name }
+    })
+}
+
+proptest! {
+    /// Every reply is a message that an independent reader understands, and fits.
+    #[test]
+    fn replies_are_messages(owner in any_owner(), qtype in any_qtype(), edns in proptest::option::of(any::<u16>()), tcp: bool) {
+        let zones = catalog();
+        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+        let reply = send(&zones, transport, &query(&owner, Type(qtype), edns)).unwrap();
+        let message = Message::from_vec(&reply).unwrap();
+        prop_assert_eq!(message.queries.len(), 1);
+        let limit = if tcp { 65_535 } else { edns.unwrap_or(512).clamp(512, 1232) };
+        prop_assert!(reply.len() <= usize::from(limit));
+        prop_assert_eq!(message.edns.is_some(), edns.is_some());
+        prop_assert!(!message.metadata.recursion_available && !message.metadata.authentic_data);
+    }
+
+    #[test]
+    fn random_octets_never_panic(octets in proptest::collection::vec(any::<u8>(), 0..100), room in 0..700_usize) {
+        let mut reply = vec![0; room];
+        if let Some(len) = respond(Some(&catalog()), Transport::Udp, &octets, &mut reply) {
+            prop_assert!(len <= room);
+        }
+    }
+
+    #[test]
+    fn mutated_queries_never_panic(
+        owner in any_owner(), qtype in any_qtype(), edns in proptest::option::of(any::<u16>()),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), cut in any::<prop::sample::Index>(),
+    ) {
+        let mut query = query(&owner, Type(qtype), edns);
+        for (at, value) in changes {
+            let at = at.index(query.len());
+            query[at] = value;
+        }
+        query.truncate(cut.index(query.len() * 2) + 1);
+        if let Some(reply) = send(&catalog(), Transport::Udp, &query) {
+            prop_assert!(reply.len() >= 12 && reply.len() <= 1232);
+            prop_assert_eq!(&reply[..2], &query[..2]);
+        }
+    }
+}

@@ -3,6 +3,8 @@
 use super::ObjectId;
 use std::{fmt, io, time::Duration};
 
+const REMEDY: &str = "make the repository smaller or the machine's memory larger";
+
 /// Why a fetch or a read failed.
 ///
 /// The text is one line: what happened, where, and what to do if that is not plain. It never holds a secret, and what the
@@ -178,10 +180,10 @@ impl fmt::Display for Error {
             }
             Error::NotACommit { id } => write!(f, "the reference names {id}, which is not a commit: choose a branch"),
             Error::Limit { what, found: Some(found), bound, unit } => {
-                write!(f, "{what} of {found} {unit} exceeds the bound of {bound} {unit}: give the machine more memory")
+                write!(f, "{what} of {found} {unit} exceeds the bound of {bound} {unit}: {REMEDY}")
             }
             Error::Limit { what, found: None, bound, unit } => {
-                write!(f, "{what} exceeds the bound of {bound} {unit}: give the machine more memory")
+                write!(f, "{what} exceeds the bound of {bound} {unit}: {REMEDY}")
             }
             Error::Pack { offset, what } => write!(f, "damaged pack at byte {offset}: {what}"),
             Error::Object { id, what } => write!(f, "object {id}: {what}; run `git fsck` at the remote"),

@@ -103,3 +103,23 @@ impl Deadline {
         Error::TimedOut { doing, after: self.after }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_follow_memory() {
+        const MIB: u64 = 1 << 20;
+        let small = Limits::for_memory(64 * MIB);
+        assert_eq!((small.pack_bytes, small.object_bytes, small.store_bytes), (16 * MIB, 4 * MIB, 8 * MIB));
+        assert_eq!((small.objects, small.files), (32_768, 32_768));
+        // The worst case as documented leaves a third to others.
+        let worst =
+            2 * small.store_bytes + 4 * small.object_bytes + small.cache_bytes as u64 + 200 * u64::from(small.objects);
+        assert!(worst < 43 * MIB, "{worst}");
+        let least = Limits::for_memory(0);
+        assert!(least.pack_bytes >= MIB && least.objects > 0 && least.files > 0 && least.tree_depth > 0);
+        assert_eq!(Limits::for_memory(u64::MAX).object_bytes, u64::from(u32::MAX));
+    }
+}

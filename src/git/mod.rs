@@ -150,8 +150,8 @@ impl Repository {
     }
 
     /// Returns the commit held.
-    pub fn commit(&self) -> Option<&CommitInfo> {
-        self.head.as_ref().map(|head| &head.commit)
+    pub fn commit(&self) -> Option<CommitInfo> {
+        self.head.as_ref().map(|head| head.commit.clone())
     }
 
     /// Returns the regular files of the current commit in the order of their paths.

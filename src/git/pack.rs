@@ -79,11 +79,14 @@ pub fn unpack(
     for _ in 0..count {
         deadline.check(UNPACKING)?;
         let offset = source.offset;
-        let entry = data::Entry::from_read(&mut source, offset, HASH.len_in_bytes()).map_err(|error| {
-            // gix reports an unknown type as `Other`.
-            let kind = if error.kind() == io::ErrorKind::Other { io::ErrorKind::InvalidData } else { error.kind() };
-            fail(&source, io::Error::new(kind, error))
-        })?;
+        // Looked at here because gix reports an unknown type no different than an I/O error.
+        let first = source.fill_buf().map(|chunk| chunk.first().copied());
+        let first = first.map_err(|error| fail(&source, error))?;
+        if let Some(kind @ (0 | 5)) = first.map(|byte| byte >> 4 & 7) {
+            return Err(damaged(offset, &format!("an entry of unknown type {kind}")));
+        }
+        let entry = data::Entry::from_read(&mut source, offset, HASH.len_in_bytes());
+        let entry = entry.map_err(|error| fail(&source, error))?;
         let size = entry.decompressed_size;
         if size > limits.object_bytes.min(u64::from(u32::MAX)) {
             return Err(Error::limit("object", size, limits.object_bytes, "bytes"));
@@ -142,7 +145,13 @@ impl Kept {
 
     /// Ends the entry. `None`: the stream was not kept and must be made anew.
     fn take(&mut self) -> Option<Box<[u8]>> {
-        (self.room > 0 && !self.bytes.is_empty()).then(|| Box::from(&self.bytes[..]))
+        if self.room == 0 {
+            return None;
+        }
+        let mut exact = Vec::new();
+        exact.try_reserve_exact(self.bytes.len()).ok()?;
+        exact.extend_from_slice(&self.bytes);
+        Some(exact.into_boxed_slice())
     }
 }
 
@@ -198,10 +207,11 @@ impl Read for Source<'_> {
 /// What a delta is made from.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Base {
+    /// The object of this id, here or in what is held. First in order: what waits for an entry waits for an id in the end,
+    /// and the id is what to report.
+    Id(ObjectId),
     /// The entry at this byte of the pack.
     Offset(u64),
-    /// The object of this id, here or in what is held.
-    Id(ObjectId),
 }
 
 /// A zlib stream and the size of what is in it.

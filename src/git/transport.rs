@@ -157,10 +157,12 @@ fn dial(remote: &Remote, timeouts: Timeouts, deadline: Deadline) -> Result<TcpSt
     let mut last = None;
     for address in addresses {
         deadline.check(DOING)?;
-        match TcpStream::connect_timeout(&address, timeouts.connect.min(deadline.left())) {
+        // A wait of zero is an error of its own.
+        let patience = timeouts.connect.min(deadline.left()).max(std::time::Duration::from_millis(1));
+        match TcpStream::connect_timeout(&address, patience) {
             Ok(stream) => {
-                // Requests are written whole, so there is nothing to gather.
-                stream.set_nodelay(true).map_err(|source| Error::Connect { to: remote.endpoint(), source })?;
+                // Requests are written whole, so there is nothing to gather; if it cannot be set, they leave later.
+                let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
             Err(error) => last = Some(error),

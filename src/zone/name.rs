@@ -347,13 +347,11 @@ fn close_label(out: &mut [u8], label: usize) -> Result<(), NameError> {
 /// Reads the escape at the start of `text` (`\X` or `\DDD`); returns its octet and its length in the text.
 pub(crate) fn unescape(text: &[u8]) -> Option<(u8, usize)> {
     match *text {
-        [b'\\', a @ b'0'..=b'9', ref rest @ ..] => match *rest {
-            [b @ b'0'..=b'9', c @ b'0'..=b'9', ..] => {
-                let value = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
-                Some((u8::try_from(value).ok()?, 4))
-            }
-            _ => None,
-        },
+        [b'\\', a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', ..] => {
+            let value = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
+            Some((u8::try_from(value).ok()?, 4))
+        }
+        [b'\\', b'0'..=b'9', ..] => None,
         [b'\\', octet, ..] => Some((octet, 2)),
         _ => None,
     }

@@ -8,6 +8,8 @@ use std::process::{Command, ExitStatus};
 
 use zonule_harness::workspace;
 
+use crate::image;
+
 /// Shorthand for results of tasks.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
@@ -95,9 +97,9 @@ pub(crate) fn hosted(profile: Profile) -> Result<PathBuf> {
     Ok(workspace().join("target").join(place).join("zonule"))
 }
 
-/// Builds the bootable image and returns its path.
-pub(crate) fn image() -> Result<PathBuf> {
-    Err(Error::Unexpected("the image is not there yet".to_owned()))
+/// Builds a bootable image and returns its path.
+pub(crate) fn image(program: image::Program) -> Result<PathBuf> {
+    image::build(program).map_err(Error::Unexpected)
 }
 
 /// Where [`image`] leaves it.

@@ -3,6 +3,7 @@
 
 mod bench;
 mod cargo;
+mod image;
 mod run;
 mod test;
 mod tools;
@@ -22,8 +23,8 @@ Usage: cargo xtask COMMAND
   test [--hosted]
       Everything a change must pass: format, lints, licences, unit and property tests, fuzzing for some
       seconds, end-to-end tests. --hosted leaves out what needs the image.
-  image
-      Build the bootable image, target/zonule.elf.
+  image [--selftest]
+      Build the bootable image, target/zonule.elf, or target/selftest.elf, the program that tries the platform.
   bench [NAME...]
       Measure: answer, boot, size, memory, qps, soak. Without a name all but soak; soak=SECONDS sets its length.
 
@@ -42,8 +43,11 @@ fn main() -> ExitCode {
         Some((&"run", rest)) => run::run(rest),
         Some((&"test", rest)) => test::test(rest),
         Some((&"bench", rest)) => bench::bench(rest),
-        Some((&"image", [])) => cargo::image().map(|elf| println!("{}", elf.display())),
-        Some((&"image", _)) => Err(Error::Usage("`image` takes no arguments".to_owned())),
+        Some((&"image", [])) => cargo::image(image::Program::Zonule).map(|elf| println!("{}", elf.display())),
+        Some((&"image", ["--selftest"])) => {
+            cargo::image(image::Program::Selftest).map(|elf| println!("{}", elf.display()))
+        }
+        Some((&"image", _)) => Err(Error::Usage("`image` takes no arguments but --selftest".to_owned())),
         Some((other, _)) => Err(Error::Usage(format!("`{other}` is no command of cargo xtask"))),
         None => Err(Error::Usage("a command is missing".to_owned())),
     };

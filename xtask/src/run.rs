@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use zonule_harness::{Console, Error as HarnessError, Machine, Port, Remote, Target, workspace};
 
 use crate::cargo::{self, Error, Profile, Result};
+use crate::image::Program;
 use crate::tools::{self, DIG, GIT, QEMU, SETPRIV};
 
 /// The zone whose answer tells that all is well.
@@ -25,7 +26,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     let (target, name) = if options.hosted {
         (Target::hosted(cargo::hosted(Profile::Development)?), "hosted")
     } else {
-        (Target::Image { elf: cargo::image()?, machine: options.machine }, "image")
+        (Target::Image { elf: cargo::image(Program::Zonule)?, machine: options.machine }, "image")
     };
 
     let (directory, _lock) = prepare(name)?;

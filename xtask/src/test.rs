@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use zonule_harness::workspace;
 
 use crate::cargo::{self, Error, Result, cargo, shown};
+use crate::image::{self, Program};
 use crate::tools::{self, DIG, GIT, QEMU, SETPRIV};
 
 /// The steps done so far.
@@ -54,7 +55,8 @@ fn steps(report: &mut Report, hosted_only: bool) -> Result<()> {
             counted(counts, &mut cargo(&["test", "--test", "*", "--", "--skip", "image", "--skip", "machines"]))
         });
     }
-    report.step("image", |_| cargo::image().map(drop))?;
+    report.step("lints of the image", |_| image::clippy().map_err(Error::Unexpected))?;
+    report.step("image", |_| cargo::image(Program::Zonule).map(drop))?;
     report.step("end to end", |counts| counted(counts, &mut cargo(&["test", "--test", "*"])))
 }
 

@@ -149,7 +149,7 @@ impl<'t> Reader<'t> {
             };
             let word = token.of(self.text);
             if explicit_ttl.is_none() && word.first().is_some_and(u8::is_ascii_digit) {
-                explicit_ttl = Some(self.ttl(token)?);
+                explicit_ttl = Some(self.ttl(token).map_err(|fault| self.hint_at_owner(fault, tokens, entry))?);
             } else if !class && is_class(word) {
                 if !word.eq_ignore_ascii_case(b"IN") && !word.eq_ignore_ascii_case(b"CLASS1") {
                     return Err(Fault::at(token.at(), format!("class {} is not served, only IN", lossy(word))));
@@ -227,18 +227,16 @@ impl<'t> Reader<'t> {
         let word = token.of(self.text);
         let fault = Fault::at(token.at(), format!("there is no record type {}", lossy(word)));
         match Type::nearest(word) {
-            Some(nearest) if entry.indented => fault.hint(format!("did you mean {nearest}?")),
-            nearest => match (self.hint_at_owner(fault, tokens, entry), nearest) {
-                (fault, Some(nearest)) if fault.hint.is_none() => fault.hint(format!("did you mean {nearest}?")),
-                (fault, _) => fault,
-            },
+            Some(nearest) => fault.hint(format!("did you mean {nearest}?")),
+            None => self.hint_at_owner(fault, tokens, entry),
         }
     }
 
     /// Adds the hint that the line should have begun with a blank, when its first word looks like no owner.
     fn hint_at_owner(&self, fault: Fault, tokens: &[Token], entry: &lexer::Entry) -> Fault {
         let first = tokens[0].of(self.text);
-        if !entry.indented && (is_class(first) || Type::from_text(first).is_some()) {
+        let capitals = !first.iter().any(u8::is_ascii_lowercase);
+        if !entry.indented && capitals && (is_class(first) || Type::from_text(first).is_some()) {
             return fault.hint(format!(
                 "`{}` in the first column is read as an owner name; begin the line with a blank to inherit the owner",
                 lossy(first)
@@ -249,8 +247,8 @@ impl<'t> Reader<'t> {
 }
 
 fn is_class(word: &[u8]) -> bool {
-    let classes: [&[u8]; 6] = [b"IN", b"CH", b"HS", b"CS", b"NONE", b"ANY"];
-    matches!(word.len(), 2..=4) && classes.iter().any(|class| word.eq_ignore_ascii_case(class))
+    let classes: [&[u8]; 4] = [b"IN", b"CH", b"HS", b"CS"];
+    word.len() == 2 && classes.iter().any(|class| word.eq_ignore_ascii_case(class))
         || word.len() > 5 && word[..5].eq_ignore_ascii_case(b"CLASS") && word[5..].iter().all(u8::is_ascii_digit)
 }
 

@@ -4,6 +4,7 @@ use zonule_harness::{Machine, Remote, Sandbox, Target, workspace};
 
 use super::median;
 use crate::cargo::{self, Error, Result};
+use crate::image::Program;
 use crate::tools::{self, DIG, GIT, QEMU, SETPRIV};
 
 /// How often each machine boots.
@@ -15,7 +16,7 @@ const MILESTONES: [&str; 3] = ["listening", "zones loaded", "first answer"];
 /// Boots every machine some times on the example zones and prints the medians.
 pub(super) fn boot() -> Result<()> {
     tools::ensure(&[QEMU, GIT, DIG, SETPRIV])?;
-    cargo::image()?;
+    cargo::image(Program::Zonule)?;
     for machine in Machine::ALL {
         let mut times = MILESTONES.map(|_| Vec::new());
         for _ in 0..ROUNDS {

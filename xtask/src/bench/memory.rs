@@ -11,6 +11,7 @@ use zonule_harness::{Error as HarnessError, Machine, Remote, Sandbox, Server, Ta
 
 use super::load;
 use crate::cargo::{self, Error, Profile, Result};
+use crate::image::Program;
 use crate::tools::{self, DIG, DNSPERF, GIT, QEMU, SETPRIV};
 
 /// Machine sizes to try, in MiB, largest first.
@@ -19,7 +20,7 @@ const SIZES_MIB: [u32; 8] = [128, 96, 64, 48, 32, 24, 16, 12];
 /// Finds the smallest machine that serves a thousand zones, and what the Linux binary needs for them.
 pub(super) fn memory() -> Result<()> {
     tools::ensure(&[QEMU, GIT, DIG, SETPRIV])?;
-    let (binary, _) = (cargo::hosted(Profile::Release)?, cargo::image()?);
+    let (binary, _) = (cargo::hosted(Profile::Release)?, cargo::image(Program::Zonule)?);
     let sandbox = Sandbox::new("memory")?;
     let zones = (0..1000).map(|number| (format!("z{number}.example"), small_zone()));
     let remote = Remote::with_files(sandbox.path(), zones)?;
@@ -52,7 +53,7 @@ pub(super) fn soak(seconds: u64) -> Result<()> {
     tools::ensure(&[QEMU, GIT, DIG, SETPRIV, DNSPERF])?;
     let targets = [
         ("Linux binary", Target::hosted(cargo::hosted(Profile::Release)?)),
-        ("image", Target::Image { elf: cargo::image()?, machine: Machine::Q35 }),
+        ("image", Target::Image { elf: cargo::image(Program::Zonule)?, machine: Machine::Q35 }),
     ];
     for (name, target) in targets {
         let sandbox = Sandbox::new("soak")?;

@@ -11,6 +11,7 @@ use std::fs;
 use zonule_harness::Error as HarnessError;
 
 use crate::cargo::{self, Error, Result, cargo, shown};
+use crate::image::Program;
 
 /// What runs when no bench is named: everything that takes minutes at most.
 const USUAL: [&str; 5] = ["size", "answer", "boot", "memory", "qps"];
@@ -40,7 +41,7 @@ pub(crate) fn bench(words: &[&str]) -> Result<()> {
 
 /// Prints the image's size.
 fn size() -> Result<()> {
-    let elf = cargo::image()?;
+    let elf = cargo::image(Program::Zonule)?;
     let octets = fs::metadata(&elf).map_err(HarnessError::io(elf.display().to_string()))?.len();
     println!("{}: {octets} octets, {:.2} MiB", elf.display(), octets as f64 / f64::from(1 << 20));
     Ok(())

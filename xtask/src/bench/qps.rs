@@ -16,6 +16,7 @@ use zonule_harness::{
 
 use super::{guest, load, median};
 use crate::cargo::{self, Error, Result, shown};
+use crate::image::Program;
 use crate::tools::{self, BUSYBOX, CPIO, DIG, DNSPERF, GIT, IP, NSD, QEMU, SETPRIV};
 
 /// Set in the environment of the process that runs inside of the namespace.
@@ -46,7 +47,7 @@ pub(super) fn qps() -> Result<()> {
         return Err(Error::Unexpected(why.to_owned()));
     }
     tools::ensure(&[QEMU, GIT, DIG, SETPRIV, DNSPERF, NSD, BUSYBOX, CPIO, IP])?;
-    cargo::image()?;
+    cargo::image(Program::Zonule)?;
     // Out here: inside of the namespace there is no network to fetch it from.
     guest::kernel_tree()?;
     let program = env::current_exe().map_err(HarnessError::io("cannot find this program"))?;

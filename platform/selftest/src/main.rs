@@ -1,0 +1,14 @@
+//! Tries on the bare machine what std promises.
+
+use zonule_platform as _;
+
+fn main() {
+    println!("selftest: {:?}", std::env::args().collect::<Vec<_>>());
+    let t = std::thread::spawn(|| {
+        println!("hello from a thread");
+        7
+    });
+    println!("{:?}", t.join().map_err(|_| ()));
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    println!("{:?} {:?}", std::time::Instant::now(), std::time::SystemTime::now());
+}
