@@ -139,3 +139,13 @@ fn help_lists_the_arguments() {
         assert!(text.contains(argument), "{argument} in\n{text}");
     }
 }
+
+#[test]
+fn wrong_argument_is_named_and_ends_the_linux_binary() {
+    let sandbox = Sandbox::new("wrong-argument").unwrap();
+    let mut server = crate::scene::hosted().boot().argument("--git-pol=1").start(&sandbox).unwrap();
+    let status = server.until_ended().unwrap();
+    assert_eq!(status.code(), Some(2));
+    let console = server.console();
+    assert!(console.contains("--git-pol") && console.contains("--git-poll"), "no hint in: {console}");
+}

@@ -58,13 +58,3 @@ fn ends_on_a_wrong_argument(machine: Machine) {
     let console = server.console();
     assert!(console.contains("--git-pol") && console.contains("--git-poll"), "no hint");
 }
-
-#[test]
-fn linux_binary_ends_on_a_wrong_argument() {
-    let sandbox = Sandbox::new("wrong-argument").unwrap();
-    let mut server = crate::scene::hosted().boot().argument("--git-pol=1").start(&sandbox).unwrap();
-    let status = server.until_ended().unwrap();
-    assert_eq!(status.code(), Some(2));
-    let console = server.console();
-    assert!(console.contains("--git-pol") && console.contains("--git-poll"), "no hint in: {console}");
-}

@@ -114,7 +114,7 @@ Zonule answers on 127.0.0.1 port {port}. In another terminal:
 
 Its zones are a git repository. Change one, push, and ask again:
 
-  cd {clone}
+  cd '{clone}'
   printf 'hello A 192.0.2.99\\n' >> sub.example.org
   sed -i 's/ 7 2h/ 8 2h/' sub.example.org     # the serial
   git commit -qam 'Add hello' && git push -q
