@@ -2,11 +2,11 @@
 
 /// A Linux error number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Errno(pub i32);
+pub(crate) struct Errno(pub(crate) i32);
 
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident = $value:literal;)*) => {
-        impl Errno { $($(#[$doc])* pub const $name: Self = Self($value);)* }
+        impl Errno { $($(#[$doc])* pub(crate) const $name: Self = Self($value);)* }
     };
 }
 

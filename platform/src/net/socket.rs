@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
+use super::buffers::{ACCEPTED_RECEIVE, ACCEPTED_SEND, DATAGRAM_RECEIVE, DATAGRAM_SEND};
 use super::datagram::Datagram;
 use super::errno::Errno;
 use super::listener::{BACKLOG_LIMIT, Listener};
@@ -308,7 +309,31 @@ impl Stack {
         ready
     }
 
-    /// Returns where a packet to `address` can go at all.
+    /// Makes the stack's socket follow the options that concern it.
+    pub(crate) fn apply_options(&mut self, id: SocketId) -> Result<(), Errno> {
+        let record = self.record(id)?;
+        let options = record.options;
+        if let Kind::Stream(Stream { live: Some(handle), .. }) = record.kind {
+            let socket = self.tcp_mut(handle);
+            socket.set_nagle_enabled(!options.no_delay);
+            socket.set_hop_limit(Some(options.time_to_live));
+        }
+        Ok(())
+    }
+
+    /// Returns the bytes the receive buffer holds, or the send buffer.
+    pub(crate) fn buffer_size(&self, id: SocketId, receive: bool) -> Result<usize, Errno> {
+        Ok(match &self.record(id)?.kind {
+            Kind::Datagram(_) if receive => DATAGRAM_RECEIVE,
+            Kind::Datagram(_) => DATAGRAM_SEND,
+            Kind::Stream(Stream { live: Some(handle), .. }) if receive => self.tcp(*handle).recv_capacity(),
+            Kind::Stream(Stream { live: Some(handle), .. }) => self.tcp(*handle).send_capacity(),
+            _ if receive => ACCEPTED_RECEIVE,
+            _ => ACCEPTED_SEND,
+        })
+    }
+
+    /// Returns whether a packet to `address` has anywhere to go.
     pub(super) fn check_route(&self, address: Ipv4Addr) -> Result<(), Errno> {
         let reachable = self.link.is_peer(address) && (self.link.is_local(address) || self.gateway.is_some());
         if reachable { Ok(()) } else { Err(Errno::NETUNREACH) }

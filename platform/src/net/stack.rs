@@ -7,7 +7,6 @@
 //! Nothing here blocks or knows threads: a call that cannot go on answers `EAGAIN`, and `blocking` sleeps. Time and
 //! randomness come in as functions, so all of it runs on the host in tests.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
@@ -21,7 +20,6 @@ use super::device::StackDevice;
 use super::errno::Errno;
 use super::frame::{Link, Syn, is_overlong_fragment};
 use super::socket::{Kind, Record};
-use super::waiters::Waiters;
 use crate::virtio::net::Transmit;
 
 /// Nanoseconds of the monotonic clock.
@@ -53,8 +51,6 @@ pub(crate) struct Stack {
     pub(super) orphans: Vec<Orphan>,
     pub(super) budget: Budget,
     pub(super) machine: Machine,
-    /// Threads that wait for several sockets at once.
-    pub(super) pollers: Arc<Waiters>,
 }
 
 /// A TCP connection no application holds any more, until both sides agree it is over.
@@ -103,7 +99,6 @@ impl Stack {
             orphans: Vec::new(),
             budget: Budget::new(limit),
             machine,
-            pollers: Arc::new(Waiters::new()),
         }
     }
 
@@ -171,7 +166,6 @@ impl Stack {
                 record.waiters.wake();
             }
         }
-        self.pollers.wake();
     }
 
     /// Returns the time.

@@ -173,6 +173,17 @@ impl Stack {
         }
     }
 
+    /// Returns whether the peer may be waiting for the receive window to open.
+    pub(crate) fn receive_waiting(&self, id: SocketId) -> bool {
+        match self.record(id).map(|record| &record.kind) {
+            Ok(Kind::Stream(Stream { live: Some(handle), .. })) => {
+                let socket = self.tcp(*handle);
+                socket.recv_queue() >= socket.recv_capacity() / 4
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn stream_readiness(&self, record: &Record, stream: &Stream) -> u32 {
         let Some(handle) = stream.live else {
             return readiness::READ | readiness::WRITE | readiness::HANG_UP | readiness::READ_HANG_UP;

@@ -1,0 +1,382 @@
+//! The socket calls of the C library, as std makes them.
+//!
+//! IPv4 streams and datagrams; everything else answers as a Linux without IPv6 would. Names are not resolved here:
+//! `getaddrinfo` knows none, and std parses numeric addresses itself.
+
+use alloc::sync::Arc;
+use core::ffi::{c_char, c_int, c_void};
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use super::errno;
+use crate::fd::{self, File};
+use crate::net::blocking::{self, Socket};
+use crate::net::errno::Errno;
+use crate::net::socket::Shutdown;
+
+const AF_UNSPEC: u16 = 0;
+const AF_INET: u16 = 2;
+const SOCK_STREAM: c_int = 1;
+const SOCK_DGRAM: c_int = 2;
+const SOCK_NONBLOCK: c_int = 0o4000;
+const SOCK_CLOEXEC: c_int = 0o2000000;
+const IPPROTO_TCP: c_int = 6;
+const IPPROTO_UDP: c_int = 17;
+const MSG_PEEK: c_int = 0x2;
+const MSG_DONTWAIT: c_int = 0x40;
+
+/// `struct sockaddr_in`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct SocketAddress {
+    family: u16,
+    port: [u8; 2],
+    address: [u8; 4],
+    zero: [u8; 8],
+}
+
+const ADDRESS_BYTES: u32 = size_of::<SocketAddress>() as u32;
+
+impl File for Socket {
+    fn read(&self, out: &mut [u8]) -> Result<usize, i32> {
+        self.receive(out, false, false).map(|(length, _)| length).map_err(|error| error.0)
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<usize, i32> {
+        self.send(bytes, None, false).map_err(|error| error.0)
+    }
+
+    fn readiness(&self) -> u32 {
+        self.readiness()
+    }
+
+    fn set_nonblocking(&self, on: bool) {
+        let _ = self.look(|stack, id| {
+            stack.record_mut(id)?.options.nonblocking = on;
+            Ok(())
+        });
+    }
+
+    fn nonblocking(&self) -> bool {
+        self.look(|stack, id| Ok(stack.record(id)?.options.nonblocking)).unwrap_or(false)
+    }
+}
+
+/// Ends a call as C does: the value, or -1 and `errno`.
+pub(super) fn finish(result: Result<usize, Errno>) -> isize {
+    match result {
+        Ok(value) => value as isize,
+        Err(error) => {
+            errno::set(error.0);
+            -1
+        }
+    }
+}
+
+fn finish_int(result: Result<c_int, Errno>) -> c_int {
+    finish(result.map(|value| value as usize)) as c_int
+}
+
+/// Returns the socket behind a descriptor.
+pub(super) fn socket_at(descriptor: c_int) -> Result<Arc<Socket>, Errno> {
+    let file: Arc<dyn core::any::Any + Send + Sync> = fd::get(descriptor).ok_or(Errno::BADF)?;
+    file.downcast().map_err(|_| Errno::NOTSOCK)
+}
+
+fn install(socket: Socket) -> Result<c_int, Errno> {
+    fd::insert(Arc::new(socket)).ok_or(Errno::MFILE)
+}
+
+/// Reads a `struct sockaddr`; nothing for AF_UNSPEC.
+///
+/// # Safety
+///
+/// `address` is null or valid for reads of `length` bytes.
+unsafe fn read_address(address: *const c_void, length: u32) -> Result<Option<SocketAddrV4>, Errno> {
+    if address.is_null() {
+        return Err(Errno::FAULT);
+    }
+    if length < 2 {
+        return Err(Errno::INVAL);
+    }
+    // SAFETY: valid for `length` bytes, at least two.
+    match unsafe { address.cast::<u16>().read_unaligned() } {
+        AF_UNSPEC => Ok(None),
+        AF_INET if length < ADDRESS_BYTES => Err(Errno::INVAL),
+        AF_INET => {
+            // SAFETY: valid for `length` bytes, at least those of the structure.
+            let address = unsafe { address.cast::<SocketAddress>().read_unaligned() };
+            Ok(Some(SocketAddrV4::new(Ipv4Addr::from(address.address), u16::from_be_bytes(address.port))))
+        }
+        _ => Err(Errno::AFNOSUPPORT),
+    }
+}
+
+/// Writes a `struct sockaddr` as far as the caller has room, and how long it is.
+///
+/// # Safety
+///
+/// `length` is null or valid for reads and writes; `out` is then null or valid for writes of `*length` bytes.
+unsafe fn write_address(address: SocketAddrV4, out: *mut c_void, length: *mut u32) {
+    if out.is_null() || length.is_null() {
+        return;
+    }
+    let address = SocketAddress {
+        family: AF_INET,
+        port: address.port().to_be_bytes(),
+        address: address.ip().octets(),
+        zero: [0; 8],
+    };
+    // SAFETY: both are valid by the caller's promise, and no more is written than there is room for.
+    unsafe {
+        let room = length.read().min(ADDRESS_BYTES);
+        core::ptr::copy_nonoverlapping((&raw const address).cast::<u8>(), out.cast::<u8>(), room as usize);
+        length.write(ADDRESS_BYTES);
+    }
+}
+
+/// `socket(2)`.
+#[unsafe(no_mangle)]
+pub extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+    let open = || {
+        if domain != c_int::from(AF_INET) {
+            return Err(Errno::AFNOSUPPORT);
+        }
+        let datagram = match (kind & !(SOCK_NONBLOCK | SOCK_CLOEXEC), protocol) {
+            (SOCK_STREAM, 0 | IPPROTO_TCP) => false,
+            (SOCK_DGRAM, 0 | IPPROTO_UDP) => true,
+            (SOCK_STREAM | SOCK_DGRAM, _) => return Err(Errno::PROTONOSUPPORT),
+            _ => return Err(Errno::SOCKTNOSUPPORT),
+        };
+        install(blocking::open(datagram, kind & SOCK_NONBLOCK != 0)?)
+    };
+    finish_int(open())
+}
+
+/// `bind(2)`.
+///
+/// # Safety
+///
+/// `address` is null or valid for reads of `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn bind(descriptor: c_int, address: *const c_void, length: u32) -> c_int {
+    let bind = || {
+        // SAFETY: the caller's promise.
+        let address = unsafe { read_address(address, length)? }.ok_or(Errno::AFNOSUPPORT)?;
+        socket_at(descriptor)?.look(|stack, id| stack.bind(id, address))
+    };
+    finish_int(bind().map(|()| 0))
+}
+
+/// `listen(2)`.
+#[unsafe(no_mangle)]
+pub extern "C" fn listen(descriptor: c_int, backlog: c_int) -> c_int {
+    let listen = || socket_at(descriptor)?.look(|stack, id| stack.listen(id, backlog));
+    finish_int(listen().map(|()| 0))
+}
+
+/// `accept4(2)`.
+///
+/// # Safety
+///
+/// `length` is null or valid for reads and writes; `address` is then null or valid for writes of `*length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn accept4(descriptor: c_int, address: *mut c_void, length: *mut u32, flags: c_int) -> c_int {
+    let accept = || {
+        let (socket, from) = socket_at(descriptor)?.accept(flags & SOCK_NONBLOCK != 0)?;
+        // SAFETY: the caller's promise.
+        unsafe { write_address(from, address, length) };
+        install(socket)
+    };
+    finish_int(accept())
+}
+
+/// `accept(2)`.
+///
+/// # Safety
+///
+/// As for [`accept4`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn accept(descriptor: c_int, address: *mut c_void, length: *mut u32) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { accept4(descriptor, address, length, 0) }
+}
+
+/// `connect(2)`.
+///
+/// # Safety
+///
+/// `address` is null or valid for reads of `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn connect(descriptor: c_int, address: *const c_void, length: u32) -> c_int {
+    let connect = || {
+        let socket = socket_at(descriptor)?;
+        // SAFETY: the caller's promise.
+        match unsafe { read_address(address, length)? } {
+            Some(address) => socket.connect(address),
+            None => socket.look(|stack, id| stack.disconnect(id)),
+        }
+    };
+    finish_int(connect().map(|()| 0))
+}
+
+/// `getsockname(2)`.
+///
+/// # Safety
+///
+/// As for [`accept4`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getsockname(descriptor: c_int, address: *mut c_void, length: *mut u32) -> c_int {
+    let name = || {
+        let name = socket_at(descriptor)?.look(|stack, id| stack.local_address(id))?;
+        // SAFETY: the caller's promise.
+        unsafe { write_address(name, address, length) };
+        Ok(0)
+    };
+    finish_int(name())
+}
+
+/// `getpeername(2)`.
+///
+/// # Safety
+///
+/// As for [`accept4`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getpeername(descriptor: c_int, address: *mut c_void, length: *mut u32) -> c_int {
+    let name = || {
+        let name = socket_at(descriptor)?.look(|stack, id| stack.peer_address(id))?;
+        // SAFETY: the caller's promise.
+        unsafe { write_address(name, address, length) };
+        Ok(0)
+    };
+    finish_int(name())
+}
+
+/// `recvfrom(2)`.
+///
+/// # Safety
+///
+/// `buffer` is valid for writes of `size` bytes, and `address` and `length` are as for [`accept4`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn recvfrom(
+    descriptor: c_int, buffer: *mut c_void, size: usize, flags: c_int, address: *mut c_void, length: *mut u32,
+) -> isize {
+    let receive = || {
+        let socket = socket_at(descriptor)?;
+        // SAFETY: the caller's promise.
+        let out = unsafe { slice_mut(buffer, size) };
+        let (received, from) = socket.receive(out, flags & MSG_PEEK != 0, flags & MSG_DONTWAIT != 0)?;
+        match from {
+            // SAFETY: the caller's promise.
+            Some(from) => unsafe { write_address(from, address, length) },
+            // SAFETY: the caller's promise. A stream names no source.
+            None if !length.is_null() => unsafe { length.write(0) },
+            None => {}
+        }
+        Ok(received)
+    };
+    finish(receive())
+}
+
+/// `recv(2)`.
+///
+/// # Safety
+///
+/// `buffer` is valid for writes of `size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn recv(descriptor: c_int, buffer: *mut c_void, size: usize, flags: c_int) -> isize {
+    // SAFETY: the caller's promise.
+    unsafe { recvfrom(descriptor, buffer, size, flags, core::ptr::null_mut(), core::ptr::null_mut()) }
+}
+
+/// `sendto(2)`.
+///
+/// # Safety
+///
+/// `buffer` is valid for reads of `size` bytes; `address` is null or valid for reads of `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendto(
+    descriptor: c_int, buffer: *const c_void, size: usize, flags: c_int, address: *const c_void, length: u32,
+) -> isize {
+    let send = || {
+        let socket = socket_at(descriptor)?;
+        let to = if address.is_null() {
+            None
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { read_address(address, length)? }
+        };
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { slice(buffer, size) };
+        socket.send(bytes, to, flags & MSG_DONTWAIT != 0)
+    };
+    finish(send())
+}
+
+/// `send(2)`.
+///
+/// # Safety
+///
+/// `buffer` is valid for reads of `size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn send(descriptor: c_int, buffer: *const c_void, size: usize, flags: c_int) -> isize {
+    // SAFETY: the caller's promise.
+    unsafe { sendto(descriptor, buffer, size, flags, core::ptr::null(), 0) }
+}
+
+/// `shutdown(2)`.
+#[unsafe(no_mangle)]
+pub extern "C" fn shutdown(descriptor: c_int, how: c_int) -> c_int {
+    let shutdown = || {
+        let how = match how {
+            0 => Shutdown::Read,
+            1 => Shutdown::Write,
+            2 => Shutdown::Both,
+            _ => return Err(Errno::INVAL),
+        };
+        socket_at(descriptor)?.shutdown(how)
+    };
+    finish_int(shutdown().map(|()| 0))
+}
+
+/// `getaddrinfo(3)`: knows no names.
+#[unsafe(no_mangle)]
+pub extern "C" fn getaddrinfo(_: *const c_char, _: *const c_char, _: *const c_void, _: *mut *mut c_void) -> c_int {
+    const EAI_NONAME: c_int = -2;
+    EAI_NONAME
+}
+
+/// `freeaddrinfo(3)`: nothing was ever given out.
+#[unsafe(no_mangle)]
+pub extern "C" fn freeaddrinfo(_: *mut c_void) {}
+
+/// `gai_strerror(3)`.
+#[unsafe(no_mangle)]
+pub extern "C" fn gai_strerror(_: c_int) -> *const c_char {
+    c"names are not resolved here; give a numeric address".as_ptr()
+}
+
+/// Makes a slice of what C passed; empty when there is nothing, whatever the pointer.
+///
+/// # Safety
+///
+/// `start` is valid for reads of `length` bytes while the slice lives.
+pub(super) unsafe fn slice<'a>(start: *const c_void, length: usize) -> &'a [u8] {
+    if start.is_null() || length == 0 {
+        return &[];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { core::slice::from_raw_parts(start.cast(), length.min(isize::MAX as usize)) }
+}
+
+/// Makes a slice of what C passed to be written; empty when there is nothing, whatever the pointer.
+///
+/// # Safety
+///
+/// `start` is valid for writes of `length` bytes and used by nobody else while the slice lives.
+pub(super) unsafe fn slice_mut<'a>(start: *mut c_void, length: usize) -> &'a mut [u8] {
+    if start.is_null() || length == 0 {
+        return &mut [];
+    }
+    // SAFETY: the caller's promise. Bytes of any value are valid.
+    unsafe { core::slice::from_raw_parts_mut(start.cast(), length.min(isize::MAX as usize)) }
+}
