@@ -4,25 +4,19 @@
 //! `getaddrinfo` knows none, and std parses numeric addresses itself.
 
 use alloc::sync::Arc;
+use core::any::Any;
 use core::ffi::{c_char, c_int, c_void};
 use core::net::{Ipv4Addr, SocketAddrV4};
+use libc::{IPPROTO_TCP, IPPROTO_UDP, MSG_DONTWAIT, MSG_PEEK, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM};
 
-use super::errno;
-use crate::fd::{self, File};
+use super::errno::result;
+use crate::fd::{self, File, Readiness};
 use crate::net::blocking::{self, Socket};
 use crate::net::errno::Errno;
 use crate::net::socket::Shutdown;
 
-const AF_UNSPEC: u16 = 0;
-const AF_INET: u16 = 2;
-const SOCK_STREAM: c_int = 1;
-const SOCK_DGRAM: c_int = 2;
-const SOCK_NONBLOCK: c_int = 0o4000;
-const SOCK_CLOEXEC: c_int = 0o2000000;
-const IPPROTO_TCP: c_int = 6;
-const IPPROTO_UDP: c_int = 17;
-const MSG_PEEK: c_int = 0x2;
-const MSG_DONTWAIT: c_int = 0x40;
+const AF_UNSPEC: u16 = libc::AF_UNSPEC as u16;
+const AF_INET: u16 = libc::AF_INET as u16;
 
 /// `struct sockaddr_in`.
 #[repr(C)]
@@ -37,16 +31,20 @@ struct SocketAddress {
 const ADDRESS_BYTES: u32 = size_of::<SocketAddress>() as u32;
 
 impl File for Socket {
-    fn read(&self, out: &mut [u8]) -> Result<usize, i32> {
-        self.receive(out, false, false).map(|(length, _)| length).map_err(|error| error.0)
+    fn read(&self, out: &mut [u8]) -> Result<usize, Errno> {
+        self.receive(out, false, false).map(|(length, _)| length)
     }
 
-    fn write(&self, bytes: &[u8]) -> Result<usize, i32> {
-        self.send(bytes, None, false).map_err(|error| error.0)
+    fn write(&self, octets: &[u8]) -> Result<usize, Errno> {
+        self.send(octets, None, false)
     }
 
-    fn readiness(&self) -> u32 {
-        self.readiness()
+    fn readiness(&self) -> Readiness {
+        self.ready() as Readiness
+    }
+
+    fn nonblocking(&self) -> bool {
+        self.look(|stack, id| Ok(stack.record(id)?.options.nonblocking)).unwrap_or(false)
     }
 
     fn set_nonblocking(&self, on: bool) {
@@ -56,34 +54,30 @@ impl File for Socket {
         });
     }
 
-    fn nonblocking(&self) -> bool {
-        self.look(|stack, id| Ok(stack.record(id)?.options.nonblocking)).unwrap_or(false)
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 }
 
-/// Ends a call as C does: the value, or -1 and `errno`.
-pub(super) fn finish(result: Result<usize, Errno>) -> isize {
-    match result {
-        Ok(value) => value as isize,
-        Err(error) => {
-            errno::set(error.0);
-            -1
-        }
-    }
-}
+/// A descriptor's file that is known to be a socket.
+pub(super) struct AtDescriptor(Arc<dyn File>);
 
-fn finish_int(result: Result<c_int, Errno>) -> c_int {
-    finish(result.map(|value| value as usize)) as c_int
+impl core::ops::Deref for AtDescriptor {
+    type Target = Socket;
+    fn deref(&self) -> &Socket {
+        // Checked when the value was made.
+        self.0.as_any().downcast_ref().expect("the file is a socket")
+    }
 }
 
 /// Returns the socket behind a descriptor.
-pub(super) fn socket_at(descriptor: c_int) -> Result<Arc<Socket>, Errno> {
-    let file: Arc<dyn core::any::Any + Send + Sync> = fd::get(descriptor).ok_or(Errno::BADF)?;
-    file.downcast().map_err(|_| Errno::NOTSOCK)
+pub(super) fn socket_at(descriptor: c_int) -> Result<AtDescriptor, Errno> {
+    let file = fd::get(descriptor)?;
+    if file.as_any().is::<Socket>() { Ok(AtDescriptor(file)) } else { Err(Errno::NOTSOCK) }
 }
 
 fn install(socket: Socket) -> Result<c_int, Errno> {
-    fd::insert(Arc::new(socket)).ok_or(Errno::MFILE)
+    fd::insert(Arc::new(socket))
 }
 
 /// Reads a `struct sockaddr`; nothing for AF_UNSPEC.
@@ -149,7 +143,7 @@ pub extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
         };
         install(blocking::open(datagram, kind & SOCK_NONBLOCK != 0)?)
     };
-    finish_int(open())
+    result(open())
 }
 
 /// `bind(2)`.
@@ -164,14 +158,14 @@ pub unsafe extern "C" fn bind(descriptor: c_int, address: *const c_void, length:
         let address = unsafe { read_address(address, length)? }.ok_or(Errno::AFNOSUPPORT)?;
         socket_at(descriptor)?.look(|stack, id| stack.bind(id, address))
     };
-    finish_int(bind().map(|()| 0))
+    result(bind().map(|()| 0))
 }
 
 /// `listen(2)`.
 #[unsafe(no_mangle)]
 pub extern "C" fn listen(descriptor: c_int, backlog: c_int) -> c_int {
     let listen = || socket_at(descriptor)?.look(|stack, id| stack.listen(id, backlog));
-    finish_int(listen().map(|()| 0))
+    result(listen().map(|()| 0))
 }
 
 /// `accept4(2)`.
@@ -187,7 +181,7 @@ pub unsafe extern "C" fn accept4(descriptor: c_int, address: *mut c_void, length
         unsafe { write_address(from, address, length) };
         install(socket)
     };
-    finish_int(accept())
+    result(accept())
 }
 
 /// `accept(2)`.
@@ -216,7 +210,7 @@ pub unsafe extern "C" fn connect(descriptor: c_int, address: *const c_void, leng
             None => socket.look(|stack, id| stack.disconnect(id)),
         }
     };
-    finish_int(connect().map(|()| 0))
+    result(connect().map(|()| 0))
 }
 
 /// `getsockname(2)`.
@@ -232,7 +226,7 @@ pub unsafe extern "C" fn getsockname(descriptor: c_int, address: *mut c_void, le
         unsafe { write_address(name, address, length) };
         Ok(0)
     };
-    finish_int(name())
+    result(name())
 }
 
 /// `getpeername(2)`.
@@ -248,7 +242,7 @@ pub unsafe extern "C" fn getpeername(descriptor: c_int, address: *mut c_void, le
         unsafe { write_address(name, address, length) };
         Ok(0)
     };
-    finish_int(name())
+    result(name())
 }
 
 /// `recvfrom(2)`.
@@ -274,7 +268,7 @@ pub unsafe extern "C" fn recvfrom(
         }
         Ok(received)
     };
-    finish(receive())
+    result(receive().map(|length| length as isize))
 }
 
 /// `recv(2)`.
@@ -309,7 +303,7 @@ pub unsafe extern "C" fn sendto(
         let bytes = unsafe { slice(buffer, size) };
         socket.send(bytes, to, flags & MSG_DONTWAIT != 0)
     };
-    finish(send())
+    result(send().map(|length| length as isize))
 }
 
 /// `send(2)`.
@@ -335,7 +329,7 @@ pub extern "C" fn shutdown(descriptor: c_int, how: c_int) -> c_int {
         };
         socket_at(descriptor)?.shutdown(how)
     };
-    finish_int(shutdown().map(|()| 0))
+    result(shutdown().map(|()| 0))
 }
 
 /// `getaddrinfo(3)`: knows no names.

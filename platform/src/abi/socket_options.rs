@@ -1,37 +1,15 @@
-//! Options of sockets, and waiting for several: `setsockopt`, `getsockopt`, `ioctl`, `poll`.
+//! Options of sockets: `setsockopt`, `getsockopt`.
 
-use core::ffi::{c_int, c_ulong, c_void};
+use core::ffi::{c_int, c_void};
+use libc::{IP_TTL, IPPROTO_IP, IPPROTO_TCP, SO_ACCEPTCONN, SO_BROADCAST, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_RCVBUF};
+use libc::{SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOL_SOCKET, TCP_NODELAY};
 
-use super::errno;
-use super::socket::{finish, slice, slice_mut, socket_at};
-use crate::fd;
+
+use super::errno::result;
+use super::socket::{slice, slice_mut, socket_at};
 use crate::net::errno::Errno;
 use crate::net::socket::{Kind, Options};
-use crate::time::{self, Nanos};
-
-const SOL_SOCKET: c_int = 1;
-const SO_REUSEADDR: c_int = 2;
-const SO_TYPE: c_int = 3;
-const SO_ERROR: c_int = 4;
-const SO_BROADCAST: c_int = 6;
-const SO_SNDBUF: c_int = 7;
-const SO_RCVBUF: c_int = 8;
-const SO_KEEPALIVE: c_int = 9;
-const SO_LINGER: c_int = 13;
-const SO_RCVTIMEO: c_int = 20;
-const SO_SNDTIMEO: c_int = 21;
-const SO_ACCEPTCONN: c_int = 30;
-
-const IPPROTO_IP: c_int = 0;
-const IP_TTL: c_int = 2;
-
-const IPPROTO_TCP: c_int = 6;
-const TCP_NODELAY: c_int = 1;
-
-const FIONBIO: c_ulong = 0x5421;
-
-const EDOM: Errno = Errno(33);
-const ENOTTY: Errno = Errno(25);
+use crate::time::Nanos;
 
 const SECOND: Nanos = 1_000_000_000;
 
@@ -52,7 +30,7 @@ pub unsafe extern "C" fn setsockopt(
             stack.apply_options(id)
         })
     };
-    finish(set().map(|()| 0)) as c_int
+    result(set().map(|()| 0))
 }
 
 fn set_option(options: &mut Options, level: c_int, name: c_int, value: &[u8]) -> Result<(), Errno> {
@@ -89,7 +67,7 @@ fn duration(value: &[u8]) -> Result<Option<Nanos>, Errno> {
     let half = |at: usize| value.get(at..).and_then(<[u8]>::first_chunk).copied().map(i64::from_ne_bytes);
     let (seconds, micros) = (half(0).ok_or(Errno::INVAL)?, half(8).ok_or(Errno::INVAL)?);
     if !(0..1_000_000).contains(&micros) {
-        return Err(EDOM);
+        return Err(Errno::DOM);
     }
     // A negative time has passed already, says Linux; a nanosecond is as good.
     let nanos = match u64::try_from(seconds) {
@@ -154,90 +132,5 @@ pub unsafe extern "C" fn getsockopt(
         }
         Ok(0)
     };
-    finish(get()) as c_int
-}
-
-/// `ioctl(2)`: FIONBIO, which std uses for `set_nonblocking`.
-///
-/// # Safety
-///
-/// `argument` is null or valid for reads of a C `int`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: *mut c_int) -> c_int {
-    let control = || {
-        let file = fd::get(descriptor).ok_or(Errno::BADF)?;
-        if request != FIONBIO {
-            return Err(ENOTTY);
-        }
-        if argument.is_null() {
-            return Err(Errno::FAULT);
-        }
-        // SAFETY: the caller's promise.
-        file.set_nonblocking(unsafe { argument.read() } != 0);
-        Ok(0)
-    };
-    finish(control()) as c_int
-}
-
-/// `struct pollfd`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct PollDescriptor {
-    descriptor: c_int,
-    events: i16,
-    returned: i16,
-}
-
-/// `poll(2)`.
-///
-/// # Safety
-///
-/// `descriptors` is valid for reads and writes of `count` elements.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn poll(descriptors: *mut PollDescriptor, count: c_ulong, timeout: c_int) -> c_int {
-    /// No process here has more descriptors.
-    const LIMIT: c_ulong = 4096;
-    if count > LIMIT || (descriptors.is_null() && count > 0) {
-        errno::set(Errno::INVAL.0);
-        return -1;
-    }
-    let descriptors = if count == 0 {
-        &mut []
-    } else {
-        // SAFETY: the caller's promise.
-        unsafe { core::slice::from_raw_parts_mut(descriptors, count as usize) }
-    };
-    // Milliseconds; negative means for ever.
-    let deadline = u64::try_from(timeout).ok().map(|timeout| time::monotonic() + timeout * 1_000_000);
-    crate::net::blocking::poll(deadline, |stack| {
-        let mut ready = 0;
-        for entry in descriptors.iter_mut() {
-            entry.returned = look(entry, stack);
-            ready += c_int::from(entry.returned != 0);
-        }
-        (ready > 0).then_some(ready)
-    })
-    .unwrap_or(0)
-}
-
-/// Returns which of the events asked for hold, with those that are always told.
-fn look(entry: &PollDescriptor, stack: Option<&crate::net::blocking::Stack>) -> i16 {
-    const ALWAYS: u32 = 0x8 | 0x10;
-    const INVALID: i16 = 0x20;
-    /// POLLRDNORM, POLLWRNORM: other names of POLLIN and POLLOUT.
-    const NORMAL: [(u32, u32); 2] = [(0x1, 0x40), (0x4, 0x100)];
-    if entry.descriptor < 0 {
-        return 0;
-    }
-    let Some(file) = fd::get(entry.descriptor) else { return INVALID };
-    let mut holds = match (socket_at(entry.descriptor), stack) {
-        (Ok(socket), Some(stack)) => socket.readiness_in(stack),
-        _ => file.readiness(),
-    };
-    for (bit, other) in NORMAL {
-        if holds & bit != 0 {
-            holds |= other;
-        }
-    }
-    (holds & (u32::from(entry.events as u16) | ALWAYS)) as i16
+    result(get())
 }

@@ -8,17 +8,14 @@ use core::net::SocketAddrV4;
 
 use super::errno::Errno;
 use super::socket::{Shutdown, SocketId};
-use super::stack::Nanos;
-pub(crate) use super::stack::Stack;
-use super::waiters::{Waiters, readiness};
+use super::stack::{Nanos, Stack};
+use super::waiters::readiness;
 use super::worker::call;
 use crate::sync::Lock;
 use crate::time;
 
 /// The stack, once the network was started.
 pub(super) static NET: Lock<Option<Stack>> = Lock::new(None);
-/// Threads that wait for any of several sockets.
-static POLLERS: Waiters = Waiters::new();
 
 /// A socket as descriptors hold it; the last one to let go closes it.
 pub(crate) struct Socket(SocketId);
@@ -31,11 +28,6 @@ impl Drop for Socket {
         });
         call();
     }
-}
-
-/// Wakes the threads in [`poll`].
-pub(super) fn wake_pollers() {
-    POLLERS.wake();
 }
 
 fn with<T>(f: impl FnOnce(&mut Stack) -> Result<T, Errno>) -> Result<T, Errno> {
@@ -152,33 +144,8 @@ impl Socket {
         self.with(|stack, id| stack.shutdown(id, how))
     }
 
-    /// Returns the bits of `poll(2)` that hold, under the stack's lock.
-    pub(crate) fn readiness_in(&self, stack: &Stack) -> u32 {
-        stack.readiness(self.0)
-    }
-
     /// Returns the bits of `poll(2)` that hold now.
-    pub(crate) fn readiness(&self) -> u32 {
+    pub(crate) fn ready(&self) -> u32 {
         self.look(|stack, id| Ok(stack.readiness(id))).unwrap_or(readiness::ERROR)
-    }
-}
-
-/// Waits until `look` returns something, looking again whenever a socket may have changed, or until `deadline`.
-///
-/// `look` runs under the stack's lock; with no network it runs all the same.
-pub(crate) fn poll<T>(deadline: Option<Nanos>, mut look: impl FnMut(Option<&Stack>) -> Option<T>) -> Option<T> {
-    let mut guard = NET.lock();
-    loop {
-        if let Some(found) = look(guard.as_ref()) {
-            return Some(found);
-        }
-        if deadline.is_some_and(|deadline| deadline <= time::monotonic()) {
-            return None;
-        }
-        let timed_out;
-        (guard, timed_out) = POLLERS.sleep(guard, u32::MAX, deadline);
-        if timed_out {
-            return look(guard.as_ref());
-        }
     }
 }

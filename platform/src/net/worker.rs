@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::blocking::{NET, wake_pollers};
+use super::blocking::NET;
 use super::discover::{NetError, take_network};
 use super::frame::{Link, write_announcement};
 use super::responder::{Responders, UdpResponder};
@@ -18,7 +18,7 @@ use super::stack::{Egress, Machine, Nanos, Stack};
 use crate::sync::Lock;
 use crate::thread::{Event, Priority, spawn};
 use crate::virtio::net::{Nic, Transmit};
-use crate::{entropy, memory, time};
+use crate::{entropy, fd, memory, time};
 
 /// The most frames taken in a round.
 const BURST: usize = 64;
@@ -139,7 +139,7 @@ fn run(nic: Nic, link: Link) -> ! {
                 _ => stack.deadline().map(|at| at.max(soon)),
             };
             stack.wake_ready();
-            wake_pollers();
+            fd::changed();
         }
         drop(stack);
         transmitter.flush();
