@@ -1,4 +1,8 @@
 //! The bootable image's `main`.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use zonule_platform as _;
+
+fn main() {
+    println!("zonule: {:?}", std::env::args().collect::<Vec<_>>());
+}

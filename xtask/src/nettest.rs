@@ -61,12 +61,9 @@ pub fn run(elf: &Path) -> Result<(), String> {
 
 /// Runs the part that needs a network namespace of its own, which this process is in already.
 pub fn run_inside(elf: &Path) -> Result<(), String> {
-    for arguments in [
-        "link set lo up",
-        "tuntap add tap0 mode tap",
-        "address add 10.77.0.1/24 dev tap0",
-        "link set tap0 up",
-    ] {
+    for arguments in
+        ["link set lo up", "tuntap add tap0 mode tap", "address add 10.77.0.1/24 dev tap0", "link set tap0 up"]
+    {
         command("ip", &arguments.split(' ').collect::<Vec<_>>())?;
     }
     let peer = Echo::start(Ipv4Addr::new(10, 77, 0, 1))?;

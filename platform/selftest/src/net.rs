@@ -15,7 +15,7 @@ use zonule_platform::net::{self, NetConfig, UdpResponder, Verdict};
 type Failure = String;
 
 /// Serves for ever; says "net: ready" on the console once everything listens.
-pub fn run(arguments: &[String]) {
+pub(crate) fn run(arguments: &[String]) {
     let value = |name: &str| arguments.iter().find_map(|argument| argument.strip_prefix(name));
     let Some((address, prefix)) = value("--ip=").and_then(|ip| ip.split_once('/')) else {
         println!("net: FAILED: --ip=ADDRESS/PREFIX is missing");

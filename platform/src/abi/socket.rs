@@ -130,7 +130,7 @@ unsafe fn write_address(address: SocketAddrV4, out: *mut c_void, length: *mut u3
 
 /// `socket(2)`.
 #[unsafe(no_mangle)]
-pub extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     let open = || {
         if domain != c_int::from(AF_INET) {
             return Err(Errno::AFNOSUPPORT);
@@ -152,7 +152,7 @@ pub extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
 ///
 /// `address` is null or valid for reads of `length` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bind(descriptor: c_int, address: *const c_void, length: u32) -> c_int {
+unsafe extern "C" fn bind(descriptor: c_int, address: *const c_void, length: u32) -> c_int {
     let bind = || {
         // SAFETY: the caller's promise.
         let address = unsafe { read_address(address, length)? }.ok_or(Errno::AFNOSUPPORT)?;
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn bind(descriptor: c_int, address: *const c_void, length:
 
 /// `listen(2)`.
 #[unsafe(no_mangle)]
-pub extern "C" fn listen(descriptor: c_int, backlog: c_int) -> c_int {
+extern "C" fn listen(descriptor: c_int, backlog: c_int) -> c_int {
     let listen = || socket_at(descriptor)?.look(|stack, id| stack.listen(id, backlog));
     result(listen().map(|()| 0))
 }
@@ -174,7 +174,7 @@ pub extern "C" fn listen(descriptor: c_int, backlog: c_int) -> c_int {
 ///
 /// `length` is null or valid for reads and writes; `address` is then null or valid for writes of `*length` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn accept4(descriptor: c_int, address: *mut c_void, length: *mut u32, flags: c_int) -> c_int {
+unsafe extern "C" fn accept4(descriptor: c_int, address: *mut c_void, length: *mut u32, flags: c_int) -> c_int {
     let accept = || {
         let (socket, from) = socket_at(descriptor)?.accept(flags & SOCK_NONBLOCK != 0)?;
         // SAFETY: the caller's promise.
@@ -190,7 +190,7 @@ pub unsafe extern "C" fn accept4(descriptor: c_int, address: *mut c_void, length
 ///
 /// As for [`accept4`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn accept(descriptor: c_int, address: *mut c_void, length: *mut u32) -> c_int {
+unsafe extern "C" fn accept(descriptor: c_int, address: *mut c_void, length: *mut u32) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { accept4(descriptor, address, length, 0) }
 }
@@ -201,7 +201,7 @@ pub unsafe extern "C" fn accept(descriptor: c_int, address: *mut c_void, length:
 ///
 /// `address` is null or valid for reads of `length` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn connect(descriptor: c_int, address: *const c_void, length: u32) -> c_int {
+unsafe extern "C" fn connect(descriptor: c_int, address: *const c_void, length: u32) -> c_int {
     let connect = || {
         let socket = socket_at(descriptor)?;
         // SAFETY: the caller's promise.
@@ -219,7 +219,7 @@ pub unsafe extern "C" fn connect(descriptor: c_int, address: *const c_void, leng
 ///
 /// As for [`accept4`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getsockname(descriptor: c_int, address: *mut c_void, length: *mut u32) -> c_int {
+unsafe extern "C" fn getsockname(descriptor: c_int, address: *mut c_void, length: *mut u32) -> c_int {
     let name = || {
         let name = socket_at(descriptor)?.look(|stack, id| stack.local_address(id))?;
         // SAFETY: the caller's promise.
@@ -235,7 +235,7 @@ pub unsafe extern "C" fn getsockname(descriptor: c_int, address: *mut c_void, le
 ///
 /// As for [`accept4`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getpeername(descriptor: c_int, address: *mut c_void, length: *mut u32) -> c_int {
+unsafe extern "C" fn getpeername(descriptor: c_int, address: *mut c_void, length: *mut u32) -> c_int {
     let name = || {
         let name = socket_at(descriptor)?.look(|stack, id| stack.peer_address(id))?;
         // SAFETY: the caller's promise.
@@ -251,8 +251,13 @@ pub unsafe extern "C" fn getpeername(descriptor: c_int, address: *mut c_void, le
 ///
 /// `buffer` is valid for writes of `size` bytes, and `address` and `length` are as for [`accept4`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn recvfrom(
-    descriptor: c_int, buffer: *mut c_void, size: usize, flags: c_int, address: *mut c_void, length: *mut u32,
+unsafe extern "C" fn recvfrom(
+    descriptor: c_int,
+    buffer: *mut c_void,
+    size: usize,
+    flags: c_int,
+    address: *mut c_void,
+    length: *mut u32,
 ) -> isize {
     let receive = || {
         let socket = socket_at(descriptor)?;
@@ -277,7 +282,7 @@ pub unsafe extern "C" fn recvfrom(
 ///
 /// `buffer` is valid for writes of `size` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn recv(descriptor: c_int, buffer: *mut c_void, size: usize, flags: c_int) -> isize {
+unsafe extern "C" fn recv(descriptor: c_int, buffer: *mut c_void, size: usize, flags: c_int) -> isize {
     // SAFETY: the caller's promise.
     unsafe { recvfrom(descriptor, buffer, size, flags, core::ptr::null_mut(), core::ptr::null_mut()) }
 }
@@ -288,8 +293,13 @@ pub unsafe extern "C" fn recv(descriptor: c_int, buffer: *mut c_void, size: usiz
 ///
 /// `buffer` is valid for reads of `size` bytes; `address` is null or valid for reads of `length` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sendto(
-    descriptor: c_int, buffer: *const c_void, size: usize, flags: c_int, address: *const c_void, length: u32,
+unsafe extern "C" fn sendto(
+    descriptor: c_int,
+    buffer: *const c_void,
+    size: usize,
+    flags: c_int,
+    address: *const c_void,
+    length: u32,
 ) -> isize {
     let send = || {
         let socket = socket_at(descriptor)?;
@@ -312,14 +322,14 @@ pub unsafe extern "C" fn sendto(
 ///
 /// `buffer` is valid for reads of `size` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn send(descriptor: c_int, buffer: *const c_void, size: usize, flags: c_int) -> isize {
+unsafe extern "C" fn send(descriptor: c_int, buffer: *const c_void, size: usize, flags: c_int) -> isize {
     // SAFETY: the caller's promise.
     unsafe { sendto(descriptor, buffer, size, flags, core::ptr::null(), 0) }
 }
 
 /// `shutdown(2)`.
 #[unsafe(no_mangle)]
-pub extern "C" fn shutdown(descriptor: c_int, how: c_int) -> c_int {
+extern "C" fn shutdown(descriptor: c_int, how: c_int) -> c_int {
     let shutdown = || {
         let how = match how {
             0 => Shutdown::Read,
@@ -334,19 +344,31 @@ pub extern "C" fn shutdown(descriptor: c_int, how: c_int) -> c_int {
 
 /// `getaddrinfo(3)`: knows no names.
 #[unsafe(no_mangle)]
-pub extern "C" fn getaddrinfo(_: *const c_char, _: *const c_char, _: *const c_void, _: *mut *mut c_void) -> c_int {
+extern "C" fn getaddrinfo(_: *const c_char, _: *const c_char, _: *const c_void, _: *mut *mut c_void) -> c_int {
     const EAI_NONAME: c_int = -2;
     EAI_NONAME
 }
 
 /// `freeaddrinfo(3)`: nothing was ever given out.
 #[unsafe(no_mangle)]
-pub extern "C" fn freeaddrinfo(_: *mut c_void) {}
+extern "C" fn freeaddrinfo(_: *mut c_void) {}
 
 /// `gai_strerror(3)`.
 #[unsafe(no_mangle)]
-pub extern "C" fn gai_strerror(_: c_int) -> *const c_char {
+extern "C" fn gai_strerror(_: c_int) -> *const c_char {
     c"names are not resolved here; give a numeric address".as_ptr()
+}
+
+/// `gnu_get_libc_version(3)`: std asks it after a failed look-up, to refresh the resolver of a C library before 2.26.
+#[unsafe(no_mangle)]
+extern "C" fn gnu_get_libc_version() -> *const c_char {
+    c"2.26".as_ptr()
+}
+
+/// `res_init(3)`: there is no resolver whose configuration could be read.
+#[unsafe(no_mangle)]
+extern "C" fn __res_init() -> c_int {
+    -1
 }
 
 /// Makes a slice of what C passed; empty when there is nothing, whatever the pointer.

@@ -1,9 +1,10 @@
 //! Options of sockets: `setsockopt`, `getsockopt`.
 
 use core::ffi::{c_int, c_void};
-use libc::{IP_TTL, IPPROTO_IP, IPPROTO_TCP, SO_ACCEPTCONN, SO_BROADCAST, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_RCVBUF};
+use libc::{
+    IP_TTL, IPPROTO_IP, IPPROTO_TCP, SO_ACCEPTCONN, SO_BROADCAST, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_RCVBUF,
+};
 use libc::{SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOL_SOCKET, TCP_NODELAY};
-
 
 use super::errno::result;
 use super::socket::{slice, slice_mut, socket_at};
@@ -19,8 +20,12 @@ const SECOND: Nanos = 1_000_000_000;
 ///
 /// `value` is valid for reads of `length` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn setsockopt(
-    descriptor: c_int, level: c_int, name: c_int, value: *const c_void, length: u32,
+unsafe extern "C" fn setsockopt(
+    descriptor: c_int,
+    level: c_int,
+    name: c_int,
+    value: *const c_void,
+    length: u32,
 ) -> c_int {
     let set = || {
         // SAFETY: the caller's promise.
@@ -91,8 +96,12 @@ fn timeval(timeout: Option<Nanos>) -> [u8; 16] {
 ///
 /// `length` is valid for reads and writes, and `value` for writes of `*length` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getsockopt(
-    descriptor: c_int, level: c_int, name: c_int, value: *mut c_void, length: *mut u32,
+unsafe extern "C" fn getsockopt(
+    descriptor: c_int,
+    level: c_int,
+    name: c_int,
+    value: *mut c_void,
+    length: *mut u32,
 ) -> c_int {
     let get = || {
         if value.is_null() || length.is_null() {

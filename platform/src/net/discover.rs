@@ -89,7 +89,7 @@ impl Access {
 
 fn announced_windows() -> Vec<Device> {
     let mut windows = mmio::in_command_line(command_line());
-    if let Some(block) = acpi::table(b"DSDT") {
+    if let Some(block) = acpi::description() {
         for window in mmio::in_definition_block(block) {
             if !windows.iter().any(|known| known.address == window.address) {
                 windows.push(window);

@@ -352,7 +352,7 @@ impl Transport {
             Self::Pci(windows) => (windows.common, common::DEVICE_FEATURE_SELECT, common::DEVICE_FEATURE),
             Self::Mmio { window, .. } => (*window, mmio::DEVICE_FEATURES_SELECT, mmio::DEVICE_FEATURES),
         };
-        let mut half = |number: u32| {
+        let half = |number: u32| {
             window.write32(select, number);
             u64::from(window.read32(value))
         };
