@@ -51,14 +51,14 @@ pub(crate) fn run(arguments: &[String]) {
     }
 }
 
-/// Answers what begins with `?` in place, leaves `D` to the socket, drops the rest.
+/// Leaves "Declined" to the socket, drops "Dropped", and sends the rest back.
 struct Responder;
 
 impl UdpResponder for Responder {
     fn respond(&mut self, _: SocketAddr, datagram: &[u8], reply: &mut [u8]) -> Verdict {
-        match datagram.first() {
-            Some(b'D') => Verdict::Decline,
-            Some(b'X') => Verdict::Drop,
+        match datagram {
+            b"Declined" => Verdict::Decline,
+            b"Dropped" => Verdict::Drop,
             // A DNS query comes back as a response with its answer missing, which is enough for dnsperf.
             _ => {
                 let length = datagram.len().min(reply.len());
