@@ -7,6 +7,7 @@
 //! The machine is one vCPU in 64-bit mode with one address space: virtual equals physical everywhere, so a
 //! buffer's address is what a device is given, and no page has two mappings that could differ in rights.
 #![no_std]
+#![cfg_attr(test, allow(dead_code, unused_imports, reason = "unit tests try the pure parts only"))]
 
 extern crate alloc;
 #[cfg(test)]

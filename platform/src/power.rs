@@ -35,11 +35,9 @@ pub fn reset() -> ! {
     unsafe { out8(0x64, 0xfe) };
     pause();
     idt::unload();
-    loop {
-        // With no interrupt table, the fault faults twice more and the processor shuts down.
-        // SAFETY: nothing runs after it.
-        unsafe { core::arch::asm!("ud2", options(noreturn)) };
-    }
+    // With no interrupt table, the fault faults twice more and the processor shuts down.
+    // SAFETY: nothing runs after it.
+    unsafe { core::arch::asm!("ud2", options(noreturn)) }
 }
 
 /// Prints why the platform cannot go on, and resets.

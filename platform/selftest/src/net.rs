@@ -6,6 +6,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,11 +16,11 @@ use zonule_platform::net::{self, NetConfig, UdpResponder, Verdict};
 type Failure = String;
 
 /// Serves for ever; says "net: ready" on the console once everything listens.
-pub(crate) fn run(arguments: &[String]) {
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let value = |name: &str| arguments.iter().find_map(|argument| argument.strip_prefix(name));
     let Some((address, prefix)) = value("--ip=").and_then(|ip| ip.split_once('/')) else {
         println!("net: FAILED: --ip=ADDRESS/PREFIX is missing");
-        return;
+        return ExitCode::FAILURE;
     };
     let config = NetConfig {
         address: address.parse().unwrap_or(Ipv4Addr::UNSPECIFIED),
@@ -29,13 +30,13 @@ pub(crate) fn run(arguments: &[String]) {
     let begun = Instant::now();
     if let Err(error) = net::start(config) {
         println!("net: FAILED: {error}");
-        return;
+        return ExitCode::FAILURE;
     }
     println!("net: up after {} µs", begun.elapsed().as_micros());
     net::serve_udp(53, Box::new(Responder));
     if let Err(failure) = serve(config.address) {
         println!("net: FAILED: {failure}");
-        return;
+        return ExitCode::FAILURE;
     }
     if let Some(peer) = value("--peer=").and_then(|peer| peer.parse().ok()) {
         for (name, check) in CHECKS {
@@ -51,14 +52,14 @@ pub(crate) fn run(arguments: &[String]) {
     }
 }
 
-/// Answers what begins with `?` in place, leaves `D` to the socket, drops the rest.
+/// Leaves "Declined" to the socket, drops "Dropped", and sends the rest back.
 struct Responder;
 
 impl UdpResponder for Responder {
     fn respond(&mut self, _: SocketAddr, datagram: &[u8], reply: &mut [u8]) -> Verdict {
-        match datagram.first() {
-            Some(b'D') => Verdict::Decline,
-            Some(b'X') => Verdict::Drop,
+        match datagram {
+            b"Declined" => Verdict::Decline,
+            b"Dropped" => Verdict::Drop,
             // A DNS query comes back as a response with its answer missing, which is enough for dnsperf.
             _ => {
                 let length = datagram.len().min(reply.len());
@@ -121,8 +122,11 @@ fn echo_datagrams(socket: &UdpSocket, prefix: &[u8]) {
     }
 }
 
+/// A check, which gets the peer's address.
+type Check = fn(SocketAddr) -> Result<(), Failure>;
+
 /// The client's side, against a peer that echoes.
-const CHECKS: &[(&str, fn(SocketAddr) -> Result<(), Failure>)] = &[
+const CHECKS: &[(&str, Check)] = &[
     ("echo of a megabyte", megabyte),
     ("half close", half_close),
     ("peek", peek),
@@ -222,9 +226,10 @@ fn write_timeout(peer: SocketAddr) -> Result<(), Failure> {
     let mut stream = connect(peer)?;
     stream.set_write_timeout(Some(Duration::from_millis(300))).text("set")?;
     let chunk = vec![1; 1 << 16];
-    for _ in 0..2000 {
+    let mut written = 0;
+    while written < 100_000_000 {
         match stream.write(&chunk) {
-            Ok(_) => {}
+            Ok(length) => written += length,
             Err(error) => return expect("kind", error.kind(), ErrorKind::WouldBlock),
         }
     }

@@ -348,7 +348,7 @@ mod tests {
     fn copies_apart() {
         for length in lengths() {
             let source = noise(length);
-            let mut target = std::vec![0xee; length + 2];
+            let mut target = std::vec![0xee_u8; length + 2];
             // SAFETY: the target has room.
             unsafe { memcpy(target.as_mut_ptr().add(1).cast(), source.as_ptr().cast(), length) };
             assert!(target[1..=length] == source && target[0] == 0xee && target[length + 1] == 0xee, "{length}");
@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn fills() {
         for length in lengths() {
-            let mut target = std::vec![0xee; length + 2];
+            let mut target = std::vec![0xee_u8; length + 2];
             // SAFETY: the target has room.
             unsafe { memset(target.as_mut_ptr().add(1).cast(), 0x1a5, length) };
             assert!(target[1..=length].iter().all(|&o| o == 0xa5), "{length}");

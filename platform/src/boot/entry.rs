@@ -4,18 +4,19 @@
 //! it in protected mode, paging off, `ebx` holding the address of the start info. The tables built here map the
 //! first 4 GiB one to one with every right; [`crate::memory::paging`] replaces them before anything else runs.
 
+#[cfg(not(test))]
 use super::BOOT_STACK;
+#[cfg(not(test))]
 use core::arch::global_asm;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-unsafe extern "C" {
-    /// The time-stamp counter at the first instruction: the zero of the monotonic clock.
-    static entry_tsc: u64;
-}
+/// The time-stamp counter at the first instruction: the zero of the monotonic clock. Written by the entry code.
+static ENTRY_TSC: AtomicU64 = AtomicU64::new(0);
 
 /// Returns the time-stamp counter's value at the first instruction.
+#[inline]
 pub(crate) fn tsc_at_entry() -> u64 {
-    // SAFETY: written once by the entry code below, before any Rust ran.
-    unsafe { entry_tsc }
+    ENTRY_TSC.load(Relaxed)
 }
 
 #[cfg(not(test))]
@@ -35,8 +36,8 @@ global_asm!(
     "cli",
     "cld",
     "rdtsc", // the clock starts here
-    "mov [entry_tsc], eax",
-    "mov [entry_tsc + 4], edx",
+    "mov [{tsc}], eax",
+    "mov [{tsc} + 4], edx",
     "mov esp, offset {stack} + {stack_size}", // needed by the far return only
     // Four page directories: entry i maps 2 MiB at i * 2 MiB, present, writable, large.
     "xor ecx, ecx",
@@ -105,9 +106,8 @@ global_asm!(
     "boot_root: .skip 4096",
     "boot_pointers: .skip 4096",
     "boot_directories: .skip 4 * 4096",
-    ".globl entry_tsc",
-    "entry_tsc: .skip 8",
     ".popsection",
+    tsc = sym ENTRY_TSC,
     stack = sym BOOT_STACK,
     stack_size = const size_of_val(&BOOT_STACK),
     start = sym super::start,

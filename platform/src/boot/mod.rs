@@ -1,6 +1,5 @@
 //! From the first instruction to std's `main`.
 
-#[cfg_attr(test, allow(dead_code, reason = "the entry code is not linked into unit tests"))]
 mod entry;
 mod start_info;
 
@@ -34,7 +33,6 @@ pub fn command_line() -> &'static str {
 }
 
 /// Called by the entry code on the boot stack, interrupts off, with the loader's start info.
-#[cfg_attr(test, allow(dead_code, reason = "the entry code is not linked into unit tests"))]
 extern "C" fn start(info: u32) -> ! {
     console::start();
     gdt::load();

@@ -169,10 +169,8 @@ pub fn interrupt_line(space: &impl ConfigSpace, function: Function) -> Option<u8
 }
 
 /// Configuration access through the ports 0xCF8 and 0xCFC.
-#[cfg(not(test))]
 pub struct Ports(());
 
-#[cfg(not(test))]
 impl Ports {
     const ADDRESS: u16 = 0xcf8;
     const DATA: u16 = 0xcfc;
@@ -199,7 +197,6 @@ impl Ports {
     }
 }
 
-#[cfg(not(test))]
 impl ConfigSpace for Ports {
     fn read(&self, function: Function, offset: u16) -> u32 {
         // SAFETY: the bridge answered at these ports; devices are only configured by one thread during discovery.

@@ -29,7 +29,6 @@ impl Registers {
     }
 
     /// Maps `length` bytes of device memory at the physical address `physical`.
-    #[cfg(not(test))]
     pub fn map(physical: u64, length: usize) -> Self {
         // SAFETY: `map_device` returns a mapping of `length` bytes that lasts for ever.
         unsafe { Self::new(crate::memory::map_device(physical, length), length) }

@@ -58,7 +58,7 @@ pub(crate) fn load() {
     // SAFETY: the state segment and the table are statics that nothing changes after this function.
     unsafe {
         let task = gdt.append(Descriptor::tss_segment_unchecked(&raw const *tss));
-        (*(&raw const *gdt)).load_unsafe();
+        gdt.load_unsafe();
         CS::set_reg(code);
         segmentation::SS::set_reg(SegmentSelector::NULL);
         tables::load_tss(task);

@@ -24,7 +24,10 @@ impl fmt::Display for NoSuchGsi {
     }
 }
 
-static HANDLERS: IrqLock<[Option<fn()>; COUNT]> = IrqLock::new([None; COUNT]);
+/// Each device vector's handler.
+type Handlers = [Option<fn()>; COUNT];
+
+static HANDLERS: IrqLock<Handlers> = IrqLock::new([None; COUNT]);
 static UNEXPECTED: AtomicU64 = AtomicU64::new(0);
 
 /// Gives `handler` a vector of its own, or `None` when all are taken.

@@ -100,7 +100,7 @@ fn map(phys: u64, len: usize, flags: Flags) -> bool {
 
 /// Unmaps a page of RAM or maps it again; false if there is no memory for the tables.
 pub(super) fn set_present(page: usize, present: bool) -> bool {
-    let tables = TABLES.lock();
+    let mut tables = TABLES.lock();
     match tables.entry(page as u64, &mut from_heap) {
         Ok(entry) => {
             let mut flags = READ_WRITE;
@@ -179,7 +179,7 @@ impl Tables {
     }
 
     /// Returns the entry of the single page at `at`, splitting what is larger.
-    fn entry(&self, at: u64, take: &mut impl FnMut() -> Option<u64>) -> Result<&mut PageTableEntry, OutOfMemory> {
+    fn entry(&mut self, at: u64, take: &mut impl FnMut() -> Option<u64>) -> Result<&mut PageTableEntry, OutOfMemory> {
         let mut table = self.root;
         for level in (1..4).rev() {
             // SAFETY: the address of a table of this tree; the lock on the tree is held.

@@ -4,13 +4,11 @@
 //! (`responder`, `frame`, `checksum`); everything else goes to the stack (`stack` and its neighbours), whose sockets
 //! applications use through `blocking` and the C symbols in `abi::socket`.
 
-#[cfg(not(test))]
 pub(crate) mod blocking;
 mod buffers;
 mod checksum;
 mod datagram;
 mod device;
-#[cfg(not(test))]
 mod discover;
 pub(crate) mod errno;
 mod frame;
@@ -22,11 +20,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod waiters;
-#[cfg(not(test))]
 mod worker;
 
-#[cfg(not(test))]
 pub use discover::{NetError, discover};
 pub use responder::{UdpResponder, Verdict};
-#[cfg(not(test))]
 pub use worker::{NetConfig, serve_udp, start};

@@ -2,19 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-#[cfg(not(test))]
 use crate::thread::WaitQueue;
-
-/// A stand-in on the host, where nothing sleeps.
-#[cfg(test)]
-pub(crate) struct WaitQueue;
-#[cfg(test)]
-impl WaitQueue {
-    const fn new() -> Self {
-        Self
-    }
-    fn wake_all(&self) {}
-}
 
 /// What a socket can be ready for, as the bits of `poll(2)`.
 pub(crate) mod readiness {
@@ -53,10 +41,7 @@ impl Waiters {
             self.queue.wake_all();
         }
     }
-}
 
-#[cfg(not(test))]
-impl Waiters {
     /// Sleeps until woken or until `deadline`; returns whether the deadline passed.
     pub(crate) fn sleep<'a, T>(
         &self,

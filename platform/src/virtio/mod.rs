@@ -2,7 +2,6 @@
 
 pub mod net;
 pub mod queue;
-#[cfg(not(test))]
 pub mod rng;
 pub mod transport;
 
