@@ -92,6 +92,7 @@ pub fn respond(zones: Option<&Catalog>, transport: Transport, query: &[u8], repl
     if header[2] & 0x80 != 0 || reply.len() < query::HEADER {
         return None;
     }
+    let mut names = writer::name_table();
     match Query::parse(query) {
         Ok(parsed) => {
             let limit = match (transport, parsed.edns) {
@@ -99,12 +100,12 @@ pub fn respond(zones: Option<&Catalog>, transport: Transport, query: &[u8], repl
                 (Transport::Udp, None) => UDP_PAYLOAD_WITHOUT_EDNS,
                 (Transport::Udp, Some(edns)) => edns.payload.clamp(UDP_PAYLOAD_WITHOUT_EDNS, UDP_PAYLOAD),
             };
-            let mut writer = Writer::new(reply, usize::from(limit), &parsed)?;
+            let mut writer = Writer::new(reply, &mut names, usize::from(limit), &parsed)?;
             let verdict = judge(zones, &parsed, &mut writer);
             Some(writer.finish(header, verdict, parsed.edns))
         }
         Err(Rejection { rcode, edns }) => {
-            let writer = Writer::without_question(reply);
+            let writer = Writer::without_question(reply, &mut names);
             Some(writer.finish(header, Verdict::of(rcode), edns))
         }
     }

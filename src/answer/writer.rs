@@ -30,6 +30,17 @@ const MAX_POINTER: usize = 0x3fff;
 /// How many names are remembered for compression.
 const MAX_NAMES: usize = 64;
 
+/// Offsets of names written, with their uncompressed lengths.
+pub(super) type NameTable = [(u16, u8); MAX_NAMES];
+
+/// Returns a table for a [`Writer`] to keep names in.
+///
+/// It is the caller's so that a writer is small enough to be handed around.
+#[inline]
+pub(super) fn name_table() -> NameTable {
+    [(0, 0); MAX_NAMES]
+}
+
 /// A reply under way.
 pub(super) struct Writer<'r> {
     message: &'r mut [u8],
@@ -39,8 +50,7 @@ pub(super) struct Writer<'r> {
     /// Octets of the question; none when the reply has no question.
     question: usize,
     counts: [u16; 3],
-    /// Offsets of names written, with their uncompressed lengths.
-    names: [(u16, u8); MAX_NAMES],
+    names: &'r mut NameTable,
     names_len: usize,
     /// Where the data of the last record written by [`Self::data`] begins.
     data_at: usize,
@@ -51,7 +61,12 @@ impl<'r> Writer<'r> {
     ///
     /// Returns `None` if `message` has no room for the question; this takes less than 300 octets.
     #[inline]
-    pub(super) fn new(message: &'r mut [u8], limit: usize, query: &Query<'_>) -> Option<Self> {
+    pub(super) fn new(
+        message: &'r mut [u8],
+        names: &'r mut NameTable,
+        limit: usize,
+        query: &Query<'_>,
+    ) -> Option<Self> {
         let reserved = if query.edns.is_some() { OPT } else { 0 };
         let limit = limit.min(message.len()).checked_sub(reserved)?;
         let end = HEADER + query.question.len();
@@ -59,12 +74,12 @@ impl<'r> Writer<'r> {
             return None;
         }
         message[HEADER..end].copy_from_slice(query.question);
-        Some(Self { at: end, limit, question: query.question.len(), ..Self::without_question(message) })
+        Some(Self { at: end, limit, question: query.question.len(), ..Self::without_question(message, names) })
     }
 
     /// Begins a reply without a question; `message` has room for a header.
-    pub(super) fn without_question(message: &'r mut [u8]) -> Self {
-        let names = [(0, 0); MAX_NAMES];
+    #[inline]
+    pub(super) fn without_question(message: &'r mut [u8], names: &'r mut NameTable) -> Self {
         Self { message, at: HEADER, limit: HEADER, question: 0, counts: [0; 3], names, names_len: 0, data_at: 0 }
     }
 
@@ -147,9 +162,9 @@ impl<'r> Writer<'r> {
         }
         let header = &mut self.message[..HEADER];
         header[..2].copy_from_slice(&query[..2]);
-        // QR, the opcode, AA, TC, RD as asked; CD as asked, RA, Z and AD clear.
+        // QR, the opcode, AA, TC, RD as asked; RA, Z, AD and, by RFC 4035 §3.1.6, CD clear.
         header[2] = 0x80 | query[2] & 0x79 | u8::from(verdict.authoritative) << 2 | u8::from(verdict.truncated) << 1;
-        header[3] = query[3] & 0x10 | (verdict.rcode.0 & 0xf) as u8;
+        header[3] = (verdict.rcode.0 & 0xf) as u8;
         let question = u16::from(self.question > 0);
         for (at, count) in [question, self.counts[0], self.counts[1], additional].into_iter().enumerate() {
             header[4 + 2 * at..6 + 2 * at].copy_from_slice(&count.to_be_bytes());
@@ -207,7 +222,7 @@ impl<'r> Writer<'r> {
             }
             let label = usize::from(len) + 1;
             match (self.message.get(at..at + label), rest.get(..label)) {
-                (Some(ours), Some(theirs)) if ours.eq_ignore_ascii_case(theirs) => {}
+                (Some(ours), Some(theirs)) if name::eq(ours, theirs) => {}
                 _ => return false,
             }
             if len == 0 {

@@ -102,7 +102,7 @@ fn faults_name_their_place() {
         ),
         ("$TTL", "5:1: error: $TTL needs a value"),
         ("a TYPE1 \\# 3 000000", "5:9: error: these octets are no data of type A"),
-        ("a TYPE99 \\# 3 0000", "5:12: error: the length says 3 but 2 octets follow"),
+        ("a TYPE99 \\# 3 0000", "5:13: error: the length says 3 but 2 octets follow"),
         (
             "a HTTPS 1 .",
             "5:3: error: the data of type HTTPS cannot be read in its text form (hint: write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5))",

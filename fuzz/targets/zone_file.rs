@@ -1,0 +1,37 @@
+//! Any octets as the file of a zone; what is read is served, and so asked for.
+#![no_main]
+
+use std::sync::{Arc, LazyLock};
+
+use libfuzzer_sys::fuzz_target;
+use zonule::answer::{Transport, respond};
+use zonule::zone::{self, Catalog, Name, Severity};
+
+static APEX: LazyLock<Name> = LazyLock::new(|| Name::from_text("example.org").expect("a good name"));
+
+fuzz_target!(|text: &[u8]| {
+    let reading = zone::read(&APEX, "example.org", text);
+    let errors = reading.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    assert_eq!(errors, reading.zone.is_none());
+    assert!(reading.diagnostics.len() <= 42);
+    for diagnostic in &reading.diagnostics {
+        assert!(diagnostic.to_string().len() < 4096);
+    }
+    let Some(zone) = reading.zone else { return };
+    let mut catalog = Catalog::default();
+    let zone = Arc::new(zone);
+    catalog.insert(zone.clone());
+    let mut reply = vec![0; 65_535];
+    for node in zone.iter().take(50) {
+        for below in [&b""[..], b"\x01q"] {
+            for qtype in [1_u8, 2, 5, 15, 16, 43, 255] {
+                let mut query = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+                query.extend(below);
+                query.extend(node.owner());
+                query.extend([0, qtype, 0, 1]);
+                respond(Some(&catalog), Transport::Tcp, &query, &mut reply);
+                respond(Some(&catalog), Transport::Udp, &query, &mut reply);
+            }
+        }
+    }
+});
