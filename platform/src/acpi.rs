@@ -102,7 +102,7 @@ pub(crate) enum PowerOff {
 /// Returns how the machine is switched off.
 pub(crate) fn power_off() -> Option<PowerOff> {
     let fadt = table(b"FACP")?;
-    let [type_a, type_b] = sleep_types(fadt);
+    let [type_a, type_b] = sleep_types();
     const HARDWARE_REDUCED: u32 = 1 << 20;
     if u32_at(fadt, 112)? & HARDWARE_REDUCED != 0 {
         let register = register_at(fadt, 244)?;
@@ -121,11 +121,16 @@ pub(crate) fn reset() -> Option<(Register, u8)> {
     Some((register_at(fadt, 116)?, *fadt.get(128)?))
 }
 
-/// Returns the sleep types of S5 from the DSDT, or those of QEMU's usual machines if it does not say.
-fn sleep_types(fadt: &[u8]) -> [u8; 2] {
+/// Returns the differentiated system description, which names the machine's devices in machine language.
+pub(crate) fn description() -> Option<&'static [u8]> {
+    let fadt = table(b"FACP")?;
     let wide = u64_at(fadt, 140).filter(|&address| address != 0);
-    let address = wide.or_else(|| u32_at(fadt, 40).map(u64::from));
-    address.and_then(checked).and_then(s5).unwrap_or([0, 0])
+    wide.or_else(|| u32_at(fadt, 40).map(u64::from)).and_then(checked)
+}
+
+/// Returns the sleep types of S5 from the DSDT, or those of QEMU's usual machines if it does not say.
+fn sleep_types() -> [u8; 2] {
+    description().and_then(s5).unwrap_or([0, 0])
 }
 
 /// Finds `Name (\_S5, Package () { a, b, … })` in machine language and returns a and b.

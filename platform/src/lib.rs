@@ -9,18 +9,24 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+#[macro_use]
+extern crate std;
 
 pub mod abi;
 pub mod acpi;
 mod boot;
+pub mod bus;
 pub mod console;
 pub mod cpu;
 pub mod entropy;
 pub mod fd;
 pub mod memory;
+pub mod net;
 pub mod power;
 pub mod sync;
 pub mod thread;
 pub mod time;
+pub mod virtio;
 
 pub use boot::command_line;

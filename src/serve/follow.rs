@@ -22,7 +22,7 @@ pub(super) fn run(server: &Server, mut repository: Repository, poll: Duration) {
         let wait = match step(server, &mut repository, &mut primary, &mut loaded) {
             Ok(()) => {
                 if failures > 0 {
-                    log::info!("the remote answers again");
+                    log::info!("{}: answers again", repository.remote());
                 }
                 failures = 0;
                 poll
@@ -32,7 +32,7 @@ pub(super) fn run(server: &Server, mut repository: Repository, poll: Duration) {
                 let wait = backoff(failures).min(if loaded { poll } else { RETRY_MOST });
                 failures += 1;
                 let meanwhile = if loaded { "the zones loaded before are served" } else { "answering SERVFAIL" };
-                log::warn!("{error}; meanwhile {meanwhile}; next try in {wait:?}");
+                log::warn!("{}: {error}; meanwhile {meanwhile}; next try in {wait:?}", repository.remote());
                 wait
             }
         };

@@ -4,6 +4,7 @@
 mod bench;
 mod cargo;
 mod image;
+mod nettest;
 mod run;
 mod test;
 mod tools;
@@ -48,6 +49,11 @@ fn main() -> ExitCode {
             cargo::image(image::Program::Selftest).map(|elf| println!("{}", elf.display()))
         }
         Some((&"image", _)) => Err(Error::Usage("`image` takes no arguments but --selftest".to_owned())),
+        Some((&"nettest", [])) => {
+            cargo::image(image::Program::Selftest).and_then(|elf| nettest::run(&elf).map_err(Error::Unexpected))
+        }
+        // What `nettest` runs inside a network namespace.
+        Some((&"nettest-inside", [elf])) => nettest::run_inside(elf.as_ref()).map_err(Error::Unexpected),
         Some((other, _)) => Err(Error::Usage(format!("`{other}` is no command of cargo xtask"))),
         None => Err(Error::Usage("a command is missing".to_owned())),
     };

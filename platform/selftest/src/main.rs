@@ -1,8 +1,14 @@
 //! Tries on the bare machine what std promises.
 
+mod net;
+
 use zonule_platform as _;
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.iter().any(|argument| argument == "--net") {
+        return net::run(&arguments);
+    }
     println!("selftest: {:?}", std::env::args().collect::<Vec<_>>());
     let t = std::thread::spawn(|| {
         println!("hello from a thread");

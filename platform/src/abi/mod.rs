@@ -12,6 +12,10 @@ mod heap;
 mod memory;
 #[cfg(not(test))]
 mod misc;
+#[cfg(not(test))]
+mod socket;
+#[cfg(not(test))]
+mod socket_options;
 mod strings;
 #[cfg(not(test))]
 mod syscall;

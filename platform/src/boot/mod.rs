@@ -79,7 +79,7 @@ fn keep_command_line(line: &[u8]) {
 /// The main thread: devices, then the program.
 fn main_thread() {
     crate::fd::start();
-    discover_devices();
+    crate::net::discover();
     if !entropy::ready() {
         crate::kprintln!(
             "zonule: no source of randomness: the processor has no RDRAND and there is no virtio-rng device. Start the \
@@ -90,9 +90,6 @@ fn main_thread() {
     }
     run_program();
 }
-
-/// Finds the devices.
-fn discover_devices() {}
 
 /// Runs the constructors and `main` as a C start-up file would, and ends the machine with what it returns.
 fn run_program() -> ! {
