@@ -40,7 +40,7 @@ const MODERN: &str = "virtio-mmio.force-legacy=false";
 const SILENT: &str = "microvm,acpi=off,auto-kernel-cmdline=off";
 
 /// Runs the self-test image at `elf` on every machine and, with root, over a tap device.
-pub fn run(elf: &Path) -> Result<(), String> {
+pub(crate) fn run(elf: &Path) -> Result<(), String> {
     let only = std::env::var("ZONULE_NETTEST_MACHINE").ok();
     for machine in MACHINES.iter().filter(|machine| only.as_deref().is_none_or(|only| machine.0 == only)) {
         on_user_network(elf, machine).map_err(|error| format!("{}: {error}", machine.0))?;
@@ -60,7 +60,7 @@ pub fn run(elf: &Path) -> Result<(), String> {
 }
 
 /// Runs the part that needs a network namespace of its own, which this process is in already.
-pub fn run_inside(elf: &Path) -> Result<(), String> {
+pub(crate) fn run_inside(elf: &Path) -> Result<(), String> {
     for arguments in
         ["link set lo up", "tuntap add tap0 mode tap", "address add 10.77.0.1/24 dev tap0", "link set tap0 up"]
     {
