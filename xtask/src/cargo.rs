@@ -102,7 +102,7 @@ pub(crate) fn image(program: image::Program) -> Result<PathBuf> {
     image::build(program).map_err(Error::Unexpected)
 }
 
-/// Where [`image`] leaves it.
+/// Where [`image()`] leaves it.
 pub(crate) fn image_path() -> PathBuf {
     workspace().join("target/zonule.elf")
 }

@@ -9,7 +9,8 @@ use zonule_harness::workspace;
 
 use crate::cargo::{self, Error, Result, cargo, shown};
 use crate::image::{self, Program};
-use crate::tools::{self, DIG, GIT, QEMU, SETPRIV};
+use crate::nettest;
+use crate::tools::{self, DIG, GIT, IP, QEMU, SETPRIV};
 
 /// The steps done so far.
 #[derive(Default)]
@@ -41,7 +42,11 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
 }
 
 fn steps(report: &mut Report, hosted_only: bool) -> Result<()> {
-    report.step("tools", |_| tools::ensure(&[QEMU, GIT, DIG, SETPRIV]))?;
+    report.step("tools", |_| {
+        tools::ensure(&[QEMU, GIT, DIG, SETPRIV])?;
+        // Root gets to see more of the network tests.
+        if tools::is_root() { tools::ensure(&[IP]) } else { Ok(()) }
+    })?;
     report.step("format", |_| shown("cargo fmt", &mut cargo(&["fmt", "--all", "--check"])))?;
     report.step("lints", |_| shown("clippy", &mut cargo(&["clippy", "--all-targets", "--", "--deny", "warnings"])))?;
     report.step("documents", |_| {
@@ -49,6 +54,9 @@ fn steps(report: &mut Report, hosted_only: bool) -> Result<()> {
         shown("cargo doc", doc.env("RUSTDOCFLAGS", "--deny warnings"))
     })?;
     report.step("unit and property tests", |counts| counted(counts, &mut cargo(&["test", "--lib", "--bins"])))?;
+    report.step("platform tests on the host", |counts| {
+        counted(counts, &mut cargo(&["test", "--package", "zonule-platform", "--lib"]))
+    })?;
     report.step("dependencies", |_| dependencies())?;
     if hosted_only {
         return report.step("end to end", |counts| {
@@ -57,6 +65,10 @@ fn steps(report: &mut Report, hosted_only: bool) -> Result<()> {
     }
     report.step("lints of the image", |_| image::clippy().map_err(Error::Unexpected))?;
     report.step("image", |_| cargo::image(Program::Zonule).map(drop))?;
+    report.step("network on the machine", |_| {
+        let elf = cargo::image(Program::Selftest)?;
+        nettest::run(&elf).map_err(Error::Unexpected)
+    })?;
     report.step("end to end", |counts| counted(counts, &mut cargo(&["test", "--test", "*"])))
 }
 

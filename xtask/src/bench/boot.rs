@@ -11,7 +11,7 @@ use crate::tools::{self, DIG, GIT, QEMU, SETPRIV};
 const ROUNDS: usize = 5;
 
 /// What the console says, each time followed by `after N ms`.
-const MILESTONES: [&str; 3] = ["listening", "zones loaded", "first answer"];
+const MILESTONES: [&str; 3] = ["network up", "zones loaded", "first answer"];
 
 /// Boots every machine some times on the example zones and prints the medians.
 pub(super) fn boot() -> Result<()> {
