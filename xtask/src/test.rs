@@ -15,8 +15,15 @@ use crate::tools::{self, DIG, GIT, IP, QEMU, SETPRIV};
 /// The steps done so far.
 #[derive(Default)]
 struct Report {
-    steps: Vec<(String, Duration)>,
+    steps: Vec<Step>,
     counts: Counts,
+}
+
+/// A step, how long it took and whether it passed.
+struct Step {
+    name: &'static str,
+    took: Duration,
+    passed: bool,
 }
 
 /// What cargo's closing lines add up to.
@@ -27,71 +34,84 @@ struct Counts {
     ignored: u64,
 }
 
-/// Runs all steps; the first that fails ends it.
+/// Runs all steps. One that fails does not keep the others from telling what they find.
 pub(crate) fn test(words: &[&str]) -> Result<()> {
     let hosted_only = match words {
         [] => false,
         ["--hosted"] => true,
         _ => return Err(Error::Usage(format!("`test` knows no `{}`", words.join(" ")))),
     };
+    tools::ensure(&[QEMU, GIT, DIG, SETPRIV])?;
+    if tools::is_root() {
+        // Root gets to see more of the network tests.
+        tools::ensure(&[IP])?;
+    }
     let start = Instant::now();
     let mut report = Report::default();
-    let outcome = steps(&mut report, hosted_only);
-    report.print(start.elapsed(), outcome.is_ok());
-    outcome
+    steps(&mut report, hosted_only);
+    report.print(start.elapsed());
+    let failed = report.failed();
+    if failed.is_empty() { Ok(()) } else { Err(Error::Unexpected(format!("failed: {}", failed.join(", ")))) }
 }
 
-fn steps(report: &mut Report, hosted_only: bool) -> Result<()> {
-    report.step("tools", |_| {
-        tools::ensure(&[QEMU, GIT, DIG, SETPRIV])?;
-        // Root gets to see more of the network tests.
-        if tools::is_root() { tools::ensure(&[IP]) } else { Ok(()) }
-    })?;
-    report.step("format", |_| shown("cargo fmt", &mut cargo(&["fmt", "--all", "--check"])))?;
-    report.step("lints", |_| shown("clippy", &mut cargo(&["clippy", "--all-targets", "--", "--deny", "warnings"])))?;
+fn steps(report: &mut Report, hosted_only: bool) {
+    report.step("format", |_| shown("cargo fmt", &mut cargo(&["fmt", "--all", "--check"])));
+    report.step("lints", |_| shown("clippy", &mut cargo(&["clippy", "--all-targets", "--", "--deny", "warnings"])));
     report.step("documents", |_| {
         let mut doc = cargo(&["doc", "--no-deps", "--document-private-items"]);
         shown("cargo doc", doc.env("RUSTDOCFLAGS", "--deny warnings"))
-    })?;
-    report.step("unit and property tests", |counts| counted(counts, &mut cargo(&["test", "--lib", "--bins"])))?;
+    });
+    report.step("unit and property tests", |counts| counted(counts, &mut cargo(&["test", "--lib", "--bins"])));
     report.step("platform tests on the host", |counts| {
         counted(counts, &mut cargo(&["test", "--package", "zonule-platform", "--lib"]))
-    })?;
-    report.step("dependencies", |_| dependencies())?;
+    });
+    report.step("dependencies", |_| dependencies());
     if hosted_only {
-        return report.step("end to end", |counts| {
-            counted(counts, &mut cargo(&["test", "--test", "*", "--", "--skip", "image", "--skip", "machines"]))
+        report.step("end to end", |counts| {
+            let skip = ["--skip", "image", "--skip", "machines"];
+            counted(counts, &mut cargo(&[["test", "--test", "*", "--"].as_slice(), &skip].concat()))
         });
+        return;
     }
-    report.step("lints of the image", |_| image::clippy().map_err(Error::Unexpected))?;
-    report.step("image", |_| cargo::image(Program::Zonule).map(drop))?;
+    report.step("lints of the image", |_| image::clippy().map_err(Error::Unexpected));
     report.step("network on the machine", |_| {
         let elf = cargo::image(Program::Selftest)?;
         nettest::run(&elf).map_err(Error::Unexpected)
-    })?;
-    report.step("end to end", |counts| counted(counts, &mut cargo(&["test", "--test", "*"])))
+    });
+    if report.step("image", |_| cargo::image(Program::Zonule).map(drop)) {
+        report.step("end to end", |counts| counted(counts, &mut cargo(&["test", "--no-fail-fast", "--test", "*"])));
+    }
 }
 
 impl Report {
-    fn step(&mut self, name: &str, action: impl FnOnce(&mut Counts) -> Result<()>) -> Result<()> {
+    /// Runs a step and returns whether it passed.
+    fn step(&mut self, name: &'static str, action: impl FnOnce(&mut Counts) -> Result<()>) -> bool {
         println!("\n==> {name}");
         let start = Instant::now();
         let outcome = action(&mut self.counts);
-        self.steps.push((name.to_owned(), start.elapsed()));
-        outcome
+        if let Err(error) = &outcome {
+            println!("{name}: {error}");
+        }
+        self.steps.push(Step { name, took: start.elapsed(), passed: outcome.is_ok() });
+        outcome.is_ok()
+    }
+
+    /// The names of the steps that failed.
+    fn failed(&self) -> Vec<&'static str> {
+        self.steps.iter().filter(|step| !step.passed).map(|step| step.name).collect()
     }
 
     /// Prints how long each step took and, in the words and the place of cargo's own, how many tests there were.
-    fn print(&self, total: Duration, passed: bool) {
+    fn print(&self, total: Duration) {
         println!();
-        for (name, took) in &self.steps {
-            println!("{:7.1} s  {name}", took.as_secs_f32());
+        for Step { name, took, passed } in &self.steps {
+            println!("{:7.1} s  {name}{}", took.as_secs_f32(), if *passed { "" } else { ": FAILED" });
         }
-        let Counts { passed: good, failed, ignored } = self.counts;
+        let Counts { passed, failed, ignored } = self.counts;
         println!(
-            "\ntest result: {}. {good} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out; \
+            "\ntest result: {}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out; \
              finished in {:.2}s",
-            if passed { "ok" } else { "FAILED" },
+            if self.failed().is_empty() { "ok" } else { "FAILED" },
             total.as_secs_f32()
         );
     }
