@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod config;
 pub mod git;
+pub mod primary;
 pub mod serve;
 pub mod telemetry;
 pub mod zone;

@@ -1,4 +1,31 @@
-//! The Linux binary.
+//! The Linux binary: the server as a process.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+use std::time::Instant;
+
+use zonule::config::{self, Command, Host};
+use zonule::serve::Server;
+use zonule::telemetry;
+
+/// The exit code of a command line that cannot be used, as shells have it.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let config = match config::parse(Host::Process, std::env::args().skip(1)) {
+        Ok(Command::Serve(config)) => config,
+        Ok(Command::Help(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("zonule: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    telemetry::init(config.log.clone());
+    let Err(error) = Server::new(started).run(*config, None);
+    eprintln!("zonule: {error}");
+    ExitCode::FAILURE
+}

@@ -1,1 +1,104 @@
-//! The telemetry room.
+//! The log: one line a record on the console, with UTC time, level and module.
+
+use std::io::Write as _;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use log::{LevelFilter, Log, Metadata, Record};
+
+use crate::config::LogFilter;
+
+/// Makes everything logged from here on appear on standard error, as far as `filter` lets it.
+///
+/// A second call changes nothing: the first filter stays.
+pub fn init(filter: LogFilter) {
+    let most = filter.modules.iter().map(|(_, level)| *level).fold(filter.level, Ord::max);
+    if log::set_boxed_logger(Box::new(Console { filter })).is_ok() {
+        log::set_max_level(most);
+    }
+}
+
+struct Console {
+    filter: LogFilter,
+}
+
+impl Log for Console {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= level_of(&self.filter, metadata.target())
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let line = line(SystemTime::now(), record);
+            // A console that is gone must not stop the server.
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Returns the level of the module `target`: the longest configured path that it is or lies below.
+fn level_of(filter: &LogFilter, target: &str) -> LevelFilter {
+    let path = module(target);
+    let covers = |module: &str| {
+        let rest = path.strip_prefix(module).or_else(|| target.strip_prefix(module));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    let matching = filter.modules.iter().filter(|(module, _)| covers(module));
+    matching.max_by_key(|(module, _)| module.len()).map_or(filter.level, |(_, level)| *level)
+}
+
+fn module(target: &str) -> &str {
+    target.strip_prefix("zonule::").unwrap_or(target)
+}
+
+/// Formats a record as one line; control characters of foreign text cannot forge a second one.
+fn line(now: SystemTime, record: &Record<'_>) -> String {
+    let time = match Timestamp::try_from(now) {
+        Ok(time) => format!("{time:.3}"),
+        Err(_) => "(no time)".to_string(),
+    };
+    let level = record.level().as_str().to_ascii_lowercase();
+    let module = module(record.target());
+    let module = module.split("::").next().unwrap_or(module);
+    let mut line = format!("{time} {level:<5} {module}: ");
+    for character in record.args().to_string().chars() {
+        match character {
+            '\t' => line.push(' '),
+            character if character.is_control() => line.extend(character.escape_default()),
+            character => line.push(character),
+        }
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[test]
+    fn a_line_has_time_level_and_module_and_stays_one_line() {
+        let now = UNIX_EPOCH + Duration::from_millis(1_790_000_000_120);
+        let text = line(
+            now,
+            &Record::builder()
+                .level(log::Level::Warn)
+                .target("zonule::git::fetch")
+                .args(format_args!("remote: {}", "a\nb\u{1b}[0m"))
+                .build(),
+        );
+        assert_eq!(text, "2026-09-21T14:13:20.120Z warn  git: remote: a\\nb\\u{1b}[0m\n");
+    }
+
+    #[test]
+    fn the_longest_module_decides() {
+        let filter: LogFilter = "warn,git=debug,git::pack=off".parse().unwrap();
+        assert_eq!(level_of(&filter, "zonule::git::fetch"), LevelFilter::Debug);
+        assert_eq!(level_of(&filter, "zonule::git::pack"), LevelFilter::Off);
+        assert_eq!(level_of(&filter, "zonule::gitlike"), LevelFilter::Warn);
+        assert_eq!(level_of(&filter, "zonule"), LevelFilter::Warn);
+    }
+}

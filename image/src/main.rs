@@ -1,4 +1,59 @@
-//! The bootable image's `main`.
+//! The bootable image: the server linked to the platform that takes an operating system's place.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use zonule::answer::Transport;
+use zonule::config::{self, Command, Host};
+use zonule::serve::Server;
+use zonule::telemetry;
+use zonule_platform::net::{self, NetConfig, UdpResponder, Verdict};
+use zonule_platform::{memory, time};
+
+/// The port of DNS (RFC 1035 §4.2).
+const DOMAIN: u16 = 53;
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("zonule: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> Result<(), Box<dyn std::error::Error>> {
+    let config = match config::parse(Host::Machine, std::env::args().skip(1))? {
+        Command::Serve(config) => config,
+        Command::Help(text) => {
+            print!("{text}");
+            return Ok(());
+        }
+    };
+    telemetry::init(config.log.clone());
+    let started = Instant::now() - std::time::Duration::from_nanos(time::monotonic());
+    let server = Server::new(started);
+    let ip = config.ip.ok_or("argument --ip is required")?;
+    net::serve_udp(DOMAIN, Box::new(Dns(Arc::clone(&server))));
+    net::start(NetConfig { address: ip.address, prefix: ip.prefix, gateway: config.gateway })?;
+    log::info!("network up after {} ms as {ip}", started.elapsed().as_millis());
+    let Err(error) = server.run(*config, u64::try_from(memory::total()).ok());
+    Err(error.into())
+}
+
+/// Answers on the network thread, below the sockets.
+struct Dns(Arc<Server>);
+
+impl UdpResponder for Dns {
+    fn respond(&mut self, source: SocketAddr, datagram: &[u8], reply: &mut [u8]) -> Verdict {
+        // Nobody can receive on port 0: a reply could only hurt.
+        if source.port() == 0 {
+            return Verdict::Drop;
+        }
+        self.0.respond(Transport::Udp, datagram, reply).map_or(Verdict::Drop, Verdict::Reply)
+    }
+}

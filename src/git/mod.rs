@@ -1,1 +1,217 @@
-//! The git room.
+//! The remote as a store: fetch a branch into memory, list its files, read them.
+//!
+//! A [`Repository`] holds one commit of one branch with its trees and files, and nothing of its history: the first
+//! [`fetch`](Repository::fetch) clones at depth 1, later ones bring what changed. Everything is in memory, each object
+//! compressed on its own; after a move what the new commit does not reach is dropped, so memory does not grow with time. A
+//! fetch that fails leaves the old commit as it was.
+//!
+//! The remote is not trusted with anything but the content of its files. All it can make us spend is bounded by [`Limits`]
+//! and [`Timeouts`]; every object is verified by its hash.
+//!
+//! From the wire up: [`remote`](Remote) says where, `transport` gets there, `protocol` asks, [`pack`] unpacks (`delta`,
+//! `zlib`), [`store`] keeps, `tree` reads.
+
+mod delta;
+mod error;
+mod limits;
+pub mod pack;
+mod protocol;
+mod remote;
+pub mod store;
+mod transport;
+mod tree;
+mod zlib;
+
+pub use error::Error;
+pub use gix_hash::ObjectId;
+pub use limits::{Deadline, Limits, Timeouts};
+pub use remote::{Remote, RemoteError};
+
+use gix_object::tree::EntryKind;
+use protocol::{Have, Session};
+use std::collections::BTreeSet;
+use store::Store;
+use tree::Objects;
+use zlib::Zlib;
+
+/// A commit of a remote branch, held in memory.
+pub struct Repository {
+    remote: Remote,
+    limits: Limits,
+    timeouts: Timeouts,
+    protocol: Protocol,
+    store: Store,
+    head: Option<Head>,
+}
+
+/// The commit we hold.
+struct Head {
+    commit: CommitInfo,
+    /// Whether the remote cut its history off behind it.
+    shallow: bool,
+}
+
+/// What a fetch found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// The branch is where it was.
+    Unchanged,
+    /// The branch is at another commit, which is held now.
+    Moved {
+        /// The new commit.
+        commit: ObjectId,
+        /// The commit held before; `None` for the first.
+        from: Option<ObjectId>,
+        /// The size of the pack that was transferred.
+        pack_bytes: u64,
+    },
+}
+
+/// A commit, as far as a log line wants to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CommitInfo {
+    /// The commit's id.
+    pub id: ObjectId,
+    /// The id of its root directory.
+    pub tree: ObjectId,
+    /// The author's name, printable; empty if there is none.
+    pub author: String,
+    /// The first line of the message, printable, cut at 300 bytes.
+    pub summary: String,
+}
+
+/// A regular file of the current commit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct File {
+    /// Its path from the root of the repository, parts separated by `/`.
+    pub path: String,
+    /// The id of its content: equal ids are equal files.
+    pub id: ObjectId,
+}
+
+/// The protocol version to ask the remote for. It may answer in an older one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// The original one, in which the remote begins by listing every reference.
+    V0,
+    /// The original one, announced.
+    V1,
+    /// The one with commands.
+    #[default]
+    V2,
+}
+
+impl Repository {
+    /// Makes a repository that holds nothing yet. Nothing is sent before the first [`fetch`](Repository::fetch).
+    pub fn new(remote: Remote, limits: Limits) -> Self {
+        Repository {
+            remote,
+            limits,
+            timeouts: Timeouts::default(),
+            protocol: Protocol::default(),
+            store: Store::default(),
+            head: None,
+        }
+    }
+
+    /// Sets how long to wait for the remote.
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Sets the protocol version to ask for; for remotes that mistake the usual one, and for tests.
+    pub fn with_protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// Returns where the repository comes from.
+    pub fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    /// Returns the objects held.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Asks the remote where the branch is, and brings what is new.
+    ///
+    /// Blocks as long as [`Timeouts`] allows. On an error the commit held before stays, whole.
+    pub fn fetch(&mut self) -> Result<Fetched, Error> {
+        let have = self.head.as_ref().map(|head| Have { commit: head.commit.id, shallow: head.shallow });
+        match self.fetch_from(have) {
+            // What we have is not what the remote makes of it. Whatever the reason, a whole clone is not concerned.
+            Err(Error::Missing { .. }) if have.is_some() => self.fetch_from(None),
+            result => result,
+        }
+    }
+
+    /// Returns the commit held.
+    pub fn commit(&self) -> Option<CommitInfo> {
+        self.head.as_ref().map(|head| head.commit.clone())
+    }
+
+    /// Returns the regular files of the current commit in the order of their paths.
+    ///
+    /// Symbolic links and submodules are left out. So is a file whose path is not UTF-8, with a warning in the log: no
+    /// zone can have such a name.
+    pub fn files(&self) -> Result<Vec<File>, Error> {
+        let head = self.head.as_ref().ok_or(Error::NotFetched)?;
+        let mut files = Vec::new();
+        let objects = Objects { held: &self.store, new: None };
+        let zlib = &mut Zlib::new();
+        tree::walk(objects, head.commit.tree, &self.limits, zlib, &mut |path, kind, id| {
+            if !matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable) {
+                return;
+            }
+            match str::from_utf8(path) {
+                Ok(path) => files.push(File { path: path.into(), id }),
+                Err(_) => log::warn!("left out: the file name \"{}\" is not UTF-8", path.escape_ascii()),
+            }
+        })?;
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    /// Returns the content of an object of the current commit, such as a file's.
+    pub fn read(&self, id: ObjectId) -> Result<Vec<u8>, Error> {
+        self.store.get(&id).ok_or(Error::NotHeld { id })?.inflate(&mut Zlib::new())
+    }
+
+    fn fetch_from(&mut self, have: Option<Have>) -> Result<Fetched, Error> {
+        let deadline = Deadline::from_now(self.timeouts.total);
+        let session = Session::open(&self.remote, self.protocol, self.timeouts, deadline)?;
+        let tip = session.tip();
+        let from = self.head.as_ref().map(|head| head.commit.id);
+        if from == Some(tip.commit) {
+            session.close();
+            return Ok(Fetched::Unchanged);
+        }
+        let received = session.fetch(have, &self.store, &self.limits)?;
+
+        let zlib = &mut Zlib::new();
+        let objects = Objects { held: &self.store, new: Some(&received.pack.objects) };
+        let commit = tree::commit(objects, tip.commit, zlib)?;
+        let mut reached = BTreeSet::from([commit.id, commit.tree]);
+        tree::walk(objects, commit.tree, &self.limits, zlib, &mut |_, _, id| {
+            reached.insert(id);
+        })?;
+        let bytes: u64 = reached.iter().filter_map(|id| objects.get(id)).map(|object| object.stream.len() as u64).sum();
+        if bytes > self.limits.store_bytes {
+            return Err(Error::limit("content of the commit", bytes, self.limits.store_bytes, "compressed bytes"));
+        }
+        if reached.len() as u64 > u64::from(self.limits.objects) {
+            return Err(Error::limit("commit", reached.len() as u64, self.limits.objects.into(), "objects"));
+        }
+
+        // From here on nothing fails.
+        self.store.absorb(received.pack.objects);
+        self.store.retain(|id| reached.contains(id));
+        let moved = Fetched::Moved { commit: commit.id, from, pack_bytes: received.pack.bytes };
+        self.head = Some(Head { commit, shallow: received.shallow });
+        Ok(moved)
+    }
+}

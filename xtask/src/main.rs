@@ -1,4 +1,71 @@
 //! What a person types: `cargo xtask run|test|image|bench`.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod bench;
+mod cargo;
+mod image;
+mod nettest;
+mod run;
+mod test;
+mod tools;
+
+use std::env;
+use std::process::ExitCode;
+
+use crate::cargo::Error;
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND
+
+  run [--hosted] [--machine=NAME] [-- ARGUMENT...]
+      Serve zones-example/ from a local git repository: build the image, boot it in QEMU, print lines to
+      paste, stay until Ctrl-C. --hosted runs the Linux binary instead, without QEMU. NAME is microvm
+      (default), microvm-legacy, q35 or pc. Arguments after -- go to the server, for example --log=debug.
+  test [--hosted]
+      Everything a change must pass: format, lints, licences, unit and property tests, fuzzing for some
+      seconds, end-to-end tests. --hosted leaves out what needs the image.
+  image [--selftest]
+      Build the bootable image, target/zonule.elf, or target/selftest.elf, the program that tries the platform.
+  bench [NAME...]
+      Measure: answer, boot, size, memory, qps, soak. Without a name all but soak; soak=SECONDS sets its length.
+
+Environment: ZONULE_ACCEL=kvm boots with hardware virtualisation; ZONULE_IMAGE=FILE tests another image.
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let own = words.split(|word| *word == "--").next().unwrap_or_default();
+    let outcome = match words.split_first() {
+        _ if own.iter().any(|word| matches!(*word, "help" | "--help" | "-h")) => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some((&"run", rest)) => run::run(rest),
+        Some((&"test", rest)) => test::test(rest),
+        Some((&"bench", rest)) => bench::bench(rest),
+        Some((&"image", [])) => cargo::image(image::Program::Zonule).map(|elf| println!("{}", elf.display())),
+        Some((&"image", ["--selftest"])) => {
+            cargo::image(image::Program::Selftest).map(|elf| println!("{}", elf.display()))
+        }
+        Some((&"image", _)) => Err(Error::Usage("`image` takes no arguments but --selftest".to_owned())),
+        Some((&"nettest", [])) => {
+            cargo::image(image::Program::Selftest).and_then(|elf| nettest::run(&elf).map_err(Error::Unexpected))
+        }
+        // What `nettest` runs inside a network namespace.
+        Some((&"nettest-inside", [elf])) => nettest::run_inside(elf.as_ref()).map_err(Error::Unexpected),
+        Some((other, _)) => Err(Error::Usage(format!("`{other}` is no command of cargo xtask"))),
+        None => Err(Error::Usage("a command is missing".to_owned())),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Usage(reason)) => {
+            eprintln!("xtask: {reason}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

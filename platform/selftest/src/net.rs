@@ -1,0 +1,361 @@
+//! The network as std promises it, tried on the bare machine.
+//!
+//! `--net --ip=A.B.C.D/N [--gateway=A.B.C.D] [--peer=A.B.C.D:PORT]` starts small services for a host to talk to:
+//! TCP and UDP echo (7), a server that closes at once (9), free memory as text (11), and at port 53 a responder below
+//! the sockets with a socket behind it. With a peer, which must echo TCP and UDP, it first tries the client's side.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use zonule_platform::net::{self, NetConfig, UdpResponder, Verdict};
+
+/// Why a check failed.
+type Failure = String;
+
+/// Serves for ever; says "net: ready" on the console once everything listens.
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let value = |name: &str| arguments.iter().find_map(|argument| argument.strip_prefix(name));
+    let Some((address, prefix)) = value("--ip=").and_then(|ip| ip.split_once('/')) else {
+        println!("net: FAILED: --ip=ADDRESS/PREFIX is missing");
+        return ExitCode::FAILURE;
+    };
+    let config = NetConfig {
+        address: address.parse().unwrap_or(Ipv4Addr::UNSPECIFIED),
+        prefix: prefix.parse().unwrap_or(0),
+        gateway: value("--gateway=").and_then(|gateway| gateway.parse().ok()),
+    };
+    let begun = Instant::now();
+    if let Err(error) = net::start(config) {
+        println!("net: FAILED: {error}");
+        return ExitCode::FAILURE;
+    }
+    println!("net: up after {} µs", begun.elapsed().as_micros());
+    net::serve_udp(53, Box::new(Responder));
+    if let Err(failure) = serve(config.address) {
+        println!("net: FAILED: {failure}");
+        return ExitCode::FAILURE;
+    }
+    if let Some(peer) = value("--peer=").and_then(|peer| peer.parse().ok()) {
+        for (name, check) in CHECKS {
+            match check(peer) {
+                Ok(()) => println!("net: ok: {name}"),
+                Err(failure) => println!("net: FAILED: {name}: {failure}"),
+            }
+        }
+    }
+    println!("net: ready");
+    loop {
+        thread::park();
+    }
+}
+
+/// Leaves "Declined" to the socket, drops "Dropped", and sends the rest back.
+struct Responder;
+
+impl UdpResponder for Responder {
+    fn respond(&mut self, _: SocketAddr, datagram: &[u8], reply: &mut [u8]) -> Verdict {
+        match datagram {
+            b"Declined" => Verdict::Decline,
+            b"Dropped" => Verdict::Drop,
+            // A DNS query comes back as a response with its answer missing, which is enough for dnsperf.
+            _ => {
+                let length = datagram.len().min(reply.len());
+                reply[..length].copy_from_slice(&datagram[..length]);
+                if length > 2 {
+                    reply[2] |= 0x80;
+                }
+                Verdict::Reply(length)
+            }
+        }
+    }
+}
+
+fn serve(own: Ipv4Addr) -> Result<(), Failure> {
+    let any = |port| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+    let text = |error: std::io::Error| error.to_string();
+    let declined = UdpSocket::bind(any(53)).map_err(text)?;
+    thread::spawn(move || echo_datagrams(&declined, b"socket:"));
+    let echo = UdpSocket::bind(SocketAddrV4::new(own, 7)).map_err(text)?;
+    thread::spawn(move || echo_datagrams(&echo, b""));
+    listen(any(7), |stream| {
+        thread::spawn(move || echo_stream(stream));
+    })?;
+    listen(any(9), drop)?;
+    listen(any(11), |mut stream| {
+        let _ = writeln!(stream, "{}", zonule_platform::memory::free());
+    })
+}
+
+fn listen(address: SocketAddrV4, serve: impl Fn(TcpStream) + Send + 'static) -> Result<(), Failure> {
+    let listener = TcpListener::bind(address).map_err(|error| error.to_string())?;
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            match stream {
+                Ok(stream) => serve(stream),
+                Err(error) => println!("net: FAILED: accept: {error}"),
+            }
+        }
+    });
+    Ok(())
+}
+
+fn echo_stream(mut stream: TcpStream) {
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        if stream.write_all(&buffer[..length]).is_err() {
+            return;
+        }
+    }
+}
+
+fn echo_datagrams(socket: &UdpSocket, prefix: &[u8]) {
+    let mut buffer = vec![0; 65536];
+    buffer[..prefix.len()].copy_from_slice(prefix);
+    loop {
+        match socket.recv_from(&mut buffer[prefix.len()..]) {
+            Ok((length, from)) => _ = socket.send_to(&buffer[..prefix.len() + length], from),
+            Err(error) => println!("net: FAILED: recv_from: {error}"),
+        }
+    }
+}
+
+/// A check, which gets the peer's address.
+type Check = fn(SocketAddr) -> Result<(), Failure>;
+
+/// The client's side, against a peer that echoes.
+const CHECKS: &[(&str, Check)] = &[
+    ("echo of a megabyte", megabyte),
+    ("half close", half_close),
+    ("peek", peek),
+    ("read timeout", read_timeout),
+    ("write timeout", write_timeout),
+    ("nonblocking", nonblocking),
+    ("try_clone", cloned),
+    ("shutdown wakes a reader", shutdown_wakes),
+    ("accept on a shut down or nonblocking listener", nonblocking_accept),
+    ("addresses and options", options),
+    ("connection refused", refused),
+    ("connect timeout", connect_timeout),
+    ("unreachable and unsupported addresses", unreachable),
+    ("ports in use", ports),
+    ("connected datagrams", datagrams),
+    ("datagram timeout and nonblocking", datagram_timeout),
+    ("names", names),
+];
+
+fn expect<T: PartialEq + std::fmt::Debug>(what: &str, is: T, should: T) -> Result<(), Failure> {
+    if is == should { Ok(()) } else { Err(format!("{what}: {is:?} instead of {should:?}")) }
+}
+
+/// Expects the operation to fail in this way.
+fn fails<T: std::fmt::Debug>(what: &str, result: std::io::Result<T>, kinds: &[ErrorKind]) -> Result<(), Failure> {
+    match result {
+        Err(error) if kinds.contains(&error.kind()) => Ok(()),
+        other => Err(format!("{what}: {other:?} instead of {kinds:?}")),
+    }
+}
+
+trait Text<T> {
+    fn text(self, what: &str) -> Result<T, Failure>;
+}
+
+impl<T> Text<T> for std::io::Result<T> {
+    fn text(self, what: &str) -> Result<T, Failure> {
+        self.map_err(|error| format!("{what}: {error} ({:?})", error.kind()))
+    }
+}
+
+fn connect(peer: SocketAddr) -> Result<TcpStream, Failure> {
+    let stream = TcpStream::connect(peer).text("connect")?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).text("set_read_timeout")?;
+    Ok(stream)
+}
+
+fn megabyte(peer: SocketAddr) -> Result<(), Failure> {
+    let mut stream = connect(peer)?;
+    let mut writer = stream.try_clone().text("try_clone")?;
+    let data: Vec<u8> = (0..1_000_000u32).map(|n| (n.wrapping_mul(2654435761) >> 24) as u8).collect();
+    let sent = data.clone();
+    let thread = thread::spawn(move || writer.write_all(&sent).and_then(|()| writer.shutdown(Shutdown::Write)));
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).text("read")?;
+    thread.join().map_err(|_| "the writer panicked")?.text("write")?;
+    expect("bytes", received == data, true)
+}
+
+fn half_close(peer: SocketAddr) -> Result<(), Failure> {
+    let mut stream = connect(peer)?;
+    stream.write_all(b"question").text("write")?;
+    stream.shutdown(Shutdown::Write).text("shutdown")?;
+    fails("write after shutdown", stream.write(b"x"), &[ErrorKind::BrokenPipe])?;
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).text("read")?;
+    expect("echo", received, b"question".to_vec())?;
+    expect("read after the end", stream.read(&mut [0; 8]).text("read")?, 0)
+}
+
+fn peek(peer: SocketAddr) -> Result<(), Failure> {
+    let mut stream = connect(peer)?;
+    stream.write_all(b"abcdef").text("write")?;
+    let mut buffer = [0; 6];
+    while stream.peek(&mut buffer).text("peek")? < 6 {}
+    expect("peeked", &buffer, b"abcdef")?;
+    stream.read_exact(&mut buffer).text("read")?;
+    expect("read", &buffer, b"abcdef")
+}
+
+fn read_timeout(peer: SocketAddr) -> Result<(), Failure> {
+    let mut stream = connect(peer)?;
+    let timeout = Duration::from_millis(150);
+    stream.set_read_timeout(Some(timeout)).text("set")?;
+    expect("timeout", stream.read_timeout().text("get")?, Some(timeout))?;
+    let begun = Instant::now();
+    fails("read", stream.read(&mut [0; 1]), &[ErrorKind::WouldBlock])?;
+    expect("waited", begun.elapsed() >= timeout, true)?;
+    fails("zero", stream.set_read_timeout(Some(Duration::ZERO)), &[ErrorKind::InvalidInput])?;
+    stream.write_all(b"still alive").text("write")?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).text("set")?;
+    stream.read_exact(&mut [0; 11]).text("read")
+}
+
+/// A peer that echoes and is not read from stops reading at some point.
+fn write_timeout(peer: SocketAddr) -> Result<(), Failure> {
+    let mut stream = connect(peer)?;
+    stream.set_write_timeout(Some(Duration::from_millis(300))).text("set")?;
+    let chunk = vec![1; 1 << 16];
+    let mut written = 0;
+    while written < 100_000_000 {
+        match stream.write(&chunk) {
+            Ok(length) => written += length,
+            Err(error) => return expect("kind", error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+    Err("a hundred megabytes went nowhere".into())
+}
+
+fn nonblocking(peer: SocketAddr) -> Result<(), Failure> {
+    let mut stream = connect(peer)?;
+    stream.set_nonblocking(true).text("set_nonblocking")?;
+    fails("read", stream.read(&mut [0; 1]), &[ErrorKind::WouldBlock])?;
+    fails("peek", stream.peek(&mut [0; 1]), &[ErrorKind::WouldBlock])?;
+    stream.write_all(b"x").text("write")?;
+    let begun = Instant::now();
+    loop {
+        match stream.read(&mut [0; 1]) {
+            Ok(length) => return expect("length", length, 1),
+            Err(error) if error.kind() == ErrorKind::WouldBlock && begun.elapsed() < Duration::from_secs(20) => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+fn cloned(peer: SocketAddr) -> Result<(), Failure> {
+    let stream = connect(peer)?;
+    let mut clone = stream.try_clone().text("try_clone")?;
+    drop(stream);
+    clone.write_all(b"open").text("write")?;
+    let mut buffer = [0; 4];
+    clone.read_exact(&mut buffer).text("read")?;
+    expect("echo", &buffer, b"open")
+}
+
+fn shutdown_wakes(peer: SocketAddr) -> Result<(), Failure> {
+    let stream = connect(peer)?;
+    let mut clone = stream.try_clone().text("try_clone")?;
+    let reader = thread::spawn(move || clone.read(&mut [0; 1]));
+    thread::sleep(Duration::from_millis(50));
+    stream.shutdown(Shutdown::Both).text("shutdown")?;
+    expect("read", reader.join().map_err(|_| "panicked")?.text("read")?, 0)
+}
+
+fn nonblocking_accept(_: SocketAddr) -> Result<(), Failure> {
+    let listener = TcpListener::bind("0.0.0.0:0").text("bind")?;
+    listener.set_nonblocking(true).text("set_nonblocking")?;
+    fails("accept", listener.accept(), &[ErrorKind::WouldBlock])?;
+    expect("port", listener.local_addr().text("local_addr")?.port() != 0, true)
+}
+
+fn options(peer: SocketAddr) -> Result<(), Failure> {
+    let stream = connect(peer)?;
+    expect("peer", stream.peer_addr().text("peer_addr")?, peer)?;
+    expect("local port", stream.local_addr().text("local_addr")?.port() >= 32768, true)?;
+    expect("nodelay", stream.nodelay().text("nodelay")?, false)?;
+    stream.set_nodelay(true).text("set_nodelay")?;
+    expect("nodelay", stream.nodelay().text("nodelay")?, true)?;
+    expect("ttl", stream.ttl().text("ttl")?, 64)?;
+    stream.set_ttl(63).text("set_ttl")?;
+    expect("ttl", stream.ttl().text("ttl")?, 63)?;
+    expect("error", stream.take_error().text("take_error")?.is_none(), true)
+}
+
+fn refused(peer: SocketAddr) -> Result<(), Failure> {
+    // Port 1 of the host: nobody listens there.
+    let closed = SocketAddr::new(peer.ip(), 1);
+    fails("connect", TcpStream::connect(closed), &[ErrorKind::ConnectionRefused])?;
+    let result = TcpStream::connect_timeout(&closed, Duration::from_secs(20));
+    fails("connect_timeout", result, &[ErrorKind::ConnectionRefused])
+}
+
+fn connect_timeout(peer: SocketAddr) -> Result<(), Failure> {
+    let SocketAddr::V4(v4) = peer else { return Err("the peer is not IPv4".into()) };
+    let [a, b, c, _] = v4.ip().octets();
+    let silent = SocketAddr::from(([a, b, c, 200], 80));
+    let begun = Instant::now();
+    fails("connect", TcpStream::connect_timeout(&silent, Duration::from_millis(300)), &[ErrorKind::TimedOut])?;
+    expect("waited", begun.elapsed() >= Duration::from_millis(300), true)?;
+    let stream = TcpStream::connect_timeout(&peer, Duration::from_secs(20)).text("connect_timeout")?;
+    expect("peer", stream.peer_addr().text("peer_addr")?, peer)
+}
+
+fn unreachable(_: SocketAddr) -> Result<(), Failure> {
+    fails("loopback", TcpStream::connect("127.0.0.1:7"), &[ErrorKind::NetworkUnreachable])?;
+    let v6 = TcpListener::bind("[::]:7");
+    expect("IPv6", v6.err().and_then(|error| error.raw_os_error()), Some(97))?;
+    fails("foreign address", UdpSocket::bind("192.0.2.1:0"), &[ErrorKind::AddrNotAvailable])
+}
+
+fn ports(_: SocketAddr) -> Result<(), Failure> {
+    fails("TCP", TcpListener::bind("0.0.0.0:7"), &[ErrorKind::AddrInUse])?;
+    fails("UDP", UdpSocket::bind("0.0.0.0:53"), &[ErrorKind::AddrInUse])?;
+    let again = TcpListener::bind("0.0.0.0:1234").text("bind")?;
+    drop(again);
+    TcpListener::bind("0.0.0.0:1234").text("bind again").map(drop)
+}
+
+fn datagrams(peer: SocketAddr) -> Result<(), Failure> {
+    let socket = UdpSocket::bind("0.0.0.0:0").text("bind")?;
+    socket.set_read_timeout(Some(Duration::from_secs(20))).text("set_read_timeout")?;
+    socket.connect(peer).text("connect")?;
+    expect("peer", socket.peer_addr().text("peer_addr")?, peer)?;
+    for length in [0, 1, 1400] {
+        let sent = vec![length as u8; length];
+        expect("sent", socket.send(&sent).text("send")?, length)?;
+        let mut buffer = [0; 2000];
+        expect("peeked", socket.peek(&mut buffer).text("peek")?, length)?;
+        let got = socket.recv(&mut buffer).text("recv")?;
+        expect("echo", &buffer[..got], &sent[..])?;
+    }
+    fails("too long", socket.send(&vec![0; 65000]), &[ErrorKind::Other, ErrorKind::InvalidInput])
+        .or_else(|_| expect("EMSGSIZE", socket.send(&vec![0; 65000]).err().and_then(|e| e.raw_os_error()), Some(90)))
+}
+
+fn datagram_timeout(_: SocketAddr) -> Result<(), Failure> {
+    let socket = UdpSocket::bind("0.0.0.0:0").text("bind")?;
+    socket.set_read_timeout(Some(Duration::from_millis(100))).text("set")?;
+    fails("recv_from", socket.recv_from(&mut [0; 1]), &[ErrorKind::WouldBlock])?;
+    socket.set_nonblocking(true).text("set_nonblocking")?;
+    fails("nonblocking", socket.recv_from(&mut [0; 1]), &[ErrorKind::WouldBlock])?;
+    expect("unconnected", socket.send(b"x").err().and_then(|error| error.raw_os_error()), Some(89))
+}
+
+fn names(_: SocketAddr) -> Result<(), Failure> {
+    match TcpStream::connect("example.org:80") {
+        Err(_) => Ok(()),
+        Ok(_) => Err("a name was resolved".into()),
+    }
+}

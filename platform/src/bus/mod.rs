@@ -1,0 +1,5 @@
+//! Where devices are found: PCI functions and virtio-mmio windows.
+
+pub mod mmio;
+pub mod pci;
+pub mod registers;

@@ -1,0 +1,352 @@
+//! PCI functions: configuration access, enumeration and capabilities.
+//!
+//! Configuration space is reached through the ports 0xCF8/0xCFC where a host bridge answers there (QEMU pc and q35,
+//! Cloud Hypervisor) and through the memory window that ACPI's MCFG announces otherwise. Everything the drivers need
+//! lies in the first 256 bytes, which both reach. Base address registers are taken as the firmware or the
+//! hypervisor assigned them; a function without an assigned one is left alone.
+
+use alloc::vec::Vec;
+
+use super::registers::Registers;
+
+const VENDOR_DEVICE: u16 = 0x00;
+const COMMAND_STATUS: u16 = 0x04;
+const CLASS_REVISION: u16 = 0x08;
+const HEADER_TYPE: u16 = 0x0c;
+const BAR0: u16 = 0x10;
+const BUS_NUMBERS: u16 = 0x18;
+const SUBSYSTEM: u16 = 0x2c;
+const CAPABILITIES: u16 = 0x34;
+const INTERRUPT: u16 = 0x3c;
+
+const COMMAND_MEMORY: u32 = 1 << 1;
+const COMMAND_BUS_MASTER: u32 = 1 << 2;
+const COMMAND_NO_INTX: u32 = 1 << 10;
+const STATUS_CAPABILITIES: u32 = 1 << (16 + 4);
+
+const CLASS_BRIDGE_PCI: u32 = 0x0604;
+/// The most capabilities 192 bytes can hold; a longer list is a loop.
+const CAPABILITY_LIMIT: usize = 48;
+
+/// The address of a PCI function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Bus number.
+    pub bus: u8,
+    /// Device number, below 32.
+    pub device: u8,
+    /// Function number, below 8.
+    pub function: u8,
+}
+
+/// A way to read and write configuration space in aligned 32-bit words.
+pub trait ConfigSpace {
+    /// Reads the word at `offset`, which is a multiple of four below 256; all ones when nothing answers.
+    fn read(&self, function: Function, offset: u16) -> u32;
+    /// Writes the word at `offset`, which is a multiple of four below 256.
+    fn write(&self, function: Function, offset: u16, value: u32);
+}
+
+/// A PCI capability in the list of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capability {
+    /// The capability's number: 0x09 vendor specific, 0x11 MSI-X.
+    pub id: u8,
+    /// Where in configuration space it stands.
+    pub offset: u16,
+}
+
+/// What a virtio function is, by its device number (virtio 1.2 §4.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Vendor number.
+    pub vendor: u16,
+    /// Device number.
+    pub device: u16,
+    /// Subsystem device number: the virtio type on transitional devices.
+    pub subsystem: u16,
+}
+
+impl Identity {
+    /// Returns the virtio device type, or nothing when this is not a virtio device.
+    pub fn virtio_type(&self) -> Option<u32> {
+        const VENDOR: u16 = 0x1af4;
+        match (self.vendor, self.device) {
+            (VENDOR, 0x1000..=0x103f) => Some(self.subsystem.into()),
+            (VENDOR, modern @ 0x1040..=0x107f) => Some(u32::from(modern) - 0x1040),
+            _ => None,
+        }
+    }
+}
+
+/// Reads who made the function and what it is.
+pub fn identity(space: &impl ConfigSpace, function: Function) -> Identity {
+    let word = space.read(function, VENDOR_DEVICE);
+    Identity {
+        vendor: word as u16,
+        device: (word >> 16) as u16,
+        subsystem: (space.read(function, SUBSYSTEM) >> 16) as u16,
+    }
+}
+
+/// Lists every function reachable from bus `first` through PCI-to-PCI bridges.
+pub fn enumerate(space: &impl ConfigSpace, first: u8) -> Vec<Function> {
+    let mut found = Vec::new();
+    // Each bus is visited once, whatever the bridges claim, so a loop of bridges ends.
+    let mut visited = [false; 256];
+    let mut buses = Vec::from([first]);
+    while let Some(bus) = buses.pop() {
+        if core::mem::replace(&mut visited[usize::from(bus)], true) {
+            continue;
+        }
+        for device in 0..32 {
+            for function in 0..8 {
+                let function = Function { bus, device, function };
+                if space.read(function, VENDOR_DEVICE) as u16 == 0xffff {
+                    if function.function == 0 {
+                        break;
+                    }
+                    continue;
+                }
+                found.push(function);
+                let header = space.read(function, HEADER_TYPE) >> 16;
+                if header & 0x7f == 1 && space.read(function, CLASS_REVISION) >> 16 == CLASS_BRIDGE_PCI {
+                    buses.push((space.read(function, BUS_NUMBERS) >> 8) as u8);
+                }
+                if function.function == 0 && header & 0x80 == 0 {
+                    break;
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Lists the capabilities of a function.
+pub fn capabilities(space: &impl ConfigSpace, function: Function) -> Vec<Capability> {
+    let mut found = Vec::new();
+    if space.read(function, COMMAND_STATUS) & STATUS_CAPABILITIES == 0 {
+        return found;
+    }
+    let mut offset = (space.read(function, CAPABILITIES) & 0xfc) as u16;
+    while offset >= 0x40 && found.len() < CAPABILITY_LIMIT {
+        let word = space.read(function, offset);
+        found.push(Capability { id: word as u8, offset });
+        offset = (word >> 8 & 0xfc) as u16;
+    }
+    found
+}
+
+/// Returns the physical address in base address register `index`, or nothing when it is unassigned or not memory.
+pub fn memory_bar(space: &impl ConfigSpace, function: Function, index: u8) -> Option<u64> {
+    if index > 5 {
+        return None;
+    }
+    let at = BAR0 + 4 * u16::from(index);
+    let low = space.read(function, at);
+    let is_64_bit = low >> 1 & 3 == 2;
+    if low & 1 != 0 || (is_64_bit && index == 5) {
+        return None;
+    }
+    let high = if is_64_bit { space.read(function, at + 4) } else { 0 };
+    let address = u64::from(high) << 32 | u64::from(low & !0xf);
+    (address != 0).then_some(address)
+}
+
+/// Lets the function decode memory and be a bus master; `intx` says whether it may use its interrupt pin.
+pub fn enable(space: &impl ConfigSpace, function: Function, intx: bool) {
+    // The upper half is the status register, whose bits are cleared by writing ones: write zeroes there.
+    let command = space.read(function, COMMAND_STATUS) & 0xffff | COMMAND_MEMORY | COMMAND_BUS_MASTER;
+    let command = if intx { command & !COMMAND_NO_INTX } else { command | COMMAND_NO_INTX };
+    space.write(function, COMMAND_STATUS, command);
+}
+
+/// Returns the interrupt line the firmware assigned to the function's pin, or nothing when it has none.
+pub fn interrupt_line(space: &impl ConfigSpace, function: Function) -> Option<u8> {
+    let word = space.read(function, INTERRUPT);
+    let (line, pin) = (word as u8, (word >> 8) as u8);
+    (pin != 0 && line != 0 && line != 0xff).then_some(line)
+}
+
+/// Configuration access through the ports 0xCF8 and 0xCFC.
+pub struct Ports(());
+
+impl Ports {
+    const ADDRESS: u16 = 0xcf8;
+    const DATA: u16 = 0xcfc;
+
+    /// Returns the access when a host bridge answers at the ports.
+    pub fn probe() -> Option<Self> {
+        use crate::cpu::port;
+        // SAFETY: 0xCF8 is either PCI's address register, which reads back what was written, or nothing.
+        let answers = unsafe {
+            port::out32(Self::ADDRESS, 1 << 31);
+            port::in32(Self::ADDRESS) == 1 << 31
+        };
+        let ports = Self(());
+        let root = Function { bus: 0, device: 0, function: 0 };
+        (answers && ports.read(root, VENDOR_DEVICE) as u16 != 0xffff).then_some(ports)
+    }
+
+    fn select(function: Function, offset: u16) -> u32 {
+        1 << 31
+            | u32::from(function.bus) << 16
+            | u32::from(function.device) << 11
+            | u32::from(function.function) << 8
+            | u32::from(offset & 0xfc)
+    }
+}
+
+impl ConfigSpace for Ports {
+    fn read(&self, function: Function, offset: u16) -> u32 {
+        // SAFETY: the bridge answered at these ports; devices are only configured by one thread during discovery.
+        unsafe {
+            crate::cpu::port::out32(Self::ADDRESS, Self::select(function, offset));
+            crate::cpu::port::in32(Self::DATA)
+        }
+    }
+
+    fn write(&self, function: Function, offset: u16, value: u32) {
+        // SAFETY: as for `read`.
+        unsafe {
+            crate::cpu::port::out32(Self::ADDRESS, Self::select(function, offset));
+            crate::cpu::port::out32(Self::DATA, value);
+        }
+    }
+}
+
+/// Configuration access through a memory window, one MiB per bus, mapped when a bus is first touched.
+pub struct Ecam {
+    base: u64,
+    first: u8,
+    last: u8,
+    map: fn(u64, usize) -> Registers,
+    mapped: core::cell::RefCell<Vec<(u8, Registers)>>,
+}
+
+impl Ecam {
+    const BUS_BYTES: usize = 1 << 20;
+
+    /// Makes the access for buses `first` to `last` at the physical address `base` of bus 0; `map` maps a range.
+    pub fn new(base: u64, first: u8, last: u8, map: fn(u64, usize) -> Registers) -> Self {
+        Self { base, first, last, map, mapped: Default::default() }
+    }
+
+    fn window(&self, function: Function) -> Option<Registers> {
+        if function.bus < self.first || function.bus > self.last {
+            return None;
+        }
+        let mut mapped = self.mapped.borrow_mut();
+        let bus = match mapped.iter().find(|(bus, _)| *bus == function.bus) {
+            Some((_, bus)) => *bus,
+            None => {
+                let bus = (self.map)(self.base + (u64::from(function.bus) << 20), Self::BUS_BYTES);
+                mapped.push((function.bus, bus));
+                bus
+            }
+        };
+        bus.part(usize::from(function.device) << 15 | usize::from(function.function) << 12, 4096)
+    }
+}
+
+impl ConfigSpace for Ecam {
+    fn read(&self, function: Function, offset: u16) -> u32 {
+        self.window(function).map_or(!0, |window| window.read32(offset.into()))
+    }
+
+    fn write(&self, function: Function, offset: u16, value: u32) {
+        if let Some(window) = self.window(function) {
+            window.write32(offset.into(), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::cell::RefCell;
+    use std::collections::HashMap;
+
+    /// Configuration space of a made-up machine.
+    #[derive(Default)]
+    struct Machine(RefCell<HashMap<(u8, u8, u8, u16), u32>>);
+
+    impl Machine {
+        fn set(&self, (bus, device, function): (u8, u8, u8), offset: u16, value: u32) {
+            self.0.borrow_mut().insert((bus, device, function, offset), value);
+        }
+    }
+
+    impl ConfigSpace for Machine {
+        fn read(&self, f: Function, offset: u16) -> u32 {
+            let space = self.0.borrow();
+            let absent = if space.contains_key(&(f.bus, f.device, f.function, 0)) { 0 } else { !0 };
+            space.get(&(f.bus, f.device, f.function, offset)).copied().unwrap_or(absent)
+        }
+        fn write(&self, f: Function, offset: u16, value: u32) {
+            self.set((f.bus, f.device, f.function), offset, value);
+        }
+    }
+
+    const NIC: Function = Function { bus: 0, device: 3, function: 0 };
+
+    #[test]
+    fn functions_behind_bridges_are_found_and_loops_end() {
+        let machine = Machine::default();
+        machine.set((0, 0, 0), 0, 0x1237_8086);
+        machine.set((0, 1, 0), 0, 0x7000_8086);
+        machine.set((0, 1, 0), HEADER_TYPE, 0x0080_0000);
+        machine.set((0, 1, 3), 0, 0x7113_8086);
+        machine.set((0, 2, 0), 0, 0x000c_1b36);
+        machine.set((0, 2, 0), HEADER_TYPE, 0x0001_0000);
+        machine.set((0, 2, 0), CLASS_REVISION, 0x0604_0000);
+        machine.set((0, 2, 0), BUS_NUMBERS, 0x0001_0100);
+        machine.set((1, 0, 0), 0, 0x1041_1af4);
+        machine.set((1, 4, 0), 0, 0x000c_1b36);
+        machine.set((1, 4, 0), HEADER_TYPE, 0x0001_0000);
+        machine.set((1, 4, 0), CLASS_REVISION, 0x0604_0000);
+        machine.set((1, 4, 0), BUS_NUMBERS, 0x0000_0001);
+        let found = enumerate(&machine, 0);
+        let places: Vec<_> = found.iter().map(|f| (f.bus, f.device, f.function)).collect();
+        assert_eq!(places, [(0, 0, 0), (0, 1, 0), (0, 1, 3), (0, 2, 0), (1, 0, 0), (1, 4, 0)]);
+    }
+
+    #[test]
+    fn capability_list_that_loops_ends() {
+        let machine = Machine::default();
+        machine.set((0, 3, 0), 0, 0x1041_1af4);
+        machine.set((0, 3, 0), COMMAND_STATUS, STATUS_CAPABILITIES);
+        machine.set((0, 3, 0), CAPABILITIES, 0x40);
+        machine.set((0, 3, 0), 0x40, 0x0000_5011);
+        machine.set((0, 3, 0), 0x50, 0x0000_4009);
+        let found = capabilities(&machine, NIC);
+        assert_eq!(found.len(), CAPABILITY_LIMIT);
+        assert_eq!(found[0], Capability { id: 0x11, offset: 0x40 });
+        assert_eq!(found[1], Capability { id: 0x09, offset: 0x50 });
+    }
+
+    #[test]
+    fn bars_of_both_widths() {
+        let machine = Machine::default();
+        machine.set((0, 3, 0), 0, 0x1041_1af4);
+        machine.set((0, 3, 0), BAR0, 0xc001); // ports
+        machine.set((0, 3, 0), BAR0 + 4, 0xfebd_1000);
+        machine.set((0, 3, 0), BAR0 + 16, 0xfe00_000c);
+        machine.set((0, 3, 0), BAR0 + 20, 0x80);
+        assert_eq!(memory_bar(&machine, NIC, 0), None);
+        assert_eq!(memory_bar(&machine, NIC, 1), Some(0xfebd_1000));
+        assert_eq!(memory_bar(&machine, NIC, 2), None);
+        assert_eq!(memory_bar(&machine, NIC, 4), Some(0x80_fe00_0000));
+        assert_eq!(memory_bar(&machine, NIC, 6), None);
+    }
+
+    #[test]
+    fn virtio_types() {
+        let net = |device, subsystem| Identity { vendor: 0x1af4, device, subsystem }.virtio_type();
+        assert_eq!(net(0x1000, 1), Some(1));
+        assert_eq!(net(0x1041, 0x1100), Some(1));
+        assert_eq!(net(0x1044, 0x1100), Some(4));
+        assert_eq!(net(0x1110, 0), None);
+        assert_eq!(Identity { vendor: 0x8086, device: 0x100e, subsystem: 1 }.virtio_type(), None);
+    }
+}

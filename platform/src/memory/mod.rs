@@ -1,0 +1,92 @@
+//! Memory: the physical map, page tables with one right each, and the heap over all RAM.
+//!
+//! Virtual equals physical. The heap owns every usable page; thread stacks, page tables and device buffers are
+//! page-aligned pieces of it, so there is one pool and nothing to balance. A page is never mapped twice.
+
+mod dma;
+pub(crate) mod heap;
+pub(crate) mod image;
+pub(crate) mod map;
+pub(crate) mod paging;
+pub(crate) mod stacks;
+
+pub use dma::Dma;
+
+use crate::cpu::features::Features;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use map::{MemoryMap, Range};
+
+/// The size of a page.
+pub const PAGE: usize = map::PAGE as usize;
+
+/// Memory below is left alone: the firmware's, and too small to be worth the care.
+const FLOOR: u64 = 0x10_0000;
+
+static TOTAL: AtomicUsize = AtomicUsize::new(0);
+
+/// Maps all memory by its rights and gives what is usable to the heap; called once, at boot.
+///
+/// # Safety
+///
+/// The boot tables are in force, and nothing in `map` called usable is in use.
+pub(crate) unsafe fn start(map: &MemoryMap, features: &Features) -> Result<(), &'static str> {
+    let mut frames = None;
+    let image = image::all();
+    let image = Range { start: image.start as u64, end: image.end as u64 };
+    // Page tables come from the first usable range: it lies below 4 GiB, within reach of the boot tables.
+    map.usable(FLOOR, image, |range| frames = frames.or(Some(range)));
+    let first = frames.ok_or("the memory map has no usable memory")?;
+    let mut frames = paging::Frames::new(first);
+    // SAFETY: the caller's promise.
+    unsafe { paging::start(&mut frames, |each| map.usable(FLOOR, image, each), features)? };
+    let mut total = (image.end - image.start) as usize;
+    map.usable(FLOOR, image, |range| {
+        total += range.len() as usize;
+        let start = if range.start == first.start { frames.next() } else { range.start };
+        // SAFETY: mapped just now, usable by the map, and not among the frames taken for the tables.
+        unsafe { heap::claim(start, range.end) };
+    });
+    TOTAL.store(total, Relaxed);
+    if map.dropped() > 0 {
+        crate::kprintln!("zonule: the memory map has {} entries more than are kept", map.dropped());
+    }
+    Ok(())
+}
+
+/// Returns the octets of memory the machine gives, the image included.
+pub fn total() -> usize {
+    TOTAL.load(Relaxed)
+}
+
+/// Returns the octets of memory not in use.
+pub fn free() -> usize {
+    heap::free()
+}
+
+/// Maps a device's registers for ever, uncached and not executable. Mapping them again gives the same address.
+///
+/// # Panics
+///
+/// Ends the program if there is no memory for the page tables: no device can be driven then.
+pub fn map_device(phys: u64, len: usize) -> NonNull<u8> {
+    let mapped = paging::map_device(phys, len);
+    match NonNull::new(phys as *mut u8) {
+        Some(at) if mapped => at,
+        _ => crate::fatal!("cannot map the device at {phys:#x}: out of memory or no address"),
+    }
+}
+
+/// Returns firmware memory, mapped read-only for ever; `None` if the range is no address or no memory is left.
+pub(crate) fn map_firmware(phys: u64, len: usize) -> Option<&'static [u8]> {
+    if phys < map::PAGE || phys.checked_add(len as u64)? >= 1 << 47 || !paging::map_firmware(phys, len) {
+        return None;
+    }
+    // SAFETY: mapped above, and nothing of ours writes to the firmware's ranges.
+    Some(unsafe { core::slice::from_raw_parts(phys as *const u8, len) })
+}
+
+/// Returns the physical address of what `ptr` points to.
+pub fn virt_to_phys(ptr: *const u8) -> u64 {
+    ptr as u64 // one to one, everywhere
+}

@@ -1,0 +1,219 @@
+//! Finding the devices and leading their interrupts to the network thread.
+//!
+//! Devices that are announced exactly (the command line, ACPI) or self-describing (PCI) are preferred; only a machine
+//! with none of these gets QEMU's fixed microvm slots looked at, since on a PC other devices stand there.
+//!
+//! Interrupts: messages (MSI-X) where the function has them. An announced line is routed as announced. Where the line
+//! is unknown, every line such a device can have on known machines leads to the one handler: it clears the cause in
+//! the device and signals the network thread, which looks at the rings itself, so a call too many does no harm.
+
+use alloc::vec::Vec;
+
+use super::worker::EVENT;
+use crate::bus::mmio::{self, WINDOW_BYTES, Window};
+use crate::bus::pci::{self, ConfigSpace, Ecam, Function, Ports};
+use crate::bus::registers::Registers;
+use crate::cpu::interrupts;
+use crate::kprintln;
+use crate::sync::{IrqLock, Lock};
+use crate::virtio::transport::{Acknowledge, Transport, enable_msix};
+use crate::virtio::{TYPE_ENTROPY, TYPE_NETWORK, VirtioError, rng};
+use crate::{acpi, command_line};
+
+/// The network device, until it is started.
+static NETWORK: Lock<Option<Transport>> = Lock::new(None);
+/// Where the network device's interrupt is cleared, when it is not a message.
+static ACKNOWLEDGE: IrqLock<Acknowledge> = IrqLock::new(Acknowledge::Nothing);
+
+/// Finds the virtio devices. Draws from the entropy device at once and keeps the network device for `start`.
+pub fn discover() {
+    let mut devices = announced_windows();
+    let pci_answers = on_pci(&mut devices);
+    if devices.is_empty() && !pci_answers {
+        devices.extend(mmio::microvm_slots().filter_map(open_window));
+    }
+    for Device { kind, mut transport, line } in devices {
+        match kind {
+            TYPE_ENTROPY => match rng::draw(transport) {
+                Ok(_) => {}
+                Err(error) => kprintln!("zonule: entropy device: {error}"),
+            },
+            TYPE_NETWORK if NETWORK.lock().is_none() => {
+                route(&mut transport, &line);
+                *NETWORK.lock() = Some(transport);
+            }
+            TYPE_NETWORK => kprintln!("zonule: a second network device is not used"),
+            _ => {}
+        }
+    }
+}
+
+/// Takes the network device that was found.
+pub(super) fn take_network() -> Option<Transport> {
+    NETWORK.lock().take()
+}
+
+/// A virtio device and what is known of its interrupt.
+struct Device {
+    kind: u32,
+    transport: Transport,
+    line: Line,
+}
+
+/// How a device interrupts.
+enum Line {
+    /// A function that may have MSI-X, with its bus access, and the line its pin has if known.
+    Pci(Access, Function, Option<u8>),
+    /// An MMIO window, with its line if announced.
+    Mmio(Option<u32>),
+}
+
+/// One of the ways to configuration space.
+#[derive(Clone, Copy)]
+enum Access {
+    Ports,
+    Ecam,
+}
+
+impl Access {
+    /// Runs `f` with the access.
+    fn with<T>(self, f: impl FnOnce(&dyn ConfigSpace) -> T) -> Option<T> {
+        match self {
+            Self::Ports => Ports::probe().map(|ports| f(&ports)),
+            Self::Ecam => {
+                acpi::mcfg().map(|ecam| f(&Ecam::new(ecam.base, ecam.bus_start, ecam.bus_end, Registers::map)))
+            }
+        }
+    }
+}
+
+fn announced_windows() -> Vec<Device> {
+    let mut windows = mmio::in_command_line(command_line());
+    if let Some(block) = acpi::description() {
+        for window in mmio::in_definition_block(block) {
+            if !windows.iter().any(|known| known.address == window.address) {
+                windows.push(window);
+            }
+        }
+    }
+    windows.into_iter().filter_map(open_window).collect()
+}
+
+fn open_window(window: Window) -> Option<Device> {
+    let (kind, transport) = Transport::mmio(Registers::map(window.address, WINDOW_BYTES))?;
+    Some(Device { kind, transport, line: Line::Mmio(window.gsi) })
+}
+
+/// Adds the virtio functions on PCI; returns whether there is PCI at all.
+fn on_pci(devices: &mut Vec<Device>) -> bool {
+    let scan = |access: Access| {
+        access.with(|space| {
+            pci::enumerate(&space, 0)
+                .into_iter()
+                .filter_map(|function| {
+                    let kind = pci::identity(&space, function).virtio_type()?;
+                    let line = Line::Pci(access, function, pci::interrupt_line(&space, function));
+                    if kind != TYPE_NETWORK && kind != TYPE_ENTROPY {
+                        return None;
+                    }
+                    pci::enable(&space, function, false);
+                    match Transport::pci(&space, function, Registers::map) {
+                        Ok(transport) => Some(Device { kind, transport, line }),
+                        Err(error) => {
+                            kprintln!("zonule: virtio device at {function:?}: {error}");
+                            None
+                        }
+                    }
+                })
+                .collect::<Vec<_>>()
+        })
+    };
+    let found = scan(Access::Ports).or_else(|| scan(Access::Ecam));
+    let answers = found.is_some();
+    devices.extend(found.unwrap_or_default());
+    answers
+}
+
+/// Leads the interrupt of the network device to the network thread.
+fn route(transport: &mut Transport, line: &Line) {
+    match line {
+        Line::Pci(access, function, pin) => {
+            let message = interrupts::allocate(|| EVENT.signal());
+            let messages = message.is_some_and(|vector| {
+                let message = interrupts::msi_message(vector);
+                access.with(|space| enable_msix(&space, *function, message, Registers::map)).unwrap_or(false)
+            });
+            if messages {
+                transport.use_msix();
+                return;
+            }
+            access.with(|space| pci::enable(&space, *function, true));
+            *ACKNOWLEDGE.lock() = transport.acknowledge();
+            // The line the firmware noted is right without ACPI routing; on q35 the pins lead to lines 16 to 23.
+            lead(pin.map(u32::from).into_iter().chain(16..24), true);
+        }
+        Line::Mmio(gsi) => {
+            *ACKNOWLEDGE.lock() = transport.acknowledge();
+            match gsi {
+                Some(gsi) => lead(core::iter::once(*gsi), false),
+                // microvm: lines 5 to 12, 16 to 23, or all of a second controller.
+                None => lead((5..=12).chain(16..48), false),
+            }
+        }
+    }
+}
+
+/// Leads those of the lines that exist to the handler of line interrupts.
+///
+/// Lines of MMIO devices are taken as edges, which both level-holding and pulsing hypervisors deliver: the handler
+/// clears the cause before anything looks at the rings, so the next cause is a new edge.
+fn lead(lines: impl Iterator<Item = u32>, level: bool) {
+    let Some(vector) = interrupts::allocate(line_interrupt) else { return };
+    let mut led = false;
+    for line in lines {
+        led |= interrupts::route_gsi(line, vector, level, level).is_ok();
+    }
+    if !led {
+        kprintln!("zonule: the network device's interrupt leads nowhere");
+    }
+}
+
+fn line_interrupt() {
+    ACKNOWLEDGE.lock().clear();
+    EVENT.signal();
+}
+
+impl ConfigSpace for &dyn ConfigSpace {
+    fn read(&self, function: Function, offset: u16) -> u32 {
+        (**self).read(function, offset)
+    }
+    fn write(&self, function: Function, offset: u16, value: u32) {
+        (**self).write(function, offset, value);
+    }
+}
+
+/// Why the network did not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetError {
+    /// No virtio network device was found.
+    NoDevice,
+    /// The network device does not work.
+    Device(VirtioError),
+    /// The address or the prefix cannot be a host's.
+    Address,
+    /// The gateway is not a host on our network.
+    Gateway,
+}
+
+impl core::fmt::Display for NetError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NoDevice => f.write_str("no virtio network device was found; give the machine one"),
+            Self::Device(error) => write!(f, "the network device does not work: {error}"),
+            Self::Address => f.write_str("the address is no host's address in its network"),
+            Self::Gateway => f.write_str("the gateway is no host on the address's own network"),
+        }
+    }
+}
+
+impl core::error::Error for NetError {}

@@ -1,0 +1,27 @@
+//! The network: what is answered below the sockets, and the stack above.
+//!
+//! Frames come in on the network thread (`worker`). Datagrams for a registered responder are answered in place
+//! (`responder`, `frame`, `checksum`); everything else goes to the stack (`stack` and its neighbours), whose sockets
+//! applications use through `blocking` and the C symbols in `abi::socket`.
+
+pub(crate) mod blocking;
+mod buffers;
+mod checksum;
+mod datagram;
+mod device;
+mod discover;
+pub(crate) mod errno;
+mod frame;
+mod listener;
+mod responder;
+pub(crate) mod socket;
+mod stack;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod waiters;
+mod worker;
+
+pub use discover::{NetError, discover};
+pub use responder::{UdpResponder, Verdict};
+pub use worker::{NetConfig, serve_udp, start};

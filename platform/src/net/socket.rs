@@ -1,0 +1,370 @@
+//! What an application holds: the records behind socket descriptors.
+
+use alloc::sync::Arc;
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use super::buffers::{ACCEPTED_RECEIVE, ACCEPTED_SEND, DATAGRAM_RECEIVE, DATAGRAM_SEND};
+use super::datagram::Datagram;
+use super::errno::Errno;
+use super::listener::{BACKLOG_LIMIT, Listener};
+use super::stack::{Nanos, Stack};
+use super::stream::Stream;
+use super::waiters::{Waiters, readiness};
+
+/// The most sockets applications may hold.
+const LIMIT: usize = 1024;
+/// Ports the system chooses from, as Linux does.
+const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
+
+/// Names a socket as long as it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SocketId(pub(super) usize);
+
+/// Which half of a connection is shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shutdown {
+    /// Receiving.
+    Read,
+    /// Sending.
+    Write,
+    /// Both.
+    Both,
+}
+
+/// What `setsockopt` and `ioctl` set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) nonblocking: bool,
+    pub(crate) receive_timeout: Option<Nanos>,
+    pub(crate) send_timeout: Option<Nanos>,
+    pub(crate) no_delay: bool,
+    pub(crate) time_to_live: u8,
+    pub(crate) broadcast: bool,
+    pub(crate) reuse_address: bool,
+    pub(crate) keep_alive: bool,
+    /// Seconds `close` may take; zero resets the connection.
+    pub(crate) linger: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            nonblocking: false,
+            receive_timeout: None,
+            send_timeout: None,
+            no_delay: false,
+            time_to_live: 64,
+            broadcast: false,
+            reuse_address: false,
+            keep_alive: false,
+            linger: None,
+        }
+    }
+}
+
+/// What a socket is at the moment.
+pub(crate) enum Kind {
+    /// A stream socket that neither listens nor is connected.
+    Idle,
+    /// A stream socket that accepts connections.
+    Listener(Listener),
+    /// A connection, or an attempt at one.
+    Stream(Stream),
+    /// A datagram socket.
+    Datagram(Datagram),
+}
+
+/// A socket of an application.
+pub(crate) struct Record {
+    pub(crate) kind: Kind,
+    pub(crate) bound: Option<SocketAddrV4>,
+    pub(crate) options: Options,
+    /// An error to be reported once, by the next call or `SO_ERROR`.
+    pub(crate) error: Option<Errno>,
+    pub(crate) read_closed: bool,
+    pub(crate) write_closed: bool,
+    pub(crate) waiters: Arc<Waiters>,
+}
+
+impl Record {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            bound: None,
+            options: Options::default(),
+            error: None,
+            read_closed: false,
+            write_closed: false,
+            waiters: Arc::new(Waiters::new()),
+        }
+    }
+
+    /// Returns when something in the record expires.
+    pub(super) fn deadline(&self) -> Option<Nanos> {
+        match &self.kind {
+            Kind::Listener(listener) => listener.deadline(),
+            Kind::Datagram(datagram) => datagram.deadline(),
+            _ => None,
+        }
+    }
+}
+
+impl Stack {
+    /// Opens a stream socket, or with `datagram` a datagram socket.
+    pub(crate) fn open(&mut self, datagram: bool) -> Result<SocketId, Errno> {
+        let kind = if datagram { Kind::Datagram(Datagram::default()) } else { Kind::Idle };
+        self.insert(Record::new(kind))
+    }
+
+    pub(super) fn insert(&mut self, record: Record) -> Result<SocketId, Errno> {
+        if let Some(free) = self.records.iter().position(Option::is_none) {
+            self.records[free] = Some(record);
+            return Ok(SocketId(free));
+        }
+        if self.records.len() >= LIMIT {
+            return Err(Errno::MFILE);
+        }
+        self.records.push(Some(record));
+        Ok(SocketId(self.records.len() - 1))
+    }
+
+    pub(crate) fn record(&self, id: SocketId) -> Result<&Record, Errno> {
+        self.records.get(id.0).and_then(Option::as_ref).ok_or(Errno::BADF)
+    }
+
+    pub(crate) fn record_mut(&mut self, id: SocketId) -> Result<&mut Record, Errno> {
+        self.records.get_mut(id.0).and_then(Option::as_mut).ok_or(Errno::BADF)
+    }
+
+    /// Binds the socket to an address of ours, port 0 meaning any free one.
+    pub(crate) fn bind(&mut self, id: SocketId, address: SocketAddrV4) -> Result<(), Errno> {
+        let record = self.record(id)?;
+        let datagram = match &record.kind {
+            _ if record.bound.is_some() => return Err(Errno::INVAL),
+            Kind::Idle => false,
+            Kind::Datagram(_) => true,
+            Kind::Listener(_) | Kind::Stream(_) => return Err(Errno::INVAL),
+        };
+        if !address.ip().is_unspecified() && *address.ip() != self.link.address {
+            return Err(Errno::ADDRNOTAVAIL);
+        }
+        let port = match address.port() {
+            0 => self.ephemeral_port(datagram)?,
+            port if self.is_bound(datagram, port, record.options.reuse_address) => return Err(Errno::ADDRINUSE),
+            port => port,
+        };
+        let bound = SocketAddrV4::new(*address.ip(), port);
+        if datagram {
+            self.open_datagram(id, bound)?;
+        }
+        self.record_mut(id)?.bound = Some(bound);
+        Ok(())
+    }
+
+    /// Makes the socket accept connections, at most `backlog` of them unaccepted.
+    pub(crate) fn listen(&mut self, id: SocketId, backlog: i32) -> Result<(), Errno> {
+        // Linux reads a negative backlog as "the most there is".
+        let backlog = usize::try_from(backlog).unwrap_or(BACKLOG_LIMIT).clamp(1, BACKLOG_LIMIT);
+        match &mut self.record_mut(id)?.kind {
+            Kind::Listener(listener) => listener.backlog = backlog,
+            Kind::Stream(_) => return Err(Errno::INVAL),
+            Kind::Datagram(_) => return Err(Errno::OPNOTSUPP),
+            Kind::Idle => {
+                if self.record(id)?.bound.is_none() {
+                    self.bind(id, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))?;
+                }
+                let port = self.record(id)?.bound.map_or(0, |bound| bound.port());
+                if self.listener_at(port).is_some() {
+                    return Err(Errno::ADDRINUSE);
+                }
+                self.record_mut(id)?.kind = Kind::Listener(Listener::new(backlog));
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the application's side; a connection's unsent data is still delivered.
+    pub(crate) fn close(&mut self, id: SocketId) {
+        let Some(record) = self.records.get_mut(id.0).and_then(Option::take) else { return };
+        match record.kind {
+            Kind::Idle => {}
+            Kind::Listener(listener) => self.close_listener(listener),
+            Kind::Stream(stream) => self.close_stream(stream, &record.options),
+            Kind::Datagram(datagram) => self.close_datagram(datagram),
+        }
+        record.waiters.wake();
+    }
+
+    /// Shuts one or both directions down and wakes whoever waits on the socket.
+    pub(crate) fn shutdown(&mut self, id: SocketId, how: Shutdown) -> Result<(), Errno> {
+        let (read, write) = (how != Shutdown::Write, how != Shutdown::Read);
+        let record = self.record_mut(id)?;
+        match &record.kind {
+            Kind::Idle => return Err(Errno::NOTCONN),
+            Kind::Listener(_) => {
+                // As on Linux: the socket stops listening, and threads in accept() return with EINVAL.
+                if read && let Kind::Listener(listener) = core::mem::replace(&mut record.kind, Kind::Idle) {
+                    self.close_listener(listener);
+                }
+            }
+            Kind::Stream(stream) => {
+                let handle = stream.live.ok_or(Errno::NOTCONN)?;
+                record.read_closed |= read;
+                record.write_closed |= write;
+                if write {
+                    self.tcp_mut(handle).close();
+                }
+            }
+            Kind::Datagram(datagram) => {
+                let connected = datagram.peer.is_some();
+                record.read_closed |= read;
+                record.write_closed |= write;
+                // The flags are set even so: a thread blocked in recv() wakes up (as on Linux).
+                if !connected {
+                    self.record(id)?.waiters.wake();
+                    return Err(Errno::NOTCONN);
+                }
+            }
+        }
+        self.record(id)?.waiters.wake();
+        Ok(())
+    }
+
+    /// Returns the socket's own address.
+    pub(crate) fn local_address(&self, id: SocketId) -> Result<SocketAddrV4, Errno> {
+        let record = self.record(id)?;
+        let bound = record.bound.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+        Ok(match &record.kind {
+            Kind::Stream(stream) => stream.local,
+            Kind::Datagram(datagram) if datagram.peer.is_some() => SocketAddrV4::new(self.link.address, bound.port()),
+            _ => bound,
+        })
+    }
+
+    /// Returns the address of the socket's peer.
+    pub(crate) fn peer_address(&self, id: SocketId) -> Result<SocketAddrV4, Errno> {
+        match &self.record(id)?.kind {
+            Kind::Stream(stream) if stream.established && stream.live.is_some() => Ok(stream.remote),
+            Kind::Datagram(datagram) => datagram.peer.ok_or(Errno::NOTCONN),
+            _ => Err(Errno::NOTCONN),
+        }
+    }
+
+    /// Connects the socket, or begins to (`EINPROGRESS`).
+    pub(crate) fn connect(&mut self, id: SocketId, address: SocketAddrV4) -> Result<(), Errno> {
+        match &self.record(id)?.kind {
+            Kind::Datagram(_) => self.connect_datagram(id, address),
+            _ => self.connect_stream(id, address),
+        }
+    }
+
+    /// Sends bytes, to `destination` where the kind of socket allows it. Returns how many were taken.
+    pub(crate) fn send(
+        &mut self,
+        id: SocketId,
+        bytes: &[u8],
+        destination: Option<SocketAddrV4>,
+    ) -> Result<usize, Errno> {
+        match &self.record(id)?.kind {
+            Kind::Datagram(_) => self.send_datagram(id, bytes, destination),
+            _ => self.send_stream(id, bytes),
+        }
+    }
+
+    /// Receives bytes, leaving them in the queue with `peek`. Returns how many, and who sent a datagram.
+    pub(crate) fn receive_from(
+        &mut self,
+        id: SocketId,
+        out: &mut [u8],
+        peek: bool,
+    ) -> Result<(usize, Option<SocketAddrV4>), Errno> {
+        match &self.record(id)?.kind {
+            Kind::Datagram(_) => self.receive_datagram(id, out, peek).map(|(length, source)| (length, Some(source))),
+            _ => self.receive_stream(id, out, peek).map(|length| (length, None)),
+        }
+    }
+
+    /// Returns the bits of [`readiness`] that hold for the socket.
+    pub(crate) fn readiness(&self, id: SocketId) -> u32 {
+        self.record(id).map_or(readiness::ERROR, |record| self.readiness_of(record))
+    }
+
+    pub(super) fn readiness_of(&self, record: &Record) -> u32 {
+        let mut ready = match &record.kind {
+            // A fresh stream socket polls like this on Linux.
+            Kind::Idle => readiness::WRITE | readiness::HANG_UP,
+            Kind::Listener(listener) => {
+                if self.has_acceptable(listener) {
+                    readiness::READ
+                } else {
+                    0
+                }
+            }
+            Kind::Stream(stream) => self.stream_readiness(record, stream),
+            Kind::Datagram(datagram) => self.datagram_readiness(record, datagram),
+        };
+        if record.error.is_some() {
+            ready |= readiness::ERROR;
+        }
+        ready
+    }
+
+    /// Makes the stack's socket follow the options that concern it.
+    pub(crate) fn apply_options(&mut self, id: SocketId) -> Result<(), Errno> {
+        let record = self.record(id)?;
+        let options = record.options;
+        if let Kind::Stream(Stream { live: Some(handle), .. }) = record.kind {
+            let socket = self.tcp_mut(handle);
+            socket.set_nagle_enabled(!options.no_delay);
+            socket.set_hop_limit(Some(options.time_to_live));
+        }
+        Ok(())
+    }
+
+    /// Returns the bytes the receive buffer holds, or the send buffer.
+    pub(crate) fn buffer_size(&self, id: SocketId, receive: bool) -> Result<usize, Errno> {
+        Ok(match &self.record(id)?.kind {
+            Kind::Datagram(_) if receive => DATAGRAM_RECEIVE,
+            Kind::Datagram(_) => DATAGRAM_SEND,
+            Kind::Stream(Stream { live: Some(handle), .. }) if receive => self.tcp(*handle).recv_capacity(),
+            Kind::Stream(Stream { live: Some(handle), .. }) => self.tcp(*handle).send_capacity(),
+            _ if receive => ACCEPTED_RECEIVE,
+            _ => ACCEPTED_SEND,
+        })
+    }
+
+    /// Returns whether a packet to `address` has anywhere to go.
+    pub(super) fn check_route(&self, address: Ipv4Addr) -> Result<(), Errno> {
+        let reachable = self.link.is_peer(address) && (self.link.is_local(address) || self.gateway.is_some());
+        if reachable { Ok(()) } else { Err(Errno::NETUNREACH) }
+    }
+
+    /// Returns a random free port.
+    pub(super) fn ephemeral_port(&self, datagram: bool) -> Result<u16, Errno> {
+        let count = EPHEMERAL.end() - EPHEMERAL.start() + 1;
+        let mut random = [0; 4];
+        (self.machine.random)(&mut random);
+        // RFC 6056 §3.3.1: a random start, then the next free one.
+        let first = (u32::from_ne_bytes(random) % u32::from(count)) as u16;
+        (0..count)
+            .map(|step| EPHEMERAL.start() + ((u32::from(first) + u32::from(step)) % u32::from(count)) as u16)
+            .find(|port| !self.is_bound(datagram, *port, false) && !self.has_orphan_at(datagram, *port))
+            .ok_or(Errno::ADDRINUSE)
+    }
+
+    /// Returns whether a socket stands in the way of binding `port`; `reuse` when the binder set SO_REUSEADDR.
+    fn is_bound(&self, datagram: bool, port: u16, reuse: bool) -> bool {
+        self.records.iter().flatten().any(|record| {
+            let same = matches!(record.kind, Kind::Datagram(_)) == datagram
+                && record.bound.is_some_and(|bound| bound.port() == port);
+            let shares =
+                !datagram && reuse && record.options.reuse_address && !matches!(record.kind, Kind::Listener(_));
+            same && !shares
+        })
+    }
+
+    fn has_orphan_at(&self, datagram: bool, port: u16) -> bool {
+        let at_port = |handle| self.tcp(handle).local_endpoint().is_some_and(|endpoint| endpoint.port == port);
+        !datagram && self.orphans.iter().any(|orphan| at_port(orphan.handle))
+    }
+}

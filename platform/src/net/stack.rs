@@ -1,0 +1,227 @@
+//! The TCP/IP stack: smoltcp, with what it lacks for a server around it.
+//!
+//! smoltcp does ARP, IPv4, ICMP, UDP and TCP. This file feeds it frames and time; its neighbours add what Linux's
+//! sockets promise and smoltcp does not: a listen backlog (`listener`), the fate of a connection after `close` and the
+//! reason it ended (`stream`), connected datagram sockets (`datagram`), and the records applications hold (`socket`).
+//!
+//! Nothing here blocks or knows threads: a call that cannot go on answers `EAGAIN`, and `blocking` sleeps. Time and
+//! randomness come in as functions, so all of it runs on the host in tests.
+
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::socket::tcp;
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
+
+use super::buffers::Budget;
+use super::device::StackDevice;
+use super::errno::Errno;
+use super::frame::{Link, Syn, is_overlong_fragment};
+use super::socket::{Kind, Record};
+use crate::virtio::net::Transmit;
+
+/// Nanoseconds of the monotonic clock.
+pub(crate) type Nanos = u64;
+/// A second in them.
+pub(crate) const SECOND: Nanos = 1_000_000_000;
+
+/// Rounds of egress at a time, each of at most one packet per socket, before arriving frames are looked at again.
+const EGRESS_ROUNDS: usize = 16;
+/// How long fragments of a packet are waited for. RFC 791 §3.2 suggests 15 seconds; strangers fill these slots.
+const REASSEMBLY: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(3);
+
+/// What the stack needs of the machine.
+#[derive(Clone, Copy)]
+pub(crate) struct Machine {
+    /// The monotonic clock.
+    pub(crate) clock: fn() -> Nanos,
+    /// Fills a slice with unpredictable bytes.
+    pub(crate) random: fn(&mut [u8]),
+}
+
+/// The stack and every socket in it.
+pub(crate) struct Stack {
+    pub(super) interface: Interface,
+    pub(super) sockets: SocketSet<'static>,
+    pub(super) link: Link,
+    pub(super) gateway: Option<Ipv4Addr>,
+    pub(super) records: Vec<Option<Record>>,
+    pub(super) orphans: Vec<Orphan>,
+    pub(super) budget: Budget,
+    pub(super) machine: Machine,
+}
+
+/// A TCP connection no application holds any more, until both sides agree it is over.
+pub(super) struct Orphan {
+    pub(super) handle: SocketHandle,
+    pub(super) bytes: usize,
+    pub(super) deadline: Nanos,
+}
+
+/// What `transmit` left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Egress {
+    /// Nothing is left to send now.
+    Done,
+    /// More is ready to be sent.
+    More,
+    /// All transmit buffers are on their way.
+    Exhausted,
+}
+
+impl Stack {
+    /// Makes a stack whose sockets may take `limit` bytes of buffers.
+    pub(crate) fn new(link: Link, gateway: Option<Ipv4Addr>, limit: usize, machine: Machine) -> Self {
+        let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(link.hardware)));
+        let mut seed = [0; 8];
+        (machine.random)(&mut seed);
+        config.random_seed = u64::from_ne_bytes(seed);
+        let mut no_device = NoDevice;
+        let mut device = StackDevice::new(None, &mut no_device, link.mtu);
+        let mut interface = Interface::new(config, &mut device, instant((machine.clock)()));
+        interface.set_reassembly_timeout(REASSEMBLY);
+        interface.update_ip_addrs(|addresses| {
+            // One address, and room for one: cannot fail.
+            let _ = addresses.push(IpCidr::Ipv4(Ipv4Cidr::new(link.address, link.prefix)));
+        });
+        if let Some(gateway) = gateway {
+            // The table is empty and has room: cannot fail.
+            let _ = interface.routes_mut().add_default_ipv4_route(gateway);
+        }
+        Self {
+            interface,
+            sockets: SocketSet::new(Vec::new()),
+            link,
+            gateway,
+            records: Vec::new(),
+            orphans: Vec::new(),
+            budget: Budget::new(limit),
+            machine,
+        }
+    }
+
+    /// Takes in one frame; replies the stack makes at once (ARP, ICMP, RST) are sent.
+    pub(crate) fn receive(&mut self, frame: &[u8], transmit: &mut impl Transmit) {
+        if is_overlong_fragment(frame) {
+            return;
+        }
+        let syn = Syn::parse(frame, &self.link);
+        if let Some(syn) = &syn
+            && !self.expect_connection(syn)
+        {
+            return;
+        }
+        let now = instant(self.now());
+        let mut device = StackDevice::new(Some(frame), transmit, self.link.mtu);
+        self.interface.poll_ingress_single(now, &mut device, &mut self.sockets);
+        if let Some(syn) = syn {
+            self.tidy_listener(syn.port);
+        }
+    }
+
+    /// Notes what received frames did to the sockets. To be called after each burst.
+    pub(crate) fn after_receiving(&mut self) {
+        self.sweep(Errno::CONNRESET);
+    }
+
+    /// Sends what is due and lets timers of the stack expire.
+    pub(crate) fn transmit(&mut self, transmit: &mut impl Transmit) -> Egress {
+        let now = self.now();
+        self.expire(now);
+        let mut device = StackDevice::new(None, transmit, self.link.mtu);
+        let mut left = Egress::More;
+        for _ in 0..EGRESS_ROUNDS {
+            let result = self.interface.poll_egress(instant(now), &mut device, &mut self.sockets);
+            if device.exhausted {
+                left = Egress::Exhausted;
+                break;
+            }
+            if result == smoltcp::iface::PollResult::None {
+                left = Egress::Done;
+                break;
+            }
+        }
+        self.interface.poll_maintenance(instant(now));
+        // A connection that closed while sending gave up waiting for its peer.
+        self.sweep(Errno::TIMEDOUT);
+        left
+    }
+
+    /// Returns when `transmit` has to be called next, at the latest; nothing when only an event changes anything.
+    pub(crate) fn deadline(&mut self) -> Option<Nanos> {
+        let now = instant(self.now());
+        let stack = self.interface.poll_at(now, &self.sockets).map(|at| at.total_micros().max(0) as u64 * 1000);
+        let embryos = self.records.iter().flatten().filter_map(Record::deadline);
+        let orphans = self.orphans.iter().map(|orphan| orphan.deadline);
+        embryos.chain(orphans).chain(stack).min()
+    }
+
+    /// Wakes the threads whose sockets became ready.
+    pub(crate) fn wake_ready(&self) {
+        for record in self.records.iter().flatten() {
+            let wanted = record.waiters.wanted();
+            if wanted != 0 && self.readiness_of(record) & wanted != 0 {
+                record.waiters.wake();
+            }
+        }
+    }
+
+    /// Returns the time.
+    pub(super) fn now(&self) -> Nanos {
+        (self.machine.clock)()
+    }
+
+    pub(super) fn tcp(&self, handle: SocketHandle) -> &tcp::Socket<'static> {
+        self.sockets.get(handle)
+    }
+
+    pub(super) fn tcp_mut(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
+        self.sockets.get_mut(handle)
+    }
+
+    /// Takes a socket out of the stack and its buffers off the budget.
+    pub(super) fn discard(&mut self, handle: SocketHandle, bytes: usize) {
+        drop(self.sockets.remove(handle));
+        self.budget.give_back(bytes);
+    }
+
+    /// Looks at every connection for changes of state. `cause` is why one that closed without a FIN did so.
+    fn sweep(&mut self, cause: Errno) {
+        for index in 0..self.records.len() {
+            match self.records[index].as_ref().map(|record| &record.kind) {
+                Some(Kind::Stream(_)) => self.sweep_stream(index, cause),
+                Some(Kind::Listener(_)) => self.sweep_listener(index),
+                _ => {}
+            }
+        }
+        self.sweep_orphans();
+    }
+
+    fn expire(&mut self, now: Nanos) {
+        for index in 0..self.records.len() {
+            match self.records[index].as_ref().map(|record| &record.kind) {
+                Some(Kind::Listener(_)) => self.expire_embryos(index, now),
+                Some(Kind::Datagram(_)) => self.expire_datagrams(index, now),
+                _ => {}
+            }
+        }
+        self.expire_orphans(now);
+    }
+}
+
+/// Converts to smoltcp's time.
+pub(super) fn instant(now: Nanos) -> Instant {
+    Instant::from_micros((now / 1000) as i64)
+}
+
+/// What the stack is created on; the real device comes with each call.
+struct NoDevice;
+
+impl Transmit for NoDevice {
+    fn buffer(&mut self) -> Option<&mut [u8]> {
+        None
+    }
+    fn send(&mut self, _: usize) {}
+}

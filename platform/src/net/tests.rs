@@ -1,0 +1,444 @@
+//! Two stacks on one wire: what sockets promise, without a machine.
+
+use core::cell::Cell;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use std::vec::Vec;
+
+use super::errno::Errno;
+use super::frame::Link;
+use super::frame::tests::LINK;
+use super::responder::tests::Wire;
+use super::socket::{Shutdown, SocketId};
+use super::stack::{Machine, Nanos, SECOND, Stack};
+use super::waiters::readiness;
+
+std::thread_local! {
+    static NOW: Cell<Nanos> = const { Cell::new(SECOND) };
+    static RANDOM: Cell<u64> = const { Cell::new(1) };
+}
+
+fn random(out: &mut [u8]) {
+    for byte in out {
+        RANDOM.set(RANDOM.get().wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407));
+        *byte = (RANDOM.get() >> 56) as u8;
+    }
+}
+
+const MACHINE: Machine = Machine { clock: || NOW.get(), random };
+const PEER: Link = Link { hardware: [2, 0, 0, 0, 0, 9], address: Ipv4Addr::new(10, 0, 2, 2), ..LINK };
+const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+const LIMIT: usize = 8 << 20;
+
+/// A server (`a`) and a client (`b`) on a wire.
+struct Net {
+    a: Stack,
+    b: Stack,
+    /// Whether frames of the client, and of the server, are lost.
+    lose: (bool, bool),
+}
+
+impl Net {
+    fn new() -> Self {
+        let stack = |link| Stack::new(link, None, LIMIT, MACHINE);
+        Self { a: stack(LINK), b: stack(PEER), lose: (false, false) }
+    }
+
+    /// Carries frames to and fro until nothing moves, without letting time pass.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            let mut from_a = Wire::new(256);
+            let mut from_b = Wire::new(256);
+            self.a.transmit(&mut from_a);
+            self.b.transmit(&mut from_b);
+            let mut quiet = true;
+            while !from_a.sent.is_empty() || !from_b.sent.is_empty() {
+                quiet = false;
+                let to_b = core::mem::take(&mut from_a.sent);
+                let to_a = core::mem::take(&mut from_b.sent);
+                to_b.iter().filter(|_| !self.lose.1).for_each(|frame| self.b.receive(frame, &mut from_b));
+                to_a.iter().filter(|_| !self.lose.0).for_each(|frame| self.a.receive(frame, &mut from_a));
+                self.a.after_receiving();
+                self.b.after_receiving();
+            }
+            if quiet {
+                return;
+            }
+        }
+        panic!("the network does not come to rest");
+    }
+
+    /// Lets time pass in small steps.
+    fn pass(&mut self, time: Nanos) {
+        let end = NOW.get() + time;
+        while NOW.get() < end {
+            NOW.set((NOW.get() + SECOND / 20).min(end));
+            self.settle();
+        }
+    }
+
+    fn listener(&mut self, port: u16, backlog: i32) -> SocketId {
+        let id = self.a.open(false).unwrap();
+        self.a.record_mut(id).unwrap().options.reuse_address = true;
+        self.a.bind(id, SocketAddrV4::new(ANY, port)).unwrap();
+        self.a.listen(id, backlog).unwrap();
+        id
+    }
+
+    fn connect(&mut self, port: u16) -> SocketId {
+        let id = self.b.open(false).unwrap();
+        assert_eq!(self.b.connect(id, SocketAddrV4::new(LINK.address, port)), Err(Errno::INPROGRESS));
+        id
+    }
+
+    /// A connection, as the server and as the client hold it.
+    fn pair(&mut self) -> (SocketId, SocketId) {
+        let listener = self.listener(80, 4);
+        let client = self.connect(80);
+        self.settle();
+        self.b.connected(client).unwrap();
+        let server = self.a.accept(listener).unwrap().0;
+        self.a.close(listener);
+        (server, client)
+    }
+}
+
+fn read(stack: &mut Stack, id: SocketId) -> Result<Vec<u8>, Errno> {
+    let mut out = vec![0; 65536];
+    stack.receive_from(id, &mut out, false).map(|(length, _)| out[..length].to_vec())
+}
+
+#[test]
+fn bytes_go_both_ways_and_end() {
+    let mut net = Net::new();
+    let (server, client) = net.pair();
+    assert_eq!(read(&mut net.a, server), Err(Errno::AGAIN));
+    assert_eq!(net.b.send(client, b"question", None), Ok(8));
+    net.settle();
+    let mut out = [0; 4];
+    assert_eq!(net.a.receive_from(server, &mut out, true), Ok((4, None)), "peeked");
+    assert_eq!(read(&mut net.a, server).unwrap(), b"question");
+    assert_eq!(net.a.send(server, b"answer", None), Ok(6));
+    net.a.close(server);
+    net.settle();
+    assert_eq!(read(&mut net.b, client).unwrap(), b"answer", "what was sent before close arrives");
+    assert_eq!(read(&mut net.b, client).unwrap(), b"");
+    assert_eq!(read(&mut net.b, client).unwrap(), b"");
+    net.b.close(client);
+    net.pass(15 * SECOND);
+    assert_eq!((net.a.budget.taken(), net.b.budget.taken()), (0, 0));
+    assert_eq!(net.a.sockets.iter().count() + net.b.sockets.iter().count(), 0);
+}
+
+#[test]
+fn fifty_connections_at_once_are_all_served() {
+    let mut net = Net::new();
+    let listener = net.listener(53, 128);
+    let clients: Vec<_> = (0..50).map(|_| net.connect(53)).collect();
+    net.settle();
+    for client in &clients {
+        net.b.connected(*client).unwrap();
+    }
+    let mut served = 0;
+    while let Ok((server, _)) = net.a.accept(listener) {
+        net.a.send(server, b"ok", None).unwrap();
+        net.a.close(server);
+        served += 1;
+    }
+    assert_eq!(served, 50);
+    net.settle();
+    for client in clients {
+        assert_eq!(read(&mut net.b, client).unwrap(), b"ok");
+        net.b.close(client);
+    }
+    net.pass(15 * SECOND);
+    assert_eq!((net.a.budget.taken(), net.b.budget.taken()), (0, 0));
+}
+
+#[test]
+fn hundreds_of_connections_in_a_row_leave_nothing() {
+    let mut net = Net::new();
+    let listener = net.listener(53, 16);
+    for round in 0..600 {
+        let client = net.connect(53);
+        net.settle();
+        let (server, _) = net.a.accept(listener).unwrap_or_else(|e| panic!("round {round}: {e:?}"));
+        net.a.close(server);
+        net.b.close(client);
+        net.settle();
+    }
+    assert!(net.a.orphans.len() <= 128 && net.b.orphans.len() <= 128);
+    net.pass(70 * SECOND);
+    assert_eq!((net.a.budget.taken(), net.b.budget.taken()), (0, 0));
+    net.a.close(listener);
+    assert_eq!(net.a.sockets.iter().count() + net.b.sockets.iter().count(), 0);
+}
+
+#[test]
+fn a_full_backlog_drops_and_the_client_gets_in_later() {
+    let mut net = Net::new();
+    let listener = net.listener(53, 2);
+    let clients: Vec<_> = (0..3).map(|_| net.connect(53)).collect();
+    net.settle();
+    assert_eq!(net.b.connected(clients[2]), Err(Errno::AGAIN), "neither served nor refused");
+    net.a.accept(listener).unwrap();
+    net.pass(5 * SECOND);
+    assert_eq!(net.b.connected(clients[2]), Ok(()));
+}
+
+#[test]
+fn half_open_connections_make_room_and_expire() {
+    let mut net = Net::new();
+    let listener = net.listener(53, 8);
+    // Learn the hardware addresses first, or the SYNs wait for them.
+    let first = net.connect(53);
+    net.settle();
+    let (server, _) = net.a.accept(listener).unwrap();
+    net.b.close(first);
+    net.settle();
+    net.a.close(server);
+    net.pass(15 * SECOND);
+    assert_eq!(net.a.budget.taken(), 0);
+    // A flood: SYNs from hosts that are gone when the answer comes.
+    net.lose = (false, true);
+    let mut flood: Vec<_> = (0..8).map(|_| net.connect(53)).collect();
+    net.settle();
+    let full = net.a.budget.taken();
+    flood.extend((0..8).map(|_| net.connect(53)));
+    net.settle();
+    assert_eq!(net.a.budget.taken(), full, "bounded");
+    net.lose = (true, true);
+    for id in flood {
+        net.b.close(id);
+    }
+    net.pass(SECOND);
+    net.lose = (false, false);
+    let honest = net.connect(53);
+    net.settle();
+    assert_eq!(net.b.connected(honest), Ok(()));
+    net.pass(12 * SECOND);
+    assert_eq!(net.a.budget.taken(), full / 8, "only the honest one is left");
+}
+
+#[test]
+fn refused_and_unanswered_connections() {
+    let mut net = Net::new();
+    let refused = net.connect(81);
+    net.settle();
+    assert_eq!(net.b.readiness(refused) & readiness::ERROR, readiness::ERROR);
+    assert_eq!(net.b.connected(refused), Err(Errno::CONNREFUSED));
+    net.lose = (true, true);
+    let lost = net.connect(80);
+    net.pass(100 * SECOND);
+    assert_eq!(net.b.connected(lost), Err(Errno::AGAIN));
+    net.pass(40 * SECOND);
+    assert_eq!(net.b.connected(lost), Err(Errno::TIMEDOUT));
+    assert_eq!(net.b.budget.taken(), 0);
+}
+
+#[test]
+fn unreachable_addresses_fail_at_once() {
+    let mut net = Net::new();
+    let id = net.b.open(false).unwrap();
+    for address in [[127, 0, 0, 1], [192, 0, 2, 1], [10, 0, 2, 255], [224, 0, 0, 1], [0, 0, 0, 0], [10, 0, 2, 2]] {
+        assert_eq!(net.b.connect(id, SocketAddrV4::new(address.into(), 80)), Err(Errno::NETUNREACH), "{address:?}");
+    }
+    assert_eq!(net.b.bind(id, SocketAddrV4::new([127, 0, 0, 1].into(), 80)), Err(Errno::ADDRNOTAVAIL));
+}
+
+#[test]
+fn reset_is_reported_once_after_the_data() {
+    let mut net = Net::new();
+    let (server, client) = net.pair();
+    net.a.send(server, b"half an answer", None).unwrap();
+    net.settle();
+    net.a.record_mut(server).unwrap().options.linger = Some(0);
+    net.a.close(server);
+    net.settle();
+    assert_eq!(read(&mut net.b, client).unwrap(), b"half an answer");
+    assert_eq!(read(&mut net.b, client), Err(Errno::CONNRESET));
+    assert_eq!(read(&mut net.b, client).unwrap(), b"");
+    assert_eq!(net.b.send(client, b"x", None), Err(Errno::PIPE));
+}
+
+#[test]
+fn unread_data_at_close_resets() {
+    let mut net = Net::new();
+    let (server, client) = net.pair();
+    net.b.send(client, b"unread", None).unwrap();
+    net.settle();
+    net.a.close(server);
+    net.settle();
+    assert_eq!(read(&mut net.b, client), Err(Errno::CONNRESET));
+}
+
+#[test]
+fn halves_are_shut_down_separately() {
+    let mut net = Net::new();
+    let (server, client) = net.pair();
+    net.b.send(client, b"all of it", None).unwrap();
+    net.b.shutdown(client, Shutdown::Write).unwrap();
+    assert_eq!(net.b.send(client, b"more", None), Err(Errno::PIPE));
+    net.settle();
+    assert_eq!(read(&mut net.a, server).unwrap(), b"all of it");
+    assert_eq!(read(&mut net.a, server).unwrap(), b"");
+    assert_eq!(net.a.send(server, b"late answer", None), Ok(11));
+    net.settle();
+    assert_eq!(read(&mut net.b, client).unwrap(), b"late answer");
+    net.b.shutdown(client, Shutdown::Read).unwrap();
+    assert_eq!(read(&mut net.b, client).unwrap(), b"");
+    net.a.close(server);
+    net.pass(15 * SECOND);
+    assert_eq!(net.b.shutdown(client, Shutdown::Both), Err(Errno::NOTCONN));
+    assert_eq!(read(&mut net.b, client).unwrap(), b"");
+}
+
+#[test]
+fn data_survives_the_end_of_time_wait() {
+    let mut net = Net::new();
+    let (server, client) = net.pair();
+    net.b.shutdown(client, Shutdown::Write).unwrap();
+    net.a.send(server, b"read me late", None).unwrap();
+    net.a.close(server);
+    net.pass(30 * SECOND);
+    assert_eq!(read(&mut net.b, client).unwrap(), b"read me late");
+    assert_eq!(read(&mut net.b, client).unwrap(), b"");
+}
+
+#[test]
+fn a_silent_peer_is_given_up() {
+    let mut net = Net::new();
+    let (server, client) = net.pair();
+    net.pass(300 * SECOND);
+    assert_eq!(read(&mut net.a, server), Err(Errno::AGAIN), "an idle peer that answers keep-alives stays");
+    net.lose = (true, true);
+    net.pass(300 * SECOND);
+    assert_eq!(read(&mut net.a, server), Err(Errno::TIMEDOUT));
+    assert_eq!(read(&mut net.b, client), Err(Errno::TIMEDOUT));
+}
+
+#[test]
+fn closing_towards_a_dead_peer_ends() {
+    let mut net = Net::new();
+    let (server, client) = net.pair();
+    net.lose = (true, true);
+    net.a.send(server, &[7; 5000], None).unwrap();
+    net.a.close(server);
+    net.b.close(client);
+    net.pass(90 * SECOND);
+    assert_eq!((net.a.budget.taken(), net.b.budget.taken()), (0, 0));
+}
+
+#[test]
+fn a_long_stream_arrives_whole() {
+    let mut net = Net::new();
+    let (server, client) = net.pair();
+    let data: Vec<u8> = (0..1_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let (mut sent, mut got) = (0, Vec::new());
+    while got.len() < data.len() {
+        if let Ok(taken) = net.b.send(client, &data[sent..], None) {
+            sent += taken;
+        }
+        net.settle();
+        while let Ok(bytes) = read(&mut net.a, server) {
+            got.extend(bytes);
+        }
+        NOW.set(NOW.get() + SECOND / 100);
+    }
+    assert_eq!(got, data);
+}
+
+#[test]
+fn ports() {
+    let mut net = Net::new();
+    let listener = net.listener(53, 1);
+    let other = net.a.open(false).unwrap();
+    assert_eq!(net.a.bind(other, SocketAddrV4::new(ANY, 53)), Err(Errno::ADDRINUSE));
+    let datagram = net.a.open(true).unwrap();
+    assert_eq!(net.a.bind(datagram, SocketAddrV4::new(ANY, 53)), Ok(()), "another protocol");
+    assert_eq!(net.a.bind(datagram, SocketAddrV4::new(ANY, 54)), Err(Errno::INVAL));
+    net.a.close(listener);
+    assert_eq!(net.a.bind(other, SocketAddrV4::new(ANY, 53)), Ok(()));
+    let chosen: Vec<u16> = (0..20)
+        .map(|_| {
+            let id = net.a.open(true).unwrap();
+            net.a.bind(id, SocketAddrV4::new(ANY, 0)).unwrap();
+            net.a.local_address(id).unwrap().port()
+        })
+        .collect();
+    assert!(chosen.windows(2).any(|pair| pair[1] != pair[0] + 1), "not in sequence: {chosen:?}");
+}
+
+#[test]
+fn datagrams() {
+    let mut net = Net::new();
+    let server = net.a.open(true).unwrap();
+    net.a.bind(server, SocketAddrV4::new(ANY, 53)).unwrap();
+    let client = net.b.open(true).unwrap();
+    assert_eq!(net.b.send(client, b"?", None), Err(Errno::DESTADDRREQ));
+    net.b.connect(client, SocketAddrV4::new(LINK.address, 53)).unwrap();
+    for length in [0, 5, 1472, 9000] {
+        assert_eq!(net.b.send(client, &vec![length as u8; length], None), Ok(length));
+        net.pass(SECOND / 10);
+        let mut out = [0; 10_000];
+        let (got, from) = net.a.receive_from(server, &mut out, false).unwrap();
+        assert_eq!(got, length);
+        assert_eq!(from, Some(net.b.local_address(client).unwrap()));
+        assert_eq!(net.a.send(server, b"answer", from), Ok(6));
+        net.settle();
+        let mut short = [0; 3];
+        assert_eq!(net.b.receive_from(client, &mut short, true).unwrap().0, 3);
+        assert_eq!(read(&mut net.b, client).unwrap(), b"answer");
+    }
+    assert_eq!(net.b.send(client, &[0; 20_000], None), Err(Errno::MSGSIZE));
+    let stranger = net.a.open(true).unwrap();
+    let to = net.b.local_address(client).unwrap();
+    net.a.send(stranger, b"forged", Some(to)).unwrap();
+    net.settle();
+    assert_eq!(read(&mut net.b, client), Err(Errno::AGAIN), "only the peer is heard");
+    assert_eq!(net.b.send(client, b"x", Some(SocketAddrV4::new(Ipv4Addr::BROADCAST, 9))), Err(Errno::ACCES));
+    for id in [server, stranger] {
+        net.a.close(id);
+    }
+    assert_eq!(net.a.budget.taken(), 0);
+}
+
+#[test]
+fn datagrams_to_the_dead_do_not_block_others_for_ever() {
+    let mut net = Net::new();
+    let server = net.a.open(true).unwrap();
+    net.a.bind(server, SocketAddrV4::new(ANY, 53)).unwrap();
+    let client = net.b.open(true).unwrap();
+    net.b.send(client, b"to nobody", Some(SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 99), 53))).unwrap();
+    net.pass(5 * SECOND);
+    net.b.send(client, b"to somebody", Some(SocketAddrV4::new(LINK.address, 53))).unwrap();
+    net.pass(SECOND);
+    assert_eq!(read(&mut net.a, server).unwrap(), b"to somebody");
+}
+
+#[test]
+fn garbage_is_survived() {
+    use proptest::prelude::*;
+    let seen = core::cell::RefCell::new(Net::new());
+    let listener = seen.borrow_mut().listener(53, 4);
+    let valid = super::frame::tests::query(&[7; 64]);
+    proptest!(|(garbage in proptest::collection::vec(any::<u8>(), 0..120), at in 0usize..60, protocol in 0u8..20)| {
+        let mut net = seen.borrow_mut();
+        let mut frame = valid.clone();
+        frame[23] = protocol;
+        for (offset, byte) in garbage.iter().enumerate().take(valid.len() - at) {
+            if offset + at > 33 {
+                frame[offset + at] = *byte;
+            }
+        }
+        smoltcp::wire::Ipv4Packet::new_unchecked(&mut frame[14..]).fill_checksum();
+        let mut wire = Wire::new(64);
+        net.a.receive(&frame, &mut wire);
+        net.a.receive(&garbage, &mut wire);
+        net.a.after_receiving();
+        net.a.transmit(&mut wire);
+    });
+    let mut net = seen.into_inner();
+    net.a.close(listener);
+    net.pass(10 * SECOND);
+    assert_eq!(net.a.budget.taken(), 0);
+}

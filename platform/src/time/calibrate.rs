@@ -1,0 +1,123 @@
+//! How fast the time-stamp counter and the timer run.
+//!
+//! The hypervisor or the processor may say so; otherwise both are measured in one window against a clock whose
+//! rate is known: the PIT, or the ACPI power-management timer.
+
+use super::read_tsc;
+use crate::acpi;
+use crate::cpu::apic;
+use crate::cpu::features::{Features, cpuid};
+use crate::cpu::port::{in8, in32, out8};
+
+/// What was found.
+pub(super) struct Rates {
+    pub(super) tsc_hertz: u64,
+    /// `None` if the timer goes by the time-stamp counter.
+    pub(super) timer_hertz: Option<u64>,
+}
+
+/// The frequency of the PIT.
+const PIT_HERTZ: u64 = 1_193_182;
+/// The frequency of the ACPI power-management timer.
+const PM_HERTZ: u64 = 3_579_545;
+/// How long a measurement takes, in parts of a second.
+const WINDOW: u64 = 200;
+/// What no time-stamp counter is slower than; a measurement below it had no clock to go by.
+const SLOWEST: u64 = 50_000_000;
+/// How often a clock is asked before it is taken for dead.
+const PATIENCE: u32 = 50_000;
+
+/// Ticks of the time-stamp counter and of the timer in a window, and the window's length as a fraction of a second.
+struct Measurement {
+    tsc: u64,
+    timer: u64,
+    ticks: u64,
+    hertz: u64,
+}
+
+/// Finds both rates; `told` is the counter's rate if the hypervisor's clock has told it.
+pub(super) fn measure(features: &Features, told: Option<u64>) -> Result<Rates, &'static str> {
+    let told = told.or_else(tsc_by_cpuid).filter(|&hertz| hertz >= SLOWEST);
+    if let (Some(tsc_hertz), true) = (told, features.tsc_deadline) {
+        return Ok(Rates { tsc_hertz, timer_hertz: None });
+    }
+    let measured = match told {
+        Some(hertz) => Some(by_tsc(hertz)),
+        None => by_pit().or_else(by_pm_timer),
+    };
+    let measured = measured.ok_or("there is no clock to measure the processor's by: no kvmclock, PIT or ACPI timer")?;
+    let rate = |count: u64| (u128::from(count) * u128::from(measured.hertz) / u128::from(measured.ticks.max(1))) as u64;
+    let (tsc_hertz, timer_hertz) = (told.unwrap_or_else(|| rate(measured.tsc)), rate(measured.timer));
+    if features.tsc_deadline {
+        return Ok(Rates { tsc_hertz, timer_hertz: None });
+    }
+    if timer_hertz == 0 {
+        return Err("the interrupt controller's timer does not count");
+    }
+    Ok(Rates { tsc_hertz, timer_hertz: Some(timer_hertz) })
+}
+
+/// Returns what the processor (leaves 0x15, 0x16) or the hypervisor (0x4000_0010) says.
+fn tsc_by_cpuid() -> Option<u64> {
+    let id = cpuid();
+    let hypervisor =
+        id.get_hypervisor_info().and_then(|h| h.tsc_frequency()).map(|kilohertz| u64::from(kilohertz) * 1000);
+    hypervisor.or_else(|| id.get_tsc_info().and_then(|t| t.tsc_frequency()))
+}
+
+/// Measures the timer alone, by the time-stamp counter.
+fn by_tsc(hertz: u64) -> Measurement {
+    let ticks = hertz / WINDOW / 2;
+    apic::start_measurement();
+    let (start, first) = (read_tsc(), apic::measured());
+    while read_tsc() - start < ticks {
+        core::hint::spin_loop();
+    }
+    let timer = apic::measured() - first;
+    let tsc = read_tsc() - start;
+    Measurement { tsc, timer: timer.into(), ticks: tsc, hertz }
+}
+
+/// Measures both against channel 0 of the PIT, which unlike channel 2 needs no speaker gate to count. Its
+/// interrupt is masked.
+fn by_pit() -> Option<Measurement> {
+    // SAFETY: the PIT's own registers; nothing else of ours uses them.
+    unsafe {
+        out8(0x43, 0x34); // channel 0, both octets, mode 2: counts down, over and over
+        out8(0x40, 0);
+        out8(0x40, 0); // from 65,536
+    }
+    let read = || {
+        // SAFETY: as above.
+        let octets = unsafe {
+            out8(0x43, 0); // latch channel 0
+            [in8(0x40), in8(0x40)]
+        };
+        u16::from_le_bytes(octets)
+    };
+    // The first count is loaded only with the next tick.
+    let initial = read();
+    (0..PATIENCE).find(|_| read() != initial)?;
+    apic::start_measurement();
+    let begin = read();
+    let (start, first) = (read_tsc(), apic::measured());
+    let passed = || u64::from(begin.wrapping_sub(read()));
+    let ticks = (0..PATIENCE).map(|_| passed()).find(|&ticks| ticks >= PIT_HERTZ / WINDOW)?;
+    let (tsc, timer) = (read_tsc() - start, apic::measured() - first);
+    (tsc * WINDOW >= SLOWEST).then_some(Measurement { tsc, timer: timer.into(), ticks, hertz: PIT_HERTZ })
+}
+
+/// Measures both against the ACPI power-management timer.
+fn by_pm_timer() -> Option<Measurement> {
+    const MASK: u32 = 0x00ff_ffff; // 24 bits are always there
+    let port = acpi::pm_timer()?;
+    // SAFETY: reading the timer changes nothing.
+    let read = || unsafe { in32(port) } & MASK;
+    apic::start_measurement();
+    let begin = read();
+    let (start, first) = (read_tsc(), apic::measured());
+    let passed = || u64::from(read().wrapping_sub(begin) & MASK);
+    let ticks = (0..PATIENCE).map(|_| passed()).find(|&ticks| ticks >= PM_HERTZ / WINDOW)?;
+    let (tsc, timer) = (read_tsc() - start, apic::measured() - first);
+    (tsc * WINDOW >= SLOWEST).then_some(Measurement { tsc, timer: timer.into(), ticks, hertz: PM_HERTZ })
+}

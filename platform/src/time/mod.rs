@@ -1,0 +1,69 @@
+//! Time: a monotonic clock counted by the processor, a wall clock set at boot, and the one-shot timer.
+
+mod calibrate;
+mod cmos;
+mod kvmclock;
+mod scale;
+pub(crate) mod timer;
+
+use crate::boot::tsc_at_entry;
+use crate::cpu::features::Features;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::time::Duration;
+use scale::Scale;
+
+/// Nanoseconds, as a duration or since the machine was entered.
+pub type Nanos = u64;
+
+/// The time-stamp counter's period, as [`Scale`] has it; zero until calibrated.
+static PERIOD: AtomicU64 = AtomicU64::new(0);
+/// The wall clock at entry, in nanoseconds since 1970.
+static WALL_AT_ENTRY: AtomicU64 = AtomicU64::new(0);
+static WALL_KNOWN: AtomicBool = AtomicBool::new(false);
+
+/// Returns the nanoseconds since the machine was entered; zero until the clock is calibrated.
+#[inline]
+pub fn monotonic() -> Nanos {
+    Scale::from_raw(PERIOD.load(Relaxed)).nanos(ticks())
+}
+
+/// Returns the time since 1970, UTC. Where the machine has no clock it counts from 1970 on.
+pub fn wall() -> Duration {
+    Duration::from_nanos(WALL_AT_ENTRY.load(Relaxed) + monotonic())
+}
+
+/// Returns whether the machine has told the time of day.
+pub fn wall_known() -> bool {
+    WALL_KNOWN.load(Relaxed)
+}
+
+/// Calibrates the clock and the timer, and reads the time of day; called once, interrupts off.
+pub(crate) fn start(features: &Features) -> Result<(), &'static str> {
+    let kvm = kvmclock::detect();
+    let rates = calibrate::measure(features, kvm.map(|k| k.tsc_hertz()))?;
+    PERIOD.store(Scale::per_tick(rates.tsc_hertz).raw(), Relaxed);
+    timer::start(rates.tsc_hertz, rates.timer_hertz);
+    let wall = kvm.and_then(|k| k.wall()).or_else(cmos::read);
+    match wall {
+        Some(wall) => {
+            let at_entry = (wall.as_nanos() as u64).saturating_sub(monotonic());
+            WALL_AT_ENTRY.store(at_entry, Relaxed);
+            WALL_KNOWN.store(true, Relaxed);
+        }
+        None => crate::kprintln!("zonule: the machine has no clock for the time of day: it counts from 1970"),
+    }
+    Ok(())
+}
+
+/// Returns the time-stamp counter's ticks since entry.
+#[inline]
+fn ticks() -> u64 {
+    read_tsc().wrapping_sub(tsc_at_entry())
+}
+
+/// Reads the time-stamp counter.
+#[inline]
+pub(crate) fn read_tsc() -> u64 {
+    // SAFETY: every 64-bit processor has it, and nothing restricts it here.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}

@@ -1,0 +1,75 @@
+//! Conversion between a counter's ticks and nanoseconds without division.
+
+/// A ratio as a fixed-point number with 32 fractional bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scale(u64);
+
+/// Nanoseconds in a second.
+const SECOND: u128 = 1_000_000_000;
+
+impl Scale {
+    /// Returns the nanoseconds per tick of a counter.
+    pub(super) fn per_tick(hertz: u64) -> Self {
+        Self(((SECOND << 32) / u128::from(hertz.max(1))) as u64)
+    }
+
+    /// Returns the ticks of a counter per nanosecond.
+    pub(super) fn per_nano(hertz: u64) -> Self {
+        Self(((u128::from(hertz) << 32) / SECOND) as u64)
+    }
+
+    /// Returns the number as it is stored.
+    pub(super) fn raw(self) -> u64 {
+        self.0
+    }
+
+    /// Returns what [`Self::raw`] has given.
+    pub(super) fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// Converts `count`, rounding down.
+    #[inline]
+    pub(super) fn nanos(self, count: u64) -> u64 {
+        ((u128::from(count) * u128::from(self.0)) >> 32) as u64
+    }
+
+    /// Converts `count`, rounding up past what the ratio itself lacks, at most to the largest number there is.
+    #[inline]
+    pub(super) fn ticks(self, count: u64) -> u64 {
+        let ticks = (u128::from(count) * u128::from(self.0)) >> 32;
+        u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_year_of_ticks_is_a_year() {
+        let hertz = 2_899_999_000;
+        let year = 365 * 86_400;
+        let nanos = Scale::per_tick(hertz).nanos(hertz * year);
+        let off = nanos.abs_diff(year * 1_000_000_000);
+        assert!(off < 60_000_000_000, "{off} ns off in a year");
+    }
+
+    #[test]
+    fn ticks_never_end_before_their_time() {
+        for hertz in [1_000_000, 62_500_000, 1_000_000_000, 3_000_000_000] {
+            for nanos in [0, 1, 999, 10_000_000, 3_600_000_000_000] {
+                let ticks = Scale::per_nano(hertz).ticks(nanos);
+                assert!(
+                    u128::from(ticks) * SECOND >= u128::from(nanos) * u128::from(hertz) - u128::from(nanos),
+                    "{hertz} {nanos}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_far_future_saturates() {
+        assert_eq!(Scale::per_nano(3_000_000_000).ticks(u64::MAX), u64::MAX);
+    }
+}

@@ -1,0 +1,256 @@
+//! The virtio network device (virtio 1.2 §5.1): frames in and out, in batches.
+//!
+//! All buffers are allocated once: each descriptor has a fixed one of 2 KiB, which holds the virtio header and an
+//! Ethernet frame. Receive buffers are lent to the caller in place and given back; transmit buffers are filled in
+//! place. Transmit interrupts stay off: finished buffers are collected when the next ones are needed. No offload is
+//! asked for: checksums of answers this short cost less than the bookkeeping.
+
+use alloc::vec::Vec;
+
+use super::queue::SplitQueue;
+use super::transport::Doorbell;
+
+/// Bytes of a buffer: a virtio header and a frame, a divisor of the page size so that none straddles pages.
+pub const BUFFER_BYTES: usize = 2048;
+/// Bytes of an Ethernet header.
+pub const ETHERNET_HEADER: usize = 14;
+/// The largest IP packet Ethernet carries.
+pub const ETHERNET_MTU: usize = 1500;
+
+/// The device has a hardware address of its own (VIRTIO_NET_F_MAC).
+pub const FEATURE_MAC: u64 = 1 << 5;
+/// The device tells the largest packet it carries (VIRTIO_NET_F_MTU).
+pub const FEATURE_MTU: u64 = 1 << 3;
+
+/// The smallest MTU believed: what IPv4 demands of a link that serves DNS usefully (RFC 791 §3.2: 576).
+const LEAST_MTU: usize = 576;
+
+/// The fixed buffers of a queue: physically contiguous memory, one slice per descriptor.
+pub struct Buffers {
+    memory: core::ptr::NonNull<u8>,
+    physical: u64,
+    count: u16,
+}
+
+// SAFETY: the memory is owned by this value and reached through `&mut self` only.
+unsafe impl Send for Buffers {}
+
+impl Buffers {
+    /// Makes buffers for `count` descriptors in `memory`, which devices see at `physical`.
+    ///
+    /// # Safety
+    ///
+    /// `memory` is zeroed, valid for reads and writes of `count * BUFFER_BYTES` bytes for as long as the value lives,
+    /// and only devices access it besides.
+    pub unsafe fn new(memory: core::ptr::NonNull<u8>, physical: u64, count: u16) -> Self {
+        Self { memory, physical, count }
+    }
+
+    fn physical(&self, index: u16) -> u64 {
+        self.physical + u64::from(index) * BUFFER_BYTES as u64
+    }
+
+    fn get(&mut self, index: u16) -> &mut [u8] {
+        assert!(index < self.count);
+        // SAFETY: the index was checked; the device does not hold this buffer while the driver uses it, because it
+        // was either taken from the queue or not offered yet.
+        unsafe {
+            let start = self.memory.as_ptr().add(usize::from(index) * BUFFER_BYTES);
+            core::slice::from_raw_parts_mut(start, BUFFER_BYTES)
+        }
+    }
+}
+
+/// The receiving half of the device.
+pub struct Receiver {
+    queue: SplitQueue,
+    buffers: Buffers,
+    doorbell: Doorbell,
+    header: usize,
+}
+
+impl Receiver {
+    /// Makes the half and offers all its buffers; `header` is the length of the virtio header.
+    pub fn new(mut queue: SplitQueue, buffers: Buffers, doorbell: Doorbell, header: usize) -> Self {
+        for index in 0..queue.size() {
+            queue.describe(index, buffers.physical(index), BUFFER_BYTES as u32, true);
+            queue.offer(index);
+        }
+        Self { queue, buffers, doorbell, header }
+    }
+
+    /// Takes the next frame that arrived: its buffer and its length. It must be given back by [`release`](Self::release).
+    pub fn take(&mut self) -> Option<(u16, usize)> {
+        let used = self.queue.take()?;
+        // A length beyond the buffer is the device's mistake; what lies inside is all there can be.
+        let length = (used.length as usize).min(BUFFER_BYTES).saturating_sub(self.header);
+        Some((used.index, length))
+    }
+
+    /// Returns the frame of `length` bytes in the buffer `index`.
+    pub fn frame(&mut self, index: u16, length: usize) -> &mut [u8] {
+        let header = self.header;
+        &mut self.buffers.get(index)[header..header + length]
+    }
+
+    /// Gives the buffer `index` back to the device, with the next [`flush`](Self::flush).
+    pub fn release(&mut self, index: u16) {
+        self.queue.offer(index);
+    }
+
+    /// Shows the device the buffers that were given back.
+    pub fn flush(&mut self) {
+        if self.queue.publish() {
+            self.doorbell.ring();
+        }
+    }
+
+    /// Asks for an interrupt at the next frame; returns whether frames are waiting already.
+    pub fn enable_interrupts(&mut self) -> bool {
+        self.queue.enable_interrupts()
+    }
+
+    /// Asks for no interrupts while frames are being taken.
+    pub fn suppress_interrupts(&mut self) {
+        self.queue.suppress_interrupts();
+    }
+}
+
+/// Where frames are written to be sent.
+pub trait Transmit {
+    /// Returns an empty buffer for one frame, or nothing when all are on their way.
+    fn buffer(&mut self) -> Option<&mut [u8]>;
+    /// Sends the first `length` bytes of the buffer that [`buffer`](Self::buffer) returned last.
+    fn send(&mut self, length: usize);
+}
+
+/// The sending half of the device.
+pub struct Transmitter {
+    queue: SplitQueue,
+    buffers: Buffers,
+    doorbell: Doorbell,
+    header: usize,
+    free: Vec<u16>,
+}
+
+impl Transmitter {
+    /// Makes the half; `header` is the length of the virtio header.
+    pub fn new(mut queue: SplitQueue, buffers: Buffers, doorbell: Doorbell, header: usize) -> Self {
+        for index in 0..queue.size() {
+            queue.describe(index, buffers.physical(index), BUFFER_BYTES as u32, false);
+        }
+        queue.suppress_interrupts();
+        let free = (0..queue.size()).collect();
+        Self { queue, buffers, doorbell, header, free }
+    }
+
+    /// Collects the buffers the device is done with.
+    pub fn reclaim(&mut self) {
+        while let Some(used) = self.queue.take() {
+            self.free.push(used.index);
+        }
+        self.queue.suppress_interrupts();
+    }
+
+    /// Shows the device the frames sent since the last call, ringing its doorbell at most once.
+    pub fn flush(&mut self) {
+        if self.queue.publish() {
+            self.doorbell.ring();
+        }
+    }
+}
+
+impl Transmit for Transmitter {
+    fn buffer(&mut self) -> Option<&mut [u8]> {
+        if self.free.is_empty() {
+            // The device may be idle because it has not seen the last frames yet.
+            self.flush();
+            self.reclaim();
+        }
+        let index = *self.free.last()?;
+        // The header stays as it was allocated: all zeroes, no offload.
+        Some(&mut self.buffers.get(index)[self.header..])
+    }
+
+    fn send(&mut self, length: usize) {
+        if let Some(index) = self.free.pop() {
+            let length = (self.header + length).min(BUFFER_BYTES);
+            self.queue.set_length(index, length as u32);
+            self.queue.offer(index);
+        }
+    }
+}
+
+/// A network device that is ready to carry frames.
+pub struct Nic {
+    /// The receiving half.
+    pub receiver: Receiver,
+    /// The sending half.
+    pub transmitter: Transmitter,
+    /// The hardware address.
+    pub hardware: [u8; 6],
+    /// The largest IP packet it carries, in bytes.
+    pub mtu: usize,
+}
+
+impl Nic {
+    /// Brings the device behind `transport` up. Its interrupt must be routed already.
+    pub fn new(mut transport: super::transport::Transport) -> Result<Self, super::VirtioError> {
+        use super::{VirtioError, features};
+        let wanted = features::ANY_LAYOUT | features::EVENT_INDEX | FEATURE_MAC | FEATURE_MTU;
+        let agreed = transport.begin(wanted)?;
+        let header = if agreed & features::VERSION_1 != 0 { 12 } else { 10 };
+        let event_index = agreed & features::EVENT_INDEX != 0;
+        let hardware = match transport.config(0, 6) {
+            Some(bytes) if agreed & FEATURE_MAC != 0 => [bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]],
+            _ => random_hardware_address(),
+        };
+        if hardware[0] & 1 != 0 || hardware == [0; 6] {
+            return Err(transport.give_up(VirtioError::Address));
+        }
+        let mtu = match transport.config(10, 2) {
+            Some(bytes) if agreed & FEATURE_MTU != 0 => {
+                usize::from(u16::from_le_bytes([bytes[0], bytes[1]])).clamp(LEAST_MTU, ETHERNET_MTU)
+            }
+            _ => ETHERNET_MTU,
+        };
+        let (queue, buffers, doorbell) = bring_up(&mut transport, 0, event_index)?;
+        let mut receiver = Receiver::new(queue, buffers, doorbell, header);
+        let (queue, buffers, doorbell) = bring_up(&mut transport, 1, event_index)?;
+        let transmitter = Transmitter::new(queue, buffers, doorbell, header);
+        transport.finish();
+        receiver.flush();
+        Ok(Self { receiver, transmitter, hardware, mtu })
+    }
+}
+
+/// Allocates queue `number` with its buffers and hands it to the device.
+fn bring_up(
+    transport: &mut super::transport::Transport,
+    number: u16,
+    event_index: bool,
+) -> Result<(SplitQueue, Buffers, Doorbell), super::VirtioError> {
+    use super::VirtioError;
+    use super::queue::{Layout, size_for};
+    use crate::memory::Dma;
+    const PAGE: usize = 4096;
+    let size = size_for(transport.queue_limit(number)).ok_or(VirtioError::NoQueue(number))?;
+    let rings = Dma::allocate(Layout::new(size).bytes.div_ceil(PAGE)).ok_or(VirtioError::NoMemory)?;
+    let pages = (usize::from(size) * BUFFER_BYTES).div_ceil(PAGE);
+    let buffers = Dma::allocate(pages).ok_or(VirtioError::NoMemory)?;
+    let doorbell = transport.set_queue(number, size, rings.phys())?;
+    // SAFETY: the memory is zeroed, page aligned, of this length, and leaked below, so it lives for ever.
+    let queue = unsafe { SplitQueue::new(rings.virt(), size, event_index) };
+    // SAFETY: as above.
+    let pool = unsafe { Buffers::new(buffers.virt(), buffers.phys(), size) };
+    core::mem::forget((rings, buffers));
+    Ok((queue, pool, doorbell))
+}
+
+/// Makes a locally administered unicast address, for a device that has none of its own.
+fn random_hardware_address() -> [u8; 6] {
+    let mut address = [0; 6];
+    crate::entropy::fill(&mut address);
+    address[0] = address[0] & 0xfc | 2;
+    address
+}

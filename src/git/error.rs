@@ -1,0 +1,217 @@
+//! What can go wrong between us and the remote, in words for an operator.
+
+use super::ObjectId;
+use std::{fmt, io, time::Duration};
+
+const REMEDY: &str = "make the repository smaller or the machine's memory larger";
+
+/// Why a fetch or a read failed.
+///
+/// The text is one line: what happened, where, and what to do if that is not plain. It never holds a secret, and what the
+/// remote said is cut short and stripped of control characters.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The remote's host name has no address.
+    Resolve {
+        /// The name as given.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// No address of the remote took the connection.
+    Connect {
+        /// `host:port`.
+        to: String,
+        /// What the last address tried said.
+        source: io::Error,
+    },
+    /// The remote was silent for too long.
+    TimedOut {
+        /// What we waited for.
+        doing: &'static str,
+        /// For how long.
+        after: Duration,
+    },
+    /// The connection broke.
+    Lost {
+        /// What we waited for.
+        doing: &'static str,
+        /// How it broke.
+        source: io::Error,
+    },
+    /// The remote declined, in its own words.
+    Refused {
+        /// What we asked for.
+        doing: &'static str,
+        /// The remote's message.
+        message: String,
+    },
+    /// The remote does not speak git as we know it.
+    Protocol {
+        /// What we waited for.
+        doing: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// The remote is of a kind that we cannot work with.
+    Unsupported {
+        /// The kind.
+        what: String,
+    },
+    /// The repository has no commit yet.
+    Empty,
+    /// The branch asked for is not there.
+    NoBranch {
+        /// The full name of the reference.
+        name: String,
+        /// Some of the branches that are there.
+        has: Vec<String>,
+        /// How many more are there.
+        more: usize,
+    },
+    /// The reference names something else than a commit.
+    NotACommit {
+        /// The object named.
+        id: ObjectId,
+    },
+    /// Something is larger, deeper or more than its bound in [`Limits`](super::Limits).
+    Limit {
+        /// What exceeds.
+        what: &'static str,
+        /// How much there is; unknown if reading stopped at the bound.
+        found: Option<u64>,
+        /// The bound.
+        bound: u64,
+        /// The unit of both.
+        unit: &'static str,
+    },
+    /// The pack is damaged.
+    Pack {
+        /// The byte of the pack where the damage shows.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// An object is not what it must be.
+    Object {
+        /// The object.
+        id: ObjectId,
+        /// What is wrong.
+        what: String,
+    },
+    /// An object that the commit needs was not sent.
+    Missing {
+        /// The object.
+        id: ObjectId,
+    },
+    /// The object is not part of the current commit.
+    NotHeld {
+        /// The object.
+        id: ObjectId,
+    },
+    /// Nothing was fetched yet.
+    NotFetched,
+    /// The machine has no memory left for it.
+    Memory {
+        /// Bytes asked for.
+        bytes: u64,
+    },
+}
+
+impl Error {
+    /// Returns whether the same fetch may succeed later without anybody changing the repository or the configuration.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Resolve { .. } | Error::Connect { .. } | Error::TimedOut { .. } | Error::Lost { .. } => true,
+            Error::Pack { .. } | Error::Missing { .. } | Error::Memory { .. } => true,
+            Error::Refused { message, .. } => message.contains("not our ref"),
+            _ => false,
+        }
+    }
+
+    pub(super) fn limit(what: &'static str, found: u64, bound: u64, unit: &'static str) -> Self {
+        Error::Limit { what, found: Some(found), bound, unit }
+    }
+
+    pub(super) fn protocol(doing: &'static str, what: impl Into<String>) -> Self {
+        Error::Protocol { doing, what: what.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Resolve { host, source } => write!(f, "cannot find the address of {host}: {source}"),
+            Error::Connect { to, source } if source.kind() == io::ErrorKind::ConnectionRefused => {
+                write!(f, "connection refused by {to}: is the git server running there?")
+            }
+            Error::Connect { to, source } if is_timeout(source) => {
+                write!(f, "no answer from {to}: is the address right and the network up?")
+            }
+            Error::Connect { to, source } => write!(f, "cannot connect to {to}: {source}"),
+            Error::TimedOut { doing, after } => {
+                write!(f, "timed out after {} s while {doing}", after.as_secs_f32().round().max(1.0))
+            }
+            Error::Lost { doing, source } if source.kind() == io::ErrorKind::UnexpectedEof => {
+                write!(f, "the remote closed the connection while {doing}")
+            }
+            Error::Lost { doing, source } => write!(f, "connection lost while {doing}: {source}"),
+            Error::Refused { doing, message } => write!(f, "the remote refused while {doing}: {message}"),
+            Error::Protocol { doing, what } => {
+                write!(f, "protocol error while {doing}: {what}; is this the port of a git server?")
+            }
+            Error::Unsupported { what } => write!(f, "not supported yet: {what}"),
+            Error::Empty => f.write_str("the repository is empty: push a first commit"),
+            Error::NoBranch { name, has, more } => {
+                match (name.strip_prefix("refs/heads/"), name.as_str()) {
+                    (Some(branch), _) => write!(f, "branch {branch} does not exist at the remote")?,
+                    (None, "HEAD") => f.write_str("choose a branch with #branch: HEAD is not valid at the remote")?,
+                    (None, name) => write!(f, "{name} does not exist at the remote")?,
+                }
+                if has.is_empty() {
+                    return f.write_str(", which has no branches");
+                }
+                write!(f, ", which has: {}", has.join(", "))?;
+                if *more > 0 {
+                    write!(f, " and {more} more")?;
+                }
+                Ok(())
+            }
+            Error::NotACommit { id } => write!(f, "the reference names {id}, which is not a commit: choose a branch"),
+            Error::Limit { what, found: Some(found), bound, unit } => {
+                write!(f, "{what} of {found} {unit} exceeds the bound of {bound} {unit}: {REMEDY}")
+            }
+            Error::Limit { what, found: None, bound, unit } => {
+                write!(f, "{what} exceeds the bound of {bound} {unit}: {REMEDY}")
+            }
+            Error::Pack { offset, what } => write!(f, "damaged pack at byte {offset}: {what}"),
+            Error::Object { id, what } => write!(f, "object {id}: {what}; run `git fsck` at the remote"),
+            Error::Missing { id } => write!(f, "object {id} was not sent by the remote; run `git fsck` there"),
+            Error::NotHeld { id } => write!(f, "object {id} is not part of the current commit"),
+            Error::NotFetched => f.write_str("nothing was fetched yet"),
+            Error::Memory { bytes } => write!(f, "not enough memory: {bytes} bytes are not to be had"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Resolve { source, .. } | Error::Connect { source, .. } | Error::Lost { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Returns whether a socket gave up waiting. Linux says `WouldBlock`, others `TimedOut`.
+pub(super) fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+}
+
+/// Returns what the remote said, fit for a log line: one line, no control characters, cut at 300 bytes.
+pub(super) fn printable(text: &[u8]) -> String {
+    const MOST: usize = 300;
+    let text = String::from_utf8_lossy(&text[..text.len().min(MOST)]);
+    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

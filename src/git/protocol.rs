@@ -1,0 +1,408 @@
+//! Git's fetch conversation, protocol versions 0, 1 and 2.
+//!
+//! Written on packet lines rather than on gix-protocol, which wants credential helpers, lock files and a negotiator, keeps
+//! every reference a remote cares to list, panics on some lists a hostile one can send, and turns `deepen 1` of versions 0
+//! and 1 into a full clone by asking for `deepen-relative`. We want one commit and have at most one, so there is nothing to
+//! negotiate: each request ends in `done`. See gitprotocol-v2(5) and gitprotocol-pack(5).
+
+use super::{
+    Deadline, Error, Limits, ObjectId, Protocol, Remote, Timeouts,
+    error::printable,
+    pack::{self, Unpacked},
+    store::Store,
+    transport::{Service, Transport, broken},
+};
+use gix_packetline::{PacketLineRef, blocking_io::encode};
+use std::{cell::RefCell, io, ops::ControlFlow};
+
+const AGENT: &str = concat!("agent=zonule/", env!("CARGO_PKG_VERSION"));
+const HEAD: &str = "HEAD";
+
+/// A conversation that has found out what the remote's reference names.
+pub(super) struct Session {
+    transport: Transport,
+    /// Whether version 2 is spoken.
+    commands: bool,
+    capabilities: Capabilities,
+    deadline: Deadline,
+    timeouts: Timeouts,
+    tip: Tip,
+}
+
+/// What a reference names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tip {
+    /// The object, perhaps an annotated tag.
+    pub(super) object: ObjectId,
+    /// The commit it comes down to.
+    pub(super) commit: ObjectId,
+}
+
+/// What a fetch brought.
+pub(super) struct Received {
+    pub(super) pack: Unpacked,
+    /// Whether the history of the commit was cut off behind it.
+    pub(super) shallow: bool,
+}
+
+/// The commit we have and whether its parents were left at the remote.
+#[derive(Clone, Copy)]
+pub(super) struct Have {
+    pub(super) commit: ObjectId,
+    pub(super) shallow: bool,
+}
+
+impl Session {
+    /// Connects, and looks up the reference of `remote`.
+    pub(super) fn open(
+        remote: &Remote,
+        protocol: Protocol,
+        timeouts: Timeouts,
+        deadline: Deadline,
+    ) -> Result<Self, Error> {
+        let mut transport = Transport::open(remote, Service::UploadPack, protocol, timeouts, deadline)?;
+        let wanted = remote.reference().unwrap_or(HEAD);
+        let mut capabilities = Capabilities::default();
+        let mut listing = Listing::new(wanted);
+        let commands = greeting(&mut transport, &mut capabilities, &mut listing)?;
+        if let Some(format) = capabilities.value("object-format").filter(|format| *format != "sha1") {
+            let what = format!("a repository with {} object names", printable(format.as_bytes()));
+            return Err(Error::Unsupported { what });
+        }
+        if commands {
+            transport.doing = "looking up the branch";
+            list(&mut transport, &capabilities, &[wanted], &mut listing)?;
+            if listing.tip.is_none() {
+                // The first list may hold branches whose names begin like the one wanted.
+                listing = Listing::new(wanted);
+                list(&mut transport, &capabilities, &["refs/heads/", "refs/tags/"], &mut listing)?;
+            }
+        }
+        let tip = listing.conclude()?;
+        Ok(Session { transport, commands, capabilities, deadline, timeouts, tip })
+    }
+
+    /// Returns what the reference names now.
+    pub(super) fn tip(&self) -> Tip {
+        self.tip
+    }
+
+    /// Ends the conversation without a fetch. The remote learns that nothing is wanted; whether it listens is its affair.
+    pub(super) fn close(mut self) {
+        let _ = self.transport.send(b"0000");
+    }
+
+    /// Fetches the tip at depth 1. With `have`, what that commit holds is not sent again; it must be complete in `held`.
+    pub(super) fn fetch(mut self, have: Option<Have>, held: &Store, limits: &Limits) -> Result<Received, Error> {
+        self.transport.doing = "waiting for the pack";
+        let request = if self.commands { self.request_v2(have) } else { self.request_v0(have)? };
+        let request = request.map_err(|error| self.transport.lost(error))?;
+        self.transport.send(&request)?;
+        let shallow = if self.commands { self.answer_v2()? } else { self.answer_v0()? };
+        let pack = self.receive(held, limits)?;
+        Ok(Received { pack, shallow })
+    }
+
+    fn request_v2(&self, have: Option<Have>) -> io::Result<Vec<u8>> {
+        let mut request = command("fetch", &self.capabilities)?;
+        for argument in ["thin-pack", "no-progress", "ofs-delta"] {
+            encode::text_to_write(argument.as_bytes(), &mut request)?;
+        }
+        encode::text_to_write(format!("want {}", self.tip.object).as_bytes(), &mut request)?;
+        if self.capabilities.value("fetch").is_some_and(|features| features.split(' ').any(|f| f == "shallow")) {
+            depth_lines(have, &mut request)?;
+        }
+        if let Some(have) = have {
+            encode::text_to_write(format!("have {}", have.commit).as_bytes(), &mut request)?;
+        }
+        encode::text_to_write(b"done", &mut request)?;
+        encode::flush_to_write(&mut request)?;
+        Ok(request)
+    }
+
+    fn request_v0(&self, have: Option<Have>) -> Result<io::Result<Vec<u8>>, Error> {
+        if !self.capabilities.has("side-band-64k") {
+            return Err(Error::Unsupported { what: "a git server without side-band-64k".into() });
+        }
+        let mut want = format!("want {} side-band-64k", self.tip.object);
+        for feature in ["thin-pack", "no-progress", "ofs-delta"] {
+            if self.capabilities.has(feature) {
+                want = want + " " + feature;
+            }
+        }
+        if self.capabilities.has("agent") {
+            want = want + " " + AGENT;
+        }
+        Ok((|| {
+            let mut request = Vec::new();
+            encode::text_to_write(want.as_bytes(), &mut request)?;
+            if self.capabilities.has("shallow") {
+                depth_lines(have, &mut request)?;
+            }
+            encode::flush_to_write(&mut request)?;
+            if let Some(have) = have {
+                encode::text_to_write(format!("have {}", have.commit).as_bytes(), &mut request)?;
+            }
+            encode::text_to_write(b"done", &mut request)?;
+            Ok(request)
+        })())
+    }
+
+    /// Reads the sections that precede the pack.
+    fn answer_v2(&mut self) -> Result<bool, Error> {
+        let commit = self.tip.commit;
+        let doing = self.transport.doing;
+        let mut shallow = false;
+        loop {
+            match self.transport.line()? {
+                PacketLineRef::Data(line) if trimmed(line) == b"packfile" => return Ok(shallow),
+                PacketLineRef::Data(line) => shallow |= is_shallow(line, commit),
+                PacketLineRef::Delimiter => {}
+                PacketLineRef::Flush | PacketLineRef::ResponseEnd => {
+                    return Err(Error::protocol(doing, "the remote sent no pack"));
+                }
+            }
+        }
+    }
+
+    /// Reads the new boundary of history, if one was asked for, and the acknowledgement.
+    fn answer_v0(&mut self) -> Result<bool, Error> {
+        let commit = self.tip.commit;
+        let doing = self.transport.doing;
+        let mut shallow = false;
+        loop {
+            match self.transport.line()? {
+                PacketLineRef::Data(line) if line.starts_with(b"ACK ") || trimmed(line) == b"NAK" => {
+                    return Ok(shallow);
+                }
+                PacketLineRef::Data(line) if line.starts_with(b"shallow ") || line.starts_with(b"unshallow ") => {
+                    shallow |= is_shallow(line, commit);
+                }
+                PacketLineRef::Flush => {}
+                _ => return Err(Error::protocol(doing, "an answer that is neither ACK nor NAK")),
+            }
+        }
+    }
+
+    /// Reads the pack out of the side band.
+    fn receive(&mut self, held: &Store, limits: &Limits) -> Result<Unpacked, Error> {
+        const DOING: &str = "receiving the pack";
+        let (timeouts, deadline) = (self.timeouts, self.deadline);
+        let complaint = RefCell::new(None);
+        let lines = self.transport.lines();
+        lines.reset_with(&[PacketLineRef::Flush]);
+        let mut pack = lines.as_read_with_sidebands(|is_error, text| {
+            let text = printable(text);
+            if is_error || text.contains("fatal") || text.contains("error") {
+                *complaint.borrow_mut() = Some(text);
+            }
+            if is_error { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        // A remote that fails says why on a side band and then ends in one way or another.
+        pack::unpack(&mut pack, held, limits, deadline, &|error| match complaint.take() {
+            Some(message) => Error::Refused { doing: DOING, message },
+            None => broken(DOING, timeouts, deadline, error),
+        })
+    }
+}
+
+/// Reads what the remote says first and returns whether it speaks version 2.
+fn greeting(
+    transport: &mut Transport,
+    capabilities: &mut Capabilities,
+    listing: &mut Listing<'_>,
+) -> Result<bool, Error> {
+    let doing = transport.doing;
+    let mut commands = false;
+    let mut first = true;
+    loop {
+        let line = match transport.line()? {
+            PacketLineRef::Data(line) => trimmed(line),
+            PacketLineRef::Flush => return Ok(commands),
+            _ => return Err(Error::protocol(doing, "an unexpected delimiter")),
+        };
+        if commands {
+            capabilities.add(line)?;
+            continue;
+        }
+        if first && line == b"version 1" {
+            continue;
+        }
+        if first && line == b"version 2" {
+            commands = true;
+            continue;
+        }
+        let (reference, list) = match line.iter().position(|byte| *byte == 0) {
+            Some(at) if first => (&line[..at], &line[at + 1..]),
+            _ => (line, &b""[..]),
+        };
+        first = false;
+        for capability in list.split(|byte| *byte == b' ') {
+            capabilities.add(capability)?;
+        }
+        // A remote that is itself shallow says so here; a commit is complete for us all the same.
+        if reference.starts_with(b"shallow ") {
+            continue;
+        }
+        let (id, name) = id_and(reference).ok_or_else(|| Error::protocol(doing, "a line that is no reference"))?;
+        if name == b"capabilities^{}" {
+            continue;
+        }
+        match name.strip_suffix(b"^{}") {
+            Some(name) => listing.peel(name, id),
+            None => listing.see(name, id, id),
+        }
+    }
+}
+
+/// Has the remote list the references that start with one of `prefixes`.
+fn list(
+    transport: &mut Transport,
+    capabilities: &Capabilities,
+    prefixes: &[&str],
+    listing: &mut Listing<'_>,
+) -> Result<(), Error> {
+    let doing = transport.doing;
+    let request = (|| {
+        let mut request = command("ls-refs", capabilities)?;
+        encode::text_to_write(b"peel", &mut request)?;
+        encode::text_to_write(b"symrefs", &mut request)?;
+        for prefix in prefixes {
+            encode::text_to_write(format!("ref-prefix {prefix}").as_bytes(), &mut request)?;
+        }
+        encode::flush_to_write(&mut request)?;
+        Ok(request)
+    })();
+    let request = request.map_err(|error| transport.lost(error))?;
+    transport.send(&request)?;
+    loop {
+        let line = match transport.line()? {
+            PacketLineRef::Data(line) => trimmed(line),
+            PacketLineRef::Flush => return Ok(()),
+            _ => return Err(Error::protocol(doing, "an unexpected delimiter")),
+        };
+        let (id, rest) = id_and(line).ok_or_else(|| Error::protocol(doing, "a line that is no reference"))?;
+        let mut words = rest.split(|byte| *byte == b' ');
+        let name = words.next().unwrap_or_default();
+        let peeled = words
+            .find_map(|word| word.strip_prefix(b"peeled:"))
+            .map(|hex| ObjectId::from_hex(hex).map_err(|_| Error::protocol(doing, "a tag that names no object")));
+        listing.see(name, id, peeled.transpose()?.unwrap_or(id));
+    }
+}
+
+/// Begins a request of version 2.
+fn command(name: &str, capabilities: &Capabilities) -> io::Result<Vec<u8>> {
+    let mut request = Vec::new();
+    encode::text_to_write(format!("command={name}").as_bytes(), &mut request)?;
+    if capabilities.has("agent") {
+        encode::text_to_write(AGENT.as_bytes(), &mut request)?;
+    }
+    if capabilities.has("object-format") {
+        encode::text_to_write(b"object-format=sha1", &mut request)?;
+    }
+    encode::delim_to_write(&mut request)?;
+    Ok(request)
+}
+
+/// Asks for the commit without its history, and tells where our history ends.
+fn depth_lines(have: Option<Have>, request: &mut Vec<u8>) -> io::Result<()> {
+    if let Some(have) = have.filter(|have| have.shallow) {
+        encode::text_to_write(format!("shallow {}", have.commit).as_bytes(), &mut *request)?;
+    }
+    encode::text_to_write(b"deepen 1", request)?;
+    Ok(())
+}
+
+/// Splits `<id> <rest>`.
+fn id_and(line: &[u8]) -> Option<(ObjectId, &[u8])> {
+    let at = line.iter().position(|byte| *byte == b' ')?;
+    Some((ObjectId::from_hex(&line[..at]).ok()?, &line[at + 1..]))
+}
+
+fn is_shallow(line: &[u8], commit: ObjectId) -> bool {
+    trimmed(line).strip_prefix(b"shallow ").and_then(|hex| ObjectId::from_hex(hex).ok()) == Some(commit)
+}
+
+fn trimmed(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\n").unwrap_or(line)
+}
+
+/// What the remote can do, as far as it matters to us.
+#[derive(Default)]
+struct Capabilities(Vec<String>);
+
+impl Capabilities {
+    fn add(&mut self, capability: &[u8]) -> Result<(), Error> {
+        const KNOWN: [&str; 8] =
+            ["agent", "object-format", "fetch", "shallow", "side-band-64k", "thin-pack", "no-progress", "ofs-delta"];
+        let Ok(text) = str::from_utf8(capability) else { return Ok(()) };
+        let name = text.split_once('=').map_or(text, |(name, _)| name);
+        // Kept once each, so that a remote cannot fill memory with them.
+        if KNOWN.contains(&name) && !self.has(name) {
+            self.0.push(text.into());
+        }
+        Ok(())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.find(name)?.strip_prefix('=')
+    }
+
+    /// Returns what follows the name: nothing, or `=value`.
+    fn find(&self, name: &str) -> Option<&str> {
+        self.0.iter().find_map(|capability| {
+            capability.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with('='))
+        })
+    }
+}
+
+/// The references a remote lists: the one we look for, and some to name if it is not there.
+struct Listing<'a> {
+    wanted: &'a str,
+    tip: Option<Tip>,
+    any: bool,
+    branches: Vec<String>,
+    more: usize,
+}
+
+impl<'a> Listing<'a> {
+    fn new(wanted: &'a str) -> Self {
+        Listing { wanted, tip: None, any: false, branches: Vec::new(), more: 0 }
+    }
+
+    fn see(&mut self, name: &[u8], object: ObjectId, commit: ObjectId) {
+        const MOST: usize = 10;
+        self.any = true;
+        if name == self.wanted.as_bytes() {
+            self.tip = Some(Tip { object, commit });
+        }
+        if let Some(branch) = name.strip_prefix(b"refs/heads/") {
+            if self.branches.len() < MOST {
+                self.branches.push(printable(branch));
+            } else {
+                self.more += 1;
+            }
+        }
+    }
+
+    fn peel(&mut self, name: &[u8], commit: ObjectId) {
+        if name == self.wanted.as_bytes()
+            && let Some(tip) = &mut self.tip
+        {
+            tip.commit = commit;
+        }
+    }
+
+    fn conclude(self) -> Result<Tip, Error> {
+        match self.tip {
+            Some(tip) => Ok(tip),
+            None if !self.any => Err(Error::Empty),
+            None => Err(Error::NoBranch { name: self.wanted.into(), has: self.branches, more: self.more }),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! From a commit to its files: reading commits and walking trees that strangers wrote.
+
+use super::{
+    CommitInfo, Error, Limits, ObjectId,
+    error::printable,
+    pack::HASH,
+    store::{Object, Store},
+    zlib::Zlib,
+};
+use gix_object::{CommitRefIter, Kind, TreeRefIter, tree::EntryKind, tree::EntryRef};
+
+/// Longest path of a file; what file systems allow.
+const PATH_MOST: usize = 4096;
+
+/// Objects that are held and those about to be.
+#[derive(Clone, Copy)]
+pub(super) struct Objects<'a> {
+    pub(super) held: &'a Store,
+    pub(super) new: Option<&'a Store>,
+}
+
+impl<'a> Objects<'a> {
+    pub(super) fn get(&self, id: &ObjectId) -> Option<&'a Object> {
+        self.held.get(id).or_else(|| self.new.and_then(|new| new.get(id)))
+    }
+
+    /// Returns the content of an object that must be there and of this kind.
+    fn read(&self, id: &ObjectId, kind: Kind, zlib: &mut Zlib) -> Result<Vec<u8>, Error> {
+        self.expect(id, kind)?.inflate(zlib)
+    }
+
+    fn expect(&self, id: &ObjectId, kind: Kind) -> Result<&'a Object, Error> {
+        let object = self.get(id).ok_or(Error::Missing { id: *id })?;
+        if object.kind == kind {
+            Ok(object)
+        } else {
+            Err(Error::Object { id: *id, what: format!("it is a {} where a {kind} is named", object.kind) })
+        }
+    }
+}
+
+/// Reads a commit. Only its tree must make sense; the rest is for people.
+pub(super) fn commit(objects: Objects<'_>, id: ObjectId, zlib: &mut Zlib) -> Result<CommitInfo, Error> {
+    if objects.get(&id).is_some_and(|object| object.kind != Kind::Commit) {
+        return Err(Error::NotACommit { id });
+    }
+    let content = objects.read(&id, Kind::Commit, zlib)?;
+    let fields = || CommitRefIter::from_bytes(&content, HASH);
+    let tree = fields().tree_id().map_err(|_| Error::Object { id, what: "a commit without a tree".into() })?;
+    let author = fields().author().ok();
+    let message = fields().message().ok();
+    Ok(CommitInfo {
+        id,
+        tree,
+        author: author.map(|author| printable(author.name)).unwrap_or_default(),
+        summary: message
+            .map(|text| printable(text.split(|byte| *byte == b'\n').next().unwrap_or_default()))
+            .unwrap_or_default(),
+    })
+}
+
+/// Visits every entry below the tree `root` with its path from there, directories included, in no particular order.
+///
+/// Checks as it goes that every file and directory is there and is one, that names are names, and that the bounds hold;
+/// entries are counted once per path, so a tree that contains itself many times over is no way to exhaust us.
+pub(super) fn walk(
+    objects: Objects<'_>,
+    root: ObjectId,
+    limits: &Limits,
+    zlib: &mut Zlib,
+    visit: &mut dyn FnMut(&[u8], EntryKind, ObjectId),
+) -> Result<(), Error> {
+    let mut directories = vec![(Vec::new(), root, 1)];
+    let mut entries = 0usize;
+    let mut path_bytes = 0usize;
+    while let Some((mut path, id, depth)) = directories.pop() {
+        let damaged = |what: String| Error::Object { id, what };
+        if depth > limits.tree_depth {
+            return Err(Error::Limit {
+                what: "depth of directories",
+                found: None,
+                bound: limits.tree_depth as u64,
+                unit: "levels",
+            });
+        }
+        let content = objects.read(&id, Kind::Tree, zlib)?;
+        let parent = path.len();
+        let mut previous: Option<EntryRef<'_>> = None;
+        for entry in TreeRefIter::from_bytes(&content, HASH) {
+            let entry = entry.map_err(|_| damaged("a directory that cannot be read".into()))?;
+            let name: &[u8] = entry.filename;
+            if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') {
+                return Err(damaged(format!("a file must not be named `{}`", printable(name))));
+            }
+            if previous.is_some_and(|previous| previous >= entry) {
+                return Err(damaged(format!("a directory out of order at `{}`", printable(name))));
+            }
+            previous = Some(entry);
+            path.truncate(parent);
+            path.extend_from_slice(name);
+            entries += 1;
+            path_bytes += path.len();
+            if entries > limits.files {
+                return Err(Error::Limit {
+                    what: "number of files",
+                    found: None,
+                    bound: limits.files as u64,
+                    unit: "files and directories",
+                });
+            }
+            if path.len() > PATH_MOST {
+                return Err(Error::limit("path", path.len() as u64, PATH_MOST as u64, "bytes"));
+            }
+            if path_bytes > limits.path_bytes {
+                return Err(Error::Limit {
+                    what: "length of all paths",
+                    found: None,
+                    bound: limits.path_bytes as u64,
+                    unit: "bytes",
+                });
+            }
+            let kind = entry.mode.kind();
+            let oid = entry.oid.to_owned();
+            match kind {
+                EntryKind::Tree => {
+                    visit(&path, kind, oid);
+                    let mut below = path.clone();
+                    below.push(b'/');
+                    directories.push((below, oid, depth + 1));
+                }
+                EntryKind::Blob | EntryKind::BlobExecutable | EntryKind::Link => {
+                    objects.expect(&oid, Kind::Blob)?;
+                    visit(&path, kind, oid);
+                }
+                // A submodule names a commit of another repository.
+                EntryKind::Commit => {}
+            }
+        }
+    }
+    Ok(())
+}

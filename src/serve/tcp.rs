@@ -1,0 +1,308 @@
+//! Queries over TCP (RFC 7766): one small thread a connection, pipelining, bounds on everything.
+//!
+//! A thread costs its stack and two buffers, and in exchange a connection is a straight line of code. The
+//! number of connections is bounded; when all are taken, the one that has been idle longest goes.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Server;
+use crate::answer::Transport;
+
+/// How long a connection may stay without a query (RFC 7766 §6.2.3).
+const IDLE: Duration = Duration::from_secs(10);
+
+/// How long a query may take from its first octet to its last, and a reply to leave.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a new connection waits for the one that makes room.
+const ROOM: Duration = Duration::from_secs(1);
+
+/// The longest message and the two octets of length before it (RFC 1035 §4.2.2).
+const FRAME: usize = 2 + 65_535;
+
+/// Replies are sent together up to this many octets.
+const BATCH: usize = 16 * 1024;
+
+/// The stack of a connection's thread.
+const STACK: usize = 64 * 1024;
+
+/// What a connection costs: stack, buffers, and the socket's own.
+const COST: u64 = 160 * 1024;
+
+/// The connections there are.
+pub(super) struct Connections {
+    most: usize,
+    /// Counts queries, to order connections by use.
+    clock: AtomicU64,
+    table: Mutex<Table>,
+    left: Condvar,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    open: BTreeMap<u64, Arc<Connection>>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// When the last query came, as a count that grows with every query of any connection.
+    used: AtomicU64,
+}
+
+/// Accepts connections on `listener`, for ever.
+pub(super) fn run(server: &Arc<Server>, listener: &TcpListener, connections: &Arc<Connections>) {
+    loop {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // The peer is gone already, or descriptors are short for a moment.
+                log::debug!("accepting a connection: {error}");
+                thread::sleep(Duration::from_millis(10));
+                continue;
+            }
+        };
+        let Some((number, connection)) = connections.enter(stream) else {
+            log::debug!("no room for a connection");
+            continue;
+        };
+        let (server, all) = (Arc::clone(server), Arc::clone(connections));
+        let thread = thread::Builder::new().name("tcp connection".to_string()).stack_size(STACK).spawn(move || {
+            if let Err(error) = converse(&server, &all, &connection) {
+                log::debug!("a TCP connection ended: {error}");
+            }
+            all.leave(number);
+        });
+        if let Err(error) = thread {
+            log::warn!("cannot start a thread for a TCP connection: {error}");
+            connections.leave(number);
+        }
+    }
+}
+
+/// Answers the queries of one connection until it ends.
+fn converse(server: &Server, connections: &Connections, connection: &Connection) -> io::Result<()> {
+    let mut stream = &connection.stream;
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut inbox = Inbox::new(stream)?;
+    let mut reply = vec![0; FRAME];
+    let mut outbox = Vec::new();
+    while let Some(query) = inbox.next()? {
+        connection.used.store(connections.tick(), Ordering::Relaxed);
+        let (length_octets, message) = reply.split_at_mut(2);
+        // Silence is right for what is no query; on a stream that means nothing good follows.
+        let Some(length) = server.respond(Transport::Tcp, query, message) else { return Ok(()) };
+        let framed = u16::try_from(length).map_err(|_| io::Error::other("a reply longer than a message"))?;
+        length_octets.copy_from_slice(&framed.to_be_bytes());
+        outbox.extend_from_slice(&reply[..2 + length]);
+        if outbox.len() >= BATCH || !inbox.has_query() {
+            stream.write_all(&outbox)?;
+            outbox.clear();
+            outbox.shrink_to(BATCH);
+        }
+    }
+    Ok(())
+}
+
+/// The octets received on a connection, cut into messages.
+struct Inbox<'a> {
+    stream: &'a TcpStream,
+    octets: Vec<u8>,
+    /// Where the next message begins.
+    begin: usize,
+    /// Where what was received ends.
+    end: usize,
+}
+
+impl<'a> Inbox<'a> {
+    fn new(stream: &'a TcpStream) -> io::Result<Self> {
+        stream.set_read_timeout(Some(IDLE))?;
+        Ok(Inbox { stream, octets: vec![0; 2048], begin: 0, end: 0 })
+    }
+
+    /// Returns the next message's length with its two octets, once these are here.
+    fn frame(&self) -> Option<usize> {
+        let length = self.octets[self.begin..self.end].first_chunk::<2>()?;
+        Some(2 + usize::from(u16::from_be_bytes(*length)))
+    }
+
+    /// Tells whether a whole message is here already.
+    fn has_query(&self) -> bool {
+        self.frame().is_some_and(|frame| self.begin + frame <= self.end)
+    }
+
+    /// Returns the next message, or `None` at the connection's end.
+    fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        let mut deadline = None;
+        while !self.has_query() {
+            self.make_room();
+            if self.begin < self.end {
+                // A part of a message is here: the rest has a time limit of its own.
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                self.stream.set_read_timeout(Some(left))?;
+            }
+            match self.stream.read(&mut self.octets[self.end..]) {
+                Ok(0) => return Ok(None),
+                Ok(count) => self.end += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if deadline.is_some() {
+            self.stream.set_read_timeout(Some(IDLE))?;
+        }
+        let frame = self.frame().unwrap_or(2);
+        let message = self.begin + 2..self.begin + frame;
+        self.begin += frame;
+        Ok(Some(&self.octets[message]))
+    }
+
+    /// Makes the buffer have space for the rest of the message that has begun.
+    fn make_room(&mut self) {
+        self.octets.copy_within(self.begin..self.end, 0);
+        self.end -= self.begin;
+        self.begin = 0;
+        let need = self.frame().unwrap_or(2);
+        if need > self.octets.len() {
+            self.octets.resize(need, 0);
+        }
+    }
+}
+
+impl Connections {
+    /// Returns an empty table, sized for `memory` octets or for a process.
+    pub(super) fn new(memory: Option<u64>) -> Arc<Self> {
+        let most = memory.map_or(1024, |memory| (memory / 4 / COST).clamp(16, 1024));
+        let most = usize::try_from(most).unwrap_or(16);
+        Arc::new(Connections { most, clock: AtomicU64::new(0), table: Mutex::default(), left: Condvar::new() })
+    }
+
+    /// Takes a connection in, at the cost of the one that has been idle longest when all places are taken.
+    fn enter(&self, stream: TcpStream) -> Option<(u64, Arc<Connection>)> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.open.len() >= self.most {
+            let idlest = table.open.values().min_by_key(|connection| connection.used.load(Ordering::Relaxed));
+            if let Some(idlest) = idlest {
+                // Its thread wakes, sees the end and leaves. An error means that it is gone already.
+                let _ = idlest.stream.shutdown(Shutdown::Both);
+            }
+            let full = |table: &mut Table| table.open.len() >= self.most;
+            let waited = self.left.wait_timeout_while(table, ROOM, full).unwrap_or_else(PoisonError::into_inner);
+            if waited.1.timed_out() {
+                return None;
+            }
+            table = waited.0;
+        }
+        table.next += 1;
+        let number = table.next;
+        let connection = Arc::new(Connection { stream, used: AtomicU64::new(self.tick()) });
+        table.open.insert(number, Arc::clone(&connection));
+        Some((number, connection))
+    }
+
+    fn leave(&self, number: u64) {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&number);
+        self.left.notify_one();
+    }
+
+    /// Returns the next number of the count that orders connections by use.
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A query for `example.org. A` with the message ID `id`, as it stands on a stream.
+    fn query(id: u16) -> Vec<u8> {
+        let mut message = id.to_be_bytes().to_vec();
+        message.extend_from_slice(b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\x01\x00\x01");
+        let mut framed = u16::try_from(message.len()).unwrap().to_be_bytes().to_vec();
+        framed.append(&mut message);
+        framed
+    }
+
+    fn start(most: usize) -> (std::net::SocketAddr, Arc<Connections>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections =
+            Arc::new(Connections { most, clock: AtomicU64::new(0), table: Mutex::default(), left: Condvar::new() });
+        let (server, all) = (Server::new(Instant::now()), Arc::clone(&connections));
+        thread::spawn(move || run(&server, &listener, &all));
+        (address, connections)
+    }
+
+    /// Reads one reply and returns its message ID.
+    fn reply_id(stream: &mut TcpStream) -> io::Result<u16> {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut message)?;
+        Ok(u16::from_be_bytes([message[0], message[1]]))
+    }
+
+    fn ask(stream: &mut TcpStream, id: u16) {
+        stream.write_all(&query(id)).unwrap();
+        assert_eq!(reply_id(stream).unwrap(), id);
+    }
+
+    #[test]
+    fn queries_in_one_segment_are_all_answered_in_order() {
+        let (address, _) = start(4);
+        let mut stream = TcpStream::connect(address).unwrap();
+        let many: Vec<u8> = (0..2000).flat_map(query).collect();
+        let mut writer = stream.try_clone().unwrap();
+        let writing = thread::spawn(move || writer.write_all(&many).unwrap());
+        for id in 0..2000 {
+            assert_eq!(reply_id(&mut stream).unwrap(), id);
+        }
+        writing.join().unwrap();
+    }
+
+    #[test]
+    fn a_query_in_segments_of_one_octet_is_answered() {
+        let (address, _) = start(4);
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        for octet in query(7) {
+            stream.write_all(&[octet]).unwrap();
+        }
+        assert_eq!(reply_id(&mut stream).unwrap(), 7);
+    }
+
+    #[test]
+    fn the_connection_idle_longest_makes_room() {
+        let (address, connections) = start(2);
+        let mut first = TcpStream::connect(address).unwrap();
+        let mut second = TcpStream::connect(address).unwrap();
+        ask(&mut first, 1);
+        ask(&mut second, 2);
+        ask(&mut first, 3);
+        let mut third = TcpStream::connect(address).unwrap();
+        ask(&mut third, 4);
+        assert!(reply_id(&mut second).is_err(), "the second had been idle longest");
+        ask(&mut first, 5);
+        assert_eq!(connections.table.lock().unwrap().open.len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_query_ends_the_connection() {
+        let (address, _) = start(2);
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"\x00\x05hello").unwrap();
+        assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
+    }
+}

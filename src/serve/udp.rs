@@ -1,0 +1,40 @@
+//! Queries over UDP through an ordinary socket.
+
+use std::net::UdpSocket;
+use std::thread;
+use std::time::Duration;
+
+use super::Server;
+use crate::answer::Transport;
+
+/// The largest datagram there is; a longer query does not exist.
+const DATAGRAM: usize = 65_535;
+
+/// The largest reply over UDP, whatever the client offers.
+const REPLY: usize = 4096;
+
+/// Answers what arrives on `socket`, for ever.
+pub(super) fn run(server: &Server, socket: &UdpSocket) {
+    let mut query = vec![0; DATAGRAM];
+    let mut reply = vec![0; REPLY];
+    loop {
+        let (length, source) = match socket.recv_from(&mut query) {
+            Ok(received) => received,
+            Err(error) => {
+                // Errors of single datagrams (an ICMP message, no memory) are over with the next call.
+                log::debug!("receiving a datagram: {error}");
+                thread::sleep(Duration::from_millis(10));
+                continue;
+            }
+        };
+        // Nobody can receive on port 0: a reply could only hurt.
+        if source.port() == 0 {
+            continue;
+        }
+        if let Some(length) = server.respond(Transport::Udp, &query[..length], &mut reply)
+            && let Err(error) = socket.send_to(&reply[..length], source)
+        {
+            log::debug!("replying to {source}: {error}");
+        }
+    }
+}

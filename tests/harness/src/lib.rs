@@ -1,0 +1,55 @@
+//! Starts Zonule, its git remote and its clients, for tests and for `cargo xtask`.
+//!
+//! There is one way to start each thing, and it is here: [`Remote`] is a repository served by a real
+//! `git daemon`, [`Target`] is what is under test (the Linux binary or the image on one of QEMU's machines),
+//! [`Server`] is a running one, [`dig()`] asks it questions. Every child process is tied to the thread that
+//! started it: it ends with its handle, and the kernel ends it when that thread dies in any other way.
+//!
+//! Nothing here sleeps for a fixed time: what has to happen is polled for, up to [`PATIENCE`].
+#![forbid(unsafe_code)]
+
+mod dig;
+mod error;
+mod ports;
+mod process;
+mod qemu;
+mod remote;
+mod sandbox;
+mod server;
+pub mod wire;
+
+pub use dig::{Reply, dig};
+pub use error::{Error, Result};
+pub use ports::Port;
+pub use process::{Console, Process, run};
+pub use qemu::{Machine, Network, Qemu};
+pub use remote::Remote;
+pub use sandbox::Sandbox;
+pub use server::{Boot, Server, Target, workspace};
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before it counts as broken.
+///
+/// Generous on purpose: the image runs in software emulation, often on two busy cores.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Tries `attempt` until it returns a value, for at most [`PATIENCE`]; `what` names it in the error.
+pub fn eventually<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> Result<T> {
+    within(PATIENCE, what, attempt)
+}
+
+/// Tries `attempt` until it returns a value, for at most `patience`; `what` names it in the error.
+pub fn within<T>(patience: Duration, what: &str, mut attempt: impl FnMut() -> Option<T>) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = attempt() {
+            return Ok(value);
+        }
+        if start.elapsed() > patience {
+            return Err(Error::TooLate { what: what.to_owned(), waited: start.elapsed() });
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,97 @@
+//! Child processes that never outlive their handle.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use crate::{Error, Result};
+
+/// Where a child's standard output and error go.
+#[derive(Clone, Debug)]
+pub enum Console {
+    /// To this process's own.
+    Shown,
+    /// Into a file.
+    File(PathBuf),
+}
+
+/// A running child process.
+///
+/// It is killed when the handle is dropped. Should the thread that started it die without dropping it (a
+/// signal, an abort), the kernel kills it: it runs under `setpriv --pdeathsig`, which asks for exactly that.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    name: String,
+    console: Console,
+}
+
+impl Process {
+    /// Starts `program` with `arguments`, standard input closed.
+    pub fn start<A: AsRef<OsStr>>(program: &Path, arguments: &[A], console: Console) -> Result<Process> {
+        let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments).stdin(Stdio::null());
+        if let Console::File(path) = &console {
+            let describe = || format!("cannot write {}", path.display());
+            let file = File::create(path).map_err(Error::io(describe()))?;
+            let second = file.try_clone().map_err(Error::io(describe()))?;
+            command.stdout(file).stderr(second);
+        }
+        let child = command.spawn().map_err(|source| Error::Spawn { program: "setpriv".to_owned(), source })?;
+        Ok(Process { child, name, console })
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        self.child.wait().map_err(Error::io(format!("waiting for {}", self.name)))
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The program's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it has printed so far; empty when its console is [`Console::Shown`].
+    pub fn printed(&self) -> String {
+        match &self.console {
+            Console::Shown => String::new(),
+            // A guest prints what it likes, and the last character may be half written.
+            Console::File(path) => String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', ""),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails only when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `command` to its end and returns what it printed on standard output.
+///
+/// A failure carries both outputs.
+pub fn run(command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().map_err(|source| Error::Spawn { program, source })?;
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(stdout);
+    }
+    let words: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
+    let line = format!("{} {}", command.get_program().to_string_lossy(), words.join(" "));
+    Err(Error::Failed { command: line, output: stdout + &String::from_utf8_lossy(&output.stderr) })
+}

@@ -1,0 +1,128 @@
+//! QEMU command lines.
+
+use std::fs::OpenOptions;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::{env, fmt};
+
+/// A virtual machine QEMU can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// The classic PC: PCI, devices behind port I/O.
+    Pc,
+    /// The PC of this century: PCI Express.
+    Q35,
+    /// A machine without PCI; virtio-mmio version 2.
+    Microvm,
+    /// The same with virtio-mmio version 1, which is QEMU's default.
+    MicrovmLegacy,
+}
+
+impl Machine {
+    /// All of them.
+    pub const ALL: [Machine; 4] = [Machine::Pc, Machine::Q35, Machine::Microvm, Machine::MicrovmLegacy];
+
+    /// The arguments that select the machine, without any device.
+    fn arguments(self) -> Vec<String> {
+        match self {
+            Machine::Pc => words("-machine pc"),
+            Machine::Q35 => words("-machine q35"),
+            Machine::Microvm => words("-machine microvm -global virtio-mmio.force-legacy=false"),
+            Machine::MicrovmLegacy => words("-machine microvm -global virtio-mmio.force-legacy=true"),
+        }
+    }
+
+    /// The full name of a virtio device on this machine.
+    fn device(self, name: &str) -> String {
+        match self {
+            Machine::Pc | Machine::Q35 => format!("{name}-pci"),
+            Machine::Microvm | Machine::MicrovmLegacy => format!("{name}-device"),
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Machine::Pc => "pc",
+            Machine::Q35 => "q35",
+            Machine::Microvm => "microvm",
+            Machine::MicrovmLegacy => "microvm-legacy",
+        })
+    }
+}
+
+/// What the guest's network card is connected to.
+#[derive(Clone, Debug)]
+pub enum Network {
+    /// QEMU's own user-mode network, no privilege needed: the guest is 10.0.2.15, and 10.0.2.2 leads to the
+    /// host's 127.0.0.1. What arrives at `forward` by UDP or TCP goes to the guest's port 53.
+    User {
+        /// Where on the host to listen.
+        forward: SocketAddr,
+    },
+    /// An existing tap device.
+    Tap {
+        /// Its name.
+        interface: String,
+    },
+}
+
+/// A virtual machine to start.
+#[derive(Clone, Debug)]
+pub struct Qemu {
+    /// Which machine.
+    pub machine: Machine,
+    /// Its memory in MiB.
+    pub memory_mib: u32,
+    /// The ELF file (or Linux kernel) to boot.
+    pub kernel: PathBuf,
+    /// An initial ram disk.
+    pub initrd: Option<PathBuf>,
+    /// The kernel's command line.
+    pub append: String,
+    /// Its network.
+    pub network: Network,
+}
+
+impl Qemu {
+    /// The program's name.
+    pub const PROGRAM: &'static str = "qemu-system-x86_64";
+
+    /// The arguments: one processor, the serial console on standard output, and QEMU ends when the guest
+    /// powers off or resets.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut line = self.machine.arguments();
+        line.extend(words("-nodefaults -no-user-config -display none -serial stdio -no-reboot -smp 1"));
+        line.extend(words(if kvm_wanted() { "-accel kvm -cpu host" } else { "-accel tcg -cpu max" }));
+        line.extend(["-m".to_owned(), self.memory_mib.to_string()]);
+        line.extend(["-kernel".to_owned(), self.kernel.display().to_string()]);
+        if let Some(initrd) = &self.initrd {
+            line.extend(["-initrd".to_owned(), initrd.display().to_string()]);
+        }
+        line.extend(["-append".to_owned(), self.append.clone()]);
+        line.push("-netdev".to_owned());
+        line.push(match &self.network {
+            Network::User { forward } => {
+                let (ip, port) = (forward.ip(), forward.port());
+                format!("user,id=net,hostfwd=udp:{ip}:{port}-:53,hostfwd=tcp:{ip}:{port}-:53")
+            }
+            Network::Tap { interface } => format!("tap,id=net,ifname={interface},script=no,downscript=no,vhost=off"),
+        });
+        // Without a boot ROM the firmware has nothing to boot from the network and no time to lose on it.
+        let rom = if matches!(self.machine, Machine::Pc | Machine::Q35) { ",romfile=" } else { "" };
+        line.extend(["-device".to_owned(), format!("{},netdev=net{rom}", self.machine.device("virtio-net"))]);
+        line.extend(["-device".to_owned(), self.machine.device("virtio-rng")]);
+        line
+    }
+}
+
+/// Whether `ZONULE_ACCEL=kvm` asks for hardware virtualisation and `/dev/kvm` can give it.
+fn kvm_wanted() -> bool {
+    env::var_os("ZONULE_ACCEL").is_some_and(|accel| accel == "kvm")
+        && OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_owned).collect()
+}

@@ -1,0 +1,226 @@
+//! A running Zonule: the Linux binary or the booted image.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::{env, thread};
+
+use crate::{Console, Error, Machine, Network, Port, Process, Qemu, Remote, Reply, Result, Sandbox, dig, eventually};
+
+/// How many lines of its console a server shows when its test fails.
+const CONSOLE_LINES: usize = 100;
+
+/// What is under test.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// The Linux binary.
+    Hosted {
+        /// Where it is.
+        binary: PathBuf,
+    },
+    /// The image on a virtual machine.
+    Image {
+        /// Where it is.
+        elf: PathBuf,
+        /// The machine to boot it on.
+        machine: Machine,
+    },
+}
+
+impl Target {
+    /// The Linux binary at `binary`.
+    pub fn hosted(binary: impl Into<PathBuf>) -> Target {
+        Target::Hosted { binary: binary.into() }
+    }
+
+    /// The image that `cargo xtask image` built (or the one `ZONULE_IMAGE` names) on `machine`.
+    pub fn image(machine: Machine) -> Result<Target> {
+        let elf = env::var_os("ZONULE_IMAGE").map_or_else(|| workspace().join("target/zonule.elf"), PathBuf::from);
+        if !elf.is_file() {
+            return Err(Error::Missing { path: elf, hint: "build it with `cargo xtask image`" });
+        }
+        Ok(Target::Image { elf, machine })
+    }
+
+    /// Prepares a start.
+    pub fn boot(&self) -> Boot {
+        Boot { target: self.clone(), memory_mib: 256, arguments: Vec::new() }
+    }
+
+    /// The address under which this target reaches the host's 127.0.0.1.
+    pub fn host(&self) -> &'static str {
+        match self {
+            Target::Hosted { .. } => "127.0.0.1",
+            Target::Image { .. } => "10.0.2.2",
+        }
+    }
+}
+
+/// A start in preparation.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    target: Target,
+    memory_mib: u32,
+    arguments: Vec<String>,
+}
+
+impl Boot {
+    /// Gives the virtual machine `mib` MiB of memory instead of 256; nothing to the Linux binary.
+    pub fn memory_mib(mut self, mib: u32) -> Boot {
+        self.memory_mib = mib;
+        self
+    }
+
+    /// Takes the zones from `remote`, polled every second.
+    pub fn remote(self, remote: &Remote) -> Boot {
+        let url = remote.url(self.target.host());
+        self.argument(format!("--git-remote={url}")).argument("--git-poll=1")
+    }
+
+    /// Takes the zones from a branch of `remote`, polled every second.
+    pub fn branch(self, remote: &Remote, branch: &str) -> Boot {
+        let url = remote.url(self.target.host());
+        self.argument(format!("--git-remote={url}#{branch}")).argument("--git-poll=1")
+    }
+
+    /// Adds a boot argument.
+    pub fn argument(mut self, argument: impl Into<String>) -> Boot {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Starts it with its console in a file of `sandbox`.
+    pub fn start(self, sandbox: &Sandbox) -> Result<Server> {
+        self.start_on(Port::new(), Console::File(sandbox.path().join("console.log")))
+    }
+
+    /// Starts it, reachable at `port`.
+    pub fn start_on(self, port: Port, console: Console) -> Result<Server> {
+        let process = match &self.target {
+            Target::Hosted { binary } => {
+                let mut arguments = self.arguments;
+                arguments.push(format!("--listen={}", port.address()));
+                Process::start(binary, &arguments, console)?
+            }
+            Target::Image { elf, machine } => {
+                let network = "--ip=10.0.2.15/24 --gateway=10.0.2.2";
+                let qemu = Qemu {
+                    machine: *machine,
+                    memory_mib: self.memory_mib,
+                    kernel: elf.clone(),
+                    initrd: None,
+                    append: format!("{network} {}", self.arguments.join(" ")),
+                    network: Network::User { forward: port.address() },
+                };
+                Process::start(Path::new(Qemu::PROGRAM), &qemu.arguments(), console)?
+            }
+        };
+        Ok(Server { process, port })
+    }
+}
+
+/// A running server.
+///
+/// Dropped in a panicking thread, it prints its console: that is what a failed test needs to be understood.
+#[derive(Debug)]
+pub struct Server {
+    process: Process,
+    port: Port,
+}
+
+impl Server {
+    /// Where it answers, by UDP and by TCP.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// What it has printed so far.
+    pub fn console(&self) -> String {
+        self.process.printed()
+    }
+
+    /// The process id of the server, or of the virtual machine it runs in.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Runs `dig` against it.
+    pub fn dig(&self, arguments: &[&str]) -> Result<Reply> {
+        dig(self.address(), arguments)
+    }
+
+    /// Tries `attempt` until it returns a value; fails early if the server ends.
+    pub fn until<T>(&mut self, what: &str, mut attempt: impl FnMut(&Server) -> Option<T>) -> Result<T> {
+        eventually(what, || {
+            // In this order: what a server printed before it ended still counts.
+            let status = self.process.ended();
+            match (attempt(self), status) {
+                (Some(value), _) => Some(Ok(value)),
+                (None, Some(status)) => {
+                    let name = self.process.name();
+                    Some(Err(Error::Ended { what: format!("{name} ended ({status}) while waiting for: {what}") }))
+                }
+                (None, None) => None,
+            }
+        })?
+    }
+
+    /// Waits until `dig` with `arguments` gets a reply that `wanted` accepts, and returns it.
+    pub fn until_dig(&mut self, arguments: &[&str], wanted: impl Fn(&Reply) -> bool) -> Result<Reply> {
+        let mut last = None;
+        let outcome = self.until(&format!("dig {}", arguments.join(" ")), |server| {
+            // `dig` fails while nobody answers yet.
+            let reply = server.dig(arguments).ok()?;
+            let accepted = wanted(&reply);
+            last = Some(reply.clone());
+            accepted.then_some(reply)
+        });
+        outcome.map_err(|error| match last {
+            Some(reply) => Error::Ended { what: format!("{error}\nthe last reply was: {reply:#?}") },
+            None => error,
+        })
+    }
+
+    /// Waits until it serves `zone`: the zone's SOA is answered with authority.
+    pub fn until_serving(&mut self, zone: &str) -> Result<Reply> {
+        self.until_dig(&[zone, "SOA"], |reply| reply.status == "NOERROR" && reply.has_flag("aa"))
+    }
+
+    /// Waits until the console holds `text`.
+    pub fn until_console(&mut self, text: &str) -> Result<()> {
+        self.until(&format!("`{text}` on the console"), |server| server.console().contains(text).then_some(()))
+    }
+
+    /// Waits until it has ended by itself: the program exited, the virtual machine powered off or reset.
+    pub fn until_ended(&mut self) -> Result<ExitStatus> {
+        eventually("the server ends by itself", || self.process.ended())
+    }
+
+    /// Whether it is still running.
+    pub fn is_running(&mut self) -> bool {
+        self.process.ended().is_none()
+    }
+
+    /// Waits, however long it takes, until it ends by itself.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        self.process.wait()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let console = self.console();
+            let lines: Vec<&str> = console.lines().collect();
+            let end = &lines[lines.len().saturating_sub(CONSOLE_LINES)..];
+            eprintln!("---- end of the console of {} ----\n{}\n----", self.process.name(), end.join("\n"));
+        }
+    }
+}
+
+/// The root of the workspace.
+pub fn workspace() -> &'static Path {
+    // The harness is never installed: it runs where it was built.
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here)
+}

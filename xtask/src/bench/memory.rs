@@ -1,0 +1,126 @@
+//! Memory: how little is enough, and whether it grows under load.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use zonule_harness::{Error as HarnessError, Machine, Remote, Sandbox, Server, Target};
+
+use super::load;
+use crate::cargo::{self, Error, Profile, Result};
+use crate::image::Program;
+use crate::tools::{self, DIG, DNSPERF, GIT, QEMU, SETPRIV};
+
+/// Machine sizes to try, in MiB, largest first.
+const SIZES_MIB: [u32; 8] = [128, 96, 64, 48, 32, 24, 16, 12];
+
+/// Finds the smallest machine that serves a thousand zones, and what the Linux binary needs for them.
+pub(super) fn memory() -> Result<()> {
+    tools::ensure(&[QEMU, GIT, DIG, SETPRIV])?;
+    let (binary, _) = (cargo::hosted(Profile::Release)?, cargo::image(Program::Zonule)?);
+    let sandbox = Sandbox::new("memory")?;
+    let zones = (0..1000).map(|number| (format!("z{number}.example"), small_zone()));
+    let remote = Remote::with_files(sandbox.path(), zones)?;
+
+    let mut server = Target::hosted(binary).boot().remote(&remote).start(&sandbox)?;
+    server.until_serving("z0.example")?;
+    println!("Linux binary, 1,000 zones: {} KiB resident", resident_kib(&server)?);
+    drop(server);
+
+    let mut enough = None;
+    for size in SIZES_MIB {
+        let mut server = Target::image(Machine::Microvm)?.boot().memory_mib(size).remote(&remote).start(&sandbox)?;
+        if server.until_serving("z0.example").is_err() {
+            println!("image, {size} MiB: too little");
+            break;
+        }
+        println!("image, {size} MiB: serves 1,000 zones");
+        enough = Some(size);
+    }
+    let enough = enough.ok_or_else(|| Error::Unexpected(format!("{} MiB are not enough", SIZES_MIB[0])))?;
+    println!("smallest machine for 1,000 zones: {enough} MiB");
+    Ok(())
+}
+
+/// Puts both targets under load for `seconds`, with a push every few seconds, and prints memory before and after.
+///
+/// For the image it is the resident memory of QEMU: a page the guest has once touched stays resident, so growth
+/// in the guest shows, and so does the emulator's own.
+pub(super) fn soak(seconds: u64) -> Result<()> {
+    tools::ensure(&[QEMU, GIT, DIG, SETPRIV, DNSPERF])?;
+    let targets = [
+        ("Linux binary", Target::hosted(cargo::hosted(Profile::Release)?)),
+        ("image", Target::Image { elf: cargo::image(Program::Zonule)?, machine: Machine::Q35 }),
+    ];
+    for (name, target) in targets {
+        let sandbox = Sandbox::new("soak")?;
+        let remote = Remote::with_files(sandbox.path(), [(load::ZONE, load::zone(1))])?;
+        let questions = sandbox.path().join("questions");
+        load::write_questions(&questions)?;
+        let mut server = target.boot().memory_mib(128).remote(&remote).start(&sandbox)?;
+        server.until_serving(load::ZONE)?;
+        // Warm: every buffer that is kept has been made.
+        under_load(&server, &remote, &questions, (seconds / 10).max(10), 2)?;
+        let before = resident_kib(&server)?;
+        let rates = under_load(&server, &remote, &questions, seconds, 1_000)?;
+        let after = resident_kib(&server)?;
+        println!("{name}: {rates}; resident {before} KiB before, {after} KiB after {seconds} s");
+        if !server.is_running() {
+            return Err(Error::Unexpected(format!("it has ended:\n{}", server.console())));
+        }
+    }
+    Ok(())
+}
+
+/// Half of the time by UDP and half by TCP, with a push every three seconds; the zone's serial begins at `serial`.
+fn under_load(server: &Server, remote: &Remote, questions: &Path, seconds: u64, serial: u32) -> Result<String> {
+    let address = server.address();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let pusher = scope.spawn(|| push_until(&done, remote, serial));
+        let mut text = String::new();
+        let load = ["udp", "tcp"].into_iter().try_for_each(|mode| {
+            let outcome = load::dnsperf(address, questions, (seconds / 2).max(1), mode)?;
+            write!(text, "{mode} {:.0} queries/s ({:.2} % lost) ", outcome.rate, outcome.lost)
+                .expect("a String accepts all");
+            Ok(())
+        });
+        done.store(true, Ordering::Relaxed);
+        let pushes = pusher.join().expect("the pusher does not panic")?;
+        load.map(|()| format!("{text}with {pushes} pushes"))
+    })
+}
+
+/// Pushes a changed zone every three seconds; returns how often.
+fn push_until(done: &AtomicBool, remote: &Remote, serial: u32) -> Result<u32> {
+    let mut pushes = 0;
+    while !done.load(Ordering::Relaxed) {
+        remote.write(load::ZONE, load::zone(serial + pushes))?;
+        remote.push("A new serial")?;
+        pushes += 1;
+        let next = Instant::now() + Duration::from_secs(3);
+        while Instant::now() < next && !done.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+    Ok(pushes)
+}
+
+/// A zone of a few records.
+fn small_zone() -> String {
+    "$TTL 300\n@ SOA ns1 hostmaster 1 2h 15m 2w 5m\n@ NS ns1\n@ MX 10 mail\nns1 A 192.0.2.53\nmail A 192.0.2.25\n\
+     www A 192.0.2.80\n"
+        .to_owned()
+}
+
+/// The resident memory of the server's process in KiB.
+fn resident_kib(server: &Server) -> Result<u64> {
+    let path = format!("/proc/{}/status", server.process_id());
+    let status = fs::read_to_string(&path).map_err(HarnessError::io(path.clone()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok());
+    number.ok_or_else(|| Error::Unexpected(format!("no VmRSS in {path}")))
+}

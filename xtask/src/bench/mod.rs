@@ -1,0 +1,54 @@
+//! `cargo xtask bench`: measures, and says what it measured.
+
+mod boot;
+mod guest;
+mod load;
+mod memory;
+mod qps;
+
+use std::fs;
+
+use zonule_harness::Error as HarnessError;
+
+use crate::cargo::{self, Error, Result, cargo, shown};
+use crate::image::Program;
+
+/// What runs when no bench is named: everything that takes minutes at most.
+const USUAL: [&str; 5] = ["size", "answer", "boot", "memory", "qps"];
+
+/// How long `soak` runs unless told, in seconds.
+const SOAK_SECONDS: u64 = 600;
+
+/// Runs the benches that `words` name.
+pub(crate) fn bench(words: &[&str]) -> Result<()> {
+    for word in if words.is_empty() { &USUAL } else { words } {
+        println!("==> {word}");
+        match *word {
+            "answer" => shown("cargo bench", &mut cargo(&["bench", "--package", "zonule"]))?,
+            "boot" => boot::boot()?,
+            "memory" => memory::memory()?,
+            "qps" => qps::qps()?,
+            "size" => size()?,
+            "soak" => memory::soak(SOAK_SECONDS)?,
+            other => {
+                let seconds = other.strip_prefix("soak=").and_then(|seconds| seconds.parse().ok());
+                memory::soak(seconds.ok_or_else(|| Error::Usage(format!("`bench` knows no `{other}`")))?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Prints the image's size.
+fn size() -> Result<()> {
+    let elf = cargo::image(Program::Zonule)?;
+    let octets = fs::metadata(&elf).map_err(HarnessError::io(elf.display().to_string()))?.len();
+    println!("{}: {octets} octets, {:.2} MiB", elf.display(), octets as f64 / f64::from(1 << 20));
+    Ok(())
+}
+
+/// The middle one of `values`.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -1,0 +1,179 @@
+//! Builds the bootable images and checks that they are what a loader and a safe machine need.
+//!
+//! The flags apply to the image's target only, for which they must name it, though it is the host's: otherwise
+//! build scripts and macros would be built for bare metal too.
+
+use object::elf::{self, FileHeader64};
+use object::read::elf::{FileHeader, ProgramHeader, Sym};
+use object::{Endianness, FileKind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// The largest image that is acceptable.
+const LARGEST: u64 = 4 << 20;
+
+/// What is booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// The server.
+    Zonule,
+    /// The program that tries the platform.
+    Selftest,
+}
+
+impl Program {
+    fn package(self) -> &'static str {
+        match self {
+            Self::Zonule => "zonule-image",
+            Self::Selftest => "zonule-selftest",
+        }
+    }
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::Zonule => "zonule.elf",
+            Self::Selftest => "selftest.elf",
+        }
+    }
+}
+
+/// Builds `program`, checks it and returns the path of the image: `target/zonule.elf` or `target/selftest.elf`.
+/// The same with symbols is beside it, ending in `.debug`.
+///
+/// # Errors
+///
+/// Says what went wrong: the build, or what about the image is not as it must be.
+pub(crate) fn build(program: Program) -> Result<PathBuf, String> {
+    let root = root();
+    run(cargo("build", &["--release", "--package", program.package()]))?;
+    let built = root.join("target/image").join(TARGET).join("release").join(program.package());
+    let image = root.join("target").join(program.file());
+    let debug = image.with_extension("elf.debug");
+    let octets = fs::read(&built).map_err(|error| format!("cannot read {}: {error}", built.display()))?;
+    check(&octets).map_err(|why| format!("{} cannot be booted: {why}", built.display()))?;
+    let stripped = strip(&octets)?;
+    if stripped.len() as u64 > LARGEST {
+        return Err(format!("the image has {} octets; {LARGEST} is the most", stripped.len()));
+    }
+    for (path, content) in [(&debug, &octets), (&image, &stripped)] {
+        fs::write(path, content).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    Ok(image)
+}
+
+/// Runs clippy over what only the image is built from, with the image's flags; warnings are errors.
+///
+/// # Errors
+///
+/// Says that clippy found something, or could not be run.
+pub(crate) fn clippy() -> Result<(), String> {
+    let packages = ["zonule-platform", "zonule-selftest", "zonule-image"];
+    let mut arguments: Vec<&str> = packages.iter().flat_map(|package| ["--package", package]).collect();
+    arguments.extend(["--", "-D", "warnings"]);
+    run(cargo("clippy", &arguments))
+}
+
+/// Returns a cargo command with the image's flags.
+fn cargo(command: &str, arguments: &[&str]) -> Command {
+    let root = root();
+    let mut flags = vec![
+        "-Crelocation-model=static".to_owned(),
+        "-Ctarget-feature=+crt-static".to_owned(),
+        format!("--remap-path-prefix={}=zonule", root.display()),
+    ];
+    // Where the crates' sources lie differs from machine to machine.
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    if let Some(home) = home {
+        flags.push(format!("--remap-path-prefix={}=cargo", home.display()));
+    }
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.current_dir(&root).arg(command).args(["--target", TARGET, "--target-dir", "target/image"]).args(arguments);
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    cargo.env("ZONULE_LINKER_SCRIPT", root.join("image/link.ld"));
+    // There is no C library to supply the canary or the checked functions.
+    cargo.env("CFLAGS_x86_64_unknown_linux_gnu", "-fno-stack-protector -U_FORTIFY_SOURCE -fcf-protection=none");
+    cargo
+}
+
+fn run(mut command: Command) -> Result<(), String> {
+    let status = command.status().map_err(|error| format!("cannot run {command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("cargo failed ({status})")) }
+}
+
+/// Returns the workspace's folder.
+fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_owned()
+}
+
+/// Checks what the loader, and the platform's page tables, rely on.
+fn check(octets: &[u8]) -> Result<(), String> {
+    let broken = |error: object::Error| format!("it is no sound ELF file: {error}");
+    if FileKind::parse(octets).map_err(broken)? != FileKind::Elf64 {
+        return Err("it is not a 64-bit ELF file".into());
+    }
+    let header = FileHeader64::<Endianness>::parse(octets).map_err(broken)?;
+    let endian = header.endian().map_err(broken)?;
+    if header.e_type(endian) != elf::ET_EXEC {
+        return Err("it is position-independent, which nothing here relocates".into());
+    }
+    let mut note = false;
+    for segment in header.program_headers(endian, octets).map_err(broken)? {
+        let (kind, flags) = (segment.p_type(endian), segment.p_flags(endian));
+        match kind {
+            elf::PT_DYNAMIC | elf::PT_INTERP => {
+                return Err("it wants a dynamic linker: something has brought the C library in".into());
+            }
+            elf::PT_LOAD if flags & elf::PF_W != 0 && flags & elf::PF_X != 0 => {
+                return Err(format!("the segment at {:#x} is both writable and executable", segment.p_vaddr(endian)));
+            }
+            elf::PT_NOTE => {
+                if segment.p_align(endian) != 4 {
+                    return Err(format!("its note is aligned to {}; QEMU wants 4", segment.p_align(endian)));
+                }
+                note |= segment.data(endian, octets).is_ok_and(is_pvh_note);
+            }
+            _ => {}
+        }
+    }
+    if !note {
+        return Err("it has no PVH note, by which loaders find its entry".into());
+    }
+    let sections = header.sections(endian, octets).map_err(broken)?;
+    let symbols = sections.symbols(endian, octets, elf::SHT_SYMTAB).map_err(broken)?;
+    let undefined: Vec<_> = symbols
+        .iter()
+        // A weak symbol may be missing: it then is null, and who asks looks.
+        .filter(|symbol| symbol.is_undefined(endian) && symbol.st_bind() != elf::STB_WEAK)
+        .filter_map(|symbol| symbols.symbol_name(endian, symbol).ok())
+        .filter(|name| !name.is_empty())
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect();
+    if !undefined.is_empty() {
+        return Err(format!("it lacks {}", undefined.join(", ")));
+    }
+    Ok(())
+}
+
+/// Returns whether a note is the one by which PVH loaders find the entry: owner "Xen", type 18, a 32-bit address.
+fn is_pvh_note(note: &[u8]) -> bool {
+    note.starts_with(b"\x04\0\0\0\x04\0\0\0\x12\0\0\0Xen\0") && note.len() >= 20
+}
+
+/// Returns the image without what no loader reads: sections and symbols, which all lie behind the segments.
+fn strip(octets: &[u8]) -> Result<Vec<u8>, String> {
+    let broken = |error: object::Error| format!("it is no sound ELF file: {error}");
+    let header = FileHeader64::<Endianness>::parse(octets).map_err(broken)?;
+    let endian = header.endian().map_err(broken)?;
+    let segments = header.program_headers(endian, octets).map_err(broken)?;
+    let ends = segments.iter().map(|segment| segment.p_offset(endian) + segment.p_filesz(endian));
+    let end = ends.max().unwrap_or(0) as usize;
+    let mut stripped = octets.get(..end).ok_or("its segments reach beyond its end")?.to_vec();
+    // ELF-64 header: e_shoff at 40, then e_shentsize, e_shnum and e_shstrndx from 58 on.
+    stripped[40..48].fill(0);
+    stripped[58..64].fill(0);
+    Ok(stripped)
+}

@@ -1,0 +1,337 @@
+//! Tests the platform's network: the self-test program on every machine, talked to as clients do.
+//!
+//! Over QEMU's user network anybody can run it; with root it is repeated over a tap device in a network namespace of
+//! its own, where the guest faces Linux's own stack, and where ping and fragments get through.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before the test gives up; software emulation on a busy host is slow.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A machine: its name, QEMU's arguments for it, and its network device with properties.
+struct Machine(&'static str, &'static [&'static str], &'static str);
+
+const MACHINES: &[Machine] = &[
+    Machine("microvm, legacy", &["-M", "microvm"], "virtio-net-device"),
+    Machine("microvm, modern", &["-M", "microvm", "-global", MODERN], "virtio-net-device"),
+    Machine("microvm without ACPI, modern", &["-M", "microvm,acpi=off", "-global", MODERN], "virtio-net-device"),
+    Machine("microvm without any announcement", &["-M", SILENT], "virtio-net-device"),
+    Machine("microvm without PIC and RTC", &["-M", "microvm,pic=off,rtc=off"], "virtio-net-device"),
+    Machine("microvm without EVENT_IDX", &["-M", "microvm"], "virtio-net-device,event_idx=off"),
+    Machine("pc, transitional", &["-M", "pc"], "virtio-net-pci"),
+    Machine("pc, modern only", &["-M", "pc"], "virtio-net-pci,disable-legacy=on"),
+    Machine("pc without MSI-X", &["-M", "pc"], "virtio-net-pci,vectors=0"),
+    Machine("pc without ACPI", &["-M", "pc,acpi=off"], "virtio-net-pci"),
+    Machine("q35", &["-M", "q35"], "virtio-net-pci"),
+    Machine("q35 without MSI-X", &["-M", "q35"], "virtio-net-pci,vectors=0"),
+    Machine(
+        "q35 behind a port, beside other devices",
+        &["-M", "q35", "-device", "virtio-rng-pci", "-device", "pcie-root-port,id=port,chassis=1,multifunction=on"],
+        "virtio-net-pci,bus=port",
+    ),
+];
+const MODERN: &str = "virtio-mmio.force-legacy=false";
+const SILENT: &str = "microvm,acpi=off,auto-kernel-cmdline=off";
+
+/// Runs the self-test image at `elf` on every machine and, with root, over a tap device.
+pub(crate) fn run(elf: &Path) -> Result<(), String> {
+    let only = std::env::var("ZONULE_NETTEST_MACHINE").ok();
+    for machine in MACHINES.iter().filter(|machine| only.as_deref().is_none_or(|only| machine.0 == only)) {
+        on_user_network(elf, machine).map_err(|error| format!("{}: {error}", machine.0))?;
+        println!("nettest: {}: ok", machine.0);
+    }
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    if !is_root {
+        println!("nettest: skipped over a tap device: that needs root");
+        return Ok(());
+    }
+    let own = std::env::current_exe().map_err(text("the path of this program"))?;
+    let status = Command::new("unshare").arg("--net").arg(own).arg("nettest-inside").arg(elf).status();
+    match status.map_err(text("unshare"))?.success() {
+        true => Ok(()),
+        false => Err("failed over a tap device".into()),
+    }
+}
+
+/// Runs the part that needs a network namespace of its own, which this process is in already.
+pub(crate) fn run_inside(elf: &Path) -> Result<(), String> {
+    for arguments in
+        ["link set lo up", "tuntap add tap0 mode tap", "address add 10.77.0.1/24 dev tap0", "link set tap0 up"]
+    {
+        command("ip", &arguments.split(' ').collect::<Vec<_>>())?;
+    }
+    let peer = Echo::start(Ipv4Addr::new(10, 77, 0, 1))?;
+    let mut guest = Guest::start(
+        elf,
+        &MACHINES[6],
+        "tap,id=n,ifname=tap0,script=no,downscript=no,vhost=off",
+        &format!("--net --ip=10.77.0.2/24 --gateway=10.77.0.1 --peer={}", peer.0),
+    )?;
+    guest.until_ready()?;
+    let at = |port| SocketAddr::from(([10, 77, 0, 2], port));
+    let services = Services { dns: at(53), echo: at(7), close: at(9), free: at(11) };
+    services.test()?;
+    if command("ping", &["-V"]).is_ok() {
+        command("ping", &["-c", "3", "-W", "20", "10.77.0.2"])?;
+        command("ping", &["-c", "3", "-W", "20", "-s", "6000", "10.77.0.2"])?;
+    } else {
+        println!("nettest: skipped ping: it is not installed");
+    }
+    let socket = udp(at(7))?;
+    exchange(&socket, &[7; 6000], &[7; 6000])?;
+    let closed = udp(at(99))?;
+    closed.send(b"anybody?").map_err(text("send"))?;
+    match closed.recv(&mut [0; 9]) {
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
+        other => return Err(format!("a closed port answered {other:?}")),
+    }
+    let refused = TcpStream::connect(at(99)).err().map(|error| error.kind());
+    if refused != Some(std::io::ErrorKind::ConnectionRefused) {
+        return Err(format!("a closed TCP port answered {refused:?}"));
+    }
+    println!("nettest: tap: ok");
+    Ok(())
+}
+
+fn on_user_network(elf: &Path, machine: &Machine) -> Result<(), String> {
+    let peer = Echo::start(Ipv4Addr::LOCALHOST)?;
+    let [dns, echo, close, free] = free_ports()?;
+    let forward = |kind: &str, from: u16, to: u16| format!(",hostfwd={kind}:127.0.0.1:{from}-:{to}");
+    let netdev = ["user,id=n".to_owned()]
+        .into_iter()
+        .chain([forward("udp", dns, 53), forward("udp", echo, 7), forward("tcp", echo, 7)])
+        .chain([forward("tcp", close, 9), forward("tcp", free, 11)])
+        .collect::<String>();
+    let words = format!("--net --ip=10.0.2.15/24 --gateway=10.0.2.2 --peer=10.0.2.2:{}", peer.0.port());
+    let mut guest = Guest::start(elf, machine, &netdev, &words)?;
+    guest.until_ready()?;
+    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Services { dns: at(dns), echo: at(echo), close: at(close), free: at(free) }.test()
+}
+
+/// The guest's services, as the host reaches them.
+struct Services {
+    dns: SocketAddr,
+    echo: SocketAddr,
+    close: SocketAddr,
+    free: SocketAddr,
+}
+
+impl Services {
+    fn test(&self) -> Result<(), String> {
+        let dns = udp(self.dns)?;
+        exchange(&dns, b"? below the sockets", b"?\x20\xe2elow the sockets")?;
+        exchange(&dns, b"Declined", b"socket:Declined")?;
+        dns.send(b"Dropped").map_err(text("send"))?;
+        exchange(&dns, &[0x80; 1400], &[0x80; 1400])?;
+        exchange(&udp(self.echo)?, b"datagram", b"datagram")?;
+        // Everything was used once: what is free now must be free in the end.
+        self.parallel(50)?;
+        let free = self.free_memory()?;
+        self.parallel(50)?;
+        self.close_at_once(200)?;
+        self.large()?;
+        let begun = Instant::now();
+        while self.free_memory()? + (128 << 10) < free {
+            if begun.elapsed() > PATIENCE {
+                return Err(format!("{} bytes are lost", free - self.free_memory()?));
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
+        Ok(())
+    }
+
+    /// Opens connections, all before the first is used.
+    fn parallel(&self, count: usize) -> Result<(), String> {
+        let streams: Vec<_> = (0..count).map(|_| tcp(self.echo)).collect::<Result<_, _>>()?;
+        for (number, mut stream) in streams.iter().enumerate() {
+            stream.write_all(&[number as u8; 100]).map_err(text("write"))?;
+        }
+        for (number, mut stream) in streams.iter().enumerate() {
+            let mut reply = [0; 100];
+            stream.read_exact(&mut reply).map_err(text("read of a parallel connection"))?;
+            if reply != [number as u8; 100] {
+                return Err(format!("connection {number} got another's bytes"));
+            }
+        }
+        Ok(())
+    }
+
+    fn close_at_once(&self, count: usize) -> Result<(), String> {
+        for number in 0..count {
+            let read = tcp(self.close)?.read(&mut [0; 1]).map_err(text("read until the end"))?;
+            if read != 0 {
+                return Err(format!("connection {number} got {read} bytes from nowhere"));
+            }
+        }
+        Ok(())
+    }
+
+    fn large(&self) -> Result<(), String> {
+        let mut stream = tcp(self.echo)?;
+        let mut writer = stream.try_clone().map_err(text("try_clone"))?;
+        let data: Vec<u8> = (0..1_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let sent = data.clone();
+        let thread = thread::spawn(move || writer.write_all(&sent).and_then(|()| writer.shutdown(Shutdown::Write)));
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).map_err(text("read of a megabyte"))?;
+        thread.join().map_err(|_| "the writer panicked")?.map_err(text("write of a megabyte"))?;
+        if received == data { Ok(()) } else { Err(format!("{} of a million bytes came back", received.len())) }
+    }
+
+    fn free_memory(&self) -> Result<usize, String> {
+        let mut answer = String::new();
+        tcp(self.free)?.read_to_string(&mut answer).map_err(text("read of the free memory"))?;
+        answer.trim().parse().map_err(|_| format!("free memory is {answer:?}"))
+    }
+}
+
+/// The self-test program in QEMU; ends with the value.
+struct Guest {
+    qemu: Child,
+    lines: Receiver<String>,
+}
+
+impl Guest {
+    fn start(elf: &Path, Machine(_, arguments, device): &Machine, netdev: &str, words: &str) -> Result<Self, String> {
+        let mut qemu = Command::new("qemu-system-x86_64")
+            .args(["-accel", "tcg", "-cpu", "max", "-m", "64", "-nodefaults", "-display", "none", "-no-reboot"])
+            .args(["-serial", "stdio"])
+            .args(*arguments)
+            .args(["-netdev", netdev, "-device", &format!("{device},netdev=n")])
+            .arg("-kernel")
+            .arg(elf)
+            .args(["-append", words])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(text("qemu-system-x86_64"))?;
+        let (sender, lines) = channel();
+        if let Some(console) = qemu.stdout.take() {
+            thread::spawn(move || {
+                for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {
+                    if sender.send(String::from_utf8_lossy(&line).trim().to_owned()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Ok(Self { qemu, lines })
+    }
+
+    /// Waits until the services listen; fails if one of the guest's own checks did.
+    fn until_ready(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut console = Vec::new();
+        let mut failed = Vec::new();
+        loop {
+            let failure = match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line == "net: ready" && failed.is_empty() => return Ok(()),
+                Ok(line) if line == "net: ready" => return Err(failed.join("\n")),
+                Ok(line) => {
+                    if line.starts_with("net: FAILED") {
+                        failed.push(line.clone());
+                    }
+                    console.push(line);
+                    continue;
+                }
+                Err(RecvTimeoutError::Timeout) => "is not ready in time",
+                Err(RecvTimeoutError::Disconnected) => "ended",
+            };
+            return Err(format!("the guest {failure}; its console:\n{}", console.join("\n")));
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+/// Echoes TCP and UDP at one port of the host, for the guest's client side.
+struct Echo(SocketAddr);
+
+impl Echo {
+    fn start(address: Ipv4Addr) -> Result<Self, String> {
+        let tcp = TcpListener::bind((address, 0)).map_err(text("bind"))?;
+        let at = tcp.local_addr().map_err(text("local_addr"))?;
+        let udp = UdpSocket::bind(at).map_err(text("bind"))?;
+        thread::spawn(move || {
+            for mut stream in tcp.incoming().flatten() {
+                thread::spawn(move || {
+                    let mut reader = stream.try_clone()?;
+                    std::io::copy(&mut reader, &mut stream)?;
+                    stream.shutdown(Shutdown::Write)
+                });
+            }
+        });
+        thread::spawn(move || {
+            let mut buffer = [0; 65536];
+            while let Ok((length, from)) = udp.recv_from(&mut buffer) {
+                let _ = udp.send_to(&buffer[..length], from);
+            }
+        });
+        Ok(Self(at))
+    }
+}
+
+fn tcp(address: SocketAddr) -> Result<TcpStream, String> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(text("connect"))?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(text("set_read_timeout"))?;
+    Ok(stream)
+}
+
+fn udp(address: SocketAddr) -> Result<UdpSocket, String> {
+    let own = if address.ip().is_loopback() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+    let socket = UdpSocket::bind((own, 0)).map_err(text("bind"))?;
+    socket.connect(address).map_err(text("connect"))?;
+    socket.set_read_timeout(Some(PATIENCE)).map_err(text("set_read_timeout"))?;
+    Ok(socket)
+}
+
+fn exchange(socket: &UdpSocket, question: &[u8], answer: &[u8]) -> Result<(), String> {
+    socket.send(question).map_err(text("send"))?;
+    let mut buffer = [0; 65536];
+    let length = socket.recv(&mut buffer).map_err(text("no answer to a datagram"))?;
+    if &buffer[..length] == answer {
+        return Ok(());
+    }
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
+    Err(format!("{:?} was answered {:?}", shown(question), shown(&buffer[..length])))
+}
+
+/// Ports of the host where nobody listens, for both TCP and UDP.
+fn free_ports() -> Result<[u16; 4], String> {
+    // All are held until all are found, or the same one could come twice.
+    let mut held = Vec::new();
+    while held.len() < 4 {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(text("bind"))?;
+        let port = tcp.local_addr().map_err(text("local_addr"))?.port();
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, port));
+        held.push((port, tcp, udp));
+    }
+    held.retain(|(_, _, udp)| udp.is_ok());
+    let ports: Vec<u16> = held.iter().map(|(port, ..)| *port).collect();
+    ports.try_into().map_err(|_| "no four free ports".to_owned())
+}
+
+fn command(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).output().map_err(text(program))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program} {} failed: {said}", arguments.join(" ")))
+}
+
+fn text(what: &str) -> impl FnOnce(std::io::Error) -> String {
+    move |error| format!("{what}: {error}")
+}

@@ -1,0 +1,127 @@
+//! `cargo xtask run`: from nothing to a server that answers, with lines to paste.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use zonule_harness::{Console, Error as HarnessError, Machine, Port, Remote, Target, workspace};
+
+use crate::cargo::{self, Error, Profile, Result};
+use crate::image::Program;
+use crate::tools::{self, DIG, GIT, QEMU, SETPRIV};
+
+/// The zone whose answer tells that all is well.
+const ZONE: &str = "example.org";
+
+/// What the command line asks for.
+struct Options<'a> {
+    hosted: bool,
+    machine: Machine,
+    arguments: &'a [&'a str],
+}
+
+/// Serves the example zones until Ctrl-C, which ends this process and its children alike.
+pub(crate) fn run(words: &[&str]) -> Result<()> {
+    let options = Options::parse(words)?;
+    tools::ensure(if options.hosted { &[GIT, DIG, SETPRIV] } else { &[QEMU, GIT, DIG, SETPRIV] })?;
+    let (target, name) = if options.hosted {
+        (Target::hosted(cargo::hosted(Profile::Development)?), "hosted")
+    } else {
+        (Target::Image { elf: cargo::image(Program::Zonule)?, machine: options.machine }, "image")
+    };
+
+    let (directory, _lock) = prepare(name)?;
+    let remote = Remote::with_directory(&directory, &workspace().join("zones-example"))?;
+    let port = Port::new();
+    let mut boot = target.boot().remote(&remote);
+    for argument in options.arguments {
+        boot = boot.argument(*argument);
+    }
+    let mut server = boot.start_on(port, Console::Shown)?;
+    server.until_serving(ZONE)?;
+    print!("{}", invitation(server.address().port(), remote.clone_path()));
+
+    let status = server.wait()?;
+    Err(Error::Unexpected(format!("the server ended ({status})")))
+}
+
+impl Options<'_> {
+    fn parse<'a>(words: &'a [&'a str]) -> Result<Options<'a>> {
+        let mut options = Options { hosted: false, machine: Machine::Microvm, arguments: &[] };
+        for (index, word) in words.iter().enumerate() {
+            match *word {
+                "--hosted" => options.hosted = true,
+                "--" => {
+                    options.arguments = &words[index + 1..];
+                    break;
+                }
+                other => {
+                    let name = other.strip_prefix("--machine=");
+                    options.machine = Machine::ALL
+                        .into_iter()
+                        .find(|machine| name == Some(&machine.to_string()))
+                        .ok_or_else(|| Error::Usage(format!("`run` knows no `{other}`")))?;
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// An empty directory below `target/run/` that is this run's alone until the returned file is closed.
+///
+/// It is found again under the same name by the next run, which empties it: what Ctrl-C leaves behind is no more
+/// than that.
+fn prepare(name: &str) -> Result<(PathBuf, File)> {
+    let parent = workspace().join("target/run");
+    make_directory(&parent)?;
+    // Another run at the same time gets another number.
+    for number in 1.. {
+        let directory = parent.join(if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
+        // Beside the directory, so that emptying it leaves the lock alone.
+        let path = directory.with_extension("lock");
+        let lock = File::create(&path).map_err(HarnessError::io(format!("cannot make {}", path.display())))?;
+        match lock.try_lock() {
+            Ok(()) => {
+                make_directory(&directory)?;
+                let what = format!("cannot empty {}", directory.display());
+                fs::remove_dir_all(&directory).map_err(HarnessError::io(what))?;
+                make_directory(&directory)?;
+                return Ok((directory, lock));
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                return Err(HarnessError::io(format!("cannot lock {}", path.display()))(error).into());
+            }
+        }
+    }
+    unreachable!("numbers do not run out before directories do")
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    Ok(fs::create_dir_all(path).map_err(HarnessError::io(format!("cannot make {}", path.display())))?)
+}
+
+/// The lines to paste.
+fn invitation(port: u16, clone: &Path) -> String {
+    let clone = clone.display();
+    format!(
+        "
+Zonule answers on 127.0.0.1 port {port}. In another terminal:
+
+  dig @127.0.0.1 -p {port} www.example.org
+  dig @127.0.0.1 -p {port} +tcp example.org MX
+  dig @127.0.0.1 -p {port} -x 192.0.2.80
+
+Its zones are a git repository. Change one, push, and ask again:
+
+  cd '{clone}'
+  printf 'hello A 192.0.2.99\\n' >> sub.example.org
+  sed -i 's/ 7 2h/ 8 2h/' sub.example.org     # the serial
+  git commit -qam 'Add hello' && git push -q
+  until dig @127.0.0.1 -p {port} +short hello.sub.example.org | grep .; do sleep 1; done
+
+Ctrl-C ends it.
+
+"
+    )
+}

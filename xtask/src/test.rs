@@ -1,0 +1,198 @@
+//! `cargo xtask test`: everything a change must pass, the fast checks first.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use zonule_harness::workspace;
+
+use crate::cargo::{self, Error, Result, cargo, shown};
+use crate::image::{self, Program};
+use crate::nettest;
+use crate::tools::{self, DIG, GIT, IP, QEMU, SETPRIV};
+
+/// The steps done so far.
+#[derive(Default)]
+struct Report {
+    steps: Vec<Step>,
+    counts: Counts,
+}
+
+/// A step, how long it took and whether it passed.
+struct Step {
+    name: &'static str,
+    took: Duration,
+    passed: bool,
+}
+
+/// What cargo's closing lines add up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+/// Runs all steps. One that fails does not keep the others from telling what they find.
+pub(crate) fn test(words: &[&str]) -> Result<()> {
+    let hosted_only = match words {
+        [] => false,
+        ["--hosted"] => true,
+        _ => return Err(Error::Usage(format!("`test` knows no `{}`", words.join(" ")))),
+    };
+    tools::ensure(&[QEMU, GIT, DIG, SETPRIV])?;
+    if tools::is_root() {
+        // Root gets to see more of the network tests.
+        tools::ensure(&[IP])?;
+    }
+    let start = Instant::now();
+    let mut report = Report::default();
+    steps(&mut report, hosted_only);
+    report.print(start.elapsed());
+    let failed = report.failed();
+    if failed.is_empty() { Ok(()) } else { Err(Error::Unexpected(format!("failed: {}", failed.join(", ")))) }
+}
+
+fn steps(report: &mut Report, hosted_only: bool) {
+    report.step("format", |_| shown("cargo fmt", &mut cargo(&["fmt", "--all", "--check"])));
+    report.step("lints", |_| shown("clippy", &mut cargo(&["clippy", "--all-targets", "--", "--deny", "warnings"])));
+    report.step("documents", |_| {
+        let mut doc = cargo(&["doc", "--no-deps", "--document-private-items"]);
+        shown("cargo doc", doc.env("RUSTDOCFLAGS", "--deny warnings"))
+    });
+    report.step("unit and property tests", |counts| counted(counts, &mut cargo(&["test", "--lib", "--bins"])));
+    report.step("platform tests on the host", |counts| {
+        counted(counts, &mut cargo(&["test", "--package", "zonule-platform", "--lib"]))
+    });
+    report.step("dependencies", |_| dependencies());
+    if hosted_only {
+        report.step("end to end", |counts| {
+            let skip = ["--skip", "image", "--skip", "machines"];
+            counted(counts, &mut cargo(&[["test", "--test", "*", "--"].as_slice(), &skip].concat()))
+        });
+        return;
+    }
+    report.step("lints of the image", |_| image::clippy().map_err(Error::Unexpected));
+    report.step("network on the machine", |_| {
+        let elf = cargo::image(Program::Selftest)?;
+        nettest::run(&elf).map_err(Error::Unexpected)
+    });
+    if report.step("image", |_| cargo::image(Program::Zonule).map(drop)) {
+        report.step("end to end", |counts| counted(counts, &mut cargo(&["test", "--no-fail-fast", "--test", "*"])));
+    }
+}
+
+impl Report {
+    /// Runs a step and returns whether it passed.
+    fn step(&mut self, name: &'static str, action: impl FnOnce(&mut Counts) -> Result<()>) -> bool {
+        println!("\n==> {name}");
+        let start = Instant::now();
+        let outcome = action(&mut self.counts);
+        if let Err(error) = &outcome {
+            println!("{name}: {error}");
+        }
+        self.steps.push(Step { name, took: start.elapsed(), passed: outcome.is_ok() });
+        outcome.is_ok()
+    }
+
+    /// The names of the steps that failed.
+    fn failed(&self) -> Vec<&'static str> {
+        self.steps.iter().filter(|step| !step.passed).map(|step| step.name).collect()
+    }
+
+    /// Prints how long each step took and, in the words and the place of cargo's own, how many tests there were.
+    fn print(&self, total: Duration) {
+        println!();
+        for Step { name, took, passed } in &self.steps {
+            println!("{:7.1} s  {name}{}", took.as_secs_f32(), if *passed { "" } else { ": FAILED" });
+        }
+        let Counts { passed, failed, ignored } = self.counts;
+        println!(
+            "\ntest result: {}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out; \
+             finished in {:.2}s",
+            if self.failed().is_empty() { "ok" } else { "FAILED" },
+            total.as_secs_f32()
+        );
+    }
+}
+
+impl Counts {
+    /// Adds the numbers of one of cargo's lines `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        let (_, numbers) = result.split_once(". ").unwrap_or_default();
+        for part in numbers.split("; ") {
+            match part.split_once(' ').map(|(number, what)| (number.parse::<u64>(), what)) {
+                Some((Ok(number), "passed")) => self.passed += number,
+                Some((Ok(number), "failed")) => self.failed += number,
+                Some((Ok(number), "ignored")) => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Runs a test program with its output shown and its tests counted.
+fn counted(counts: &mut Counts, command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let failed = |source| zonule_harness::Error::Spawn { program, source };
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).lines().map_while(std::result::Result::ok) {
+            println!("{line}");
+            counts.add(&line);
+        }
+    }
+    let status = child.wait().map_err(zonule_harness::Error::io("waiting for cargo test"))?;
+    if status.success() { Ok(()) } else { Err(Error::Failed { what: "cargo test".to_owned(), status }) }
+}
+
+/// Checks licences, sources and bans of all dependencies, and known vulnerabilities if the list can be had.
+fn dependencies() -> Result<()> {
+    let deny = cargo_deny()?;
+    let check = |arguments: &[&str]| {
+        // With a limit: a network that swallows packets must not hold the tests up.
+        let mut command = Command::new("timeout");
+        command.current_dir(workspace()).arg("120").arg(&deny).arg("--workspace").args(arguments);
+        command
+    };
+    shown("cargo deny", &mut check(&["--offline", "check", "bans", "licenses", "sources"]))?;
+    // The list of vulnerabilities is a git repository on the network, which a build machine may not reach.
+    let fetched = check(&["fetch", "db"]).output().is_ok_and(|output| output.status.success());
+    if fetched {
+        shown("cargo deny", &mut check(&["--offline", "check", "advisories"]))
+    } else {
+        println!("the advisory database is out of reach: known vulnerabilities are not checked");
+        Ok(())
+    }
+}
+
+/// The path of cargo-deny: the person's own, else one built once below `target/`.
+fn cargo_deny() -> Result<PathBuf> {
+    if tools::is_installed("cargo-deny") {
+        return Ok(PathBuf::from("cargo-deny"));
+    }
+    let root = workspace().join("target/tools");
+    let program = root.join("bin/cargo-deny");
+    if !program.is_file() {
+        // Unoptimised: building it is most of the time it ever takes.
+        let mut install = cargo(&["install", "--locked", "--debug", "cargo-deny", "--root"]);
+        shown("installing cargo-deny", install.arg(&root).env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
+    }
+    Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_what_cargo_prints() {
+        let mut counts = Counts::default();
+        counts.add("running 3 tests");
+        counts.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.00s");
+        counts.add("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.0s");
+        assert_eq!(counts, Counts { passed: 4, failed: 2, ignored: 1 });
+    }
+}

@@ -1,0 +1,51 @@
+//! The first thing a person tries: `cargo xtask run`, and every line it prints to be pasted.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use zonule_harness::{Console, Process, Sandbox, eventually, run, workspace};
+
+/// Runs `cargo xtask run`, pastes its lines in their order, and ends it as Ctrl-C does.
+fn quick_start(arguments: &[&str]) {
+    let sandbox = Sandbox::new("quick-start").unwrap();
+    let console = Console::File(sandbox.path().join("run.log"));
+    let program = Path::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut xtask = Process::start(program, &[&["run"], arguments].concat(), console).unwrap();
+    let text = eventually("the lines to paste", || {
+        let printed = xtask.printed();
+        (printed.contains("Ctrl-C ends it") || xtask.ended().is_some()).then_some(printed)
+    })
+    .unwrap();
+    let (_, invitation) = text.split_once("Zonule answers").unwrap_or_else(|| panic!("no invitation in:\n{text}"));
+    let (invitation, _) = invitation.split_once("Ctrl-C").unwrap();
+
+    // Lines for the shell are indented; pasted one after the other, they share a shell.
+    let script: Vec<&str> = invitation.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    let script = format!("set -e\n{}", script.join("\n"));
+    let printed = run(Command::new("sh").current_dir(workspace()).args(["-c", &script])).unwrap();
+    assert!(printed.contains("status: NOERROR"), "{printed}");
+    assert!(!printed.contains("status: SERVFAIL"), "{printed}");
+    // The last line asks for what the push brought.
+    assert_eq!(printed.lines().last(), Some("192.0.2.99"), "{printed}\n{}", xtask.printed());
+
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", xtask.id())).unwrap();
+    let children: Vec<&str> = children.split_whitespace().collect();
+    assert_eq!(children.len(), 2, "git daemon and the server: {children:?}");
+    // Only to the process itself, harder than Ctrl-C, which reaches the children, too.
+    run(Command::new("sh").args(["-c", &format!("kill -INT {}", xtask.id())])).unwrap();
+    eventually("xtask ends", || xtask.ended()).unwrap();
+    for child in children {
+        eventually("a child ends with it", || (!Path::new("/proc").join(child).exists()).then_some(())).unwrap();
+    }
+}
+
+#[test]
+fn image() {
+    quick_start(&[]);
+}
+
+#[test]
+fn hosted() {
+    quick_start(&["--hosted"]);
+}
