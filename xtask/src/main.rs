@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod image;
+mod selftest;
 
 use std::process::ExitCode;
 
@@ -12,7 +13,8 @@ fn main() -> ExitCode {
         ["image"] => image::build(image::Program::Zonule).map(|path| println!("{}", path.display())),
         ["image", "--selftest"] => image::build(image::Program::Selftest).map(|path| println!("{}", path.display())),
         ["clippy"] => image::clippy(),
-        _ => Err("usage: cargo xtask image [--selftest] | clippy".into()),
+        ["selftest"] => selftest::run(),
+        _ => Err("usage: cargo xtask image [--selftest] | selftest | clippy".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
