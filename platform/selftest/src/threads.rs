@@ -1,6 +1,6 @@
 //! Threads and what they wait on.
 
-use crate::{Outcome, ensure};
+use crate::{Check, Outcome, ensure};
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use zonule_platform::{memory, sync, thread as platform, time};
 
-pub(crate) const CHECKS: &[(&str, fn() -> Outcome)] = &[
+pub(crate) const CHECKS: &[Check] = &[
     ("a thread returns its result and has its name", results),
     ("scoped threads share what they borrow", scoped),
     ("Mutex under contention", mutex),
