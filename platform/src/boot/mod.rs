@@ -87,6 +87,7 @@ fn main_thread() {
         );
         power::off();
     }
+    #[cfg(not(test))]
     run_program();
 }
 
@@ -94,6 +95,7 @@ fn main_thread() {
 fn discover_devices() {}
 
 /// Runs the constructors and `main` as a C start-up file would, and ends the machine with what it returns.
+#[cfg(not(test))]
 fn run_program() -> ! {
     use alloc::vec::Vec;
 
