@@ -1,4 +1,4 @@
-//! What a machine without files does not have: an error each, never a success or a hang.
+//! What a machine without files lacks: an error each, never a success.
 
 use crate::{Check, Outcome, ensure};
 use std::io::{ErrorKind, Read};

@@ -1,4 +1,4 @@
-//! What a machine without files, processes and users cannot do: each call fails as Linux would have it fail.
+//! Calls for files, processes and users: each fails as on Linux.
 //!
 //! Libraries link these in without calling them. The arguments are of no interest, so none are declared.
 

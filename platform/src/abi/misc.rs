@@ -1,4 +1,4 @@
-//! Environment, signals, exit, and what a program without a C library lacks otherwise.
+//! Environment, signals, exit, and what else a C library would have.
 
 use super::errno::fail;
 use crate::{boot, power, thread};

@@ -1,4 +1,4 @@
-//! Who runs: ready queues by level, deadlines, slices, and the change from one thread to the next.
+//! Who runs: ready queues by level, deadlines, slices, and the switch.
 //!
 //! All of it is used with interrupts off, which on one processor makes a set of steps indivisible: to look, to
 //! queue up and to give the processor away is one step, so no wake-up falls between.

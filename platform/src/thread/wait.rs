@@ -1,4 +1,4 @@
-//! What threads sleep on: events, which interrupts signal, and queues, which work like condition variables.
+//! What threads sleep on: events, which interrupts signal, and queues.
 
 use super::list::{List, WAITING};
 use super::scheduler::{block, reschedule_if_due, wake};
