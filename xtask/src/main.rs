@@ -6,6 +6,7 @@ mod cargo;
 mod image;
 mod nettest;
 mod run;
+mod selftest;
 mod test;
 mod tools;
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
             cargo::image(image::Program::Selftest).map(|elf| println!("{}", elf.display()))
         }
         Some((&"image", _)) => Err(Error::Usage("`image` takes no arguments but --selftest".to_owned())),
+        Some((&"selftest", [])) => selftest::run().map_err(Error::Unexpected),
         Some((&"nettest", [])) => {
             cargo::image(image::Program::Selftest).and_then(|elf| nettest::run(&elf).map_err(Error::Unexpected))
         }
