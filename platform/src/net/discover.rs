@@ -9,7 +9,7 @@
 
 use alloc::vec::Vec;
 
-use super::worker::EVENT;
+use super::worker::interrupted;
 use crate::bus::mmio::{self, WINDOW_BYTES, Window};
 use crate::bus::pci::{self, ConfigSpace, Ecam, Function, Ports};
 use crate::bus::registers::Registers;
@@ -138,7 +138,7 @@ fn on_pci(devices: &mut Vec<Device>) -> bool {
 fn route(transport: &mut Transport, line: &Line) {
     match line {
         Line::Pci(access, function, pin) => {
-            let message = interrupts::allocate(|| EVENT.signal());
+            let message = interrupts::allocate(interrupted);
             let messages = message.is_some_and(|vector| {
                 let message = interrupts::msi_message(vector);
                 access.with(|space| enable_msix(&space, *function, message, Registers::map)).unwrap_or(false)
@@ -180,7 +180,7 @@ fn lead(lines: impl Iterator<Item = u32>, level: bool) {
 
 fn line_interrupt() {
     ACKNOWLEDGE.lock().clear();
-    EVENT.signal();
+    interrupted();
 }
 
 impl ConfigSpace for &dyn ConfigSpace {

@@ -27,7 +27,7 @@ pub(crate) const BACKLOG_LIMIT: usize = 128;
 /// How long a half-open connection may take.
 const HANDSHAKE: Nanos = 10 * SECOND;
 /// After this time a half-open connection makes room for a new one when the backlog is full.
-const HANDSHAKE_UNDER_PRESSURE: Nanos = SECOND / 2;
+const HANDSHAKE_UNDER_PRESSURE: Nanos = SECOND / 4;
 const BYTES: usize = ACCEPTED_RECEIVE + ACCEPTED_SEND;
 
 /// A port where connections are accepted.
