@@ -3,6 +3,7 @@
 
 mod image;
 mod nettest;
+mod selftest;
 
 use std::process::ExitCode;
 
@@ -15,7 +16,8 @@ fn main() -> ExitCode {
         ["nettest"] => image::build(image::Program::Selftest).and_then(|elf| nettest::run(&elf)),
         ["nettest-inside", elf] => nettest::run_inside(elf.as_ref()),
         ["clippy"] => image::clippy(),
-        _ => Err("usage: cargo xtask image [--selftest] | clippy".into()),
+        ["selftest"] => selftest::run(),
+        _ => Err("usage: cargo xtask image [--selftest] | selftest | nettest | clippy".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

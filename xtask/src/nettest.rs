@@ -187,7 +187,8 @@ impl Services {
 
     fn free_memory(&self) -> Result<usize, String> {
         let mut answer = String::new();
-        tcp(self.free)?.read_to_string(&mut answer).map_err(text("read of the free memory"))?;
+        let mut stream = BufReader::new(tcp(self.free)?);
+        stream.read_line(&mut answer).map_err(text("read of the free memory"))?;
         answer.trim().parse().map_err(|_| format!("free memory is {answer:?}"))
     }
 }

@@ -16,9 +16,11 @@ use std::process::ExitCode;
 /// What a check says when it fails.
 type Outcome = Result<(), String>;
 
+/// A check: what it shows, and how.
+type Check = (&'static str, fn() -> Outcome);
+
 /// Every check by its name, in the order they are run.
-const CHECKS: &[&[(&str, fn() -> Outcome)]] =
-    &[protection::CHECKS, allocation::CHECKS, threads::CHECKS, times::CHECKS, vectors::CHECKS];
+const CHECKS: &[&[Check]] = &[protection::CHECKS, allocation::CHECKS, threads::CHECKS, times::CHECKS, vectors::CHECKS];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();

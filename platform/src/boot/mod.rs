@@ -53,6 +53,7 @@ extern "C" fn start(info: u32) -> ! {
         crate::fatal!("{why}");
     }
     acpi::start(handover.rsdp);
+    power::start();
     interrupts::start(&features);
     if let Err(why) = time::start(&features) {
         crate::fatal!("{why}");

@@ -201,6 +201,10 @@ pub(crate) fn reschedule_if_due() {
 /// The same at the end of an interrupt; interrupts are off.
 pub(crate) fn reschedule_from_interrupt() {
     if DUE.load(Relaxed) && preemptible() {
+        // Who runs next may have been switched from in a call, and expects as after any call an empty x87 stack.
+        // The interrupted thread's state is saved.
+        // SAFETY: changes nothing but the floating-point state.
+        unsafe { core::arch::asm!("fninit", options(nomem, nostack)) };
         reschedule(false);
     }
 }
@@ -248,7 +252,6 @@ fn reschedule(yielding: bool) {
 impl Scheduler {
     /// Settles the running thread's account and chooses who runs next.
     fn choose(&mut self, old: *mut Thread, yielding: bool) -> *mut Thread {
-        DUE.store(false, Relaxed);
         let now = time::monotonic();
         self.expire(now);
         // SAFETY: the running thread, interrupts off.
@@ -277,6 +280,8 @@ impl Scheduler {
         // SAFETY: alive, interrupts off.
         let part = unsafe { self::part(new) };
         part.state.set(State::Running);
+        // Whatever was due has been weighed.
+        DUE.store(false, Relaxed);
         self.arm_for(part);
         new
     }
