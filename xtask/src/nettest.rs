@@ -131,10 +131,11 @@ impl Services {
         dns.send(b"Dropped").map_err(text("send"))?;
         exchange(&dns, &[0x80; 1400], &[0x80; 1400])?;
         exchange(&udp(self.echo)?, b"datagram", b"datagram")?;
-        // Everything was used once: what is free now must be free in the end.
         self.parallel(50)?;
+        // Everything was used once: what is free now must be free in the end. Fewer this time: QEMU's user network itself
+        // has a backlog of one, so that the host's connections wait for their retransmission timers.
         let free = self.free_memory()?;
-        self.parallel(50)?;
+        self.parallel(10)?;
         self.close_at_once(200)?;
         self.large()?;
         let begun = Instant::now();
