@@ -1,4 +1,4 @@
-//! Builds the bootable images and checks that they are what a loader and a safe machine need.
+//! Builds the bootable images and checks that they can be booted safely.
 //!
 //! The flags apply to the image's target only, for which they must name it, though it is the host's: otherwise
 //! build scripts and macros would be built for bare metal too.

@@ -1,4 +1,4 @@
-//! Boots the platform's selftest on every machine, and every fault it can commit, and reads what it says.
+//! Boots the platform's selftest on every machine and reads what it says.
 
 use crate::image::{self, Program};
 use std::path::Path;

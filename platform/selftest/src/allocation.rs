@@ -1,4 +1,4 @@
-//! Memory: that it holds what was written, comes back when freed, and runs out in an orderly way.
+//! Memory: it holds what was written, comes back, and runs out in order.
 
 use crate::{Check, Outcome, ensure};
 use std::alloc::{Layout, alloc, dealloc};

@@ -175,9 +175,14 @@ fn channels() -> Outcome {
 }
 
 fn park() -> Outcome {
-    let began = Instant::now();
-    thread::park_timeout(Duration::from_millis(10));
-    ensure!(began.elapsed() >= Duration::from_millis(10), "woken early");
+    // In a thread nobody knows: ours may have been unparked by a channel it no longer waits on.
+    let alone = thread::spawn(|| {
+        let began = Instant::now();
+        thread::park_timeout(Duration::from_millis(10));
+        began.elapsed()
+    });
+    let parked = alone.join().map_err(|_| "panicked")?;
+    ensure!(parked >= Duration::from_millis(10), "woken early, after {parked:?}");
     let main = thread::current();
     let count = Arc::new(AtomicU32::new(0));
     let other = {

@@ -1,12 +1,12 @@
-//! Descriptors: reading, writing, duplicating, polling. There is no file system.
+//! Descriptors: reading, writing, duplicating, polling.
 
 use super::errno::{fail, result};
 use crate::fd::{self, Errno};
 use crate::time;
-use core::ffi::{c_char, c_int, c_ulong, c_void};
+use core::ffi::{c_int, c_ulong, c_void};
 use core::slice;
 
-export!(read write writev readv close dup fcntl ioctl poll realpath getcwd);
+export!(read write writev readv close dup fcntl ioctl poll);
 
 /// What one call writes at most, as on Linux.
 const MOST: usize = 0x7fff_f000;
@@ -119,35 +119,6 @@ unsafe extern "C" fn poll(entries: *mut libc::pollfd, count: libc::nfds_t, milli
     let entries = if count == 0 { &mut [] } else { unsafe { slice::from_raw_parts_mut(entries, count as usize) } };
     let deadline = u64::try_from(milliseconds).ok().map(|ms| time::monotonic() + ms * 1_000_000);
     fd::poll(entries, deadline) as c_int
-}
-
-macro_rules! no_file_system {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $code:ident;)*) => {$(
-        extern "C" fn $name($($argument: $type),*) -> $result {
-            $(let _ = $argument;)*
-            fail(libc::$code)
-        }
-        export!($name);
-    )*};
-}
-
-no_file_system! {
-    open(path: *const c_char, flags: c_int) -> c_int = ENOENT;
-    open64(path: *const c_char, flags: c_int) -> c_int = ENOENT;
-    stat64(path: *const c_char, out: *mut c_void) -> c_int = ENOENT;
-    readlink(path: *const c_char, out: *mut c_char, length: usize) -> isize = ENOENT;
-    fstat64(descriptor: c_int, out: *mut c_void) -> c_int = ENOSYS;
-    lseek64(descriptor: c_int, offset: i64, from: c_int) -> i64 = ESPIPE;
-}
-
-extern "C" fn realpath(_path: *const c_char, _out: *mut c_char) -> *mut c_char {
-    super::errno::set(libc::ENOENT);
-    core::ptr::null_mut()
-}
-
-extern "C" fn getcwd(_out: *mut c_char, _length: usize) -> *mut c_char {
-    super::errno::set(libc::ENOENT);
-    core::ptr::null_mut()
 }
 
 /// # Safety

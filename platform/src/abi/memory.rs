@@ -1,4 +1,6 @@
-//! `mmap` of anonymous memory. There are no files to map, and nothing is ever mapped executable.
+//! `mmap` of anonymous memory.
+//!
+//! There are no files to map, and nothing is ever mapped executable.
 
 use super::errno::fail;
 use crate::memory::{Dma, PAGE};

@@ -1,20 +1,57 @@
-//! Environment, signals, exit, and what a program without a C library lacks otherwise.
+//! Environment, signals, exit, and what else a C library would have.
 
 use super::errno::fail;
 use crate::{boot, power, thread};
 use core::ffi::{CStr, c_char, c_int, c_long, c_ulong, c_void};
 use core::ptr;
 
-export!(getenv getauxval sysconf getpid sigaction signal sigaltstack pause exit _exit abort dl_iterate_phdr dlsym __libc_start_main);
+export!(getenv gethostname strnlen getauxval sysconf getpid sigaction signal sigaltstack pause exit _exit abort dl_iterate_phdr dlsym __libc_start_main);
 
-/// The stack std gives threads that ask for no size. Memory behind a stack is there from the start, so Linux's
-/// 2 MiB would be dear.
-const STACK: &CStr = c"262144";
+/// The environment: the one variable by which std takes the stack size of threads that ask for none. Memory
+/// behind a stack is there from the start, so Linux's 2 MiB would be dear.
+const ENVIRONMENT: [&CStr; 1] = [c"RUST_MIN_STACK=262144"];
 
-/// The environment has the one variable by which std takes its default stack size.
+/// [`ENVIRONMENT`] as C has it.
+struct Environment([*const c_char; ENVIRONMENT.len() + 1]);
+// SAFETY: pointers to constants.
+unsafe impl Sync for Environment {}
+static POINTERS: Environment = Environment([ENVIRONMENT[0].as_ptr(), ptr::null()]);
+
+/// Where C programs find the environment. Nothing changes it.
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals, reason = "the ABI's name")]
+static mut environ: *const *const c_char = &raw const POINTERS.0 as *const *const c_char;
+
+/// Returns what the constructors are given as environment.
+pub(crate) fn environment() -> *const *const c_char {
+    POINTERS.0.as_ptr()
+}
+
 unsafe extern "C" fn getenv(name: *const c_char) -> *const c_char {
     // SAFETY: the caller's string.
-    if unsafe { CStr::from_ptr(name) } == c"RUST_MIN_STACK" { STACK.as_ptr() } else { ptr::null() }
+    let name = unsafe { CStr::from_ptr(name) }.to_bytes();
+    let value = |variable: &&CStr| {
+        let rest = variable.to_bytes().strip_prefix(name)?;
+        // SAFETY: behind the name and the sign follows the value, within the string.
+        rest.starts_with(b"=").then(|| unsafe { variable.as_ptr().add(name.len() + 1) })
+    };
+    ENVIRONMENT.iter().find_map(value).unwrap_or(ptr::null())
+}
+
+/// The name of the machine, for which there is none to ask.
+unsafe extern "C" fn gethostname(out: *mut c_char, length: usize) -> c_int {
+    const NAME: &CStr = c"zonule";
+    if length < NAME.to_bytes_with_nul().len() {
+        return fail(libc::ENAMETOOLONG);
+    }
+    // SAFETY: the caller vouches for `length` octets.
+    unsafe { out.copy_from_nonoverlapping(NAME.as_ptr(), NAME.to_bytes_with_nul().len()) };
+    0
+}
+
+unsafe extern "C" fn strnlen(string: *const c_char, most: usize) -> usize {
+    // SAFETY: the caller vouches for what comes before the end of the string.
+    (0..most).find(|&at| unsafe { string.add(at).read_volatile() } == 0).unwrap_or(most)
 }
 
 extern "C" fn getauxval(_kind: c_ulong) -> c_ulong {

@@ -26,6 +26,8 @@ macro_rules! export {
 }
 
 #[cfg(not(test))]
+mod absent;
+#[cfg(not(test))]
 pub mod errno;
 #[cfg(not(test))]
 mod files;
@@ -46,3 +48,6 @@ mod syscall;
 mod threads;
 #[cfg(not(test))]
 mod time;
+
+#[cfg(not(test))]
+pub(crate) use misc::environment;

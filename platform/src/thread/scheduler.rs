@@ -1,4 +1,4 @@
-//! Who runs: ready queues by level, deadlines, slices, and the change from one thread to the next.
+//! Who runs: ready queues by level, deadlines, slices, and the switch.
 //!
 //! All of it is used with interrupts off, which on one processor makes a set of steps indivisible: to look, to
 //! queue up and to give the processor away is one step, so no wake-up falls between.
@@ -83,7 +83,8 @@ pub(super) unsafe fn part<'a>(thread: *mut Thread) -> &'a Scheduling {
 
 /// Returns whether the running context may sleep.
 pub(crate) fn may_block() -> bool {
-    !CURRENT.load(Relaxed).is_null() && preemptible() && interrupts::are_enabled()
+    let idle = |thread: &Thread| thread.scheduling.level.get() == Level::Idle;
+    try_current().is_some_and(|thread| !idle(thread)) && preemptible() && interrupts::are_enabled()
 }
 
 /// Makes `thread`, which is the context the machine booted in, the running and the idle thread.
@@ -304,10 +305,10 @@ impl Scheduler {
             }
             self.deadlines.remove(thread);
         }
-        // Who sleeps is not busy.
+        // Who has slept is not busy.
+        part.slice.set(SLICE);
         if part.level.get() == Level::Busy {
             part.level.set(Level::Responsive);
-            part.slice.set(SLICE);
         }
         self.make_ready(thread);
     }
