@@ -430,6 +430,33 @@ fn truncation() {
     }
 }
 
+/// RFC 1035 §2.3.4: names of 255 octets, labels of 63; RFC 1035 §4.2.2: RRsets no message can hold.
+#[test]
+fn extremes() {
+    let label = "a".repeat(63);
+    let longest = format!("{label}.{label}.{label}.{}", "b".repeat(61 - 14));
+    let records: String = (0..10_000).map(|n| format!("m A 10.0.{}.{}\n", n / 256, n % 256)).collect();
+    let fits: String = (0..4_000).map(|n| format!("n A 10.0.{}.{}\n", n / 256, n % 256)).collect();
+    let text = format!("$TTL 1\n@ SOA n h 1 1 1 1 1\n@ NS n\n*.{label} TXT w\n{longest} TXT x\n{records}{fits}");
+    let reading = zone::read(&name("large.example"), "large.example", text.as_bytes());
+    assert_eq!(reading.diagnostics.len(), 1, "{:?}", reading.diagnostics);
+    let mut zones = Catalog::default();
+    zones.insert(Arc::new(reading.zone.unwrap()));
+    let longest = format!("{longest}.large.example");
+    assert_eq!(name(&longest).as_wire().len(), 255);
+    for (owner, qtype, records) in [
+        (&*longest, Type::TXT, 1),
+        (&longest.replacen('a', "c", 1), Type::TXT, 0),
+        (&format!("c.{label}.large.example"), Type::TXT, 1),
+        ("n.large.example", Type::A, 4_000),
+    ] {
+        let reply = send(&zones, Transport::Tcp, &query(owner, qtype, None)).unwrap();
+        assert_eq!((reply[2] & 2, u16::from_be_bytes([reply[6], reply[7]])), (0, records), "{owner}");
+    }
+    let reply = send(&zones, Transport::Tcp, &query("m.large.example", Type::A, None)).unwrap();
+    assert_eq!((reply[2] & 2, reply.len()), (2, 33), "{}", shown(&reply));
+}
+
 fn any_qtype() -> impl Strategy<Value = u16> {
     prop_oneof![
         Just(1),
