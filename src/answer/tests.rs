@@ -244,6 +244,8 @@ fn dname() {
             "an host.new.example.org. 3600 A 192.0.2.70",
         ],
     );
+    let alias = ask("host.old.example.org", Type::CNAME);
+    assert!(alias.ends_with("\nan host.old.example.org. 3600 CNAME host.new.example.org."), "{alias}");
     let long = format!("{}old.example.org", "a.".repeat(119));
     assert!(ask(&long, Type::A).starts_with("NXDomain AA\nan old.example.org. 3600 DNAME"));
     let mut zones = catalog();
@@ -279,6 +281,14 @@ fn delegations() {
         "sub2.example.org",
         Type::NS,
         &["NoError AA", "an sub2.example.org. 60 NS ns.sub2.example.org.", "ad ns.sub2.example.org. 60 A 192.0.2.54"],
+    );
+    // So it does when the child's file is broken, though nothing else is said of the child then.
+    let mut zones = catalog();
+    zones.insert_broken(name("sub.example.org"));
+    let code = |owner, qtype| send(&zones, Transport::Tcp, &query(owner, qtype, None)).unwrap()[3];
+    assert_eq!(
+        (code("sub.example.org", Type::DS), code("sub.example.org", Type::A), code("x.sub.example.org", Type::DS)),
+        (0, 2, 2)
     );
     // A zone whose parent is not ours answers for itself.
     expect("example.org", Type::DS, &["NoError AA", SOA]);
