@@ -49,7 +49,8 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
         return Err(Error::Tools { programs, command: None });
     }
     let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
-    let install = format!("apt-get update && apt-get install --yes --no-install-recommends {}", packages.join(" "));
+    let install =
+        format!("apt-get -q update && apt-get -q install --yes --no-install-recommends {}", packages.join(" "));
     let (program, arguments) = match privilege() {
         Privilege::Root => ("sh", vec!["-c", &install]),
         Privilege::Sudo => ("sudo", vec!["sh", "-c", &install]),
