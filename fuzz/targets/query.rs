@@ -9,7 +9,10 @@ use zonule::zone::{self, Catalog, Name};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let mut catalog = Catalog::default();
-    let zones = [("example.org", include_bytes!("../seeds/zone_file/example.org").as_slice()), (".", b". 1 SOA a. b. 1 2 3 4 5\n. NS a.\na. A 192.0.2.1\norg. NS a.\n")];
+    let zones = [
+        ("example.org", include_bytes!("../seeds/zone_file/example.org").as_slice()),
+        (".", b". 1 SOA a. b. 1 2 3 4 5\n. NS a.\na. A 192.0.2.1\norg. NS a.\n"),
+    ];
     for (apex, text) in zones {
         let name = Name::from_text(apex).expect("a good name");
         let reading = zone::read(&name, apex, text);

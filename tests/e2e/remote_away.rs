@@ -1,5 +1,7 @@
 //! The remote is not there: at boot, or later.
 
+use std::net::{Ipv4Addr, TcpListener};
+
 use zonule_harness::{Remote, Sandbox};
 
 use crate::scene::{Scene, zone};
@@ -35,6 +37,18 @@ scenario!(remote_away_later_keeps_serving_and_catches_up, |target| {
 
     remote.serve().unwrap();
     server.until_dig(&["new.example.org", "A"], |reply| reply.answer_data() == ["192.0.2.2"]).unwrap();
+});
+
+scenario!(remote_that_says_nothing_is_not_ready_either, |target| {
+    let sandbox = Sandbox::new("silent").unwrap();
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let argument = format!("--git-remote=git://{}:{port}/zones.git", target.host());
+    let mut server = target.boot().argument(argument).start(&sandbox).unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let _connection = server.until("a connection to the remote", |_| silent.accept().ok()).unwrap();
+    server.until_dig(&["www.example.org", "A"], |reply| reply.status == "SERVFAIL").unwrap();
+    server.until_dig(&["www.example.org", "A", "+tcp"], |reply| reply.status == "SERVFAIL").unwrap();
 });
 
 scenario!(missing_branch_is_waited_for, |target| {

@@ -18,7 +18,7 @@ const TARGETS: &[(&str, u32)] = &[("query", 1024), ("zone_file", 4096)];
 /// # Errors
 ///
 /// A build that fails, or a target that found something; its input lies in `fuzz/artifacts/`.
-pub fn run(seconds: u64) -> Result<(), String> {
+pub(crate) fn run(seconds: u64) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("xtask lies in the workspace")?;
     let fuzz = root.join("fuzz");
     // The target is named so that the flags spare build scripts and macros.

@@ -3,6 +3,7 @@
 
 mod bench;
 mod cargo;
+mod fuzz;
 mod image;
 mod nettest;
 mod run;
@@ -27,6 +28,10 @@ Usage: cargo xtask COMMAND
       seconds, end-to-end tests. --hosted leaves out what needs the image.
   image [--selftest]
       Build the bootable image, target/zonule.elf, or target/selftest.elf, the program that tries the platform.
+  nettest
+      Boot the self-test on every machine and talk to it over the network; over a tap device, too, as root.
+  fuzz [SECONDS]
+      Feed random octets to each parser of what strangers send, for 60 seconds each unless told.
   bench [NAME...]
       Measure: answer, boot, size, memory, qps, soak. Without a name all but soak; soak=SECONDS sets its length.
 
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
         Some((&"nettest", [])) => {
             cargo::image(image::Program::Selftest).and_then(|elf| nettest::run(&elf).map_err(Error::Unexpected))
         }
+        Some((&"fuzz", rest)) => test::fuzz(rest),
         // What `nettest` runs inside a network namespace.
         Some((&"nettest-inside", [elf])) => nettest::run_inside(elf.as_ref()).map_err(Error::Unexpected),
         Some((other, _)) => Err(Error::Usage(format!("`{other}` is no command of cargo xtask"))),

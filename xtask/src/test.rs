@@ -8,9 +8,13 @@ use std::time::{Duration, Instant};
 use zonule_harness::workspace;
 
 use crate::cargo::{self, Error, Result, cargo, shown};
+use crate::fuzz;
 use crate::image::{self, Program};
 use crate::nettest;
-use crate::tools::{self, DIG, GIT, IP, QEMU, SETPRIV};
+use crate::tools::{self, CXX, DIG, GIT, IP, QEMU, SETPRIV};
+
+/// How long each fuzz target runs: enough to try every seed and what is near to it.
+const FUZZ_SECONDS: u64 = 20;
 
 /// The steps done so far.
 #[derive(Default)]
@@ -41,7 +45,7 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
         ["--hosted"] => true,
         _ => return Err(Error::Usage(format!("`test` knows no `{}`", words.join(" ")))),
     };
-    tools::ensure(&[QEMU, GIT, DIG, SETPRIV])?;
+    tools::ensure(&[QEMU, GIT, DIG, SETPRIV, CXX])?;
     if tools::is_root() {
         // Root gets to see more of the network tests.
         tools::ensure(&[IP])?;
@@ -54,8 +58,24 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { Err(Error::Unexpected(format!("failed: {}", failed.join(", ")))) }
 }
 
+/// Runs the fuzz targets, for as many seconds as `words` say.
+pub(crate) fn fuzz(words: &[&str]) -> Result<()> {
+    let seconds = match words {
+        [] => Some(60),
+        [seconds] => seconds.parse().ok(),
+        _ => None,
+    };
+    let seconds = seconds.ok_or_else(|| Error::Usage(format!("`fuzz` knows no `{}`", words.join(" "))))?;
+    tools::ensure(&[CXX])?;
+    fuzz::run(seconds).map_err(Error::Unexpected)
+}
+
 fn steps(report: &mut Report, hosted_only: bool) {
-    report.step("format", |_| shown("cargo fmt", &mut cargo(&["fmt", "--all", "--check"])));
+    report.step("format", |_| {
+        shown("cargo fmt", &mut cargo(&["fmt", "--all", "--check"]))?;
+        // A workspace of its own.
+        shown("cargo fmt of fuzz/", &mut cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
+    });
     report.step("lints", |_| shown("clippy", &mut cargo(&["clippy", "--all-targets", "--", "--deny", "warnings"])));
     report.step("documents", |_| {
         let mut doc = cargo(&["doc", "--no-deps", "--document-private-items"]);
@@ -66,6 +86,7 @@ fn steps(report: &mut Report, hosted_only: bool) {
         counted(counts, &mut cargo(&["test", "--package", "zonule-platform", "--lib"]))
     });
     report.step("dependencies", |_| dependencies());
+    report.step("fuzz", |_| fuzz::run(FUZZ_SECONDS).map_err(Error::Unexpected));
     if hosted_only {
         report.step("end to end", |counts| {
             let skip = ["--skip", "image", "--skip", "machines"];

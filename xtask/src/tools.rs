@@ -22,6 +22,8 @@ pub(crate) const GIT: Tool = Tool { program: "git", package: "git" };
 pub(crate) const DIG: Tool = Tool { program: "dig", package: "bind9-dnsutils" };
 /// What ties child processes to their parent.
 pub(crate) const SETPRIV: Tool = Tool { program: "setpriv", package: "util-linux" };
+/// What compiles the fuzzing engine.
+pub(crate) const CXX: Tool = Tool { program: "c++", package: "g++" };
 /// The load generator.
 pub(crate) const DNSPERF: Tool = Tool { program: "dnsperf", package: "dnsperf" };
 /// The server we compare ourselves with.
@@ -47,7 +49,8 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
         return Err(Error::Tools { programs, command: None });
     }
     let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
-    let install = format!("apt-get update && apt-get install --yes --no-install-recommends {}", packages.join(" "));
+    let install =
+        format!("apt-get -q update && apt-get -q install --yes --no-install-recommends {}", packages.join(" "));
     let (program, arguments) = match privilege() {
         Privilege::Root => ("sh", vec!["-c", &install]),
         Privilege::Sudo => ("sudo", vec!["sh", "-c", &install]),

@@ -175,9 +175,11 @@ impl Server {
             last = Some(reply.clone());
             accepted.then_some(reply)
         });
-        outcome.map_err(|error| match last {
-            Some(reply) => Error::Ended { what: format!("{error}\nthe last reply was: {reply:#?}") },
-            None => error,
+        outcome.map_err(|error| match (error, last) {
+            (Error::TooLate { what, waited }, Some(reply)) => {
+                Error::TooLate { what: format!("{what}; the last reply was {reply:#?}"), waited }
+            }
+            (error, _) => error,
         })
     }
 

@@ -15,33 +15,46 @@ use crate::image::Program;
 use crate::tools::{self, DIG, DNSPERF, GIT, QEMU, SETPRIV};
 
 /// Machine sizes to try, in MiB, largest first.
-const SIZES_MIB: [u32; 8] = [128, 96, 64, 48, 32, 24, 16, 12];
+const SIZES_MIB: [u32; 9] = [64, 32, 16, 12, 8, 7, 6, 5, 4];
+
+/// The zone that is asked for, and changed.
+const FIRST: &str = "z0.example";
 
 /// Finds the smallest machine that serves a thousand zones, and what the Linux binary needs for them.
 pub(super) fn memory() -> Result<()> {
     tools::ensure(&[QEMU, GIT, DIG, SETPRIV])?;
     let (binary, _) = (cargo::hosted(Profile::Release)?, cargo::image(Program::Zonule)?);
     let sandbox = Sandbox::new("memory")?;
-    let zones = (0..1000).map(|number| (format!("z{number}.example"), small_zone()));
+    let zones = (0..1000).map(|number| (format!("z{number}.example"), small_zone(1)));
     let remote = Remote::with_files(sandbox.path(), zones)?;
 
     let mut server = Target::hosted(binary).boot().remote(&remote).start(&sandbox)?;
-    server.until_serving("z0.example")?;
+    server.until_serving(FIRST)?;
     println!("Linux binary, 1,000 zones: {} KiB resident", resident_kib(&server)?);
     drop(server);
 
     let mut enough = None;
-    for size in SIZES_MIB {
-        let mut server = Target::image(Machine::Microvm)?.boot().memory_mib(size).remote(&remote).start(&sandbox)?;
-        if server.until_serving("z0.example").is_err() {
+    for (size, serial) in SIZES_MIB.into_iter().zip(2..) {
+        let server = Target::image(Machine::Microvm)?.boot().memory_mib(size).remote(&remote).start(&sandbox)?;
+        if serves_and_follows(server, &remote, serial).is_err() {
             println!("image, {size} MiB: too little");
             break;
         }
-        println!("image, {size} MiB: serves 1,000 zones");
+        println!("image, {size} MiB: serves 1,000 zones and follows a change");
         enough = Some(size);
     }
     let enough = enough.ok_or_else(|| Error::Unexpected(format!("{} MiB are not enough", SIZES_MIB[0])))?;
     println!("smallest machine for 1,000 zones: {enough} MiB");
+    Ok(())
+}
+
+/// Waits until the server serves, and serves a change.
+fn serves_and_follows(mut server: Server, remote: &Remote, serial: u32) -> Result<()> {
+    server.until_serving(FIRST)?;
+    remote.write(FIRST, small_zone(serial))?;
+    remote.push("A new serial")?;
+    let wanted = format!(" {serial} ");
+    server.until_dig(&[FIRST, "SOA"], |reply| reply.answer.iter().any(|record| record.contains(&wanted)))?;
     Ok(())
 }
 
@@ -110,10 +123,11 @@ fn push_until(done: &AtomicBool, remote: &Remote, serial: u32) -> Result<u32> {
 }
 
 /// A zone of a few records.
-fn small_zone() -> String {
-    "$TTL 300\n@ SOA ns1 hostmaster 1 2h 15m 2w 5m\n@ NS ns1\n@ MX 10 mail\nns1 A 192.0.2.53\nmail A 192.0.2.25\n\
+fn small_zone(serial: u32) -> String {
+    format!(
+        "$TTL 300\n@ SOA ns1 hostmaster {serial} 2h 15m 2w 5m\n@ NS ns1\n@ MX 10 mail\nns1 A 192.0.2.53\nmail A 192.0.2.25\n\
      www A 192.0.2.80\n"
-        .to_owned()
+    )
 }
 
 /// The resident memory of the server's process in KiB.
