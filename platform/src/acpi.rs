@@ -1,4 +1,6 @@
-//! The firmware's tables: found, checked, read. Only data, no ACPI machine language but the name of S5.
+//! The firmware's tables: found, checked, read.
+//!
+//! Only data is read; of ACPI's machine language only the name of S5 is looked for.
 
 use crate::memory::map_firmware;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};

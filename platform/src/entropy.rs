@@ -1,4 +1,4 @@
-//! Randomness: hardware sources mixed into one generator that cannot be run backwards.
+//! Randomness: sources mixed into a generator that cannot be run backwards.
 //!
 //! The state is a ChaCha20 key. Each request uses a fresh stream and replaces the key by that stream's first
 //! octets before any are given out, so what was given out cannot be computed from a later state. New seed is

@@ -1,4 +1,4 @@
-//! Locks of the platform: what excludes other threads, and what also excludes interrupt handlers.
+//! Locks that exclude other threads, and ones that exclude interrupts too.
 //!
 //! On one vCPU a lock is never waited for: whoever holds one cannot be switched away from ([`Lock`]) or even be
 //! interrupted ([`IrqLock`]). A lock found taken is therefore a bug of the platform and ends it at once.

@@ -18,7 +18,7 @@ const MAX_HOSTS: usize = 64;
 pub(super) fn resolve(zones: &Catalog, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict {
     let mut key = Key::empty();
     key.set(query.name);
-    let zone = match find_zone(zones, query, &key) {
+    let zone = match find_zone(zones, query.qtype, query.name, &key) {
         None => return Verdict::of(Rcode::REFUSED).because(ExtendedError::NOT_AUTHORITATIVE),
         Some(Entry::Broken(_)) => return Verdict::of(Rcode::SERVER_FAILURE).because(ExtendedError::INVALID_DATA),
         Some(Entry::Zone(zone)) => zone,
@@ -39,19 +39,16 @@ pub(super) fn resolve(zones: &Catalog, query: &Query<'_>, writer: &mut Writer<'_
 
 /// Returns the zone a question belongs to: the one with the longest name, but for DS the one above (RFC 4035 §3.1.4.1).
 #[inline]
-fn find_zone<'z>(zones: &'z Catalog, query: &Query<'_>, key: &Key) -> Option<&'z Entry> {
-    let entry = zones.find(query.name, key)?;
-    if query.qtype != Type::DS || entry.apex().as_wire().len() != query.name.len() || query.name.len() == 1 {
+fn find_zone<'z>(zones: &'z Catalog, qtype: Type, name: &[u8], key: &Key) -> Option<&'z Entry> {
+    let entry = zones.find(name, key)?;
+    if qtype != Type::DS || entry.apex().as_wire().len() != name.len() || name.len() == 1 {
         return Some(entry);
     }
-    let parent = &query.name[usize::from(query.name[0]) + 1..];
-    match zones.find(parent, &Key::new(parent)) {
-        Some(Entry::Zone(above)) => match above.lookup(query.name, key) {
-            Lookup::Delegation { at_cut: true, .. } => zones.find(parent, &Key::new(parent)),
-            _ => Some(entry),
-        },
-        Some(broken) => Some(broken),
-        None => Some(entry),
+    let parent = &name[usize::from(name[0]) + 1..];
+    let Some(above) = zones.find(parent, &Key::new(parent)) else { return Some(entry) };
+    match above.zone().map(|zone| zone.lookup(name, key)) {
+        None | Some(Lookup::Delegation { at_cut: true, .. }) => Some(above),
+        Some(_) => Some(entry),
     }
 }
 
@@ -153,7 +150,7 @@ impl Answer<'_, '_> {
             }
             seen[hop] = self.writer.data_at();
             key.set(name);
-            let Some(Entry::Zone(zone)) = zones.find(name, &key) else { return Ok(()) };
+            let Some(Entry::Zone(zone)) = find_zone(zones, self.qtype, name, &key) else { return Ok(()) };
             match self.step(zone, Some(name), name, &key)? {
                 Step::Done => return Ok(()),
                 Step::Alias(next) => target = next,
@@ -182,8 +179,12 @@ impl Answer<'_, '_> {
         space[front.len()..].copy_from_slice(to);
         let target = Target { octets, len };
         self.writer.synthesized(owner, target.as_wire(), dname.ttl())?;
-        // A DNAME that leads below itself would redirect for ever.
-        Ok(if name::is_at_or_below(to, node.owner()) { Step::Done } else { Step::Alias(target) })
+        // The alias may be just what was asked for, as other servers have it; and a DNAME that leads below itself
+        // would redirect for ever.
+        if self.qtype == Type::CNAME || name::is_at_or_below(to, node.owner()) {
+            return Ok(Step::Done);
+        }
+        Ok(Step::Alias(target))
     }
 
     /// Says with the SOA record that there is nothing (RFC 2308 §2).

@@ -244,6 +244,8 @@ fn dname() {
             "an host.new.example.org. 3600 A 192.0.2.70",
         ],
     );
+    let alias = ask("host.old.example.org", Type::CNAME);
+    assert!(alias.ends_with("\nan host.old.example.org. 3600 CNAME host.new.example.org."), "{alias}");
     let long = format!("{}old.example.org", "a.".repeat(119));
     assert!(ask(&long, Type::A).starts_with("NXDomain AA\nan old.example.org. 3600 DNAME"));
     let mut zones = catalog();
@@ -279,6 +281,14 @@ fn delegations() {
         "sub2.example.org",
         Type::NS,
         &["NoError AA", "an sub2.example.org. 60 NS ns.sub2.example.org.", "ad ns.sub2.example.org. 60 A 192.0.2.54"],
+    );
+    // So it does when the child's file is broken, though nothing else is said of the child then.
+    let mut zones = catalog();
+    zones.insert_broken(name("sub.example.org"));
+    let code = |owner, qtype| send(&zones, Transport::Tcp, &query(owner, qtype, None)).unwrap()[3];
+    assert_eq!(
+        (code("sub.example.org", Type::DS), code("sub.example.org", Type::A), code("x.sub.example.org", Type::DS)),
+        (0, 2, 2)
     );
     // A zone whose parent is not ours answers for itself.
     expect("example.org", Type::DS, &["NoError AA", SOA]);
@@ -428,6 +438,33 @@ fn truncation() {
             None => assert!(room < 100),
         }
     }
+}
+
+/// RFC 1035 §2.3.4: names of 255 octets, labels of 63; RFC 1035 §4.2.2: RRsets no message can hold.
+#[test]
+fn extremes() {
+    let label = "a".repeat(63);
+    let longest = format!("{label}.{label}.{label}.{}", "b".repeat(61 - 14));
+    let records: String = (0..10_000).map(|n| format!("m A 10.0.{}.{}\n", n / 256, n % 256)).collect();
+    let fits: String = (0..4_000).map(|n| format!("n A 10.0.{}.{}\n", n / 256, n % 256)).collect();
+    let text = format!("$TTL 1\n@ SOA n h 1 1 1 1 1\n@ NS n\n*.{label} TXT w\n{longest} TXT x\n{records}{fits}");
+    let reading = zone::read(&name("large.example"), "large.example", text.as_bytes());
+    assert_eq!(reading.diagnostics.len(), 1, "{:?}", reading.diagnostics);
+    let mut zones = Catalog::default();
+    zones.insert(Arc::new(reading.zone.unwrap()));
+    let longest = format!("{longest}.large.example");
+    assert_eq!(name(&longest).as_wire().len(), 255);
+    for (owner, qtype, records) in [
+        (&*longest, Type::TXT, 1),
+        (&longest.replacen('a', "c", 1), Type::TXT, 0),
+        (&format!("c.{label}.large.example"), Type::TXT, 1),
+        ("n.large.example", Type::A, 4_000),
+    ] {
+        let reply = send(&zones, Transport::Tcp, &query(owner, qtype, None)).unwrap();
+        assert_eq!((reply[2] & 2, u16::from_be_bytes([reply[6], reply[7]])), (0, records), "{owner}");
+    }
+    let reply = send(&zones, Transport::Tcp, &query("m.large.example", Type::A, None)).unwrap();
+    assert_eq!((reply[2] & 2, reply.len()), (2, 33), "{}", shown(&reply));
 }
 
 fn any_qtype() -> impl Strategy<Value = u16> {

@@ -209,9 +209,13 @@ impl<'r> Writer<'r> {
         self.data_at
     }
 
-    /// Returns whether the name written at `at` is `name`.
-    pub(super) fn name_is(&self, at: usize, name: &[u8]) -> bool {
-        let (mut at, mut rest) = (at, name);
+    /// Returns whether the name written at `at` is the one sought.
+    pub(super) fn name_is(&self, at: usize, sought: &[u8]) -> bool {
+        let (mut at, mut rest) = (at, sought);
+        // The question's names, which most others end in, stand in one piece.
+        if self.message.get(at..at + sought.len()).is_some_and(|piece| name::eq(piece, sought)) {
+            return true;
+        }
         // Every label or pointer followed comes from a name of at most 255 octets, so this ends.
         for _ in 0..2 * name::MAX_NAME {
             let Some(&len) = self.message.get(at) else { return false };

@@ -53,11 +53,12 @@ impl Key {
         let mut len = 0;
         for &at in offsets.as_slice().iter().rev() {
             for &octet in label_at(name, at) {
-                let [first, second] = SYMBOLS[usize::from(octet)];
+                let pair = SYMBOLS[usize::from(octet)];
                 // Writing both and counting one or two spares a branch; the next symbol overwrites an unused one.
-                self.symbols[len % CAPACITY] = first;
-                self.symbols[(len + 1) % CAPACITY] = second;
-                len += 1 + usize::from(second != END);
+                if let Some(place) = self.symbols.get_mut(len..len + 2) {
+                    place.copy_from_slice(&pair);
+                }
+                len += 1 + usize::from(pair[1] != END);
             }
             self.symbols[len % CAPACITY] = END;
             len += 1;

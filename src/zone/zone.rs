@@ -18,6 +18,8 @@ pub struct Zone {
     nodes: Trie<Node>,
     serial: Serial,
     records: usize,
+    /// Some name has a label `*`; without one, names that do not exist need no second look.
+    has_wildcards: bool,
 }
 
 /// What a zone has for a name (RFC 1034 §4.3.2 step 3).
@@ -53,7 +55,8 @@ impl Zone {
         let soa = apex.rrset(Type::SOA)?.rdata().next()?;
         let serial = Serial(u32::from_be_bytes(*soa.last_chunk::<20>()?.first_chunk()?));
         let records = nodes.iter().flat_map(Node::rrsets).map(|rrset| usize::from(rrset.len())).sum();
-        Some(Self { name, apex, nodes, serial, records })
+        let has_wildcards = nodes.iter().any(|node| name::labels(node.name()).any(|label| label == b"*"));
+        Some(Self { name, apex, nodes, serial, records, has_wildcards })
     }
 
     /// Returns the name of the zone.
@@ -123,7 +126,13 @@ impl Zone {
         }
         let encloser = name::common_labels(reached.name(), name);
         let below = name::suffix(name, encloser);
-        if below.len() == name.len() { Lookup::EmptyNonTerminal } else { self.wildcard(below) }
+        if below.len() == name.len() {
+            Lookup::EmptyNonTerminal
+        } else if self.has_wildcards {
+            self.wildcard(below)
+        } else {
+            Lookup::NoName
+        }
     }
 
     /// Returns the outcome for a name below a cut or a DNAME; where there are both, the cut hides the DNAME.

@@ -1,4 +1,4 @@
-//! Builds the bootable images and checks that they are what a loader and a safe machine need.
+//! Builds the bootable images and checks that they can be booted safely.
 //!
 //! The flags apply to the image's target only, for which they must name it, though it is the host's: otherwise
 //! build scripts and macros would be built for bare metal too.
@@ -176,4 +176,25 @@ fn strip(octets: &[u8]) -> Result<Vec<u8>, String> {
     stripped[40..48].fill(0);
     stripped[58..64].fill(0);
     Ok(stripped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_booted_is_refused() {
+        assert!(check(b"").is_err());
+        assert!(check(b"\x7fELF\x02\x01\x01").is_err());
+        // An ordinary program of this machine, dynamically linked: this one.
+        let own = env::current_exe().and_then(fs::read).unwrap();
+        assert!(check(&own).unwrap_err().contains("position-independent"));
+    }
+
+    #[test]
+    fn the_note_is_known_by_its_owner_and_type() {
+        assert!(is_pvh_note(b"\x04\0\0\0\x04\0\0\0\x12\0\0\0Xen\0\x34\x12\x10\0"));
+        assert!(!is_pvh_note(b"\x04\0\0\0\x04\0\0\0\x01\0\0\0GNU\0\x34\x12\x10\0"));
+        assert!(!is_pvh_note(b"\x04\0\0\0"));
+    }
 }

@@ -7,6 +7,7 @@ mod fuzz;
 mod image;
 mod nettest;
 mod run;
+mod selftest;
 mod test;
 mod tools;
 
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
             cargo::image(image::Program::Selftest).map(|elf| println!("{}", elf.display()))
         }
         Some((&"image", _)) => Err(Error::Usage("`image` takes no arguments but --selftest".to_owned())),
+        Some((&"selftest", [])) => selftest::run().map_err(Error::Unexpected),
         Some((&"nettest", [])) => {
             cargo::image(image::Program::Selftest).and_then(|elf| nettest::run(&elf).map_err(Error::Unexpected))
         }

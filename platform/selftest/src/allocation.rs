@@ -1,12 +1,12 @@
-//! Memory: that it holds what was written, comes back when freed, and runs out in an orderly way.
+//! Memory: it holds what was written, comes back, and runs out in order.
 
-use crate::{Outcome, ensure};
+use crate::{Check, Outcome, ensure};
 use std::alloc::{Layout, alloc, dealloc};
 use std::collections::{BTreeMap, HashMap};
 use std::thread;
 use zonule_platform::memory;
 
-pub(crate) const CHECKS: &[(&str, fn() -> Outcome)] = &[
+pub(crate) const CHECKS: &[Check] = &[
     ("HashMap and its random keys", hash_map),
     ("allocations from four threads keep their contents", stress),
     ("large alignments are kept", alignment),

@@ -3,6 +3,7 @@
 //! With `--net` it serves and tries the network instead (see `net`).
 //! With `--fault=NAME` it commits that fault instead, which the platform must report before it resets.
 
+mod absent;
 mod allocation;
 mod faults;
 mod net;
@@ -16,9 +17,12 @@ use std::process::ExitCode;
 /// What a check says when it fails.
 type Outcome = Result<(), String>;
 
+/// A check: what it shows, and how.
+type Check = (&'static str, fn() -> Outcome);
+
 /// Every check by its name, in the order they are run.
-const CHECKS: &[&[(&str, fn() -> Outcome)]] =
-    &[protection::CHECKS, allocation::CHECKS, threads::CHECKS, times::CHECKS, vectors::CHECKS];
+const CHECKS: &[&[Check]] =
+    &[protection::CHECKS, allocation::CHECKS, threads::CHECKS, times::CHECKS, vectors::CHECKS, absent::CHECKS];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();

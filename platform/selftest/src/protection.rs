@@ -1,9 +1,9 @@
 //! What the page tables and the processor's switches must forbid.
 
-use crate::{Outcome, ensure};
+use crate::{Check, Outcome, ensure};
 use core::arch::asm;
 
-pub(crate) const CHECKS: &[(&str, fn() -> Outcome)] = &[
+pub(crate) const CHECKS: &[Check] = &[
     ("no page is both writable and executable", write_or_execute),
     ("the null page is not mapped", null_page),
     ("write protection and no-execute are on", switches),

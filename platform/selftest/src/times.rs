@@ -1,11 +1,11 @@
 //! Clocks and sleeping.
 
-use crate::{Outcome, ensure};
+use crate::{Check, Outcome, ensure};
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub(crate) const CHECKS: &[(&str, fn() -> Outcome)] = &[
+pub(crate) const CHECKS: &[Check] = &[
     ("Instant never goes back", monotonic),
     ("SystemTime is in this century and goes on with Instant", wall),
     ("sleep lasts as long as asked", sleep),
@@ -29,7 +29,7 @@ fn wall() -> Outcome {
     ensure!((1_700_000_000..4_102_444_800).contains(&since), "{since} seconds since 1970");
     thread::sleep(Duration::from_millis(20));
     let (instant, system) = (instant.elapsed(), system.elapsed().map_err(|e| e.to_string())?);
-    ensure!(system.abs_diff(instant) < Duration::from_millis(20), "Instant {instant:?}, SystemTime {system:?}");
+    ensure!(system.abs_diff(instant) < Duration::from_secs(5), "Instant {instant:?}, SystemTime {system:?}");
     Ok(())
 }
 

@@ -1,15 +1,16 @@
 //! Floating-point and vector registers across preemption.
 
-use crate::{Outcome, ensure};
+use crate::{Check, Outcome, ensure};
 use core::arch::asm;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) const CHECKS: &[(&str, fn() -> Outcome)] = &[
+pub(crate) const CHECKS: &[Check] = &[
     ("floating point across preemption", floats),
     ("SSE registers across preemption", sse),
     ("AVX registers across preemption", avx),
     ("x87 registers and control words across preemption", x87),
+    ("an empty x87 stack after every wait", x87_stack),
 ];
 
 /// How long the threads compete: several slices each.
@@ -114,6 +115,40 @@ fn x87() -> Outcome {
                 result == number && after | 0x40 == control | 0x40,
                 "{result} {after:#x} instead of {number} {control:#x}"
             );
+        }
+        Ok(())
+    })
+}
+
+/// Two threads keep the x87 stack full while they are preempted; one waits often and fills it after each wait.
+fn x87_stack() -> Outcome {
+    compete(|number| {
+        let began = Instant::now();
+        while began.elapsed() < LONG {
+            if number == 1 {
+                thread::sleep(Duration::from_micros(200));
+            }
+            let (turns, mut sum) = (if number == 1 { 1 } else { 2_000_000_u64 }, 0_u64);
+            // SAFETY: uses the x87 stack, empty at the start as the ABI has it, and gives it back empty.
+            unsafe {
+                asm!(
+                    ".rept 8",
+                    "fild qword ptr [{value}]",
+                    ".endr",
+                    "2: dec {turns}",
+                    "jnz 2b",
+                    ".rept 7",
+                    "faddp",
+                    ".endr",
+                    "fistp qword ptr [{sum}]",
+                    value = in(reg) &number,
+                    sum = in(reg) &mut sum,
+                    turns = inout(reg) turns => _,
+                    out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
+                    out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _,
+                );
+            }
+            ensure!(sum == 8 * number, "the sum is {sum} instead of {}", 8 * number);
         }
         Ok(())
     })

@@ -4,6 +4,8 @@ use crate::fd::Errno;
 use crate::thread;
 use core::ffi::{c_char, c_int};
 
+export!(__errno_location __xpg_strerror_r);
+
 /// Sets the running thread's `errno`.
 pub fn set(code: i32) {
     // SAFETY: the place of the running thread, which nobody else uses.
@@ -23,13 +25,11 @@ pub(crate) fn fail<T: From<i8>>(code: i32) -> T {
     result(Err(Errno(code)))
 }
 
-#[unsafe(no_mangle)]
 extern "C" fn __errno_location() -> *mut c_int {
     thread::current().errno()
 }
 
 /// Writes an error's description; the sentences are ours, the numbers Linux's.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn __xpg_strerror_r(code: c_int, buffer: *mut c_char, length: usize) -> c_int {
     let text = match code {
         libc::EPERM => "not permitted",

@@ -1,22 +1,22 @@
-//! Descriptors: reading, writing, duplicating, polling. There is no file system.
+//! Descriptors: reading, writing, duplicating, polling.
 
 use super::errno::{fail, result};
 use crate::fd::{self, Errno};
 use crate::time;
-use core::ffi::{c_char, c_int, c_ulong, c_void};
+use core::ffi::{c_int, c_ulong, c_void};
 use core::slice;
+
+export!(read write writev readv close dup fcntl ioctl poll);
 
 /// What one call writes at most, as on Linux.
 const MOST: usize = 0x7fff_f000;
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn read(descriptor: c_int, buffer: *mut c_void, length: usize) -> isize {
     // SAFETY: the caller vouches for the buffer.
     let out = unsafe { writable(buffer, length) };
     result(fd::get(descriptor).and_then(|file| file.read(out)).map(|n| n as isize))
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn write(descriptor: c_int, buffer: *const c_void, length: usize) -> isize {
     // SAFETY: the caller vouches for the buffer.
     let octets = unsafe { readable(buffer, length) };
@@ -24,14 +24,12 @@ unsafe extern "C" fn write(descriptor: c_int, buffer: *const c_void, length: usi
 }
 
 /// Writes the pieces one after the other until one is not taken whole.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn writev(descriptor: c_int, pieces: *const libc::iovec, count: c_int) -> isize {
     // SAFETY: the caller vouches for `count` pieces, and for what each points to.
     unsafe { in_pieces(descriptor, pieces, count, |file, piece| file.write(readable(piece.iov_base, piece.iov_len))) }
 }
 
 /// Reads into the pieces one after the other until one is not filled.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn readv(descriptor: c_int, pieces: *const libc::iovec, count: c_int) -> isize {
     // SAFETY: the caller vouches for `count` pieces, and for what each points to.
     unsafe { in_pieces(descriptor, pieces, count, |file, piece| file.read(writable(piece.iov_base, piece.iov_len))) }
@@ -72,19 +70,16 @@ unsafe fn in_pieces(
     total as isize
 }
 
-#[unsafe(no_mangle)]
 extern "C" fn close(descriptor: c_int) -> c_int {
     result(fd::close(descriptor).map(|()| 0))
 }
 
-#[unsafe(no_mangle)]
 extern "C" fn dup(descriptor: c_int) -> c_int {
     result(fd::get(descriptor).and_then(fd::insert))
 }
 
 /// `F_DUPFD(_CLOEXEC)`, `F_GETFL`, `F_SETFL` and the descriptor flags; nothing is ever executed, so the latter
 /// are always as close-on-exec has them.
-#[unsafe(no_mangle)]
 extern "C" fn fcntl(descriptor: c_int, command: c_int, argument: c_ulong) -> c_int {
     let file = match fd::get(descriptor) {
         Ok(file) => file,
@@ -104,7 +99,6 @@ extern "C" fn fcntl(descriptor: c_int, command: c_int, argument: c_ulong) -> c_i
 }
 
 /// `FIONBIO` for every file.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: *mut c_int) -> c_int {
     let file = match fd::get(descriptor) {
         Ok(file) => file,
@@ -120,43 +114,11 @@ unsafe extern "C" fn ioctl(descriptor: c_int, request: c_ulong, argument: *mut c
     }
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn poll(entries: *mut libc::pollfd, count: libc::nfds_t, milliseconds: c_int) -> c_int {
     // SAFETY: the caller vouches for `count` entries.
     let entries = if count == 0 { &mut [] } else { unsafe { slice::from_raw_parts_mut(entries, count as usize) } };
     let deadline = u64::try_from(milliseconds).ok().map(|ms| time::monotonic() + ms * 1_000_000);
     fd::poll(entries, deadline) as c_int
-}
-
-macro_rules! no_file_system {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $code:ident;)*) => {$(
-        #[unsafe(no_mangle)]
-        extern "C" fn $name($($argument: $type),*) -> $result {
-            $(let _ = $argument;)*
-            fail(libc::$code)
-        }
-    )*};
-}
-
-no_file_system! {
-    open(path: *const c_char, flags: c_int) -> c_int = ENOENT;
-    open64(path: *const c_char, flags: c_int) -> c_int = ENOENT;
-    stat64(path: *const c_char, out: *mut c_void) -> c_int = ENOENT;
-    readlink(path: *const c_char, out: *mut c_char, length: usize) -> isize = ENOENT;
-    fstat64(descriptor: c_int, out: *mut c_void) -> c_int = ENOSYS;
-    lseek64(descriptor: c_int, offset: i64, from: c_int) -> i64 = ESPIPE;
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn realpath(_path: *const c_char, _out: *mut c_char) -> *mut c_char {
-    super::errno::set(libc::ENOENT);
-    core::ptr::null_mut()
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn getcwd(_out: *mut c_char, _length: usize) -> *mut c_char {
-    super::errno::set(libc::ENOENT);
-    core::ptr::null_mut()
 }
 
 /// # Safety

@@ -7,6 +7,8 @@ use core::alloc::Layout;
 use core::ffi::{c_int, c_void};
 use core::ptr;
 
+export!(malloc calloc free realloc posix_memalign);
+
 /// What `malloc` must be aligned to, and at least what stands in front of each piece.
 const ALIGN: usize = 16;
 
@@ -43,12 +45,10 @@ fn allocate(size: usize, align: usize, allocate: unsafe fn(Layout) -> *mut u8) -
     }
 }
 
-#[unsafe(no_mangle)]
 extern "C" fn malloc(size: usize) -> *mut c_void {
     allocate(size, ALIGN, alloc)
 }
 
-#[unsafe(no_mangle)]
 extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     match count.checked_mul(size) {
         Some(size) => allocate(size, ALIGN, alloc_zeroed),
@@ -59,7 +59,6 @@ extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     }
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn free(given: *mut c_void) {
     if given.is_null() {
         return;
@@ -73,7 +72,6 @@ unsafe extern "C" fn free(given: *mut c_void) {
     }
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn realloc(given: *mut c_void, size: usize) -> *mut c_void {
     if given.is_null() {
         return malloc(size);
@@ -90,7 +88,6 @@ unsafe extern "C" fn realloc(given: *mut c_void, size: usize) -> *mut c_void {
     new
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, size: usize) -> c_int {
     if !align.is_power_of_two() || !align.is_multiple_of(size_of::<usize>()) {
         return libc::EINVAL;

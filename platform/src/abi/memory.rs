@@ -1,12 +1,15 @@
-//! `mmap` of anonymous memory. There are no files to map, and nothing is ever mapped executable.
+//! `mmap` of anonymous memory.
+//!
+//! There are no files to map, and nothing is ever mapped executable.
 
 use super::errno::fail;
 use crate::memory::{Dma, PAGE};
 use core::ffi::{c_int, c_void};
 use core::mem::ManuallyDrop;
 
+export!(mmap64 munmap mprotect);
+
 /// Maps zeroed memory for reading and writing.
-#[unsafe(no_mangle)]
 extern "C" fn mmap64(
     _hint: *mut c_void,
     length: usize,
@@ -32,7 +35,6 @@ extern "C" fn mmap64(
 }
 
 /// Unmaps what one call of [`mmap64`] has mapped, as a whole.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn munmap(address: *mut c_void, length: usize) -> c_int {
     if length == 0 || !(address as usize).is_multiple_of(PAGE) {
         return fail(libc::EINVAL);
@@ -43,7 +45,6 @@ unsafe extern "C" fn munmap(address: *mut c_void, length: usize) -> c_int {
 }
 
 /// All memory is readable and writable and stays so.
-#[unsafe(no_mangle)]
 extern "C" fn mprotect(_address: *mut c_void, _length: usize, protection: c_int) -> c_int {
     if protection == libc::PROT_READ | libc::PROT_WRITE { 0 } else { fail(libc::EACCES) }
 }

@@ -1,4 +1,6 @@
-//! `memcpy` and its kin, in assembly: in Rust they could be compiled into calls to themselves.
+//! `memcpy` and its kin, in assembly.
+//!
+//! In Rust they could be compiled into calls to themselves.
 //!
 //! Moves of 16 octets whose ends may overlap, rather than string instructions: those are slow to start on
 //! processors and slow throughout in emulation. Up to 64 octets everything is loaded before anything is stored,

@@ -8,21 +8,22 @@ use core::ffi::{c_int, c_long, c_uint, c_void};
 use core::slice;
 use core::sync::atomic::AtomicU32;
 
+export!(syscall);
+export!(weak getrandom);
+
 /// Takes six arguments whatever the caller passes: those it did not are whatever the registers held, unused.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
     match number {
         // SAFETY: the arguments of the caller, which vouches for them.
         libc::SYS_futex => unsafe { futex(a, b as c_int, c as u32, d, e, f as u32) },
         // SAFETY: as above.
         libc::SYS_getrandom => unsafe { getrandom(a as *mut c_void, b, c as c_uint) as c_long },
-        libc::SYS_gettid => core::ptr::from_ref(thread::current()) as c_long,
+        libc::SYS_gettid => c_long::from(thread::current().number()),
         _ => fail(libc::ENOSYS),
     }
 }
 
 /// Fills a buffer; all flags are fine, for it never blocks.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn getrandom(buffer: *mut c_void, length: usize, _flags: c_uint) -> isize {
     if length > 0 {
         // SAFETY: the caller vouches for the buffer.

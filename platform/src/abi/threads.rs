@@ -4,10 +4,14 @@ use crate::thread::{self, Body, Name, Priority, Thread, keys};
 use core::ffi::{c_char, c_int, c_uint, c_void};
 use core::ptr;
 
+export!(pthread_self pthread_create pthread_join pthread_detach pthread_attr_init pthread_attr_destroy pthread_attr_setstacksize pthread_attr_setguardsize pthread_getattr_np pthread_attr_getstack pthread_attr_getguardsize pthread_setname_np prctl sched_yield sched_getaffinity pthread_key_create pthread_key_delete pthread_setspecific pthread_getspecific);
+
 /// The stack of a thread whose creator names no size; std always does.
 const DEFAULT_STACK: usize = 256 * 1024;
 /// The smallest stack one may ask for (PTHREAD_STACK_MIN).
 const SMALLEST_STACK: usize = 16 * 1024;
+
+export!(weak gettid);
 
 /// What we keep in a `pthread_attr_t`, which has room for 56 octets.
 #[repr(C)]
@@ -17,12 +21,10 @@ struct Attributes {
     guard_size: usize,
 }
 
-#[unsafe(no_mangle)]
 extern "C" fn pthread_self() -> *mut Thread {
     ptr::from_ref(thread::current()).cast_mut()
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_create(
     out: *mut *mut Thread,
     attributes: *const Attributes,
@@ -42,7 +44,6 @@ unsafe extern "C" fn pthread_create(
     }
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_join(thread: *mut Thread, out: *mut *mut c_void) -> c_int {
     // SAFETY: the caller vouches for a thread neither joined nor detached.
     let result = unsafe { thread::join(thread) };
@@ -53,25 +54,21 @@ unsafe extern "C" fn pthread_join(thread: *mut Thread, out: *mut *mut c_void) ->
     0
 }
 
-#[unsafe(no_mangle)]
 extern "C" fn pthread_detach(thread: *mut Thread) -> c_int {
     thread::detach(thread);
     0
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_attr_init(attributes: *mut Attributes) -> c_int {
     // SAFETY: the caller's attributes, larger than ours.
     unsafe { attributes.write(Attributes { stack_size: DEFAULT_STACK, stack_start: 0, guard_size: 4096 }) };
     0
 }
 
-#[unsafe(no_mangle)]
 extern "C" fn pthread_attr_destroy(_attributes: *mut Attributes) -> c_int {
     0
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_attr_setstacksize(attributes: *mut Attributes, size: usize) -> c_int {
     if size < SMALLEST_STACK {
         return libc::EINVAL;
@@ -81,7 +78,6 @@ unsafe extern "C" fn pthread_attr_setstacksize(attributes: *mut Attributes, size
     0
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_attr_setguardsize(attributes: *mut Attributes, size: usize) -> c_int {
     // One page is what there is; std asks for other sizes only for the main thread's.
     if size > 4096 {
@@ -92,7 +88,6 @@ unsafe extern "C" fn pthread_attr_setguardsize(attributes: *mut Attributes, size
     0
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_getattr_np(thread: *const Thread, attributes: *mut Attributes) -> c_int {
     // SAFETY: a thread of the caller's and its place for the answer.
     unsafe {
@@ -102,7 +97,6 @@ unsafe extern "C" fn pthread_getattr_np(thread: *const Thread, attributes: *mut 
     0
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_attr_getstack(
     attributes: *const Attributes,
     start: *mut *mut c_void,
@@ -116,14 +110,12 @@ unsafe extern "C" fn pthread_attr_getstack(
     0
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_attr_getguardsize(attributes: *const Attributes, size: *mut usize) -> c_int {
     // SAFETY: the caller's attributes and place for the answer.
     unsafe { size.write((*attributes).guard_size) };
     0
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_setname_np(thread: *const Thread, name: *const c_char) -> c_int {
     // SAFETY: a thread of the caller's and a string.
     unsafe { (*thread).set_name(Name::new(core::ffi::CStr::from_ptr(name).to_bytes())) };
@@ -131,7 +123,6 @@ unsafe extern "C" fn pthread_setname_np(thread: *const Thread, name: *const c_ch
 }
 
 /// `PR_SET_NAME` for the running thread; nothing else.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn prctl(option: c_int, argument: usize) -> c_int {
     match option {
         // SAFETY: this option comes with a string.
@@ -140,14 +131,16 @@ unsafe extern "C" fn prctl(option: c_int, argument: usize) -> c_int {
     }
 }
 
-#[unsafe(no_mangle)]
+extern "C" fn gettid() -> c_int {
+    thread::current().number() as c_int
+}
+
 extern "C" fn sched_yield() -> c_int {
     thread::yield_now();
     0
 }
 
 /// One processor.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn sched_getaffinity(_pid: c_int, size: usize, mask: *mut u8) -> c_int {
     if size == 0 {
         return super::errno::fail(libc::EINVAL);
@@ -160,7 +153,6 @@ unsafe extern "C" fn sched_getaffinity(_pid: c_int, size: usize, mask: *mut u8) 
     0
 }
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_key_create(out: *mut c_uint, destructor: keys::Destructor) -> c_int {
     match keys::create(destructor) {
         Some(key) => {
@@ -172,17 +164,14 @@ unsafe extern "C" fn pthread_key_create(out: *mut c_uint, destructor: keys::Dest
     }
 }
 
-#[unsafe(no_mangle)]
 extern "C" fn pthread_key_delete(key: c_uint) -> c_int {
     if keys::delete(key) { 0 } else { libc::EINVAL }
 }
 
-#[unsafe(no_mangle)]
 extern "C" fn pthread_setspecific(key: c_uint, value: *mut c_void) -> c_int {
     if thread::current().values().set(key, value) { 0 } else { libc::EINVAL }
 }
 
-#[unsafe(no_mangle)]
 extern "C" fn pthread_getspecific(key: c_uint) -> *mut c_void {
     thread::current().values().get(key)
 }

@@ -5,9 +5,10 @@ use crate::thread;
 use crate::time::{self, Nanos};
 use core::ffi::c_int;
 
+export!(clock_gettime nanosleep clock_nanosleep);
+
 const SECOND: u64 = 1_000_000_000;
 
-#[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, out: *mut libc::timespec) -> c_int {
     let now = match clock {
         libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_TAI => time::wall().as_nanos() as u64,
@@ -22,7 +23,6 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, out: *mut libc::times
 }
 
 /// Sleeps for a while; nothing interrupts it, so no remainder is ever told.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn nanosleep(request: *const libc::timespec, _remainder: *mut libc::timespec) -> c_int {
     // SAFETY: the caller's request.
     match nanos(unsafe { &*request }) {
@@ -35,7 +35,6 @@ unsafe extern "C" fn nanosleep(request: *const libc::timespec, _remainder: *mut 
 }
 
 /// The same by a clock, for a while or until a moment; errors are returned, not set.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn clock_nanosleep(
     clock: libc::clockid_t,
     flags: c_int,

@@ -53,6 +53,7 @@ extern "C" fn start(info: u32) -> ! {
         crate::fatal!("{why}");
     }
     acpi::start(handover.rsdp);
+    power::start();
     interrupts::start(&features);
     if let Err(why) = time::start(&features) {
         crate::fatal!("{why}");
@@ -86,10 +87,12 @@ fn main_thread() {
         );
         power::off();
     }
+    #[cfg(not(test))]
     run_program();
 }
 
 /// Runs the constructors and `main` as a C start-up file would, and ends the machine with what it returns.
+#[cfg(not(test))]
 fn run_program() -> ! {
     use alloc::vec::Vec;
 
@@ -110,13 +113,12 @@ fn run_program() -> ! {
     let count = arguments.len() as c_int;
     arguments.push(core::ptr::null());
     let arguments = arguments.leak().as_ptr();
-    let environment: &'static [*const c_char] = &[core::ptr::null()];
     let mut constructor = &raw const __init_array_start;
     // SAFETY: the linker script puts constructors, and nothing else, between the two symbols; `main` is the
     // function rustc makes of the program's.
     let status = unsafe {
         while constructor < &raw const __init_array_end {
-            (*constructor)(count, arguments, environment.as_ptr());
+            (*constructor)(count, arguments, crate::abi::environment());
             constructor = constructor.add(1);
         }
         main(count, arguments)

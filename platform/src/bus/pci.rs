@@ -5,9 +5,12 @@
 //! lies in the first 256 bytes, which both reach. Base address registers are taken as the firmware or the
 //! hypervisor assigned them; a function without an assigned one is left alone.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::registers::Registers;
+use crate::acpi;
+use crate::cpu::port;
 
 const VENDOR_DEVICE: u16 = 0x00;
 const COMMAND_STATUS: u16 = 0x04;
@@ -45,6 +48,22 @@ pub trait ConfigSpace {
     fn read(&self, function: Function, offset: u16) -> u32;
     /// Writes the word at `offset`, which is a multiple of four below 256.
     fn write(&self, function: Function, offset: u16, value: u32);
+    /// Returns the bus behind the host bridge.
+    fn first_bus(&self) -> u8 {
+        0
+    }
+}
+
+/// Returns the machine's way to configuration space, if it has PCI.
+pub fn open() -> Option<Box<dyn ConfigSpace>> {
+    match Ports::probe() {
+        Some(ports) => Some(Box::new(ports)),
+        None => acpi::mcfg().map(|ecam| {
+            let ecam: Box<dyn ConfigSpace> =
+                Box::new(Ecam::new(ecam.base, ecam.bus_start, ecam.bus_end, Registers::map));
+            ecam
+        }),
+    }
 }
 
 /// A PCI capability in the list of a function.
@@ -80,7 +99,7 @@ impl Identity {
 }
 
 /// Reads who made the function and what it is.
-pub fn identity(space: &impl ConfigSpace, function: Function) -> Identity {
+pub fn identity(space: &dyn ConfigSpace, function: Function) -> Identity {
     let word = space.read(function, VENDOR_DEVICE);
     Identity {
         vendor: word as u16,
@@ -89,12 +108,12 @@ pub fn identity(space: &impl ConfigSpace, function: Function) -> Identity {
     }
 }
 
-/// Lists every function reachable from bus `first` through PCI-to-PCI bridges.
-pub fn enumerate(space: &impl ConfigSpace, first: u8) -> Vec<Function> {
+/// Lists every function reachable from the first bus through PCI-to-PCI bridges.
+pub fn enumerate(space: &dyn ConfigSpace) -> Vec<Function> {
     let mut found = Vec::new();
     // Each bus is visited once, whatever the bridges claim, so a loop of bridges ends.
     let mut visited = [false; 256];
-    let mut buses = Vec::from([first]);
+    let mut buses = Vec::from([space.first_bus()]);
     while let Some(bus) = buses.pop() {
         if core::mem::replace(&mut visited[usize::from(bus)], true) {
             continue;
@@ -123,7 +142,7 @@ pub fn enumerate(space: &impl ConfigSpace, first: u8) -> Vec<Function> {
 }
 
 /// Lists the capabilities of a function.
-pub fn capabilities(space: &impl ConfigSpace, function: Function) -> Vec<Capability> {
+pub fn capabilities(space: &dyn ConfigSpace, function: Function) -> Vec<Capability> {
     let mut found = Vec::new();
     if space.read(function, COMMAND_STATUS) & STATUS_CAPABILITIES == 0 {
         return found;
@@ -138,7 +157,7 @@ pub fn capabilities(space: &impl ConfigSpace, function: Function) -> Vec<Capabil
 }
 
 /// Returns the physical address in base address register `index`, or nothing when it is unassigned or not memory.
-pub fn memory_bar(space: &impl ConfigSpace, function: Function, index: u8) -> Option<u64> {
+pub fn memory_bar(space: &dyn ConfigSpace, function: Function, index: u8) -> Option<u64> {
     if index > 5 {
         return None;
     }
@@ -154,7 +173,7 @@ pub fn memory_bar(space: &impl ConfigSpace, function: Function, index: u8) -> Op
 }
 
 /// Lets the function decode memory and be a bus master; `intx` says whether it may use its interrupt pin.
-pub fn enable(space: &impl ConfigSpace, function: Function, intx: bool) {
+pub fn enable(space: &dyn ConfigSpace, function: Function, intx: bool) {
     // The upper half is the status register, whose bits are cleared by writing ones: write zeroes there.
     let command = space.read(function, COMMAND_STATUS) & 0xffff | COMMAND_MEMORY | COMMAND_BUS_MASTER;
     let command = if intx { command & !COMMAND_NO_INTX } else { command | COMMAND_NO_INTX };
@@ -162,22 +181,21 @@ pub fn enable(space: &impl ConfigSpace, function: Function, intx: bool) {
 }
 
 /// Returns the interrupt line the firmware assigned to the function's pin, or nothing when it has none.
-pub fn interrupt_line(space: &impl ConfigSpace, function: Function) -> Option<u8> {
+pub fn interrupt_line(space: &dyn ConfigSpace, function: Function) -> Option<u8> {
     let word = space.read(function, INTERRUPT);
     let (line, pin) = (word as u8, (word >> 8) as u8);
     (pin != 0 && line != 0 && line != 0xff).then_some(line)
 }
 
 /// Configuration access through the ports 0xCF8 and 0xCFC.
-pub struct Ports(());
+struct Ports(());
 
 impl Ports {
     const ADDRESS: u16 = 0xcf8;
     const DATA: u16 = 0xcfc;
 
     /// Returns the access when a host bridge answers at the ports.
-    pub fn probe() -> Option<Self> {
-        use crate::cpu::port;
+    fn probe() -> Option<Self> {
         // SAFETY: 0xCF8 is either PCI's address register, which reads back what was written, or nothing.
         let answers = unsafe {
             port::out32(Self::ADDRESS, 1 << 31);
@@ -201,22 +219,22 @@ impl ConfigSpace for Ports {
     fn read(&self, function: Function, offset: u16) -> u32 {
         // SAFETY: the bridge answered at these ports; devices are only configured by one thread during discovery.
         unsafe {
-            crate::cpu::port::out32(Self::ADDRESS, Self::select(function, offset));
-            crate::cpu::port::in32(Self::DATA)
+            port::out32(Self::ADDRESS, Self::select(function, offset));
+            port::in32(Self::DATA)
         }
     }
 
     fn write(&self, function: Function, offset: u16, value: u32) {
         // SAFETY: as for `read`.
         unsafe {
-            crate::cpu::port::out32(Self::ADDRESS, Self::select(function, offset));
-            crate::cpu::port::out32(Self::DATA, value);
+            port::out32(Self::ADDRESS, Self::select(function, offset));
+            port::out32(Self::DATA, value);
         }
     }
 }
 
 /// Configuration access through a memory window, one MiB per bus, mapped when a bus is first touched.
-pub struct Ecam {
+struct Ecam {
     base: u64,
     first: u8,
     last: u8,
@@ -228,7 +246,7 @@ impl Ecam {
     const BUS_BYTES: usize = 1 << 20;
 
     /// Makes the access for buses `first` to `last` at the physical address `base` of bus 0; `map` maps a range.
-    pub fn new(base: u64, first: u8, last: u8, map: fn(u64, usize) -> Registers) -> Self {
+    fn new(base: u64, first: u8, last: u8, map: fn(u64, usize) -> Registers) -> Self {
         Self { base, first, last, map, mapped: Default::default() }
     }
 
@@ -258,6 +276,10 @@ impl ConfigSpace for Ecam {
         if let Some(window) = self.window(function) {
             window.write32(offset.into(), value);
         }
+    }
+
+    fn first_bus(&self) -> u8 {
+        self.first
     }
 }
 
@@ -306,7 +328,7 @@ mod tests {
         machine.set((1, 4, 0), HEADER_TYPE, 0x0001_0000);
         machine.set((1, 4, 0), CLASS_REVISION, 0x0604_0000);
         machine.set((1, 4, 0), BUS_NUMBERS, 0x0000_0001);
-        let found = enumerate(&machine, 0);
+        let found = enumerate(&machine);
         let places: Vec<_> = found.iter().map(|f| (f.bus, f.device, f.function)).collect();
         assert_eq!(places, [(0, 0, 0), (0, 1, 0), (0, 1, 3), (0, 2, 0), (1, 0, 0), (1, 4, 0)]);
     }

@@ -45,10 +45,14 @@ static ID: AtomicU8 = AtomicU8::new(0);
 pub(crate) fn start(features: &Features) {
     silence_legacy();
     let mut base = Msr::new(APIC_BASE);
-    // SAFETY: enabling the controller (bit 11), and x2APIC mode (bit 10) only where the processor has it.
+    // SAFETY: enables the controller (bit 11), and then, for both at once would fault, x2APIC mode (bit 10), only
+    // where the processor has it.
     let address = unsafe {
-        let value = base.read() | 1 << 11 | if features.x2apic { 1 << 10 } else { 0 };
+        let value = base.read() | 1 << 11;
         base.write(value);
+        if features.x2apic {
+            base.write(value | 1 << 10);
+        }
         value & 0x000f_ffff_ffff_f000
     };
     if !features.x2apic {

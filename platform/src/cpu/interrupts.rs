@@ -1,4 +1,4 @@
-//! Interrupts of devices: vectors, message addresses, and the pins of the I/O controllers.
+//! Interrupts of devices: vectors, message addresses, lines.
 
 use super::{apic, ioapic};
 use crate::sync::IrqLock;

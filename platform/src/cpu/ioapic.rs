@@ -7,8 +7,9 @@ use core::ptr::NonNull;
 
 /// The most controllers kept.
 const MOST: usize = 8;
-/// Where the first controller is on every PC that does not say otherwise.
-const USUAL: u64 = 0xfec0_0000;
+/// Where controllers are, with their first lines, when the firmware says nothing: the first of every PC, and the second
+/// QEMU gives its microvm.
+const USUAL: [(u64, u32); 2] = [(0xfec0_0000, 0), (0xfec1_0000, 24)];
 
 const VERSION: u32 = 1;
 const ENTRIES: u32 = 0x10;
@@ -38,7 +39,9 @@ pub(super) fn start() {
         }
     });
     if found == 0 {
-        controllers[0] = Some(IoApic::start(USUAL, 0));
+        for (slot, (address, first)) in controllers.iter_mut().zip(USUAL) {
+            *slot = Some(IoApic::start(address, first));
+        }
     }
 }
 
@@ -64,8 +67,8 @@ impl IoApic {
     fn start(address: u64, first: u32) -> Self {
         let mut controller = Self { window: memory::map_device(address, 4096), first, count: 0 };
         let version = controller.read(VERSION);
-        // All ones: nothing is there.
-        controller.count = if version == u32::MAX { 0 } else { (version >> 16 & 0xff) + 1 };
+        // All ones or zeroes: nothing is there.
+        controller.count = if version == u32::MAX || version == 0 { 0 } else { (version >> 16 & 0xff) + 1 };
         (0..controller.count).for_each(|pin| controller.write(ENTRIES + 2 * pin, MASKED));
         controller
     }

@@ -1,4 +1,4 @@
-//! The processor: descriptor tables, faults, floating-point state, interrupt controllers.
+//! The processor: tables, faults, vector registers, interrupt controllers.
 
 pub(crate) mod apic;
 pub(crate) mod faults;

@@ -1,4 +1,4 @@
-//! The heap: one allocator over all usable memory, for std, for C and for the platform itself.
+//! The heap: one allocator over all memory, for std, C and the platform.
 
 use super::PAGE;
 use crate::sync::PreemptionOff;

@@ -1,4 +1,4 @@
-//! The physical memory map: which ranges are RAM, after everything reserved is cut out.
+//! The physical memory map: which ranges are RAM, less what is reserved.
 
 /// Pages are 4 KiB.
 pub(crate) const PAGE: u64 = 4096;

@@ -1,4 +1,4 @@
-//! Memory: the physical map, page tables with one right each, and the heap over all RAM.
+//! Memory: the physical map, page tables, and the heap over all RAM.
 //!
 //! Virtual equals physical. The heap owns every usable page; thread stacks, page tables and device buffers are
 //! page-aligned pieces of it, so there is one pool and nothing to balance. A page is never mapped twice.

@@ -1,4 +1,4 @@
-//! Page tables: virtual equals physical, each page with one right, none both writable and executable.
+//! Page tables: virtual equals physical, no page writable and executable.
 //!
 //! RAM is mapped with the largest pages that fit between its edges. A large page is split when a single page
 //! within it must become a guard; it is never joined again, which costs one table for 2 MiB at most.

@@ -1,4 +1,6 @@
-//! Stacks: an unmapped page, then room. Running out of room is a fault with a name, never corruption.
+//! Stacks: an unmapped page, then room.
+//!
+//! Running out of room is a fault with a name, never corruption.
 
 use super::{PAGE, heap, paging};
 use core::cell::UnsafeCell;

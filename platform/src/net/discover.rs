@@ -9,9 +9,9 @@
 
 use alloc::vec::Vec;
 
-use super::worker::EVENT;
+use super::worker::interrupted;
 use crate::bus::mmio::{self, WINDOW_BYTES, Window};
-use crate::bus::pci::{self, ConfigSpace, Ecam, Function, Ports};
+use crate::bus::pci::{self, ConfigSpace, Function};
 use crate::bus::registers::Registers;
 use crate::cpu::interrupts;
 use crate::kprintln;
@@ -27,10 +27,14 @@ static ACKNOWLEDGE: IrqLock<Acknowledge> = IrqLock::new(Acknowledge::Nothing);
 
 /// Finds the virtio devices. Draws from the entropy device at once and keeps the network device for `start`.
 pub fn discover() {
+    let space = pci::open();
     let mut devices = announced_windows();
-    let pci_answers = on_pci(&mut devices);
-    if devices.is_empty() && !pci_answers {
-        devices.extend(mmio::microvm_slots().filter_map(open_window));
+    match space.as_deref() {
+        Some(space) => {
+            devices.extend(pci::enumerate(space).into_iter().filter_map(|function| open_function(space, function)))
+        }
+        None if devices.is_empty() => devices.extend(mmio::microvm_slots().filter_map(open_window)),
+        None => {}
     }
     for Device { kind, mut transport, line } in devices {
         match kind {
@@ -39,7 +43,7 @@ pub fn discover() {
                 Err(error) => kprintln!("zonule: entropy device: {error}"),
             },
             TYPE_NETWORK if NETWORK.lock().is_none() => {
-                route(&mut transport, &line);
+                route(&mut transport, line, space.as_deref());
                 *NETWORK.lock() = Some(transport);
             }
             TYPE_NETWORK => kprintln!("zonule: a second network device is not used"),
@@ -62,29 +66,10 @@ struct Device {
 
 /// How a device interrupts.
 enum Line {
-    /// A function that may have MSI-X, with its bus access, and the line its pin has if known.
-    Pci(Access, Function, Option<u8>),
+    /// A function, which may have MSI-X, and the line of its pin if known.
+    Pci(Function, Option<u8>),
     /// An MMIO window, with its line if announced.
     Mmio(Option<u32>),
-}
-
-/// One of the ways to configuration space.
-#[derive(Clone, Copy)]
-enum Access {
-    Ports,
-    Ecam,
-}
-
-impl Access {
-    /// Runs `f` with the access.
-    fn with<T>(self, f: impl FnOnce(&dyn ConfigSpace) -> T) -> Option<T> {
-        match self {
-            Self::Ports => Ports::probe().map(|ports| f(&ports)),
-            Self::Ecam => {
-                acpi::mcfg().map(|ecam| f(&Ecam::new(ecam.base, ecam.bus_start, ecam.bus_end, Registers::map)))
-            }
-        }
-    }
 }
 
 fn announced_windows() -> Vec<Device> {
@@ -104,50 +89,36 @@ fn open_window(window: Window) -> Option<Device> {
     Some(Device { kind, transport, line: Line::Mmio(window.gsi) })
 }
 
-/// Adds the virtio functions on PCI; returns whether there is PCI at all.
-fn on_pci(devices: &mut Vec<Device>) -> bool {
-    let scan = |access: Access| {
-        access.with(|space| {
-            pci::enumerate(&space, 0)
-                .into_iter()
-                .filter_map(|function| {
-                    let kind = pci::identity(&space, function).virtio_type()?;
-                    let line = Line::Pci(access, function, pci::interrupt_line(&space, function));
-                    if kind != TYPE_NETWORK && kind != TYPE_ENTROPY {
-                        return None;
-                    }
-                    pci::enable(&space, function, false);
-                    match Transport::pci(&space, function, Registers::map) {
-                        Ok(transport) => Some(Device { kind, transport, line }),
-                        Err(error) => {
-                            kprintln!("zonule: virtio device at {function:?}: {error}");
-                            None
-                        }
-                    }
-                })
-                .collect::<Vec<_>>()
-        })
-    };
-    let found = scan(Access::Ports).or_else(|| scan(Access::Ecam));
-    let answers = found.is_some();
-    devices.extend(found.unwrap_or_default());
-    answers
+fn open_function(space: &dyn ConfigSpace, function: Function) -> Option<Device> {
+    let kind = pci::identity(space, function).virtio_type()?;
+    if kind != TYPE_NETWORK && kind != TYPE_ENTROPY {
+        return None;
+    }
+    pci::enable(space, function, false);
+    match Transport::pci(space, function, Registers::map) {
+        Ok(transport) => {
+            let line = Line::Pci(function, pci::interrupt_line(space, function));
+            Some(Device { kind, transport, line })
+        }
+        Err(error) => {
+            kprintln!("zonule: virtio device at {function:?}: {error}");
+            None
+        }
+    }
 }
 
 /// Leads the interrupt of the network device to the network thread.
-fn route(transport: &mut Transport, line: &Line) {
+fn route(transport: &mut Transport, line: Line, space: Option<&dyn ConfigSpace>) {
     match line {
-        Line::Pci(access, function, pin) => {
-            let message = interrupts::allocate(|| EVENT.signal());
-            let messages = message.is_some_and(|vector| {
-                let message = interrupts::msi_message(vector);
-                access.with(|space| enable_msix(&space, *function, message, Registers::map)).unwrap_or(false)
-            });
+        Line::Pci(function, pin) => {
+            let Some(space) = space else { return };
+            let messages = interrupts::allocate(interrupted)
+                .is_some_and(|vector| enable_msix(space, function, interrupts::msi_message(vector), Registers::map));
             if messages {
                 transport.use_msix();
                 return;
             }
-            access.with(|space| pci::enable(&space, *function, true));
+            pci::enable(space, function, true);
             *ACKNOWLEDGE.lock() = transport.acknowledge();
             // The line the firmware noted is right without ACPI routing; on q35 the pins lead to lines 16 to 23.
             lead(pin.map(u32::from).into_iter().chain(16..24), true);
@@ -155,7 +126,7 @@ fn route(transport: &mut Transport, line: &Line) {
         Line::Mmio(gsi) => {
             *ACKNOWLEDGE.lock() = transport.acknowledge();
             match gsi {
-                Some(gsi) => lead(core::iter::once(*gsi), false),
+                Some(gsi) => lead(core::iter::once(gsi), false),
                 // microvm: lines 5 to 12, 16 to 23, or all of a second controller.
                 None => lead((5..=12).chain(16..48), false),
             }
@@ -165,13 +136,13 @@ fn route(transport: &mut Transport, line: &Line) {
 
 /// Leads those of the lines that exist to the handler of line interrupts.
 ///
-/// Lines of MMIO devices are taken as edges, which both level-holding and pulsing hypervisors deliver: the handler
+/// All are active high, as the hypervisors' ACPI says. Lines of MMIO devices are taken as edges, which both level-holding and pulsing hypervisors deliver: the handler
 /// clears the cause before anything looks at the rings, so the next cause is a new edge.
 fn lead(lines: impl Iterator<Item = u32>, level: bool) {
     let Some(vector) = interrupts::allocate(line_interrupt) else { return };
     let mut led = false;
     for line in lines {
-        led |= interrupts::route_gsi(line, vector, level, level).is_ok();
+        led |= interrupts::route_gsi(line, vector, level, false).is_ok();
     }
     if !led {
         kprintln!("zonule: the network device's interrupt leads nowhere");
@@ -180,16 +151,7 @@ fn lead(lines: impl Iterator<Item = u32>, level: bool) {
 
 fn line_interrupt() {
     ACKNOWLEDGE.lock().clear();
-    EVENT.signal();
-}
-
-impl ConfigSpace for &dyn ConfigSpace {
-    fn read(&self, function: Function, offset: u16) -> u32 {
-        (**self).read(function, offset)
-    }
-    fn write(&self, function: Function, offset: u16, value: u32) {
-        (**self).write(function, offset, value);
-    }
+    interrupted();
 }
 
 /// Why the network did not start.

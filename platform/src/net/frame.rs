@@ -106,6 +106,8 @@ pub(crate) struct Syn {
     pub(crate) source: SocketAddrV4,
     /// The port asked for.
     pub(crate) port: u16,
+    /// Its sequence number, which a repetition keeps.
+    pub(crate) sequence: u32,
 }
 
 impl Syn {
@@ -125,6 +127,7 @@ impl Syn {
         Some(Self {
             source: SocketAddrV4::new(packet.source, u16::from_be_bytes([header[0], header[1]])),
             port: u16::from_be_bytes([header[2], header[3]]),
+            sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
         })
     }
 }

@@ -4,9 +4,9 @@
 //! the frame is looked at first, and a SYN for a listening port gets a fresh socket just before the stack sees it. Such
 //! sockets, half-open ones and those nobody accepted yet, are the listener's embryos, bounded by its backlog.
 //!
-//! Beyond the bound a SYN is dropped, not reset, so the client tries again. When half-open embryos fill the backlog, the
-//! oldest one makes room once it is older than any honest handshake is likely to be: a SYN flood costs service,
-//! but does not end it.
+//! Beyond the bound a SYN is dropped, not reset, so the client tries again. While half-open embryos crowd the backlog only
+//! repeated SYNs are let in (`recurrence`), and the oldest embryo makes room once it is older than most honest
+//! handshakes are: a SYN flood from forged addresses costs clients a second, not the service.
 
 use alloc::vec::Vec;
 use core::net::SocketAddrV4;
@@ -27,7 +27,7 @@ pub(crate) const BACKLOG_LIMIT: usize = 128;
 /// How long a half-open connection may take.
 const HANDSHAKE: Nanos = 10 * SECOND;
 /// After this time a half-open connection makes room for a new one when the backlog is full.
-const HANDSHAKE_UNDER_PRESSURE: Nanos = SECOND / 2;
+const HANDSHAKE_UNDER_PRESSURE: Nanos = SECOND / 4;
 const BYTES: usize = ACCEPTED_RECEIVE + ACCEPTED_SEND;
 
 /// A port where connections are accepted.
@@ -90,6 +90,9 @@ impl Stack {
             return true;
         }
         let now = self.now();
+        if self.is_crowded(index) && !self.recurrence.is_repeated(syn, now) {
+            return false;
+        }
         if !self.make_room(index, now) {
             return false;
         }
@@ -98,6 +101,17 @@ impl Stack {
             listener.embryos.push(Embryo { handle, born: now, half_open: true });
         }
         true
+    }
+
+    /// Returns whether half-open connections take most of the listener's backlog.
+    fn is_crowded(&self, index: usize) -> bool {
+        match self.records[index].as_ref().map(|record| &record.kind) {
+            Some(Kind::Listener(listener)) => {
+                let half_open = listener.embryos.iter().filter(|embryo| embryo.half_open).count();
+                half_open * 4 >= listener.backlog * 3
+            }
+            _ => false,
+        }
     }
 
     /// Makes sure the listener and the budget have room for one more embryo; returns whether they have.

@@ -13,6 +13,7 @@ mod discover;
 pub(crate) mod errno;
 mod frame;
 mod listener;
+mod recurrence;
 mod responder;
 pub(crate) mod socket;
 mod stack;

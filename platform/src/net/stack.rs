@@ -19,6 +19,7 @@ use super::buffers::Budget;
 use super::device::StackDevice;
 use super::errno::Errno;
 use super::frame::{Link, Syn, is_overlong_fragment};
+use super::recurrence::Recurrence;
 use super::socket::{Kind, Record};
 use crate::virtio::net::Transmit;
 
@@ -51,6 +52,7 @@ pub(crate) struct Stack {
     pub(super) orphans: Vec<Orphan>,
     pub(super) budget: Budget,
     pub(super) machine: Machine,
+    pub(super) recurrence: Recurrence,
 }
 
 /// A TCP connection no application holds any more, until both sides agree it is over.
@@ -78,6 +80,8 @@ impl Stack {
         let mut seed = [0; 8];
         (machine.random)(&mut seed);
         config.random_seed = u64::from_ne_bytes(seed);
+        (machine.random)(&mut seed);
+        let recurrence = Recurrence::new(u64::from_ne_bytes(seed));
         let mut no_device = NoDevice;
         let mut device = StackDevice::new(None, &mut no_device, link.mtu);
         let mut interface = Interface::new(config, &mut device, instant((machine.clock)()));
@@ -99,6 +103,7 @@ impl Stack {
             orphans: Vec::new(),
             budget: Budget::new(limit),
             machine,
+            recurrence,
         }
     }
 

@@ -213,10 +213,67 @@ fn half_open_connections_make_room_and_expire() {
     net.pass(SECOND);
     net.lose = (false, false);
     let honest = net.connect(53);
-    net.settle();
+    net.pass(2 * SECOND);
     assert_eq!(net.b.connected(honest), Ok(()));
     net.pass(12 * SECOND);
-    assert_eq!(net.a.budget.taken(), full / 8, "only the honest one is left");
+    assert_eq!(net.a.budget.taken(), 24 << 10, "only the honest one is left");
+}
+
+#[test]
+fn a_flood_from_forged_addresses_costs_clients_a_second() {
+    let mut net = Net::new();
+    let listener = net.listener(53, 128);
+    let first = net.connect(53);
+    net.settle();
+    net.b.connected(first).unwrap();
+    net.a.accept(listener).unwrap();
+    let mut forged = 0u32;
+    let mut flood = |net: &mut Net, count| {
+        let mut lost = Wire::new(usize::MAX);
+        for _ in 0..count {
+            forged = forged.wrapping_add(0x9e37_79b9);
+            net.a
+                .receive(&syn([198, 51, (forged >> 24) as u8, (forged >> 16) as u8], forged as u16, forged), &mut lost);
+        }
+        net.a.after_receiving();
+    };
+    flood(&mut net, 500);
+    let honest = net.connect(53);
+    for _ in 0..26 {
+        flood(&mut net, 60);
+        net.pass(SECOND / 20);
+    }
+    assert_eq!(net.b.connected(honest), Ok(()), "a flood of 1200 SYNs a second");
+    assert!(net.a.budget.taken() <= 130 * (24 << 10));
+}
+
+/// A SYN to port 53 from anywhere.
+fn syn(source: [u8; 4], port: u16, sequence: u32) -> Vec<u8> {
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::*;
+    let mut frame = super::frame::tests::query(&[0; 12]);
+    let tcp = TcpRepr {
+        src_port: port | 1,
+        dst_port: 53,
+        control: TcpControl::Syn,
+        seq_number: TcpSeqNumber(sequence as i32),
+        ack_number: None,
+        window_len: 1000,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    let source = Ipv4Addr::from(source);
+    let (from, to) = (source.into(), LINK.address.into());
+    tcp.emit(&mut TcpPacket::new_unchecked(&mut frame[34..54]), &from, &to, &ChecksumCapabilities::default());
+    let mut packet = Ipv4Packet::new_unchecked(&mut frame[14..]);
+    packet.set_src_addr(source);
+    packet.set_next_header(IpProtocol::Tcp);
+    packet.fill_checksum();
+    frame
 }
 
 #[test]

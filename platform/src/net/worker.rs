@@ -2,7 +2,8 @@
 //!
 //! One round takes a bounded burst of frames, serves what responders serve, hands the rest to the stack, lets the stack
 //! send, and shows the device everything at once: at most one doorbell per queue and burst. Interrupts are off while
-//! there is work; they are asked for last, and the ring is looked at once more after that, so nothing is missed.
+//! there is work; they are asked for last, and the rings are looked at once more after that, so nothing is missed.
+//! With all transmit buffers on their way no frame is taken either: the device holds back what arrives, as it should.
 //! Only this thread touches the rings. Applications change sockets under the stack's lock and signal it.
 
 use alloc::boxed::Box;
@@ -22,17 +23,22 @@ use crate::{entropy, fd, memory, time};
 
 /// The most frames taken in a round.
 const BURST: usize = 64;
-/// How long the thread sleeps when the device has no transmit buffer left, in nanoseconds.
+/// The shortest time after which the stack is asked to send again unless something happens, in nanoseconds.
 const RETRY: Nanos = 1_000_000;
 /// How long the thread works without a pause, and how long a pause is, in nanoseconds: a flood of packets leaves the
 /// other threads a twentieth of the processor, or they could not even read the zones anew. The receive ring holds what
 /// arrives in a pause.
 const STINT: Nanos = 20_000_000;
 const PAUSE: Nanos = 1_000_000;
+/// How often the device is looked at until its first interrupt has arrived, in nanoseconds: on a machine whose interrupt
+/// is led wrongly the network is slow rather than dead.
+const UNPROVEN: Nanos = 10_000_000;
 const STACK_BYTES: usize = 64 << 10;
 
 /// The network thread's reason to wake: an interrupt, or [`call`].
-pub(super) static EVENT: Event = Event::new();
+static EVENT: Event = Event::new();
+/// Whether an interrupt of the device ever arrived.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static CALLED: AtomicBool = AtomicBool::new(false);
 static REGISTERED: Lock<Vec<(u16, Box<dyn UdpResponder>)>> = Lock::new(Vec::new());
 
@@ -83,6 +89,12 @@ pub fn serve_udp(port: u16, responder: Box<dyn UdpResponder>) {
     call();
 }
 
+/// Tells the network thread to look at the device; its interrupt handlers call it.
+pub(super) fn interrupted() {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+    EVENT.signal();
+}
+
 /// Tells the network thread that sockets have something to send.
 pub(super) fn call() {
     CALLED.store(true, Ordering::Release);
@@ -111,6 +123,7 @@ fn run(nic: Nic, link: Link) -> ! {
         let mut stack = None;
         let mut taken = 0;
         while taken < BURST
+            && transmitter.buffer().is_some()
             && let Some((index, length)) = receiver.take()
         {
             taken += 1;
@@ -136,7 +149,7 @@ fn run(nic: Nic, link: Link) -> ! {
             let soon = now + RETRY;
             deadline = match egress {
                 Egress::Exhausted => Some(soon),
-                _ => stack.deadline().map(|at| at.max(soon)),
+                Egress::Done | Egress::More => stack.deadline().map(|at| at.max(soon)),
             };
             stack.wake_ready();
             fd::changed();
@@ -144,8 +157,15 @@ fn run(nic: Nic, link: Link) -> ! {
         drop(stack);
         transmitter.flush();
         transmitter.reclaim();
-        if taken < BURST && egress != Egress::More && !receiver.enable_interrupts() {
-            EVENT.wait(deadline);
+        let idle = if transmitter.buffer().is_none() {
+            !transmitter.enable_interrupts()
+        } else {
+            taken < BURST && egress != Egress::More && !receiver.enable_interrupts()
+        };
+        if idle {
+            let unproven = !INTERRUPTED.load(Ordering::Relaxed);
+            let look = unproven.then_some(now + UNPROVEN);
+            EVENT.wait(deadline.into_iter().chain(look).min());
             rested = time::monotonic();
         } else if now.saturating_sub(rested) > STINT {
             never.wait(Some(now + PAUSE));

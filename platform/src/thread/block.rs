@@ -11,6 +11,7 @@ use core::cell::Cell;
 use core::ffi::c_void;
 use core::fmt;
 use core::ops::Range;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// What a thread is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,7 @@ pub(super) enum Level {
 /// the thread itself.
 pub(crate) struct Thread {
     pub(super) scheduling: Scheduling,
+    number: u32,
     pub(super) errno: Cell<i32>,
     pub(super) values: Values,
     pub(super) name: Cell<Name>,
@@ -82,6 +84,9 @@ pub(super) struct Scheduling {
     pub(super) detached: Cell<bool>,
 }
 
+/// The next thread's number; the first, which runs nothing, is 0.
+static NUMBERS: AtomicU32 = AtomicU32::new(0);
+
 impl Thread {
     pub(super) fn new(
         name: Name,
@@ -104,6 +109,7 @@ impl Thread {
                 address: Cell::new(0),
                 detached: Cell::new(false),
             },
+            number: NUMBERS.fetch_add(1, Relaxed),
             errno: Cell::new(0),
             values: Values::new(),
             name: Cell::new(name),
@@ -113,6 +119,11 @@ impl Thread {
             result: Cell::new(core::ptr::null_mut()),
             ended: WaitQueue::new(),
         }
+    }
+
+    /// Returns the number that tells it from all others there have been (`gettid`).
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     /// Returns its name.

@@ -1,4 +1,4 @@
-//! Sleeping on the value of a word, which is what std's locks are built on (Linux futex(2)).
+//! Sleeping on the value of a word, as futex(2): what std's locks build on.
 
 use super::scheduler::{block, reschedule_if_due, wake};
 use super::wait::WaitQueue;

@@ -1,4 +1,4 @@
-//! Values a thread keeps under keys shared by all threads, with destructors (`pthread_key_create`).
+//! Values a thread keeps under shared keys (`pthread_key_create`).
 
 use crate::sync::Lock;
 use core::cell::Cell;

@@ -1,4 +1,6 @@
-//! Doubly linked lists of threads through the threads themselves: no memory needed, any thread taken out at once.
+//! Lists of threads linked through the threads themselves.
+//!
+//! They need no memory, and any thread is taken out at once.
 //!
 //! All functions want interrupts off, which is what makes a list ours alone.
 

@@ -1,4 +1,4 @@
-//! Who runs: ready queues by level, deadlines, slices, and the change from one thread to the next.
+//! Who runs: ready queues by level, deadlines, slices, and the switch.
 //!
 //! All of it is used with interrupts off, which on one processor makes a set of steps indivisible: to look, to
 //! queue up and to give the processor away is one step, so no wake-up falls between.
@@ -83,7 +83,8 @@ pub(super) unsafe fn part<'a>(thread: *mut Thread) -> &'a Scheduling {
 
 /// Returns whether the running context may sleep.
 pub(crate) fn may_block() -> bool {
-    !CURRENT.load(Relaxed).is_null() && preemptible() && interrupts::are_enabled()
+    let idle = |thread: &Thread| thread.scheduling.level.get() == Level::Idle;
+    try_current().is_some_and(|thread| !idle(thread)) && preemptible() && interrupts::are_enabled()
 }
 
 /// Makes `thread`, which is the context the machine booted in, the running and the idle thread.
@@ -201,6 +202,10 @@ pub(crate) fn reschedule_if_due() {
 /// The same at the end of an interrupt; interrupts are off.
 pub(crate) fn reschedule_from_interrupt() {
     if DUE.load(Relaxed) && preemptible() {
+        // Who runs next may have been switched from in a call, and expects as after any call an empty x87 stack.
+        // The interrupted thread's state is saved.
+        // SAFETY: changes nothing but the floating-point state.
+        unsafe { core::arch::asm!("fninit", options(nomem, nostack)) };
         reschedule(false);
     }
 }
@@ -248,7 +253,6 @@ fn reschedule(yielding: bool) {
 impl Scheduler {
     /// Settles the running thread's account and chooses who runs next.
     fn choose(&mut self, old: *mut Thread, yielding: bool) -> *mut Thread {
-        DUE.store(false, Relaxed);
         let now = time::monotonic();
         self.expire(now);
         // SAFETY: the running thread, interrupts off.
@@ -277,6 +281,8 @@ impl Scheduler {
         // SAFETY: alive, interrupts off.
         let part = unsafe { self::part(new) };
         part.state.set(State::Running);
+        // Whatever was due has been weighed.
+        DUE.store(false, Relaxed);
         self.arm_for(part);
         new
     }
@@ -299,10 +305,10 @@ impl Scheduler {
             }
             self.deadlines.remove(thread);
         }
-        // Who sleeps is not busy.
+        // Who has slept is not busy.
+        part.slice.set(SLICE);
         if part.level.get() == Level::Busy {
             part.level.set(Level::Responsive);
-            part.slice.set(SLICE);
         }
         self.make_ready(thread);
     }

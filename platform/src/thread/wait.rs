@@ -1,9 +1,9 @@
-//! What threads sleep on: events, which interrupts signal, and queues, which work like condition variables.
+//! What threads sleep on: events, which interrupts signal, and queues.
 
 use super::list::{List, WAITING};
 use super::scheduler::{block, reschedule_if_due, wake};
 use crate::sync::{InterruptsOff, LockGuard};
-use crate::time::Nanos;
+use crate::time::{self, Nanos};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A queue of sleeping threads.
@@ -97,6 +97,9 @@ impl Event {
         loop {
             if self.signalled.swap(false, Relaxed) {
                 return true;
+            }
+            if deadline.is_some_and(|deadline| deadline <= time::monotonic()) {
+                return false;
             }
             if !block(self.sleepers.list(), 0, deadline, || ()) {
                 // Signalled after the deadline but before this thread ran: it has happened all the same.

@@ -21,7 +21,11 @@ const PIT_HERTZ: u64 = 1_193_182;
 /// The frequency of the ACPI power-management timer.
 const PM_HERTZ: u64 = 3_579_545;
 /// How long a measurement takes, in parts of a second.
-const WINDOW: u64 = 200;
+const WINDOW: u64 = 250;
+/// How many measurements may disagree.
+const ATTEMPTS: usize = 8;
+/// How many readings begin and end a measurement.
+const SAMPLES: usize = 5;
 /// What no time-stamp counter is slower than; a measurement below it had no clock to go by.
 const SLOWEST: u64 = 50_000_000;
 /// How often a clock is asked before it is taken for dead.
@@ -93,31 +97,52 @@ fn by_pit() -> Option<Measurement> {
             out8(0x43, 0); // latch channel 0
             [in8(0x40), in8(0x40)]
         };
-        u16::from_le_bytes(octets)
+        u32::from(u16::from_le_bytes(octets)).wrapping_neg()
     };
     // The first count is loaded only with the next tick.
     let initial = read();
     (0..PATIENCE).find(|_| read() != initial)?;
-    apic::start_measurement();
-    let begin = read();
-    let (start, first) = (read_tsc(), apic::measured());
-    let passed = || u64::from(begin.wrapping_sub(read()));
-    let ticks = (0..PATIENCE).map(|_| passed()).find(|&ticks| ticks >= PIT_HERTZ / WINDOW)?;
-    let (tsc, timer) = (read_tsc() - start, apic::measured() - first);
-    (tsc * WINDOW >= SLOWEST).then_some(Measurement { tsc, timer: timer.into(), ticks, hertz: PIT_HERTZ })
+    agreed(PIT_HERTZ, 0xffff, read)
 }
 
-/// Measures both against the ACPI power-management timer.
+/// Measures both against the ACPI power-management timer, of which 24 bits are always there.
 fn by_pm_timer() -> Option<Measurement> {
-    const MASK: u32 = 0x00ff_ffff; // 24 bits are always there
     let port = acpi::pm_timer()?;
     // SAFETY: reading the timer changes nothing.
-    let read = || unsafe { in32(port) } & MASK;
+    agreed(PM_HERTZ, 0x00ff_ffff, || unsafe { in32(port) })
+}
+
+/// Measures until two measurements in a row agree, and returns their sum. One may be far off: if the machine was
+/// not given a processor for so long that the clock came round.
+fn agreed(hertz: u64, mask: u32, read: impl Fn() -> u32) -> Option<Measurement> {
+    let mut previous = window(hertz, mask, &read)?;
+    for _ in 0..ATTEMPTS {
+        let next = window(hertz, mask, &read)?;
+        let rate = |m: &Measurement| m.tsc * hertz / m.ticks.max(1);
+        let agree = rate(&next).abs_diff(rate(&previous)) < rate(&next) / 500;
+        if agree && rate(&next) >= SLOWEST {
+            let (tsc, timer) = (previous.tsc + next.tsc, previous.timer + next.timer);
+            return Some(Measurement { tsc, timer, ticks: previous.ticks + next.ticks, hertz });
+        }
+        previous = next;
+    }
+    None
+}
+
+/// Measures once against a clock that counts up at `hertz`, of which `mask` is valid.
+fn window(hertz: u64, mask: u32, read: &impl Fn() -> u32) -> Option<Measurement> {
     apic::start_measurement();
-    let begin = read();
-    let (start, first) = (read_tsc(), apic::measured());
-    let passed = || u64::from(read().wrapping_sub(begin) & MASK);
-    let ticks = (0..PATIENCE).map(|_| passed()).find(|&ticks| ticks >= PM_HERTZ / WINDOW)?;
-    let (tsc, timer) = (read_tsc() - start, apic::measured() - first);
-    (tsc * WINDOW >= SLOWEST).then_some(Measurement { tsc, timer: timer.into(), ticks, hertz: PM_HERTZ })
+    // Of a few readings the one that took least is the one least disturbed.
+    let sample = || {
+        let readings = (0..SAMPLES).map(|_| {
+            let (before, count, timer, after) = (read_tsc(), read(), apic::measured(), read_tsc());
+            (after - before, before, count, timer)
+        });
+        readings.min_by_key(|reading| reading.0)
+    };
+    let (_, start, first, timer) = sample()?;
+    let passed = |count: u32| u64::from(count.wrapping_sub(first) & mask);
+    (0..PATIENCE).find(|_| passed(read()) >= hertz / WINDOW)?;
+    let (_, end, last, timer_end) = sample()?;
+    Some(Measurement { tsc: end - start, timer: (timer_end - timer).into(), ticks: passed(last), hertz })
 }

@@ -1,4 +1,4 @@
-//! Time: a monotonic clock counted by the processor, a wall clock set at boot, and the one-shot timer.
+//! Time: a monotonic clock, a wall clock set at boot, a one-shot timer.
 
 mod calibrate;
 mod cmos;

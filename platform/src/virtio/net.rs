@@ -2,7 +2,7 @@
 //!
 //! All buffers are allocated once: each descriptor has a fixed one of 2 KiB, which holds the virtio header and an
 //! Ethernet frame. Receive buffers are lent to the caller in place and given back; transmit buffers are filled in
-//! place. Transmit interrupts stay off: finished buffers are collected when the next ones are needed. No offload is
+//! place. Transmit interrupts are off as long as there are buffers: finished ones are collected on the way. No offload is
 //! asked for: checksums of answers this short cost less than the bookkeeping.
 
 use alloc::vec::Vec;
@@ -150,6 +150,11 @@ impl Transmitter {
             self.free.push(used.index);
         }
         self.queue.suppress_interrupts();
+    }
+
+    /// Asks for an interrupt when the device is done with a buffer; returns whether it is with some already.
+    pub fn enable_interrupts(&mut self) -> bool {
+        self.queue.enable_interrupts()
     }
 
     /// Shows the device the frames sent since the last call, ringing its doorbell at most once.

@@ -143,7 +143,7 @@ pub enum Transport {
 impl Transport {
     /// Finds the register windows of a virtio function (virtio 1.2 §4.1.4), mapping them with `map`.
     pub fn pci(
-        space: &impl ConfigSpace,
+        space: &dyn ConfigSpace,
         function: Function,
         map: fn(u64, usize) -> Registers,
     ) -> Result<Self, VirtioError> {
@@ -385,7 +385,7 @@ fn write_address(window: &Registers, at: usize, address: u64) {
 ///
 /// Returns whether the function has MSI-X at all.
 pub fn enable_msix(
-    space: &impl ConfigSpace,
+    space: &dyn ConfigSpace,
     function: Function,
     (address, data): (u64, u32),
     map: fn(u64, usize) -> Registers,
