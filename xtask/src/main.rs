@@ -28,6 +28,8 @@ Usage: cargo xtask COMMAND
       seconds, end-to-end tests. --hosted leaves out what needs the image.
   image [--selftest]
       Build the bootable image, target/zonule.elf, or target/selftest.elf, the program that tries the platform.
+  selftest
+      Boot the self-test on every machine, and every fault it can commit.
   nettest
       Boot the self-test on every machine and talk to it over the network; over a tap device, too, as root.
   fuzz [SECONDS]

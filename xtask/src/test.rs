@@ -11,6 +11,7 @@ use crate::cargo::{self, Error, Result, cargo, shown};
 use crate::fuzz;
 use crate::image::{self, Program};
 use crate::nettest;
+use crate::selftest;
 use crate::tools::{self, CXX, DIG, GIT, IP, QEMU, SETPRIV};
 
 /// How long each fuzz target runs: enough to try every seed and what is near to it.
@@ -95,6 +96,7 @@ fn steps(report: &mut Report, hosted_only: bool) {
         return;
     }
     report.step("lints of the image", |_| image::clippy().map_err(Error::Unexpected));
+    report.step("std on the machine", |_| selftest::run().map_err(Error::Unexpected));
     report.step("network on the machine", |_| {
         let elf = cargo::image(Program::Selftest)?;
         nettest::run(&elf).map_err(Error::Unexpected)
