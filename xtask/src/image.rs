@@ -177,3 +177,24 @@ fn strip(octets: &[u8]) -> Result<Vec<u8>, String> {
     stripped[58..64].fill(0);
     Ok(stripped)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_booted_is_refused() {
+        assert!(check(b"").is_err());
+        assert!(check(b"\x7fELF\x02\x01\x01").is_err());
+        // An ordinary program of this machine, dynamically linked: this one.
+        let own = env::current_exe().and_then(fs::read).unwrap();
+        assert!(check(&own).unwrap_err().contains("position-independent"));
+    }
+
+    #[test]
+    fn the_note_is_known_by_its_owner_and_type() {
+        assert!(is_pvh_note(b"\x04\0\0\0\x04\0\0\0\x12\0\0\0Xen\0\x34\x12\x10\0"));
+        assert!(!is_pvh_note(b"\x04\0\0\0\x04\0\0\0\x01\0\0\0GNU\0\x34\x12\x10\0"));
+        assert!(!is_pvh_note(b"\x04\0\0\0"));
+    }
+}
