@@ -32,8 +32,8 @@ const MACHINES: &[Machine] = &[
     Machine("q35 without MSI-X", &["-M", "q35"], "virtio-net-pci,vectors=0"),
     Machine(
         "q35 behind a port, beside other devices",
-        &["-M", "q35", "-device", "virtio-rng-pci", "-device", "pcie-root-port,id=port,chassis=1,multifunction=on"],
-        "virtio-net-pci,bus=port",
+        &["-M", "q35", "-device", "virtio-rng-pci", "-device", "pcie-root-port,id=root1,chassis=1,multifunction=on"],
+        "virtio-net-pci,bus=root1",
     ),
 ];
 const MODERN: &str = "virtio-mmio.force-legacy=false";

@@ -56,7 +56,7 @@ pub trait ConfigSpace {
 
 /// Returns the machine's way to configuration space, if it has PCI.
 pub fn open() -> Option<Box<dyn ConfigSpace>> {
-    match Ports::probe() {
+    match Ports::detect() {
         Some(ports) => Some(Box::new(ports)),
         None => acpi::mcfg().map(|ecam| {
             let ecam: Box<dyn ConfigSpace> =
@@ -195,7 +195,7 @@ impl Ports {
     const DATA: u16 = 0xcfc;
 
     /// Returns the access when a host bridge answers at the ports.
-    fn probe() -> Option<Self> {
+    fn detect() -> Option<Self> {
         // SAFETY: 0xCF8 is either PCI's address register, which reads back what was written, or nothing.
         let answers = unsafe {
             port::out32(Self::ADDRESS, 1 << 31);

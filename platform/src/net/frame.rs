@@ -142,6 +142,14 @@ pub(crate) fn is_overlong_fragment(frame: &[u8]) -> bool {
     frame[12..14] == [8, 0] && offset + length > usize::from(u16::MAX)
 }
 
+/// Returns whether the frame is an IPv4 packet sent to a group that only makes sense sent to one host.
+///
+/// A TCP segment to a group must be ignored, and an echo request may be (RFC 1122 §4.2.3.10, §3.2.2.6): answering
+/// would make us somebody's amplifier.
+pub(crate) fn is_misdirected(frame: &[u8]) -> bool {
+    frame.get(23).is_some_and(|protocol| frame[0] & 1 != 0 && frame[12..14] == [8, 0] && *protocol != PROTOCOL_UDP)
+}
+
 /// An intact IPv4 packet for us, whole.
 struct Packet<'a> {
     hardware: [u8; 6],
@@ -384,6 +392,18 @@ pub(crate) mod tests {
         frame[20..22].copy_from_slice(&[0x1f, 0xff]);
         assert!(is_overlong_fragment(&frame));
         assert!(!is_overlong_fragment(&frame[..20]));
+    }
+
+    #[test]
+    fn only_datagrams_go_to_groups() {
+        let mut frame = query(b"hello");
+        frame[..6].fill(0xff);
+        assert!(!is_misdirected(&frame));
+        frame[23] = PROTOCOL_TCP;
+        assert!(is_misdirected(&frame));
+        assert!(!is_misdirected(&frame[..23]));
+        frame[13] = 6;
+        assert!(!is_misdirected(&frame), "ARP");
     }
 
     #[test]

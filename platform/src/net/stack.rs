@@ -18,7 +18,7 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
 use super::buffers::Budget;
 use super::device::StackDevice;
 use super::errno::Errno;
-use super::frame::{Link, Syn, is_overlong_fragment};
+use super::frame::{Link, Syn, is_misdirected, is_overlong_fragment};
 use super::recurrence::Recurrence;
 use super::socket::{Kind, Record};
 use crate::virtio::net::Transmit;
@@ -109,7 +109,7 @@ impl Stack {
 
     /// Takes in one frame; replies the stack makes at once (ARP, ICMP, RST) are sent.
     pub(crate) fn receive(&mut self, frame: &[u8], transmit: &mut impl Transmit) {
-        if is_overlong_fragment(frame) {
+        if is_overlong_fragment(frame) || is_misdirected(frame) {
             return;
         }
         let syn = Syn::parse(frame, &self.link);
