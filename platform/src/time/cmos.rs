@@ -5,7 +5,9 @@ use crate::cpu::port::{in8, out8};
 use core::time::Duration;
 
 /// How often the clock is asked whether it is between updates.
-const PATIENCE: u32 = 100_000;
+const PATIENCE: u32 = 5_000;
+/// How many readings may disagree.
+const ATTEMPTS: usize = 8;
 
 /// The registers as they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,22 +26,29 @@ struct Reading {
 
 /// Returns the time since 1970, taking the clock for UTC; `None` if there is no clock or it shows nonsense.
 pub(super) fn read() -> Option<Duration> {
-    let mut previous = settled()?;
-    for _ in 0..4 {
-        // Read twice: an update may have begun in between.
-        let reading = settled()?;
-        if reading == previous {
-            return Some(Duration::from_secs(reading.seconds()?));
+    // The lower bits of status register D are zero (MC146818A data sheet): all ones mean that nothing is there.
+    if register(0x0d) & 0x7f != 0 {
+        return None;
+    }
+    // Two readings that agree are sound, whatever the clock says of updates: an emulated one has been seen to
+    // announce an update for very long.
+    let mut previous = settled();
+    for _ in 0..ATTEMPTS {
+        let reading = settled();
+        if reading == previous
+            && let Some(seconds) = reading.seconds()
+        {
+            return Some(Duration::from_secs(seconds));
         }
         previous = reading;
     }
     None
 }
 
-/// Reads all registers when no update is under way.
-fn settled() -> Option<Reading> {
-    (0..PATIENCE).find(|_| register(0x0a) & 0x80 == 0)?;
-    Some(Reading {
+/// Reads all registers, if possible while no update is under way.
+fn settled() -> Reading {
+    let _ = (0..PATIENCE).find(|_| register(0x0a) & 0x80 == 0);
+    Reading {
         second: register(0),
         minute: register(2),
         hour: register(4),
@@ -48,7 +57,7 @@ fn settled() -> Option<Reading> {
         year: register(9),
         century: acpi::century_register().map_or(0, register),
         format: register(0x0b),
-    })
+    }
 }
 
 fn register(number: u8) -> u8 {
