@@ -6,7 +6,7 @@ use std::process::Command;
 
 use zonule_harness::{Console, Process, Sandbox, eventually, run, workspace};
 
-/// Runs `cargo xtask run`, pastes its lines in their order, and ends it as Ctrl-C does.
+/// Runs `cargo xtask run`, pastes its lines in their order, and ends it.
 fn quick_start(arguments: &[&str]) {
     let sandbox = Sandbox::new("quick-start").unwrap();
     let console = Console::File(sandbox.path().join("run.log"));
@@ -32,8 +32,9 @@ fn quick_start(arguments: &[&str]) {
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", xtask.id())).unwrap();
     let children: Vec<&str> = children.split_whitespace().collect();
     assert_eq!(children.len(), 2, "git daemon and the server: {children:?}");
-    // Only to the process itself, harder than Ctrl-C, which reaches the children, too.
-    run(Command::new("sh").args(["-c", &format!("kill -INT {}", xtask.id())])).unwrap();
+    // Harder than Ctrl-C, which reaches the children, too. And not its signal: who runs tests in the background has
+    // it ignored.
+    run(Command::new("sh").args(["-c", &format!("kill -TERM {}", xtask.id())])).unwrap();
     eventually("xtask ends", || xtask.ended()).unwrap();
     for child in children {
         eventually("a child ends with it", || has_ended(child).then_some(())).unwrap();
