@@ -10,6 +10,7 @@
 
 mod dig;
 mod error;
+pub mod namespace;
 mod ports;
 mod process;
 mod qemu;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Console, Error, Port, Process, Result, eventually, run};
+use crate::{Console, Error, Port, Process, Result, eventually, namespace, run};
 
 /// A bare repository, a clone to change it from, and the daemon that serves it for fetch and push.
 ///
@@ -53,7 +53,9 @@ impl Remote {
         let (bare, clone) = (directory.join("zones.git"), directory.join("zones"));
         run(git(directory).args(["init", "--quiet", "--bare", "--initial-branch=main"]).arg(&bare))?;
         run(git(directory).args(["init", "--quiet", "--initial-branch=main"]).arg(&clone))?;
-        let remote = Remote { bare, clone, address: Ipv4Addr::LOCALHOST, port: Port::new(), daemon: None };
+        // In a namespace the image comes by another way than the loopback, and nobody else can come.
+        let address = if namespace::inside() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        let remote = Remote { bare, clone, address, port: Port::new(), daemon: None };
         let origin = remote.bare.to_string_lossy().into_owned();
         remote.git(&["remote", "add", "origin", &origin])?;
         for (key, value) in [

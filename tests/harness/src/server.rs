@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::{env, thread};
 
+use crate::namespace;
 use crate::{Console, Error, Machine, Network, Port, Process, Qemu, Remote, Reply, Result, Sandbox, dig, eventually};
 
 /// How many lines of its console a server shows when its test fails.
@@ -96,6 +97,7 @@ impl Boot {
 
     /// Starts it, reachable at `port`.
     pub fn start_on(self, port: Port, console: Console) -> Result<Server> {
+        let mut address = port.address();
         let process = match &self.target {
             Target::Hosted { binary } => {
                 let mut arguments = self.arguments;
@@ -103,19 +105,25 @@ impl Boot {
                 Process::start(binary, &arguments, console)?
             }
             Target::Image { elf, machine } => {
-                let network = "--ip=10.0.2.15/24 --gateway=10.0.2.2";
+                let network = if namespace::inside() {
+                    address = (namespace::GUEST, 53).into();
+                    Network::Tap { interface: namespace::TAP.to_owned() }
+                } else {
+                    Network::User { forward: address }
+                };
+                let own = format!("--ip={}/24 --gateway={}", namespace::GUEST, self.target.host());
                 let qemu = Qemu {
                     machine: *machine,
                     memory_mib: self.memory_mib,
                     kernel: elf.clone(),
                     initrd: None,
-                    append: format!("{network} {}", self.arguments.join(" ")),
-                    network: Network::User { forward: port.address() },
+                    append: format!("{own} {}", self.arguments.join(" ")),
+                    network,
                 };
                 Process::start(Path::new(Qemu::PROGRAM), &qemu.arguments(), console)?
             }
         };
-        Ok(Server { process, port })
+        Ok(Server { process, address, _port: port })
     }
 }
 
@@ -125,13 +133,15 @@ impl Boot {
 #[derive(Debug)]
 pub struct Server {
     process: Process,
-    port: Port,
+    address: SocketAddr,
+    /// Reserved as long as the server lives.
+    _port: Port,
 }
 
 impl Server {
     /// Where it answers, by UDP and by TCP.
     pub fn address(&self) -> SocketAddr {
-        self.port.address()
+        self.address
     }
 
     /// What it has printed so far.
