@@ -1,7 +1,7 @@
 //! Following the remote: fetch, load what changed, swap, wait, again.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Server;
 use crate::git::{self, ObjectId, Repository};
@@ -13,11 +13,15 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 /// The longest wait between two tries while nothing is served yet.
 const RETRY_MOST: Duration = Duration::from_secs(30);
 
+/// How often a failure that lasts is told, at least this long apart; what happens between is logged as debug.
+const REMINDER: Duration = Duration::from_secs(60);
+
 /// Keeps what `server` serves equal to what the remote holds, for ever.
 pub(super) fn run(server: &Server, mut repository: Repository, poll: Duration) {
     let mut primary = Primary::default();
     let mut loaded = None;
     let mut failures = 0;
+    let mut told: Option<(String, Instant)> = None;
     loop {
         let wait = match step(server, &mut repository, &mut primary, &mut loaded) {
             Ok(()) => {
@@ -25,6 +29,7 @@ pub(super) fn run(server: &Server, mut repository: Repository, poll: Duration) {
                     log::info!("{}: answers again", repository.remote());
                 }
                 failures = 0;
+                told = None;
                 poll
             }
             Err(error) => {
@@ -32,7 +37,13 @@ pub(super) fn run(server: &Server, mut repository: Repository, poll: Duration) {
                 let wait = backoff(failures).min(if loaded { poll } else { RETRY_MOST });
                 failures += 1;
                 let meanwhile = if loaded { "the zones loaded before are served" } else { "answering SERVFAIL" };
-                log::warn!("{}: {error}; meanwhile {meanwhile}; next try in {wait:?}", repository.remote());
+                let text = format!("{}: {error}", repository.remote());
+                let due = told.as_ref().is_none_or(|(last, at)| *last != text || at.elapsed() >= REMINDER);
+                let level = if due { log::Level::Warn } else { log::Level::Debug };
+                log::log!(level, "{text}; meanwhile {meanwhile}; next try in {wait:?}");
+                if due {
+                    told = Some((text, Instant::now()));
+                }
                 wait
             }
         };

@@ -88,13 +88,22 @@ pub(crate) enum Profile {
 
 /// Builds the Linux binary and returns its path.
 pub(crate) fn hosted(profile: Profile) -> Result<PathBuf> {
-    let (name, place) = match profile {
-        Profile::Development => ("dev", "debug"),
-        Profile::Release => ("release", "release"),
+    let name = match profile {
+        Profile::Development => "dev",
+        Profile::Release => "release",
     };
     let mut build = cargo(&["build", "--profile", name, "--package", "zonule", "--bin", "zonule"]);
     shown("building the Linux binary", &mut build)?;
-    Ok(workspace().join("target").join(place).join("zonule"))
+    Ok(hosted_path(profile))
+}
+
+/// Where [`hosted`] leaves it.
+pub(crate) fn hosted_path(profile: Profile) -> PathBuf {
+    let place = match profile {
+        Profile::Development => "debug",
+        Profile::Release => "release",
+    };
+    workspace().join("target").join(place).join("zonule")
 }
 
 /// Builds a bootable image and returns its path.

@@ -1,9 +1,11 @@
 //! The programs a task needs, installed when they are missing and that is possible.
 
+use std::env;
 use std::io::{IsTerminal, stdin};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::{env, fs};
+
+use zonule_harness::namespace::is_root;
 
 use crate::cargo::{Error, Result, shown};
 
@@ -70,17 +72,6 @@ pub(crate) fn is_installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let places = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(|place| Path::new(place).to_path_buf()));
     places.into_iter().any(|place| place.join(program).is_file())
-}
-
-/// Whether this process may do anything.
-pub(crate) fn is_root() -> bool {
-    // The second number is the effective user's (proc_pid_status(5)).
-    fs::read_to_string("/proc/self/status").is_ok_and(|status| {
-        status
-            .lines()
-            .filter_map(|line| line.strip_prefix("Uid:"))
-            .any(|ids| ids.split_whitespace().nth(1) == Some("0"))
-    })
 }
 
 enum Privilege {

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use zonule_harness::{Error as HarnessError, Machine, Remote, Sandbox, Server, Target};
+use zonule_harness::{Error as HarnessError, Machine, Remote, Sandbox, Server, Target, namespace};
 
 use super::load;
 use crate::cargo::{self, Error, Profile, Result};
 use crate::image::Program;
-use crate::tools::{self, DIG, DNSPERF, GIT, QEMU, SETPRIV};
+use crate::tools::{self, DIG, DNSPERF, GIT, IP, QEMU, SETPRIV};
 
 /// Machine sizes to try, in MiB, largest first.
 const SIZES_MIB: [u32; 9] = [64, 32, 16, 12, 8, 7, 6, 5, 4];
@@ -62,11 +62,18 @@ fn serves_and_follows(mut server: Server, remote: &Remote, serial: u32) -> Resul
 ///
 /// For the image it is the resident memory of QEMU: a page the guest has once touched stays resident, so growth
 /// in the guest shows, and so does the emulator's own.
+///
+/// All of it happens in a network namespace: QEMU's user network would be measured otherwise.
 pub(super) fn soak(seconds: u64) -> Result<()> {
-    tools::ensure(&[QEMU, GIT, DIG, SETPRIV, DNSPERF])?;
+    if !namespace::inside() {
+        tools::ensure(&[QEMU, GIT, DIG, SETPRIV, DNSPERF, IP])?;
+        cargo::hosted(Profile::Release)?;
+        cargo::image(Program::Zonule)?;
+        return super::in_namespace(&format!("soak={seconds}"));
+    }
     let targets = [
-        ("Linux binary", Target::hosted(cargo::hosted(Profile::Release)?)),
-        ("image", Target::Image { elf: cargo::image(Program::Zonule)?, machine: Machine::Q35 }),
+        ("Linux binary", Target::hosted(cargo::hosted_path(Profile::Release))),
+        ("image", Target::Image { elf: cargo::image_path(), machine: Machine::Q35 }),
     ];
     for (name, target) in targets {
         let sandbox = Sandbox::new("soak")?;

@@ -6,9 +6,9 @@ mod load;
 mod memory;
 mod qps;
 
-use std::fs;
+use std::{env, fs};
 
-use zonule_harness::Error as HarnessError;
+use zonule_harness::{Error as HarnessError, namespace};
 
 use crate::cargo::{self, Error, Result, cargo, shown};
 use crate::image::Program;
@@ -37,6 +37,12 @@ pub(crate) fn bench(words: &[&str]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Runs the bench `word` again in a network namespace of its own.
+fn in_namespace(word: &str) -> Result<()> {
+    let program = env::current_exe().map_err(HarnessError::io("cannot find this program"))?;
+    shown("the bench in its namespace", namespace::enter(&program).args(["bench", word]))
 }
 
 /// Prints the image's size.

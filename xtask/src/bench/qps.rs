@@ -4,23 +4,19 @@
 //! measured in turn, so that whatever else the host does falls on both. All of it happens in a network namespace
 //! that vanishes with the bench.
 
-use std::env;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use zonule_harness::{
-    Console, Error as HarnessError, Machine, Network, Process, Qemu, Remote, Sandbox, dig, eventually, run,
+    Console, Error as HarnessError, Machine, Network, Process, Qemu, Remote, Sandbox, dig, eventually, namespace, run,
 };
 
 use super::{guest, load, median};
-use crate::cargo::{self, Error, Result, shown};
+use crate::cargo::{self, Error, Result};
 use crate::image::Program;
 use crate::tools::{self, BUSYBOX, CPIO, DIG, DNSPERF, GIT, IP, NSD, QEMU, SETPRIV};
-
-/// Set in the environment of the process that runs inside of the namespace.
-const INSIDE: &str = "ZONULE_BENCH_NAMESPACE";
 
 /// How often each server is measured, and for how long.
 const ROUNDS: usize = 3;
@@ -39,21 +35,14 @@ const PEER: Link = Link { interface: "tap-nsd", host: Ipv4Addr::new(10, 78, 0, 1
 
 /// Measures both and prints the rates and their ratio.
 pub(super) fn qps() -> Result<()> {
-    if env::var_os(INSIDE).is_some() {
+    if namespace::inside() {
         return inside();
-    }
-    if !tools::is_root() {
-        let why = "`bench qps` makes a network namespace and tap devices, which takes root";
-        return Err(Error::Unexpected(why.to_owned()));
     }
     tools::ensure(&[QEMU, GIT, DIG, SETPRIV, DNSPERF, NSD, BUSYBOX, CPIO, IP])?;
     cargo::image(Program::Zonule)?;
     // Out here: inside of the namespace there is no network to fetch it from.
     guest::kernel_tree()?;
-    let program = env::current_exe().map_err(HarnessError::io("cannot find this program"))?;
-    let mut again = Command::new("unshare");
-    again.args(["--net", "--"]).arg(program).args(["bench", "qps"]).env(INSIDE, "1");
-    shown("the bench in its namespace", &mut again)
+    super::in_namespace("qps")
 }
 
 fn inside() -> Result<()> {
@@ -64,7 +53,6 @@ fn inside() -> Result<()> {
     let questions = sandbox.path().join("questions");
     load::write_questions(&questions)?;
 
-    run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
     ZONULE.make()?;
     PEER.make()?;
     let (mut zonule, _remote) = zonule(&sandbox, &zones)?;
