@@ -86,7 +86,7 @@ fn finds_the_host_by_name() {
     work.write("a", "a");
     let tip = work.push("first");
     // The name may have an IPv6 address first, where nobody listens.
-    let url = format!("git://localhost:{}/with%20space%23.git", server.port);
+    let url = format!("git://localhost:{}/with%20space%23.git", server.port.number());
     moved(repository(&url).fetch().unwrap(), &tip);
 }
 
@@ -158,7 +158,8 @@ fn says_what_is_missing_at_the_remote() {
             let error = repository.fetch().unwrap_err();
             assert_eq!(error.to_string(), "the repository is empty: push a first commit");
         }
-        let error = repository(&format!("git://127.0.0.1:{}/absent", server.port)).with_protocol(protocol).fetch();
+        let error =
+            repository(&format!("git://127.0.0.1:{}/absent", server.port.number())).with_protocol(protocol).fetch();
         let error = error.unwrap_err();
         assert!(error.to_string().contains("access denied or repository not exported: /absent"), "{error}");
         assert!(!error.is_transient());

@@ -15,6 +15,12 @@ use crate::net::blocking::{self, Socket};
 use crate::net::errno::Errno;
 use crate::net::socket::Shutdown;
 
+export!(
+    socket bind listen accept4 accept connect getsockname getpeername recvfrom recv sendto send shutdown getaddrinfo
+    freeaddrinfo gai_strerror __res_init
+);
+export!(weak gnu_get_libc_version);
+
 const AF_UNSPEC: u16 = libc::AF_UNSPEC as u16;
 const AF_INET: u16 = libc::AF_INET as u16;
 
@@ -129,7 +135,6 @@ unsafe fn write_address(address: SocketAddrV4, out: *mut c_void, length: *mut u3
 }
 
 /// `socket(2)`.
-#[unsafe(no_mangle)]
 extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     let open = || {
         if domain != c_int::from(AF_INET) {
@@ -151,7 +156,6 @@ extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
 /// # Safety
 ///
 /// `address` is null or valid for reads of `length` bytes.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn bind(descriptor: c_int, address: *const c_void, length: u32) -> c_int {
     let bind = || {
         // SAFETY: the caller's promise.
@@ -162,7 +166,6 @@ unsafe extern "C" fn bind(descriptor: c_int, address: *const c_void, length: u32
 }
 
 /// `listen(2)`.
-#[unsafe(no_mangle)]
 extern "C" fn listen(descriptor: c_int, backlog: c_int) -> c_int {
     let listen = || socket_at(descriptor)?.look(|stack, id| stack.listen(id, backlog));
     result(listen().map(|()| 0))
@@ -173,7 +176,6 @@ extern "C" fn listen(descriptor: c_int, backlog: c_int) -> c_int {
 /// # Safety
 ///
 /// `length` is null or valid for reads and writes; `address` is then null or valid for writes of `*length` bytes.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn accept4(descriptor: c_int, address: *mut c_void, length: *mut u32, flags: c_int) -> c_int {
     let accept = || {
         let (socket, from) = socket_at(descriptor)?.accept(flags & SOCK_NONBLOCK != 0)?;
@@ -189,7 +191,6 @@ unsafe extern "C" fn accept4(descriptor: c_int, address: *mut c_void, length: *m
 /// # Safety
 ///
 /// As for [`accept4`].
-#[unsafe(no_mangle)]
 unsafe extern "C" fn accept(descriptor: c_int, address: *mut c_void, length: *mut u32) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { accept4(descriptor, address, length, 0) }
@@ -200,7 +201,6 @@ unsafe extern "C" fn accept(descriptor: c_int, address: *mut c_void, length: *mu
 /// # Safety
 ///
 /// `address` is null or valid for reads of `length` bytes.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn connect(descriptor: c_int, address: *const c_void, length: u32) -> c_int {
     let connect = || {
         let socket = socket_at(descriptor)?;
@@ -218,7 +218,6 @@ unsafe extern "C" fn connect(descriptor: c_int, address: *const c_void, length: 
 /// # Safety
 ///
 /// As for [`accept4`].
-#[unsafe(no_mangle)]
 unsafe extern "C" fn getsockname(descriptor: c_int, address: *mut c_void, length: *mut u32) -> c_int {
     let name = || {
         let name = socket_at(descriptor)?.look(|stack, id| stack.local_address(id))?;
@@ -234,7 +233,6 @@ unsafe extern "C" fn getsockname(descriptor: c_int, address: *mut c_void, length
 /// # Safety
 ///
 /// As for [`accept4`].
-#[unsafe(no_mangle)]
 unsafe extern "C" fn getpeername(descriptor: c_int, address: *mut c_void, length: *mut u32) -> c_int {
     let name = || {
         let name = socket_at(descriptor)?.look(|stack, id| stack.peer_address(id))?;
@@ -250,7 +248,6 @@ unsafe extern "C" fn getpeername(descriptor: c_int, address: *mut c_void, length
 /// # Safety
 ///
 /// `buffer` is valid for writes of `size` bytes, and `address` and `length` are as for [`accept4`].
-#[unsafe(no_mangle)]
 unsafe extern "C" fn recvfrom(
     descriptor: c_int,
     buffer: *mut c_void,
@@ -281,7 +278,6 @@ unsafe extern "C" fn recvfrom(
 /// # Safety
 ///
 /// `buffer` is valid for writes of `size` bytes.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn recv(descriptor: c_int, buffer: *mut c_void, size: usize, flags: c_int) -> isize {
     // SAFETY: the caller's promise.
     unsafe { recvfrom(descriptor, buffer, size, flags, core::ptr::null_mut(), core::ptr::null_mut()) }
@@ -292,7 +288,6 @@ unsafe extern "C" fn recv(descriptor: c_int, buffer: *mut c_void, size: usize, f
 /// # Safety
 ///
 /// `buffer` is valid for reads of `size` bytes; `address` is null or valid for reads of `length` bytes.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn sendto(
     descriptor: c_int,
     buffer: *const c_void,
@@ -321,14 +316,12 @@ unsafe extern "C" fn sendto(
 /// # Safety
 ///
 /// `buffer` is valid for reads of `size` bytes.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn send(descriptor: c_int, buffer: *const c_void, size: usize, flags: c_int) -> isize {
     // SAFETY: the caller's promise.
     unsafe { sendto(descriptor, buffer, size, flags, core::ptr::null(), 0) }
 }
 
 /// `shutdown(2)`.
-#[unsafe(no_mangle)]
 extern "C" fn shutdown(descriptor: c_int, how: c_int) -> c_int {
     let shutdown = || {
         let how = match how {
@@ -343,30 +336,25 @@ extern "C" fn shutdown(descriptor: c_int, how: c_int) -> c_int {
 }
 
 /// `getaddrinfo(3)`: knows no names.
-#[unsafe(no_mangle)]
 extern "C" fn getaddrinfo(_: *const c_char, _: *const c_char, _: *const c_void, _: *mut *mut c_void) -> c_int {
     const EAI_NONAME: c_int = -2;
     EAI_NONAME
 }
 
 /// `freeaddrinfo(3)`: nothing was ever given out.
-#[unsafe(no_mangle)]
 extern "C" fn freeaddrinfo(_: *mut c_void) {}
 
 /// `gai_strerror(3)`.
-#[unsafe(no_mangle)]
 extern "C" fn gai_strerror(_: c_int) -> *const c_char {
     c"names are not resolved here; give a numeric address".as_ptr()
 }
 
 /// `gnu_get_libc_version(3)`: std asks it after a failed look-up, to refresh the resolver of a C library before 2.26.
-#[unsafe(no_mangle)]
 extern "C" fn gnu_get_libc_version() -> *const c_char {
     c"2.26".as_ptr()
 }
 
 /// `res_init(3)`: there is no resolver whose configuration could be read.
-#[unsafe(no_mangle)]
 extern "C" fn __res_init() -> c_int {
     -1
 }

@@ -12,6 +12,8 @@ use crate::net::errno::Errno;
 use crate::net::socket::{Kind, Options};
 use crate::time::Nanos;
 
+export!(setsockopt getsockopt);
+
 const SECOND: Nanos = 1_000_000_000;
 
 /// `setsockopt(2)`.
@@ -19,7 +21,6 @@ const SECOND: Nanos = 1_000_000_000;
 /// # Safety
 ///
 /// `value` is valid for reads of `length` bytes.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn setsockopt(
     descriptor: c_int,
     level: c_int,
@@ -95,7 +96,6 @@ fn timeval(timeout: Option<Nanos>) -> [u8; 16] {
 /// # Safety
 ///
 /// `length` is valid for reads and writes, and `value` for writes of `*length` bytes.
-#[unsafe(no_mangle)]
 unsafe extern "C" fn getsockopt(
     descriptor: c_int,
     level: c_int,

@@ -24,7 +24,7 @@ pub use error::{Error, Result};
 pub use ports::Port;
 pub use process::{Console, Process, run};
 pub use qemu::{Machine, Network, Qemu};
-pub use remote::Remote;
+pub use remote::{Remote, git, git_daemon};
 pub use sandbox::Sandbox;
 pub use server::{Boot, Server, Target, workspace};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -115,28 +115,8 @@ impl Remote {
 
     /// Serves the repository, from now on or again; returns when the daemon accepts connections.
     pub fn serve(&mut self) -> Result<()> {
-        let exec_path = run(git(&self.clone).arg("--exec-path"))?;
-        // Not `git daemon`: that is a parent of the daemon, and killing it would leave the daemon behind.
-        let program = Path::new(exec_path.trim()).join("git-daemon");
         let base = self.bare.parent().unwrap_or(&self.bare);
-        let arguments = [
-            "--reuseaddr".to_owned(),
-            "--export-all".to_owned(),
-            "--enable=receive-pack".to_owned(),
-            format!("--listen={}", self.address),
-            format!("--port={}", self.port.number()),
-            format!("--base-path={}", base.display()),
-            base.display().to_string(),
-        ];
-        let console = Console::File(base.join("git-daemon.log"));
-        let mut daemon = Process::start(&program, &arguments, console)?;
-        eventually("git daemon accepts connections", || {
-            if daemon.ended().is_some() {
-                return Some(Err(Error::Ended { what: format!("git daemon ended: {}", daemon.printed()) }));
-            }
-            TcpStream::connect((self.address, self.port.number())).is_ok().then_some(Ok(()))
-        })??;
-        self.daemon = Some(daemon);
+        self.daemon = Some(git_daemon(base, (self.address, self.port.number()).into())?);
         Ok(())
     }
 
@@ -153,14 +133,46 @@ impl Remote {
     }
 }
 
+/// Starts `git daemon` for the repositories in `base`, for fetch and push, and waits until it accepts connections.
+pub fn git_daemon(base: &Path, address: SocketAddr) -> Result<Process> {
+    let exec_path = run(git(base).arg("--exec-path"))?;
+    // Not `git daemon`: that is a parent of the daemon, and killing it would leave the daemon behind.
+    let program = Path::new(exec_path.trim()).join("git-daemon");
+    let arguments = [
+        "--reuseaddr".to_owned(),
+        "--export-all".to_owned(),
+        "--enable=receive-pack".to_owned(),
+        format!("--listen={}", address.ip()),
+        format!("--port={}", address.port()),
+        format!("--base-path={}", base.display()),
+        base.display().to_string(),
+    ];
+    let console = Console::File(base.join("git-daemon.log"));
+    let mut daemon = Process::start(&program, &arguments, console)?;
+    eventually("git daemon accepts connections", || {
+        if daemon.ended().is_some() {
+            return Some(Err(Error::Ended { what: format!("git daemon ended: {}", daemon.printed()) }));
+        }
+        TcpStream::connect(address).is_ok().then_some(Ok(()))
+    })??;
+    Ok(daemon)
+}
+
 /// A git command in `directory` that no setting outside of the repository influences.
-fn git(directory: &Path) -> Command {
+pub fn git(directory: &Path) -> Command {
     let mut command = Command::new("git");
     command.current_dir(directory).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
     // Set while git runs a hook, and then aimed at the wrong repository.
-    for name in
-        ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_TEMPLATE_DIR"]
-    {
+    for name in [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_AUTHOR_NAME",
+        "GIT_AUTHOR_EMAIL",
+        "GIT_TEMPLATE_DIR",
+        "GIT_PROTOCOL",
+        "GIT_OBJECT_DIRECTORY",
+    ] {
         command.env_remove(name);
     }
     command
