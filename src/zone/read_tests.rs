@@ -59,7 +59,7 @@ fn types() {
         ("CAA 0 issue \"ca.example; a=b\"", "CAA", b"\0\x05issueca.example; a=b".to_vec()),
         ("TLSA 3 1 1 ab CD\n", "TLSA", b"\x03\x01\x01\xab\xcd".to_vec()),
         ("SSHFP 4 2 00ff", "SSHFP", b"\x04\x02\x00\xff".to_vec()),
-        ("DS 60485 RSASHA1 1 ( 2BB1\n 83AF )", "DS", b"\xec\x45\x05\x01\x2b\xb1\x83\xaf".to_vec()),
+        ("DS 60485 RSASHA1 9 ( 2BB1\n 83AF )", "DS", b"\xec\x45\x05\x09\x2b\xb1\x83\xaf".to_vec()),
         ("DNSKEY 257 3 13 AQ ID", "DNSKEY", b"\x01\x01\x03\x0d\x01\x02\x03".to_vec()),
         ("URI 10 1 \"ftp://x\"", "URI", b"\0\x0a\0\x01ftp://x".to_vec()),
         ("EUI48 00-00-5e-00-53-2a", "EUI48", b"\0\0\x5e\0\x53\x2a".to_vec()),
@@ -106,8 +106,8 @@ fn faults_name_their_place() {
         ("a TYPE1 \\# 3 000000", "5:9: error: these octets are no data of type A"),
         ("a TYPE99 \\# 3 0000", "5:13: error: the length says 3 but 2 octets follow"),
         (
-            "a LOC 1 .",
-            "5:3: error: the data of type LOC cannot be read in its text form (hint: write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5))",
+            "a NULL 1 .",
+            "5:3: error: the data of type NULL cannot be read in its text form (hint: write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5))",
         ),
         (
             "a.example.com. A 192.0.2.1",

@@ -5,16 +5,14 @@
 //! file reads it again and finds in them what to replace. An entry that cannot be read is reported and the
 //! reader goes on behind it, so that one look shows all that is wrong.
 
-mod encoding;
-mod lexer;
-mod rdata;
-mod svcb;
+pub(super) mod lexer;
 
 use std::ops::Range;
 
 use self::lexer::{Lexer, Token};
 use super::diagnostic::{Fault, Report};
 use super::name::{self, Name};
+use super::rdata::read::Source;
 use super::rtype::Type;
 
 /// The largest TTL (RFC 2181 §8).
@@ -170,8 +168,8 @@ impl<'t> Reader<'t> {
         }
         self.rdata.clear();
         let end = tokens.last().map_or(entry.span.end, |token| token.span().end + usize::from(token.quoted));
-        let mut source = rdata::Source { text: self.text, origin: &self.origin, tokens: rest, end };
-        source.read(rtype, token, &mut self.rdata)?;
+        let mut source = Source { text: self.text, origin: &self.origin, tokens: rest, end };
+        source.read(rtype, token.at(), &mut self.rdata)?;
         let ttl = self.effective_ttl(rtype, explicit_ttl, token, report)?;
         Ok(Record { rtype, ttl, entry: entry.span.clone(), type_at: token.span() })
     }
@@ -254,7 +252,7 @@ fn is_class(word: &[u8]) -> bool {
 }
 
 /// Appends the name a token spells, `@` being the origin.
-fn push_name(text: &[u8], token: &Token, origin: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+pub(super) fn push_name(text: &[u8], token: &Token, origin: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
     match token.of(text) {
         b"@" if !token.quoted => {
             out.extend_from_slice(origin);
@@ -265,7 +263,7 @@ fn push_name(text: &[u8], token: &Token, origin: &[u8], out: &mut Vec<u8>) -> Re
 }
 
 /// Reads a number of seconds: digits alone, or groups of digits and one of the units `w d h m s`.
-fn seconds(word: &[u8]) -> Option<u32> {
+pub(super) fn seconds(word: &[u8]) -> Option<u32> {
     let (mut total, mut number, mut digits, mut units) = (0_u32, 0_u32, false, false);
     for &octet in word {
         if octet.is_ascii_digit() {
@@ -294,12 +292,12 @@ fn seconds(word: &[u8]) -> Option<u32> {
     }
 }
 
-fn surplus(token: &Token) -> Fault {
+pub(super) fn surplus(token: &Token) -> Fault {
     Fault::at(token.at(), "there is more on the line than belongs to it").hint("a comment begins with `;`")
 }
 
 /// Returns a word for showing, cut to a bearable length.
-fn lossy(word: &[u8]) -> String {
+pub(super) fn lossy(word: &[u8]) -> String {
     let shown: String =
         String::from_utf8_lossy(word.get(..40).unwrap_or(word)).chars().flat_map(char::escape_debug).collect();
     if word.len() > 40 { shown + "…" } else { shown }
