@@ -17,7 +17,7 @@ pub(super) fn number(word: &[u8], max: u32) -> Option<u32> {
 }
 
 /// Appends a string with its escapes resolved; `None` at a bad escape.
-pub(super) fn push_unescaped(word: &[u8], out: &mut Vec<u8>) -> Option<()> {
+pub(in crate::zone) fn push_unescaped(word: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut rest = word;
     while let Some(&octet) = rest.first() {
         let (octet, len) = if octet == b'\\' { unescape(rest)? } else { (octet, 1) };

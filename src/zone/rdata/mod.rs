@@ -13,5 +13,7 @@ pub(super) mod read;
 mod svcb;
 pub(crate) mod wire;
 
+pub(super) use encoding::push_unescaped;
+
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use super::{encoding, location, prefixes, svcb, wire};
 use crate::zone::diagnostic::Fault;
 use crate::zone::name;
 use crate::zone::reader::lexer::{Lexer, Token};
-use crate::zone::reader::{lossy, push_name, seconds, surplus};
+use crate::zone::reader::words::{lossy, push_name, seconds, surplus};
 use crate::zone::rtype::{Field, Type};
 
 /// The most octets a record's data may have (RFC 1035 §3.2.1).
