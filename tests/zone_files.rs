@@ -138,13 +138,14 @@ fn bind_reads_the_same() {
 #[test]
 fn nsd_and_knot_read_the_same() {
     for file in ["common.zone", "names.zone", "ttl.zone", "minimum.zone"] {
-        match nsd(file) {
+        // Where BIND, Knot and we take the last TTL or the SOA's minimum, NSD takes 3600.
+        match nsd(file).filter(|_| !["ttl.zone", "minimum.zone"].contains(&file)) {
             Some(theirs) => assert_same(file, &ours(file), &theirs),
-            None => eprintln!("left out: nsd-checkzone is not installed"),
+            None => eprintln!("{file}: not compared with NSD"),
         }
         match run("kzonecheck", &["-o", "example.org", "-d", "off", file]) {
             Some(output) => assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stdout)),
-            None => eprintln!("left out: kzonecheck is not installed"),
+            None => eprintln!("{file}: not compared with Knot"),
         }
     }
 }

@@ -182,9 +182,9 @@ fn is_value(key: u16, value: &[u8]) -> bool {
         }
         2 | 8 => value.is_empty(),
         3 => value.len() == 2,
-        4 => !value.is_empty() && value.len() % 4 == 0,
+        4 => !value.is_empty() && value.len().is_multiple_of(4),
         5 | 7 => !value.is_empty(),
-        6 => !value.is_empty() && value.len() % 16 == 0,
+        6 => !value.is_empty() && value.len().is_multiple_of(16),
         _ => true,
     }
 }

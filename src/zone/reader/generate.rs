@@ -7,8 +7,15 @@
 
 use std::fmt::Write;
 
+use super::lexer::{self, Lexer, Token};
+use super::words::lossy;
+use super::{Reader, Record, Spans};
+use crate::zone::diagnostic::{Fault, Report};
+use crate::zone::name;
+use crate::zone::rdata::read::Source;
+
 /// The most records one line may make.
-pub(super) const MAX_RECORDS: u32 = 65_536;
+const MAX_RECORDS: u32 = 65_536;
 
 /// The most octets one number may take, as BIND has it.
 const MAX_NUMBER: usize = 127;
@@ -16,9 +23,109 @@ const MAX_NUMBER: usize = 127;
 /// The most octets an owner or a record's data may take in text.
 const MAX_TEXT: usize = 1 << 18;
 
+/// The most octets of text the `$GENERATE` entries of one zone may make.
+const MAX_GENERATED: usize = 1 << 26;
+
+/// A `$GENERATE` entry under way.
+pub(super) struct Generate {
+    numbers: Range,
+    owner_pattern: Vec<u8>,
+    data_pattern: Vec<u8>,
+    record: Record,
+    /// The text of the record being made, and its owner in wire form.
+    text: Vec<u8>,
+    pub(super) owner: Vec<u8>,
+}
+
+impl Reader<'_, '_, '_> {
+    /// Begins to make records; the first one comes with the next step.
+    pub(super) fn begin_generate(
+        &mut self,
+        entry: &lexer::Entry,
+        tokens: &[Token],
+        report: &mut Report,
+    ) -> Result<(), Fault> {
+        let text = self.file.text();
+        let missing = |what: &str| Fault::at(tokens[0].at(), format!("$GENERATE needs {what}"));
+        let [directive, range, owner, rest @ ..] = tokens else {
+            let hint = "it is written `$GENERATE 1-10 host$ A 192.0.2.$`";
+            return Err(missing("a range, an owner, a type and data").hint(hint));
+        };
+        let numbers = Range::from_text(range.of(text)).map_err(|reason| Fault::at(range.at(), reason))?;
+        let head = self.head(rest, report)?;
+        let Some(rtype_token) = head.rtype else { return Err(missing("a type and data")) };
+        let rtype = self.rtype(rtype_token)?;
+        let data = match head.data {
+            [data] => data,
+            [] => return Err(missing("data behind the type")),
+            [_, extra, ..] => {
+                return Err(Fault::at(extra.at(), "the data of $GENERATE is one word or stands in quotes")
+                    .hint("put quotes around it all, and write `\\\"` for a quote in it"));
+            }
+        };
+        let ttl = self.effective_ttl(rtype, head.ttl, directive, report)?;
+        let spans = Spans { entry: entry.span.clone(), rtype: rtype_token.span(), ..Spans::default() };
+        let place = self.file.base() + directive.at();
+        let record = Record { rtype, ttl, place, spans, generated: true };
+        let mut data_pattern = data.of(text).to_vec();
+        if data.quoted {
+            // Within the quotes, an escaped quote is one of the data's own.
+            let mut at = 0;
+            while at + 1 < data_pattern.len() {
+                match (data_pattern[at], data_pattern[at + 1]) {
+                    (b'\\', b'"') => {
+                        data_pattern.remove(at);
+                        at += 1;
+                    }
+                    (b'\\', _) => at += 2,
+                    _ => at += 1,
+                }
+            }
+        }
+        let owner_pattern = owner.of(text).to_vec();
+        let (text, owner) = (Vec::new(), Vec::new());
+        self.generate = Some(Generate { numbers, owner_pattern, data_pattern, record, text, owner });
+        Ok(())
+    }
+
+    /// Makes the next record of a `$GENERATE` entry.
+    pub(super) fn generate(&mut self) -> Result<Option<Record>, Fault> {
+        let Some(generate) = &mut self.generate else { return Ok(None) };
+        let Some(number) = generate.numbers.next() else { return Ok(None) };
+        let place = generate.record.place - self.file.base();
+        let fault = |reason: &str| Fault::at(place, format!("for the number {number}: {reason}"));
+        let text = &mut generate.text;
+        text.clear();
+        expand(&generate.owner_pattern, number, text).map_err(fault)?;
+        generate.owner.clear();
+        match text.as_slice() {
+            b"@" => generate.owner.extend_from_slice(&self.state.origin),
+            text => name::push_text(text, &self.state.origin, &mut generate.owner)
+                .map_err(|error| fault(&format!("the owner `{}`: {error}", lossy(text))))?,
+        }
+        self.generated += text.len();
+        text.clear();
+        expand(&generate.data_pattern, number, text).map_err(fault)?;
+        self.generated += text.len();
+        if self.generated > MAX_GENERATED {
+            return Err(fault("the zone's $GENERATE entries make more than 64 MiB of text"));
+        }
+        let mut lexer = Lexer::new(text);
+        lexer.entry(&mut self.tokens).transpose().map_err(|inner| fault(&inner.reason))?;
+        self.rdata.clear();
+        let mut source = Source { text, origin: &self.state.origin, tokens: &self.tokens, end: text.len() };
+        let rtype = generate.record.rtype;
+        source.read(rtype, 0, &mut self.rdata).map_err(|inner| {
+            let shown = fault(&format!("the data `{}`: {}", lossy(text), inner.reason));
+            Fault { hint: inner.hint, ..shown }
+        })?;
+        Ok(Some(generate.record.clone()))
+    }
+}
+
 /// The numbers to count through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Range {
+struct Range {
     next: u32,
     stop: u32,
     step: u32,
@@ -26,7 +133,7 @@ pub(super) struct Range {
 
 impl Range {
     /// Reads `start-stop[/step]`; an error says what is wrong.
-    pub(super) fn from_text(word: &[u8]) -> Result<Self, &'static str> {
+    fn from_text(word: &[u8]) -> Result<Self, &'static str> {
         const FORM: &str = "a range is written `start-stop` or `start-stop/step`, with numbers up to 2147483647";
         let text = std::str::from_utf8(word).map_err(|_| FORM)?;
         let (range, step) = text.split_once('/').unwrap_or((text, "1"));
@@ -61,7 +168,7 @@ impl Iterator for Range {
 }
 
 /// Appends a pattern with a number put in; an error says what is wrong with the pattern.
-pub(super) fn expand(pattern: &[u8], number: u32, out: &mut Vec<u8>) -> Result<(), &'static str> {
+fn expand(pattern: &[u8], number: u32, out: &mut Vec<u8>) -> Result<(), &'static str> {
     let start = out.len();
     let mut rest = pattern;
     while let Some((&octet, after)) = rest.split_first() {

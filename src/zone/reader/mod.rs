@@ -9,17 +9,20 @@
 //! with the origin, owner and TTLs of the file that includes it; behind it, origin and owner are as before,
 //! while TTLs stay as the included file left them.
 
-pub(super) mod generate;
+mod generate;
+mod include;
 pub(super) mod lexer;
 pub(super) mod words;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use self::generate::Generate;
+use self::include::Suspended;
 use self::lexer::{Lexer, Token};
 use self::words::{is_class, lossy, push_name, seconds, surplus};
 use super::diagnostic::{Fault, Report};
-use super::files::{self, File, Files, IncludeError};
+use super::files::{File, Files, IncludeError};
 use super::name::{self, Name};
 use super::rdata::read::Source;
 use super::rtype::Type;
@@ -27,17 +30,8 @@ use super::rtype::Type;
 /// The largest TTL (RFC 2181 §8).
 const MAX_TTL: u32 = 0x7fff_ffff;
 
-/// The most files that may be open within each other.
-const MAX_DEPTH: usize = 16;
-
-/// The most `$INCLUDE` entries one zone may go through.
-const MAX_INCLUDES: usize = 10_000;
-
 /// The most octets of text one zone may be read from, a file counted as often as it is included.
 pub(super) const MAX_TEXT: usize = 1 << 30;
-
-/// The most octets of text the `$GENERATE` entries of one zone may make.
-const MAX_GENERATED: usize = 1 << 26;
 
 /// What an entry takes over from the entries before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -155,25 +149,6 @@ pub(crate) struct Reader<'f, 't, 'r> {
     warned_of_last_ttl: bool,
 }
 
-/// A file that waits for the end of one it includes.
-struct Suspended<'f, 't> {
-    file: &'f File<'t>,
-    lexer: Lexer<'f>,
-    origin: Vec<u8>,
-    owner: Vec<u8>,
-}
-
-/// A `$GENERATE` entry under way.
-struct Generate {
-    numbers: generate::Range,
-    owner_pattern: Vec<u8>,
-    data_pattern: Vec<u8>,
-    record: Record,
-    /// The text of the record being made, and its owner in wire form.
-    text: Vec<u8>,
-    owner: Vec<u8>,
-}
-
 impl<'f, 't, 'r> Reader<'f, 't, 'r> {
     /// Begins to read the files of a zone, which have less than 4 GiB; `open` gets those that are included.
     pub(crate) fn new(apex: &Name, files: &'f Files<'t>, open: &'r mut Open<'r>) -> Self {
@@ -256,10 +231,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
         let result = match self.lexer.entry(&mut tokens) {
             None => {
                 self.tokens = tokens;
-                let outer = self.stack.pop()?;
-                (self.file, self.lexer) = (outer.file, outer.lexer);
-                (self.state.origin, self.state.owner) = (outer.origin, outer.owner);
-                return Some(Step::Returned);
+                return self.resume_outer();
             }
             Some(Err(fault)) => Err(fault),
             Some(Ok(entry)) => {
@@ -309,162 +281,6 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
                 "the directives are $ORIGIN, $TTL, $INCLUDE and $GENERATE; a name that begins with `$` is written `\\$`",
             ))
         }
-    }
-
-    /// Goes on in another file (RFC 1035 §5.1).
-    fn include(&mut self, tokens: &[Token]) -> Result<(), Fault> {
-        let text = self.file.text();
-        let (path, origin) = match tokens {
-            [_, path] => (path, None),
-            [_, path, origin] => (path, Some(origin)),
-            [_, _, _, extra, ..] => return Err(surplus(extra)),
-            _ => return Err(Fault::at(tokens[0].at(), "$INCLUDE needs the path of a file")),
-        };
-        let at = |reason: String| Fault::at(path.at(), reason);
-        let hint = "a path begins at the root of the repository";
-        let mut written = Vec::new();
-        super::rdata::push_unescaped(path.of(text), &mut written)
-            .ok_or_else(|| at(name::NameError::BadEscape.to_string()))?;
-        let resolved = files::resolve(&written).map_err(|reason| at(reason.to_string()).hint(hint))?;
-        let mut inner = Vec::new();
-        match origin {
-            Some(origin) => push_name(text, origin, &self.state.origin, &mut inner)?,
-            None => inner.extend_from_slice(&self.state.origin),
-        }
-
-        let chain = || {
-            let open = self.stack.iter().map(|outer| outer.file).chain([self.file]).map(File::path);
-            open.chain([resolved.as_str()]).collect::<Vec<_>>().join(" → ")
-        };
-        if self.stack.iter().map(|outer| outer.file).chain([self.file]).any(|file| file.path() == resolved) {
-            return Err(at(format!("{resolved} includes itself: {}", chain())));
-        }
-        if self.stack.len() + 1 >= MAX_DEPTH {
-            return Err(at(format!("more than {MAX_DEPTH} files include each other: {}", chain())));
-        }
-        self.includes += 1;
-        if self.includes > MAX_INCLUDES {
-            return Err(at(format!("this is more than the {MAX_INCLUDES}th $INCLUDE; so many are not followed")));
-        }
-        let known = self.included.get(&resolved).copied();
-        let file = match known {
-            Some(Some(file)) => file,
-            // It was opened before, in vain.
-            Some(None) => return Err(at(format!("the file {resolved} cannot be read, see above"))),
-            None => {
-                let contents = (self.open)(&resolved);
-                match contents {
-                    Ok(contents) if contents.len() <= MAX_TEXT.saturating_sub(self.octets) => {
-                        let file = self.files.add(resolved.clone(), contents);
-                        self.included.insert(resolved, Some(file));
-                        file
-                    }
-                    other => {
-                        let fault = match &other {
-                            Ok(_) => at("the files of this zone are larger than 1 GiB together".to_string()),
-                            Err(IncludeError::Missing) => {
-                                at(format!("there is no file {resolved} in the repository")).hint(hint)
-                            }
-                            Err(IncludeError::Unreadable(reason)) => {
-                                at(format!("the file {resolved} cannot be read: {reason}"))
-                            }
-                        };
-                        self.included.insert(resolved, None);
-                        return Err(fault);
-                    }
-                }
-            }
-        };
-        self.octets = self.octets.saturating_add(file.text().len());
-        if self.octets > MAX_TEXT {
-            return Err(at("the files of this zone are larger than 1 GiB together".to_string()));
-        }
-        self.stack.push(Suspended {
-            file: std::mem::replace(&mut self.file, file),
-            lexer: std::mem::replace(&mut self.lexer, Lexer::new(file.text())),
-            origin: std::mem::replace(&mut self.state.origin, inner),
-            owner: self.state.owner.clone(),
-        });
-        Ok(())
-    }
-
-    /// Begins to make records; the first one comes with the next step.
-    fn begin_generate(&mut self, entry: &lexer::Entry, tokens: &[Token], report: &mut Report) -> Result<(), Fault> {
-        let text = self.file.text();
-        let missing = |what: &str| Fault::at(tokens[0].at(), format!("$GENERATE needs {what}"));
-        let [directive, range, owner, rest @ ..] = tokens else {
-            let hint = "it is written `$GENERATE 1-10 host$ A 192.0.2.$`";
-            return Err(missing("a range, an owner, a type and data").hint(hint));
-        };
-        let numbers = generate::Range::from_text(range.of(text)).map_err(|reason| Fault::at(range.at(), reason))?;
-        let head = self.head(rest, report)?;
-        let Some(rtype_token) = head.rtype else { return Err(missing("a type and data")) };
-        let rtype = self.rtype(rtype_token)?;
-        let data = match head.data {
-            [data] => data,
-            [] => return Err(missing("data behind the type")),
-            [_, extra, ..] => {
-                return Err(Fault::at(extra.at(), "the data of $GENERATE is one word or stands in quotes")
-                    .hint("put quotes around it all, and write `\\\"` for a quote in it"));
-            }
-        };
-        let ttl = self.effective_ttl(rtype, head.ttl, directive, report)?;
-        let spans = Spans { entry: entry.span.clone(), rtype: rtype_token.span(), ..Spans::default() };
-        let place = self.file.base() + directive.at();
-        let record = Record { rtype, ttl, place, spans, generated: true };
-        let mut data_pattern = data.of(text).to_vec();
-        if data.quoted {
-            // Within the quotes, an escaped quote is one of the data's own.
-            let mut at = 0;
-            while at + 1 < data_pattern.len() {
-                match (data_pattern[at], data_pattern[at + 1]) {
-                    (b'\\', b'"') => {
-                        data_pattern.remove(at);
-                        at += 1;
-                    }
-                    (b'\\', _) => at += 2,
-                    _ => at += 1,
-                }
-            }
-        }
-        let owner_pattern = owner.of(text).to_vec();
-        let (text, owner) = (Vec::new(), Vec::new());
-        self.generate = Some(Generate { numbers, owner_pattern, data_pattern, record, text, owner });
-        Ok(())
-    }
-
-    /// Makes the next record of a `$GENERATE` entry.
-    fn generate(&mut self) -> Result<Option<Record>, Fault> {
-        let Some(generate) = &mut self.generate else { return Ok(None) };
-        let Some(number) = generate.numbers.next() else { return Ok(None) };
-        let place = generate.record.place - self.file.base();
-        let fault = |reason: &str| Fault::at(place, format!("for the number {number}: {reason}"));
-        let text = &mut generate.text;
-        text.clear();
-        generate::expand(&generate.owner_pattern, number, text).map_err(fault)?;
-        generate.owner.clear();
-        match text.as_slice() {
-            b"@" => generate.owner.extend_from_slice(&self.state.origin),
-            text => name::push_text(text, &self.state.origin, &mut generate.owner)
-                .map_err(|error| fault(&format!("the owner `{}`: {error}", lossy(text))))?,
-        }
-        self.generated += text.len();
-        text.clear();
-        generate::expand(&generate.data_pattern, number, text).map_err(fault)?;
-        self.generated += text.len();
-        if self.generated > MAX_GENERATED {
-            return Err(fault("the zone's $GENERATE entries make more than 64 MiB of text"));
-        }
-        let mut lexer = Lexer::new(text);
-        lexer.entry(&mut self.tokens).transpose().map_err(|inner| fault(&inner.reason))?;
-        self.rdata.clear();
-        let mut source = Source { text, origin: &self.state.origin, tokens: &self.tokens, end: text.len() };
-        let rtype = generate.record.rtype;
-        source.read(rtype, 0, &mut self.rdata).map_err(|inner| {
-            let shown = fault(&format!("the data `{}`: {}", lossy(text), inner.reason));
-            Fault { hint: inner.hint, ..shown }
-        })?;
-        Ok(Some(generate.record.clone()))
     }
 
     fn record(&mut self, entry: &lexer::Entry, tokens: &[Token], report: &mut Report) -> Result<Record, Fault> {
