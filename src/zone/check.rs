@@ -51,6 +51,13 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
             );
         }
     }
+    if let Some(ns) = first_of(Type::NS)
+        && records.owner(ns).starts_with(b"\x01*")
+    {
+        let reason = format!("the wildcard {owner} is delegated");
+        report
+            .warning(Fault::at(ns.place as usize, reason).hint("what this should mean is not defined (RFC 4592 §4.2)"));
+    }
     // RFC 1035 §5.2, RFC 2181 §10.1, RFC 6672 §2.4: one each.
     for rtype in [Type::SOA, Type::CNAME, Type::DNAME] {
         let Some(first) = first_of(rtype) else { continue };

@@ -145,6 +145,10 @@ fn faults_name_their_place() {
             "7:2: warning: a.example.org. has been delegated, so its MX record is never shown (hint: move it to the zone a.example.org., or take the delegation's NS records out)",
         ),
         (
+            "*.a NS b.",
+            "5:1: warning: the wildcard *.a.example.org. is delegated (hint: what this should mean is not defined (RFC 4592 §4.2))",
+        ),
+        (
             "a TXT x\n$ORIGIN b\n TXT y",
             "7:2: warning: behind an $ORIGIN this record still belongs to a.example.org., the owner before it (hint: begin the line with a name, or with `@` for the new origin)",
         ),

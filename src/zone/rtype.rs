@@ -128,6 +128,8 @@ const TABLE: &[Known] = &[
     known(28, "AAAA", &[Ipv6]),
     known(29, "LOC", &[Location]),
     known(30, "NXT", &[Name, OldTypes]),
+    known(31, "EID", &[Hex]),
+    known(32, "NIMLOC", &[Hex]),
     known(33, "SRV", &[U16, U16, U16, Name]),
     known(35, "NAPTR", &[U16, U16, String, String, String, Name]),
     known(36, "KX", &[U16, Name]),
@@ -180,8 +182,6 @@ const RRSIG: &[Field] = &[Field::Type, Algorithm, U8, U32, Time, Time, U16, Name
 const WITHOUT_TEXT: &[(u16, &str)] = &[
     (10, "NULL"),
     (22, "NSAP"),
-    (31, "EID"),
-    (32, "NIMLOC"),
     (34, "ATMA"),
     (38, "A6"),
     (40, "SINK"),

@@ -80,9 +80,10 @@ fn angle(words: &[&[u8]], at: &mut usize, most: u32, signs: [u8; 2]) -> Result<u
 /// Reads a number of metres, `m` behind it or not, with up to two decimals.
 fn centimetres(word: &[u8]) -> Option<i64> {
     let word = word.strip_suffix(b"m").or(word.strip_suffix(b"M")).unwrap_or(word);
-    match word.strip_prefix(b"-") {
-        Some(word) => decimal(word, 2).map(|value| -value),
-        None => decimal(word, 2),
+    match word.split_first() {
+        Some((b'-', word)) => decimal(word, 2).map(|value| -value),
+        Some((b'+', word)) => decimal(word, 2),
+        _ => decimal(word, 2),
     }
 }
 

@@ -29,6 +29,10 @@ pub(super) fn parameter(name: &[u8], value: Option<&[u8]>) -> Result<(u16, Vec<u
     let mut plain = Vec::new();
     encoding::push_unescaped(value.unwrap_or_default(), &mut plain).ok_or("a value with whole escapes")?;
     let text = std::str::from_utf8(&plain).unwrap_or_default();
+    // By its number, a key takes its value as it stands on the wire (RFC 9460 §2.1).
+    if name.starts_with(b"key") {
+        return if is_value(key, &plain) { Ok((key, plain)) } else { Err("a value as it stands on the wire") };
+    }
     match key {
         0 => {
             let mut keys = Vec::new();
@@ -232,6 +236,7 @@ mod tests {
         assert_eq!(parameter(b"key667", Some(br"hello\210qoo")), Ok((667, b"hello\xd2qoo".to_vec())));
         assert_eq!(parameter(b"mandatory", Some(b"ipv4hint,alpn")), Ok((0, b"\0\x01\0\x04".to_vec())));
         assert_eq!(parameter(b"port", Some(b"53")), Ok((3, b"\0\x35".to_vec())));
+        assert_eq!(parameter(b"key3", Some(br"\000\053")), Ok((3, b"\0\x35".to_vec())));
         assert_eq!(parameter(b"no-default-alpn", None), Ok((2, Vec::new())));
         for (key, value) in [
             ("alpn", None),
@@ -239,6 +244,7 @@ mod tests {
             ("alpn", Some("h2,,h3")),
             ("port", None),
             ("port", Some("65536")),
+            ("key3", Some("443")),
             ("ipv4hint", Some("")),
             ("ipv6hint", Some("192.0.2.1")),
             ("no-default-alpn", Some("abc")),
