@@ -77,9 +77,15 @@ impl File<'_> {
     }
 }
 
+/// The most octets a path may have, so that a finding can show a chain of them.
+const MAX_PATH: usize = 255;
+
 /// Resolves the path of an included file, which begins at the root of the repository; an error says what is wrong.
 pub(crate) fn resolve(path: &[u8]) -> Result<String, &'static str> {
     let path = std::str::from_utf8(path).map_err(|_| "the path is not UTF-8 text")?;
+    if path.len() > MAX_PATH {
+        return Err("the path is longer than 255 octets");
+    }
     if path.starts_with('/') {
         return Err("an absolute path leads out of the repository");
     }
