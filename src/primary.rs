@@ -1,15 +1,19 @@
 //! What is served, as a function of what the repository holds.
 //!
 //! Values in, values out: [`Primary::load`] takes the files of a commit and yields the next catalog with
-//! a list of what changed. It reads only the files whose contents changed, and a file that cannot be
-//! served leaves the zone's last good version in place.
+//! a list of what changed. It reads only zones of whose files one changed, included files among them, and a
+//! file that cannot be served leaves the zone's last good version in place.
+//!
+//! A file at the root that another zone's file includes, and that makes no zone of its own and never did, is a
+//! part of others and not reported as a broken zone. Which files are included is known only when all zones
+//! have been read, so that is decided last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use crate::git::{File, ObjectId};
-use crate::zone::{self, Catalog, Diagnostic, Entry, FileRole, Name, Serial, Severity, Zone};
+use crate::zone::{self, Catalog, Diagnostic, Entry, FileRole, IncludeError, Name, Serial, Severity, Zone};
 
 /// The zones as of the last commit loaded.
 #[derive(Debug, Default)]
@@ -19,9 +23,12 @@ pub struct Primary {
 }
 
 /// The files a zone was last read from: what need not be read again.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Source {
+    /// The files that bear the zone's name; one, if all is well.
     files: Vec<(String, ObjectId)>,
+    /// The files these include, by path; `None` for one that is not there.
+    included: BTreeMap<String, Option<ObjectId>>,
 }
 
 /// What a commit did, for the log and for those who follow a zone.
@@ -93,6 +100,7 @@ impl Primary {
         mut read: impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
     ) -> Vec<Change> {
         let mut changes = Vec::new();
+        let tree: BTreeMap<String, ObjectId> = files.iter().map(|file| (file.path.clone(), file.id)).collect();
         let sources = assign(files, &mut changes);
         let gone: Vec<Name> = self.sources.keys().filter(|apex| !sources.contains_key(apex)).cloned().collect();
         for apex in gone {
@@ -101,30 +109,56 @@ impl Primary {
             self.sources.remove(&apex);
             changes.push(Change::Removed { apex, serial });
         }
-        for (apex, source) in sources {
-            if self.sources.get(&apex) == Some(&source) {
+        // What is wrong with zones that never were good: told unless they prove to be parts of others.
+        let mut refused: BTreeMap<Name, Vec<Change>> = BTreeMap::new();
+        for (apex, files) in sources {
+            if self.sources.get(&apex).is_some_and(|source| source.files == files && source.is_current(&tree)) {
                 continue;
             }
             let before = self.served(&apex);
-            match zone_of(&apex, &source, &mut read, &mut changes) {
+            let mut source = Source { files, included: BTreeMap::new() };
+            let mut told = Vec::new();
+            match zone_of(&apex, &mut source, &tree, &mut read, &mut told) {
                 Some(zone) => {
                     let (serial, records) = (zone.serial(), zone.record_count());
                     self.catalog.insert(Arc::new(zone));
+                    changes.append(&mut told);
                     changes.push(match before {
                         Some(from) => Change::Changed { apex: apex.clone(), from, to: serial, records },
                         None => Change::Added { apex: apex.clone(), serial, records },
                     });
                 }
                 None => {
-                    if before.is_none() {
-                        self.catalog.insert_broken(apex.clone());
+                    told.push(Change::Refused { apex: apex.clone(), kept: before });
+                    match before {
+                        Some(_) => changes.append(&mut told),
+                        None => drop(refused.insert(apex.clone(), told)),
                     }
-                    changes.push(Change::Refused { apex: apex.clone(), kept: before });
                 }
             }
             self.sources.insert(apex, source);
         }
+        self.forget_parts(&mut refused);
+        for (apex, mut told) in refused {
+            self.catalog.insert_broken(apex);
+            changes.append(&mut told);
+        }
         changes
+    }
+
+    /// Takes zones out that never were good and whose file another zone's file includes.
+    fn forget_parts(&mut self, refused: &mut BTreeMap<Name, Vec<Change>>) {
+        let included: BTreeSet<&String> = self.sources.values().flat_map(|source| source.included.keys()).collect();
+        let is_part = |(apex, source): &(&Name, &Source)| {
+            self.served(apex).is_none() && source.files.iter().all(|(path, _)| included.contains(path))
+        };
+        let parts: Vec<Name> = self.sources.iter().filter(is_part).map(|(apex, _)| apex.clone()).collect();
+        for apex in parts {
+            // Not remembered, it is looked at again when next something changes; it may then be a part no longer.
+            self.sources.remove(&apex);
+            self.catalog.remove(&apex);
+            refused.remove(&apex);
+        }
     }
 
     /// Returns the serial number `apex` is served with.
@@ -140,13 +174,20 @@ fn zone_in(entry: &Entry) -> Option<&Zone> {
     }
 }
 
+impl Source {
+    /// Returns whether the included files are in a commit's tree what they were.
+    fn is_current(&self, tree: &BTreeMap<String, ObjectId>) -> bool {
+        self.included.iter().all(|(path, id)| tree.get(path) == id.as_ref())
+    }
+}
+
 /// Sorts files by the zone they describe.
-fn assign(files: Vec<File>, changes: &mut Vec<Change>) -> BTreeMap<Name, Source> {
-    let mut sources: BTreeMap<Name, Source> = BTreeMap::new();
+fn assign(files: Vec<File>, changes: &mut Vec<Change>) -> BTreeMap<Name, Vec<(String, ObjectId)>> {
+    let mut sources: BTreeMap<Name, Vec<(String, ObjectId)>> = BTreeMap::new();
     for file in files {
         match FileRole::of(&file.path) {
             FileRole::Zone(apex) => {
-                sources.entry(apex).or_insert_with(|| Source { files: Vec::new() }).files.push((file.path, file.id));
+                sources.entry(apex).or_default().push((file.path, file.id));
             }
             FileRole::Misnamed { reason } => changes.push(Change::Unusable { file: file.path, reason }),
             FileRole::Keys | FileRole::Foreign => {}
@@ -155,9 +196,11 @@ fn assign(files: Vec<File>, changes: &mut Vec<Change>) -> BTreeMap<Name, Source>
     sources
 }
 
+/// Reads a zone, and notes in `source` which files it includes.
 fn zone_of<E: fmt::Display>(
     apex: &Name,
-    source: &Source,
+    source: &mut Source,
+    tree: &BTreeMap<String, ObjectId>,
     read: &mut impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
     changes: &mut Vec<Change>,
 ) -> Option<Zone> {
@@ -174,7 +217,18 @@ fn zone_of<E: fmt::Display>(
             return None;
         }
     };
-    let reading = zone::read(apex, file, &text);
+    let reading = zone::read_including(apex, file, &text, |path| match tree.get(path) {
+        None => Err(IncludeError::Missing),
+        Some(id) => read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
+    });
+    source.included = reading
+        .included
+        .into_iter()
+        .map(|path| {
+            let id = tree.get(&path).copied();
+            (path, id)
+        })
+        .collect();
     changes.extend(reading.diagnostics.into_iter().map(Change::Remark));
     reading.zone
 }
@@ -293,5 +347,55 @@ mod tests {
         let changes = load(&mut primary, &[("example.org", &two), ("Example.ORG.zone", &two)]);
         assert!(changes[0].contains("example.org, Example.ORG.zone all name the zone example.org."), "{changes:?}");
         assert_eq!(changes[1], "!example.org. 1");
+    }
+
+    #[test]
+    fn a_change_of_an_included_file_reads_the_zones_that_include_it() {
+        let mut primary = Primary::default();
+        let with = |serial| zone(serial) + "$INCLUDE parts/mail\n";
+        let (a, b, c) = (with(1), with(2), zone(3));
+        let zones = [("a.example", a.as_str()), ("b.example", &b), ("c.example", &c)];
+        let load_with = |primary: &mut Primary, parts: &[(&str, &str)]| load(primary, &[&zones[..], parts].concat());
+
+        let missing = "error: there is no file parts/mail in the repository";
+        let changes = load_with(&mut primary, &[]);
+        assert!(changes.iter().any(|change| change.starts_with(&format!("a.example:5:10: {missing}"))), "{changes:?}");
+        assert!(changes.contains(&"!a.example. 0".to_string()), "{changes:?}");
+        assert!(changes.contains(&"+c.example. 3".to_string()), "{changes:?}");
+        let one = [("parts/mail", "@ MX 1 mail.example.net.\n")];
+        assert_eq!(load_with(&mut primary, &one), ["+a.example. 1", "+b.example. 2"], "it came");
+        assert_eq!(load_with(&mut primary, &one), [""; 0]);
+        let two = [("parts/mail", "@ MX 2 mail.example.net.\n"), ("parts/other", "")];
+        assert_eq!(load_with(&mut primary, &two), ["a.example. 1>1", "b.example. 2>2"], "it changed");
+        let changes = load_with(&mut primary, &[]);
+        assert!(changes.contains(&"!a.example. 1".to_string()), "it is gone: {changes:?}");
+        assert_eq!(primary.size().0, 3, "and the last good versions are served");
+        let changes = load_with(&mut primary, &[("parts/mail", "@ MX x\n")]);
+        assert!(changes.iter().any(|change| change.starts_with("parts/mail:1:6: error: ")), "{changes:?}");
+    }
+
+    #[test]
+    fn a_file_that_is_only_a_part_of_zones_is_none_itself() {
+        let mut primary = Primary::default();
+        let with = zone(1) + "$INCLUDE mail\n";
+        let without = zone(2);
+        let part = ("mail", "@ MX 1 mail.example.net.\n");
+        // Read before and after the zone that includes it, whose name sorts behind or in front of its own.
+        for apex in ["z.example", "a.example"] {
+            let changes = load(&mut primary, &[part, (apex, &with)]);
+            assert!(changes.contains(&format!("+{apex}. 1")), "{changes:?}");
+            assert!(!changes.iter().any(|change| change.contains("mail")), "{changes:?}");
+            assert_eq!(primary.catalog().len(), 1);
+        }
+        let changes = load(&mut primary, &[part, ("a.example", &without)]);
+        assert!(changes.contains(&"!mail. 0".to_string()), "nobody includes it now: {changes:?}");
+        assert_eq!(primary.catalog().len(), 2);
+        let changes = load(&mut primary, &[part, ("a.example", &with)]);
+        assert_eq!(changes, ["a.example. 2>1"]);
+        assert_eq!(primary.catalog().len(), 1, "it is a part again");
+        // A file that makes a zone is a zone, whoever includes it.
+        let both = zone(5);
+        let changes = load(&mut primary, &[("mail", &both), ("a.example", &with)]);
+        assert!(changes.contains(&"+mail. 5".to_string()), "{changes:?}");
     }
 }

@@ -1,23 +1,43 @@
-//! Any octets as the file of a zone; what is read is served, and so asked for.
+//! Any octets as the files of a zone; what is read is printed and read again, and served, and so asked for.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use zonule::answer::{Transport, respond};
-use zonule::zone::{self, Catalog, Name, Severity};
+use zonule::zone::entries::entries;
+use zonule::zone::{self, Catalog, IncludeError, Name, Severity, Zone, print};
 
 static APEX: LazyLock<Name> = LazyLock::new(|| Name::from_text("example.org").expect("a good name"));
 
-fuzz_target!(|text: &[u8]| {
-    let reading = zone::read(&APEX, "example.org", text);
+/// What stands between two files: the first is the zone's own, the others can be included as `1`, `2` and so on.
+const SEPARATOR: &[u8] = b"\n====\n";
+
+fuzz_target!(|octets: &[u8]| {
+    let mut files = Vec::new();
+    let mut rest = octets;
+    while let Some(at) = rest.windows(SEPARATOR.len()).position(|window| window == SEPARATOR) {
+        files.push(&rest[..at]);
+        rest = &rest[at + SEPARATOR.len()..];
+    }
+    files.push(rest);
+    let open = |path: &str| {
+        let file = path.parse::<usize>().ok().and_then(|index| files.get(index));
+        file.map(|file| file.to_vec()).ok_or(IncludeError::Missing)
+    };
+    let reading = zone::read_including(&APEX, "example.org", files[0], open);
+    entries(&APEX, "example.org", files[0], open, |entry| assert!(entry.before.origin().len() <= 255));
     let errors = reading.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     assert_eq!(errors, reading.zone.is_none());
     assert!(reading.diagnostics.len() <= 42);
     for diagnostic in &reading.diagnostics {
-        assert!(diagnostic.to_string().len() < 4096);
+        assert!(diagnostic.to_string().len() < 8192);
     }
     let Some(zone) = reading.zone else { return };
+    let printed = printed(&zone);
+    let again = zone::read(&APEX, "printed", printed.as_bytes());
+    let again = again.zone.unwrap_or_else(|| panic!("{:?}\n{printed}", again.diagnostics));
+    assert_eq!(self::printed(&again), printed);
     let mut catalog = Catalog::default();
     let zone = Arc::new(zone);
     catalog.insert(zone.clone());
@@ -35,3 +55,17 @@ fuzz_target!(|text: &[u8]| {
         }
     }
 });
+
+/// The text of a zone's first records; enough of them to be a zone.
+fn printed(zone: &Zone) -> String {
+    let mut text = String::new();
+    for node in zone.iter().take(300) {
+        for rrset in node.rrsets() {
+            for data in rrset.rdata() {
+                text += &print::record(node.owner(), rrset.ttl(), rrset.rtype(), data);
+                text.push('\n');
+            }
+        }
+    }
+    text
+}

@@ -39,7 +39,7 @@ cross   CNAME www.sub2.example.org.
 incut   CNAME www.sub
 sub     NS  ns.sub
         NS  ns.sub2
-        DS  1 13 2 abcd
+        DS  1 13 9 abcd
 ns.sub  A   192.0.2.53
         AAAA 2001:db8::53
 www.sub A   192.0.2.99

@@ -9,39 +9,57 @@ use std::cmp::Ordering;
 
 use super::check;
 use super::diagnostic::{Diagnostic, Fault, Report};
+use super::files::{Files, IncludeError};
 use super::key::Key;
 use super::name::{self, Name};
 use super::node::NodeBuilder;
-use super::reader::Reader;
+use super::reader::{MAX_TEXT, Open, Reader};
 use super::rtype::Type;
 use super::trie::Builder;
 use super::zone::Zone;
 
-/// The largest file that is read, in octets.
-const MAX_FILE: usize = 1 << 30;
-
-/// What reading a zone file gives.
+/// What reading a zone's files gives.
 #[derive(Debug)]
 pub struct Reading {
     /// The zone, unless there was an error.
     pub zone: Option<Zone>,
-    /// All that was found, in the order of the text; bounded, the last one telling how many were left out.
+    /// All that was found, in the order of the files and their texts; bounded, the last one telling how many were left
+    /// out.
     pub diagnostics: Vec<Diagnostic>,
+    /// The paths of the files that are included, those that are not there too: should one change or come, the zone
+    /// may read otherwise.
+    pub included: Vec<String>,
 }
 
-/// Reads the file of the zone `apex`.
+/// Reads the zone `apex` from a file that includes no other.
 ///
-/// `file` is what the file is called in the diagnostics. The text need not be UTF-8.
-pub fn read(apex: &Name, file: &str, text: &[u8]) -> Reading {
+/// `path` is what the file is called in the diagnostics. The text need not be UTF-8.
+pub fn read(apex: &Name, path: &str, text: &[u8]) -> Reading {
+    read_including(apex, path, text, |_| Err(IncludeError::Missing))
+}
+
+/// Reads the zone `apex` from a file and the files it includes, which `open` gets by their paths.
+///
+/// `path` is the file's own; all paths begin at the root of the repository. The texts need not be UTF-8.
+pub fn read_including(
+    apex: &Name,
+    path: &str,
+    text: &[u8],
+    mut open: impl FnMut(&str) -> Result<Vec<u8>, IncludeError>,
+) -> Reading {
     let mut report = Report::default();
-    let zone = if text.len() > MAX_FILE {
+    let files = Files::new(path, text);
+    let mut included = Vec::new();
+    let zone = if text.len() > MAX_TEXT {
         report.error(Fault::file("the file is larger than 1 GiB"));
         None
     } else {
-        assemble(apex, text, &mut report)
+        let mut records = Records::default();
+        included = records.gather(apex, &files, &mut open, &mut report);
+        records.assemble(apex, &mut report)
     };
     let zone = zone.filter(|_| !report.has_errors());
-    Reading { zone, diagnostics: report.finish(file, text) }
+    Reading { zone, diagnostics: report.finish(&files), included }
 }
 
 /// A record gathered: where its name and data lie in the buffer, and what it is sorted by.
@@ -50,7 +68,7 @@ pub(super) struct Gathered {
     order: u128,
     owner: u32,
     data: u32,
-    /// The offset in the text for findings about the record.
+    /// The place for findings about the record.
     pub(super) place: u32,
     pub(super) ttl: u32,
     data_len: u16,
@@ -76,22 +94,30 @@ impl Records {
         &self.octets[record.data as usize..][..usize::from(record.data_len)]
     }
 
-    fn gather(&mut self, apex: &Name, text: &[u8], report: &mut Report) {
-        let mut reader = Reader::new(apex, text);
+    /// Gathers the records of a zone's files; returns the paths of the files included.
+    fn gather<'r>(
+        &mut self,
+        apex: &Name,
+        files: &Files<'_>,
+        open: &'r mut Open<'r>,
+        report: &mut Report,
+    ) -> Vec<String> {
+        let mut reader = Reader::new(apex, files, open);
         let mut key = Key::new(apex.as_wire());
         let apex_len = key.len();
         let mut last: Option<(u32, u8, u128)> = None;
         while let Some(record) = reader.next(report) {
             let owner = reader.owner();
-            let place = record.place(text) as u32;
+            // All texts together have less than 4 GiB.
+            let place = record.place as u32;
             let same = last.filter(|&(at, len, _)| self.octets[at as usize..][..usize::from(len)] == *owner);
             let (owner_at, owner_len, order) = match same {
                 Some(same) => same,
                 None => {
                     if !name::is_at_or_below(owner, apex.as_wire()) {
-                        let reason = format!("{} is not in the zone {apex}", name::Display(owner));
+                        let reason = format!("{} is not in the zone {apex} and left out", name::Display(owner));
                         let hint = "the zone's name is the file's name; a name without a final dot ends in $ORIGIN";
-                        report.error(Fault::at(place as usize, reason).hint(hint));
+                        report.warning(Fault::at(place as usize, reason).hint(hint));
                         continue;
                     }
                     key.set(owner);
@@ -105,7 +131,8 @@ impl Records {
             let data = self.octets.len() as u32;
             self.octets.extend_from_slice(reader.rdata());
             if self.octets.len() > u32::MAX as usize - (1 << 17) {
-                return report.error(Fault::at(place as usize, "the zone's data is larger than 4 GiB"));
+                report.error(Fault::at(place as usize, "the zone's data is larger than 4 GiB"));
+                break;
             }
             self.list.push(Gathered {
                 order,
@@ -118,6 +145,7 @@ impl Records {
                 owner_len,
             });
         }
+        reader.into_included()
     }
 
     fn compare(&self, a: &Gathered, b: &Gathered) -> Ordering {
@@ -127,56 +155,58 @@ impl Records {
         let data = || canonical_data_cmp(a.rtype, self.data(a), self.data(b));
         a.order.cmp(&b.order).then_with(names).then(a.rtype.cmp(&b.rtype)).then_with(data).then(a.place.cmp(&b.place))
     }
-}
 
-fn assemble(apex: &Name, text: &[u8], report: &mut Report) -> Option<Zone> {
-    let mut records = Records::default();
-    records.gather(apex, text, report);
-    let readable = !report.has_errors();
-    let mut list = std::mem::take(&mut records.list);
-    list.sort_unstable_by(|a, b| records.compare(a, b));
-    // What cannot be read may be just the record that seems to be missing.
-    if readable {
-        check::apex(&records, &list, apex, report);
-    }
+    /// Sorts and checks the records and builds the zone of them.
+    fn assemble(mut self, apex: &Name, report: &mut Report) -> Option<Zone> {
+        let readable = !report.has_errors();
+        let mut list = std::mem::take(&mut self.list);
+        let records = self;
+        list.sort_unstable_by(|a, b| records.compare(a, b));
+        // What cannot be read may be just the record that seems to be missing.
+        if readable {
+            check::apex(&records, &list, apex, report);
+        }
 
-    let mut nodes = Builder::new();
-    let mut builder = NodeBuilder::default();
-    for node in list.chunk_by_mut(|a, b| a.order == b.order && name::eq(records.owner(a), records.owner(b))) {
-        let owner = records.owner(&node[0]);
-        let is_apex = owner.len() == apex.as_wire().len();
-        check::node(&records, node, is_apex, report);
-        builder.begin(owner);
-        for rrset in node.chunk_by_mut(|a, b| a.rtype == b.rtype) {
-            let ttl = check::ttl(rrset, &records, report);
-            let rtype = rrset[0].rtype;
-            builder.begin_rrset(rtype);
-            let mut before: Option<&Gathered> = None;
-            for record in rrset.iter() {
-                let data = records.data(record);
-                if before.is_some_and(|b| canonical_data_cmp(rtype, records.data(b), data).is_eq()) {
-                    check::duplicate(record, rtype, report);
-                    continue;
+        let mut above = check::Above::new(&records, &list);
+        let mut nodes = Builder::new();
+        let mut builder = NodeBuilder::default();
+        for node in list.chunk_by(|a, b| a.order == b.order && name::eq(records.owner(a), records.owner(b))) {
+            let owner = records.owner(&node[0]);
+            let is_apex = owner.len() == apex.as_wire().len();
+            check::node(&records, node, is_apex, report);
+            above.node(node, is_apex, report);
+            builder.begin(owner);
+            for rrset in node.chunk_by(|a, b| a.rtype == b.rtype) {
+                let ttl = check::ttl(rrset, &records, report);
+                let rtype = rrset[0].rtype;
+                builder.begin_rrset(rtype);
+                let mut before: Option<&Gathered> = None;
+                for record in rrset.iter() {
+                    let data = records.data(record);
+                    if before.is_some_and(|b| canonical_data_cmp(rtype, records.data(b), data).is_eq()) {
+                        check::duplicate(record, rtype, report);
+                        continue;
+                    }
+                    builder.push(rtype, ttl, data);
+                    before = Some(record);
                 }
-                builder.push(rtype, ttl, data);
-                before = Some(record);
+            }
+            if !report.has_errors() {
+                nodes.push(builder.finish(is_apex));
             }
         }
-        if !report.has_errors() {
-            nodes.push(builder.finish(is_apex));
+        if report.has_errors() {
+            return None;
         }
+        let zone = Zone::new(apex.clone(), nodes.finish())?;
+        check::targets(&records, &list, &zone, report);
+        Some(zone)
     }
-    if report.has_errors() {
-        return None;
-    }
-    let zone = Zone::new(apex.clone(), nodes.finish())?;
-    check::targets(&records, &list, &zone, report);
-    Some(zone)
 }
 
 /// Compares two records' data in canonical form and order (RFC 4034 §6.2, §6.3): names in lower case, all else as
 /// it is.
-fn canonical_data_cmp(rtype: Type, a: &[u8], b: &[u8]) -> Ordering {
+pub(super) fn canonical_data_cmp(rtype: Type, a: &[u8], b: &[u8]) -> Ordering {
     let Some((front, count)) = rtype.names() else { return a.cmp(b) };
     let split = |data: &[u8]| {
         let (front, mut rest) = data.split_at_checked(front).unwrap_or((data, &[]));
@@ -194,3 +224,7 @@ fn canonical_data_cmp(rtype: Type, a: &[u8], b: &[u8]) -> Ordering {
 #[cfg(test)]
 #[path = "read_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "include_tests.rs"]
+mod include_tests;

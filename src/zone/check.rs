@@ -2,7 +2,7 @@
 //!
 //! Errors refuse the zone; warnings tell of what is served but hardly meant.
 
-use super::assemble::{Gathered, Records};
+use super::assemble::{Gathered, Records, canonical_data_cmp};
 use super::diagnostic::{Fault, Report};
 use super::key::Key;
 use super::name::{self, Name};
@@ -34,15 +34,11 @@ pub(super) fn apex(records: &Records, list: &[Gathered], apex: &Name, report: &m
 pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: &mut Report) {
     let owner = name::Display(records.owner(&node[0]));
     let first_of = |rtype: Type| node.iter().filter(|record| record.rtype == rtype).min_by_key(|record| record.place);
-    if let Some(soa) = first_of(Type::SOA) {
-        if !is_apex {
-            let reason = format!("the SOA record of {owner} does not stand at the top of the zone");
-            report.error(Fault::at(soa.place as usize, reason));
-        } else if let Some(second) =
-            node.iter().filter(|r| r.rtype == Type::SOA && r.place != soa.place).map(|r| r.place).min()
-        {
-            report.error(Fault::at(second as usize, "there is a second SOA record").hint("a zone has just one"));
-        }
+    if let Some(soa) = first_of(Type::SOA)
+        && !is_apex
+    {
+        let reason = format!("the SOA record of {owner} does not stand at the top of the zone");
+        report.error(Fault::at(soa.place as usize, reason));
     }
     if let Some(cname) = first_of(Type::CNAME) {
         // RFC 2181 §10.1, RFC 4034 §2.5: only the records that sign it may stand beside a CNAME.
@@ -55,14 +51,22 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
             );
         }
     }
-    // RFC 2181 §10.1, RFC 6672 §2.4: one target each.
-    for rtype in [Type::CNAME, Type::DNAME] {
-        let mut of = node.iter().filter(|record| record.rtype == rtype);
-        if let (Some(first), Some(second)) = (of.next(), of.next())
-            && !name::eq(records.data(first), records.data(second))
-        {
-            let place = first.place.max(second.place) as usize;
-            report.error(Fault::at(place, format!("{owner} has a second {rtype} record")).hint("it can have only one"));
+    if let Some(ns) = first_of(Type::NS)
+        && records.owner(ns).starts_with(b"\x01*")
+    {
+        let reason = format!("the wildcard {owner} is delegated");
+        report
+            .warning(Fault::at(ns.place as usize, reason).hint("what this should mean is not defined (RFC 4592 §4.2)"));
+    }
+    // RFC 1035 §5.2, RFC 2181 §10.1, RFC 6672 §2.4: one each.
+    for rtype in [Type::SOA, Type::CNAME, Type::DNAME] {
+        let Some(first) = first_of(rtype) else { continue };
+        let others = node.iter().filter(|other| {
+            other.rtype == rtype && canonical_data_cmp(rtype, records.data(other), records.data(first)).is_ne()
+        });
+        if let Some(second) = others.min_by_key(|other| other.place) {
+            let reason = format!("{owner} has a second {rtype} record");
+            report.error(Fault::at(second.place as usize, reason).hint("it can have only one"));
         }
     }
     for rrset in node.chunk_by(|a, b| a.rtype == b.rtype) {
@@ -74,6 +78,79 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
             let reason = format!("the {count} records of type {rtype} of {owner} may not fit into one message");
             report.warning(Fault::at(place, reason).hint("nobody can ask for them; spread them over several names"));
         }
+    }
+}
+
+/// Finds names that no answer can show because of what stands above them; nodes are given in canonical order.
+pub(super) struct Above<'r> {
+    records: &'r Records,
+    list: &'r [Gathered],
+    /// The delegation that the nodes may lie below.
+    cut: Option<&'r [u8]>,
+    /// The owner of the DNAME record that the nodes may lie below.
+    dname: Option<&'r [u8]>,
+    /// The hosts of all NS records, sorted; made when first needed.
+    servers: Option<Vec<&'r [u8]>>,
+}
+
+impl<'r> Above<'r> {
+    /// Begins at the top of a zone of sorted records.
+    pub(super) fn new(records: &'r Records, list: &'r [Gathered]) -> Self {
+        Self { records, list, cut: None, dname: None, servers: None }
+    }
+
+    /// Looks at the next node.
+    pub(super) fn node(&mut self, node: &'r [Gathered], is_apex: bool, report: &mut Report) {
+        let owner = self.records.owner(&node[0]);
+        let below = |above: &&[u8]| name::is_at_or_below(owner, above);
+        self.cut = self.cut.filter(below);
+        self.dname = self.dname.filter(below);
+        let has = |rtype: Type| node.iter().any(|record| record.rtype == rtype);
+        if let Some(dname) = self.dname
+            // The records that prove what does not exist stand below the apex, whatever it owns (RFC 5155 §7.1).
+            && let Some(record) = node.iter().find(|record| !matches!(record.rtype, Type::NSEC3 | Type::RRSIG))
+        {
+            let reason = format!("{} lies below the DNAME record of {}", name::Display(owner), name::Display(dname));
+            let hint = "all names below it are redirected, so none can have records (RFC 6672 §2.4)";
+            report.error(Fault::at(record.place as usize, reason).hint(hint));
+        }
+        let at_cut = self.cut.is_none() && !is_apex && has(Type::NS);
+        if at_cut {
+            self.cut = Some(owner);
+        }
+        if let Some(cut) = self.cut {
+            self.hidden(cut, at_cut, node, report);
+        } else if self.dname.is_none() && has(Type::DNAME) {
+            self.dname = Some(owner);
+        }
+    }
+
+    /// Tells of records at or below a delegation that are neither its own nor glue (RFC 1034 §4.2.1).
+    fn hidden(&mut self, cut: &[u8], at_cut: bool, node: &[Gathered], report: &mut Report) {
+        let owner = self.records.owner(&node[0]);
+        let hidden = node.iter().find(|record| match record.rtype {
+            Type::NS | Type::DS | Type::NSEC | Type::RRSIG => !at_cut,
+            Type::A | Type::AAAA => !self.is_server(owner),
+            _ => true,
+        });
+        let Some(record) = hidden else { return };
+        let (owner, cut) = (name::Display(owner), name::Display(cut));
+        let place =
+            if at_cut { "has been delegated".to_string() } else { format!("lies below the delegation of {cut}") };
+        let reason = format!("{owner} {place}, so its {} record is never shown", record.rtype);
+        let hint = format!("move it to the zone {cut}, or take the delegation's NS records out");
+        report.warning(Fault::at(record.place as usize, reason).hint(hint));
+    }
+
+    /// Returns whether some NS record of the zone names this host.
+    fn is_server(&mut self, host: &[u8]) -> bool {
+        let servers = self.servers.get_or_insert_with(|| {
+            let all = self.list.iter().filter(|record| record.rtype == Type::NS);
+            let mut servers: Vec<_> = all.map(|record| self.records.data(record)).collect();
+            servers.sort_unstable_by(|a, b| name::canonical_cmp(a, b));
+            servers
+        });
+        servers.binary_search_by(|server| name::canonical_cmp(server, host)).is_ok()
     }
 }
 
@@ -104,6 +181,7 @@ pub(super) fn targets(records: &Records, list: &[Gathered], zone: &Zone, report:
         let front = match record.rtype {
             Type::NS => 0,
             Type::MX => 2,
+            Type::SRV => 6,
             _ => continue,
         };
         let Some(target) = records.data(record).get(front..) else { continue };

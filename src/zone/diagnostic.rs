@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::files::{File, Files};
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -52,7 +54,7 @@ impl fmt::Display for Diagnostic {
 /// A finding before its place is turned into line and column.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
-    /// The offset in the text, or `None` for the whole file.
+    /// The offset in a text, or the place in all of a zone's files; `None` for the whole zone.
     pub(crate) at: Option<usize>,
     pub(crate) reason: Cow<'static, str>,
     pub(crate) hint: Option<Cow<'static, str>>,
@@ -64,7 +66,13 @@ impl Fault {
         Self { at: Some(at), reason: reason.into(), hint: None }
     }
 
-    /// Makes a finding about the whole file.
+    /// Turns the offset in a text into a place; the text begins at `base`.
+    pub(crate) fn from(mut self, base: usize) -> Self {
+        self.at = self.at.map(|at| base + at);
+        self
+    }
+
+    /// Makes a finding about the whole zone.
     pub(crate) fn file(reason: impl Into<Cow<'static, str>>) -> Self {
         Self { at: None, reason: reason.into(), hint: None }
     }
@@ -76,10 +84,10 @@ impl Fault {
     }
 }
 
-/// The most findings of one severity that are told about one file; the rest are counted.
+/// The most findings of one severity that are told about one zone; the rest are counted.
 const MAX_TOLD: usize = 20;
 
-/// Collects the findings of one file.
+/// Collects the findings of one zone.
 #[derive(Default)]
 pub(crate) struct Report {
     told: Vec<(Severity, Fault)>,
@@ -109,22 +117,28 @@ impl Report {
         self.errors > 0
     }
 
-    /// Returns the findings in the order of the text, findings about the whole file last.
-    pub(crate) fn finish(mut self, file: &str, text: &[u8]) -> Vec<Diagnostic> {
+    /// Returns the findings in the order of the files and their texts, findings about the whole zone last.
+    pub(crate) fn finish(mut self, files: &Files<'_>) -> Vec<Diagnostic> {
         self.told.sort_by_key(|(_, fault)| fault.at.unwrap_or(usize::MAX));
-        let mut place = Place { text, line: 1, line_start: 0, at: 0 };
+        // A file that is included twice is found wrong twice.
+        self.told.dedup_by(|(_, a), (_, b)| a.at.is_some() && a.at == b.at && a.reason == b.reason);
+        let file = files.first().path();
         let mut diagnostics = Vec::with_capacity(self.told.len() + 2);
+        let mut place = Place::of(files.first());
         for (severity, fault) in self.told {
-            let (line, column) = fault.at.map_or((0, 0), |at| place.of(at));
+            let (file, (line, column)) = match fault.at {
+                None => (file, (0, 0)),
+                Some(at) => {
+                    let file = files.at(at);
+                    if !std::ptr::eq(file, place.file) {
+                        place = Place::of(file);
+                    }
+                    (file.path(), place.find(at - file.base()))
+                }
+            };
             let hint = fault.hint.map(Cow::into_owned);
-            diagnostics.push(Diagnostic {
-                file: file.into(),
-                line,
-                column,
-                severity,
-                reason: fault.reason.into(),
-                hint,
-            });
+            let reason = fault.reason.into();
+            diagnostics.push(Diagnostic { file: file.into(), line, column, severity, reason, hint });
         }
         for (count, severity, word) in
             [(self.errors, Severity::Error, "error"), (self.warnings, Severity::Warning, "warning")]
@@ -138,24 +152,29 @@ impl Report {
     }
 }
 
-/// Turns ascending offsets into lines and columns in one pass over the text.
-struct Place<'t> {
-    text: &'t [u8],
+/// Turns ascending offsets into lines and columns in one pass over a file.
+struct Place<'f, 't> {
+    file: &'f File<'t>,
     line: u32,
     line_start: usize,
     at: usize,
 }
 
-impl Place<'_> {
-    fn of(&mut self, at: usize) -> (u32, u32) {
-        let at = at.min(self.text.len());
-        for (offset, _) in self.text[self.at..at].iter().enumerate().filter(|(_, octet)| **octet == b'\n') {
+impl<'f, 't> Place<'f, 't> {
+    fn of(file: &'f File<'t>) -> Self {
+        Self { file, line: 1, line_start: 0, at: 0 }
+    }
+
+    fn find(&mut self, at: usize) -> (u32, u32) {
+        let text = self.file.text();
+        let at = at.min(text.len());
+        for (offset, _) in text[self.at..at].iter().enumerate().filter(|(_, octet)| **octet == b'\n') {
             self.line += 1;
             self.line_start = self.at + offset + 1;
         }
         self.at = at;
         // Octets 10xxxxxx continue a UTF-8 character and take no column.
-        let characters = self.text[self.line_start..at].iter().filter(|octet| *octet & 0xc0 != 0x80).count();
+        let characters = text[self.line_start..at].iter().filter(|octet| *octet & 0xc0 != 0x80).count();
         (self.line, u32::try_from(characters).unwrap_or(u32::MAX - 1) + 1)
     }
 }
@@ -167,18 +186,19 @@ mod tests {
     #[test]
     fn places_and_bounds() {
         let text = "äb\nc d\n".as_bytes();
+        let files = Files::new("z", text);
         let mut report = Report::default();
         report.warning(Fault::at(6, "w").hint("h"));
         report.error(Fault::at(2, "e"));
         report.error(Fault::file("f"));
-        let told: Vec<_> = report.finish("z", text).iter().map(ToString::to_string).collect();
+        let told: Vec<_> = report.finish(&files).iter().map(ToString::to_string).collect();
         assert_eq!(told, ["z:1:2: error: e", "z:2:3: warning: w (hint: h)", "z: error: f"]);
 
         let mut report = Report::default();
-        for _ in 0..25 {
-            report.error(Fault::at(0, "e"));
+        for n in 0..25 {
+            report.error(Fault::at(0, n.to_string()));
         }
-        let told = report.finish("z", text);
+        let told = report.finish(&files);
         assert_eq!(told.len(), 21);
         assert_eq!(told[20].to_string(), "z: error: and 5 more errors");
     }

@@ -12,9 +12,12 @@ mod assemble;
 mod catalog;
 mod check;
 mod diagnostic;
+pub mod entries;
+mod files;
 pub(crate) mod key;
 pub(crate) mod name;
 pub(crate) mod node;
+mod rdata;
 mod reader;
 mod role;
 mod rtype;
@@ -23,11 +26,13 @@ mod trie;
 #[allow(clippy::module_inception, reason = "the zone of the zone room")]
 mod zone;
 
-pub use assemble::{Reading, read};
+pub use assemble::{Reading, read, read_including};
 pub use catalog::{Catalog, Entry};
 pub use diagnostic::{Diagnostic, Severity};
+pub use files::IncludeError;
 pub use name::{Name, NameError};
 pub use node::{Node, RRset};
+pub use rdata::print;
 pub use role::FileRole;
 pub use rtype::Type;
 pub use serial::Serial;

@@ -1,7 +1,7 @@
 //! Record types: their numbers, mnemonics and the layout of their data.
 //!
-//! One table says for each type which fields its data consists of. The reader of zone files follows it to turn
-//! text into octets, the reply writer to find the names it may compress.
+//! One table says for each type which fields its data consists of. `rdata/` follows it to turn text into octets
+//! and octets into text, the reply writer to find the names it may compress.
 
 use std::fmt;
 
@@ -42,6 +42,8 @@ pub(crate) enum Field {
     Hex,
     /// Base64, blanks allowed, up to the end.
     Base64,
+    /// A public key in base64 up to the end; absent if the flags in front say so (RFC 2535 §3.1.2).
+    PublicKey,
     /// Hexadecimal digits or `-` for none; a length octet and its octets (RFC 5155 §3.3).
     Salt,
     /// Base32 with the extended hex alphabet; a length octet and its octets (RFC 5155 §3.3).
@@ -52,6 +54,8 @@ pub(crate) enum Field {
     Types,
     /// A DNSSEC algorithm, number or mnemonic; one octet (RFC 4034 §A.1).
     Algorithm,
+    /// The kind of a DS record's digest, number or mnemonic; one octet (RFC 4034 §5.1.3).
+    DigestType,
     /// A certificate's kind, number or mnemonic; two octets (RFC 4398 §2.1).
     CertificateType,
     /// A date `YYYYMMDDHHMMSS` or seconds since 1970; four octets (RFC 4034 §3.2).
@@ -62,11 +66,26 @@ pub(crate) enum Field {
     Locator64,
     /// Service parameters up to the end (RFC 9460 §2.1).
     Parameters,
+    /// Domain names up to the end, perhaps none.
+    Names,
+    /// The types of an NXT record up to the end; a plain bitmap of the types 1 to 127 (RFC 2535 §5.2).
+    OldTypes,
+    /// A gateway: `.`, an address or a name, as the second octet of the data says (RFC 4025 §2.3 to §2.5).
+    Gateway,
+    /// A base64 key up to the end, perhaps absent (RFC 4025 §2.6).
+    OptionalBase64,
+    /// Algorithm, host identity tag and public key; lengths and algorithm stand first (RFC 8005 §5).
+    HostIdentity,
+    /// All of a LOC record (RFC 1876).
+    Location,
+    /// Address prefixes up to the end, perhaps none (RFC 3123).
+    Prefixes,
 }
 
 use Field::{
-    Algorithm, Base32, Base64, CertificateType, CompressedName, Eui, Hex, Ipv4, Ipv6, Locator64, Name, Octets,
-    OptionalString, Salt, Seconds, String, Strings, Tag, Time, Types, U8, U16, U32,
+    Algorithm, Base32, Base64, CertificateType, CompressedName, DigestType, Eui, Gateway, Hex, HostIdentity, Ipv4,
+    Ipv6, Location, Locator64, Name, Names, Octets, OldTypes, OptionalBase64, OptionalString, Parameters, Prefixes,
+    PublicKey, Salt, Seconds, String, Strings, Tag, Time, Types, U8, U16, U32,
 };
 
 /// What is known of a type.
@@ -101,17 +120,25 @@ const TABLE: &[Known] = &[
     known(19, "X25", &[String]),
     known(20, "ISDN", &[String, OptionalString]),
     known(21, "RT", &[U16, Name]),
+    known(23, "NSAP-PTR", &[Name]),
     known(24, "SIG", RRSIG),
     known(25, "KEY", DNSKEY),
     known(26, "PX", &[U16, Name, Name]),
+    known(27, "GPOS", &[String, String, String]),
     known(28, "AAAA", &[Ipv6]),
+    known(29, "LOC", &[Location]),
+    known(30, "NXT", &[Name, OldTypes]),
+    known(31, "EID", &[Hex]),
+    known(32, "NIMLOC", &[Hex]),
     known(33, "SRV", &[U16, U16, U16, Name]),
     known(35, "NAPTR", &[U16, U16, String, String, String, Name]),
     known(36, "KX", &[U16, Name]),
     known(37, "CERT", &[CertificateType, U16, Algorithm, Base64]),
     known(39, "DNAME", &[Name]),
+    known(42, "APL", &[Prefixes]),
     known(43, "DS", DS),
     known(44, "SSHFP", &[U8, U8, Hex]),
+    known(45, "IPSECKEY", &[U8, U8, U8, Gateway, OptionalBase64]),
     known(46, "RRSIG", RRSIG),
     known(47, "NSEC", &[Name, Types]),
     known(48, "DNSKEY", DNSKEY),
@@ -120,13 +147,17 @@ const TABLE: &[Known] = &[
     known(51, "NSEC3PARAM", &[U8, U8, U16, Salt]),
     known(52, "TLSA", &[U8, U8, U8, Hex]),
     known(53, "SMIMEA", &[U8, U8, U8, Hex]),
+    known(55, "HIP", &[HostIdentity, Names]),
+    known(56, "NINFO", &[Strings]),
+    known(57, "RKEY", DNSKEY),
+    known(58, "TALINK", &[Name, Name]),
     known(59, "CDS", DS),
     known(60, "CDNSKEY", DNSKEY),
     known(61, "OPENPGPKEY", &[Base64]),
     known(62, "CSYNC", &[U32, U16, Types]),
     known(63, "ZONEMD", &[U32, U8, U8, Hex]),
-    known(64, "SVCB", &[U16, Name, Field::Parameters]),
-    known(65, "HTTPS", &[U16, Name, Field::Parameters]),
+    known(64, "SVCB", &[U16, Name, Parameters]),
+    known(65, "HTTPS", &[U16, Name, Parameters]),
     known(99, "SPF", &[Strings]),
     known(104, "NID", &[U16, Locator64]),
     known(105, "L32", &[U16, Ipv4]),
@@ -136,15 +167,28 @@ const TABLE: &[Known] = &[
     known(109, "EUI64", &[Eui(8)]),
     known(256, "URI", &[U16, U16, Octets]),
     known(257, "CAA", &[U8, Tag, Octets]),
+    known(258, "AVC", &[Strings]),
+    known(261, "RESINFO", &[Strings]),
+    known(262, "WALLET", &[Strings]),
+    known(32768, "TA", DS),
+    known(32769, "DLV", DS),
 ];
 
-const DS: &[Field] = &[U16, Algorithm, U8, Hex];
-const DNSKEY: &[Field] = &[U16, U8, Algorithm, Base64];
+const DS: &[Field] = &[U16, Algorithm, DigestType, Hex];
+const DNSKEY: &[Field] = &[U16, U8, Algorithm, PublicKey];
 const RRSIG: &[Field] = &[Field::Type, Algorithm, U8, U32, Time, Time, U16, Name, Base64];
 
-/// Types whose text form is not read yet; their data can be written in the form of RFC 3597 §5.
-const WITHOUT_TEXT: &[(u16, &str)] =
-    &[(10, "NULL"), (29, "LOC"), (30, "NXT"), (42, "APL"), (45, "IPSECKEY"), (55, "HIP")];
+/// Types whose data is written in the form of RFC 3597 §5 only: they have no text form, or hardly anyone knew it.
+const WITHOUT_TEXT: &[(u16, &str)] = &[
+    (10, "NULL"),
+    (22, "NSAP"),
+    (34, "ATMA"),
+    (38, "A6"),
+    (40, "SINK"),
+    (66, "DSYNC"),
+    (259, "DOA"),
+    (260, "AMTRELAY"),
+];
 
 macro_rules! types {
     ($($name:ident = $code:literal),* $(,)?) => {
@@ -183,6 +227,12 @@ impl Type {
         std::str::from_utf8(number).ok()?.parse().ok().map(Self)
     }
 
+    /// Iterates over all types whose data has a text form of its own.
+    #[cfg(test)]
+    pub(crate) fn with_text() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|known| Self(known.code))
+    }
+
     /// Returns the fields of the type's data, or `None` if they are not known.
     pub(crate) fn fields(self) -> Option<&'static [Field]> {
         let index = TABLE.binary_search_by_key(&self.0, |known| known.code).ok()?;
@@ -209,7 +259,7 @@ impl Type {
             24 | 46 => Some((18, 1)),
             26 => Some((2, 2)),
             33 => Some((6, 1)),
-            39 | 47 => Some((0, 1)),
+            30 | 39 | 47 => Some((0, 1)),
             64 | 65 => Some((2, 1)),
             _ => self.compressible(),
         }

@@ -4,72 +4,183 @@
 //! uses again, with the spans of the text it came from. Who builds a zone drops the spans; who edits the
 //! file reads it again and finds in them what to replace. An entry that cannot be read is reported and the
 //! reader goes on behind it, so that one look shows all that is wrong.
+//!
+//! What an entry means depends on those before it: the [`State`]. As BIND has it, an included file begins
+//! with the origin, owner and TTLs of the file that includes it; behind it, origin and owner are as before,
+//! while TTLs stay as the included file left them.
 
-mod encoding;
-mod lexer;
-mod rdata;
-mod svcb;
+mod generate;
+mod include;
+pub(super) mod lexer;
+pub(super) mod words;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use self::generate::Generate;
+use self::include::Suspended;
 use self::lexer::{Lexer, Token};
+use self::words::{is_class, lossy, push_name, seconds, surplus};
 use super::diagnostic::{Fault, Report};
+use super::files::{File, Files, IncludeError};
 use super::name::{self, Name};
+use super::rdata::read::Source;
 use super::rtype::Type;
 
 /// The largest TTL (RFC 2181 §8).
 const MAX_TTL: u32 = 0x7fff_ffff;
 
-/// Where a record stands in the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The most octets of text one zone may be read from, a file counted as often as it is included.
+pub(super) const MAX_TEXT: usize = 1 << 30;
+
+/// What an entry takes over from the entries before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    origin: Vec<u8>,
+    owner: Vec<u8>,
+    default_ttl: Option<u32>,
+    last_ttl: Option<u32>,
+    /// There was an `$ORIGIN` since the last owner.
+    origin_changed: bool,
+}
+
+impl State {
+    /// Returns the name relative names end in, in wire form.
+    pub fn origin(&self) -> &[u8] {
+        &self.origin
+    }
+
+    /// Returns the owner a record without one of its own has, in wire form.
+    pub fn owner(&self) -> Option<&[u8]> {
+        (!self.owner.is_empty()).then_some(&self.owner)
+    }
+
+    /// Returns the TTL a record without one of its own has, in seconds; there may be none yet.
+    pub fn ttl(&self) -> Option<u32> {
+        self.default_ttl.or(self.last_ttl)
+    }
+
+    /// Returns whether [`Self::ttl`] comes from `$TTL` (or the SOA's minimum) and not from the record before.
+    pub fn has_default_ttl(&self) -> bool {
+        self.default_ttl.is_some()
+    }
+}
+
+/// Where in its file a record stands; what is not written, or made by `$GENERATE`, has no span.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spans {
+    /// The whole entry from the start of its first line to the end of its last, comments included, the last line's end
+    /// excluded.
+    pub entry: Range<usize>,
+    /// The owner's name.
+    pub owner: Option<Range<usize>>,
+    /// The TTL.
+    pub ttl: Option<Range<usize>>,
+    /// The class.
+    pub class: Option<Range<usize>>,
+    /// The type's mnemonic.
+    pub rtype: Range<usize>,
+    /// The data from its first to its last word, quotes included; empty if there is none.
+    pub data: Range<usize>,
+}
+
+/// A record read.
+#[derive(Clone, Debug)]
 pub(crate) struct Record {
     /// The record's type.
     pub(crate) rtype: Type,
     /// The time to live, written or inherited, in seconds.
     pub(crate) ttl: u32,
-    /// The whole entry, comments on its lines included, the last line's end excluded.
-    pub(crate) entry: Range<usize>,
-    /// The type's mnemonic.
-    pub(crate) type_at: Range<usize>,
+    /// The place to name in a finding about the record: its owner, or its type where that is inherited.
+    pub(crate) place: usize,
+    /// Where it is written.
+    pub(crate) spans: Spans,
+    /// It is one of those an `$GENERATE` entry makes.
+    pub(crate) generated: bool,
 }
 
-impl Record {
-    /// Returns the offset to name in a finding about the record: its owner, or its type where that is inherited.
-    pub(crate) fn place(&self, text: &[u8]) -> usize {
-        if matches!(text[self.entry.start], b' ' | b'\t' | b'(') { self.type_at.start } else { self.entry.start }
-    }
+/// What a directive does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Directive {
+    /// `$ORIGIN`: relative names end otherwise from here on.
+    Origin,
+    /// `$TTL`: records without a TTL have another from here on.
+    Ttl,
+    /// `$INCLUDE`: what follows comes from another file, up to its end.
+    Include,
+    /// `$GENERATE`: the records that follow are made from this entry.
+    Generate,
 }
 
-/// Reads a zone file record by record.
-pub(crate) struct Reader<'t> {
-    text: &'t [u8],
-    lexer: Lexer<'t>,
+/// What the next entry is.
+pub(crate) enum Step {
+    /// A record, or the next of several that one entry makes.
+    Record(Record),
+    /// A directive and the span of its entry.
+    Directive(Directive, Range<usize>),
+    /// An entry that cannot be read; it has been reported.
+    Faulty,
+    /// The end of an included file.
+    Returned,
+}
+
+/// Gets an included file by its path from the root of the repository.
+pub(crate) type Open<'r> = dyn FnMut(&str) -> Result<Vec<u8>, IncludeError> + 'r;
+
+/// Reads a zone's files record by record.
+pub(crate) struct Reader<'f, 't, 'r> {
+    files: &'f Files<'t>,
+    open: &'r mut Open<'r>,
+    file: &'f File<'t>,
+    lexer: Lexer<'f>,
     tokens: Vec<Token>,
-    origin: Vec<u8>,
-    owner: Vec<u8>,
+    /// Where an owner is read into.
+    spare: Vec<u8>,
+    state: State,
     rdata: Vec<u8>,
-    default_ttl: Option<u32>,
-    last_ttl: Option<u32>,
+    /// The files that include the current one, outermost first.
+    stack: Vec<Suspended<'f, 't>>,
+    /// All paths that were included; `None` for those that cannot be read.
+    included: BTreeMap<String, Option<&'f File<'t>>>,
+    includes: usize,
+    octets: usize,
+    generate: Option<Generate>,
+    generated: usize,
+    warned_of_last_ttl: bool,
 }
 
-impl<'t> Reader<'t> {
-    /// Begins to read the file of a zone; `text` has less than 4 GiB.
-    pub(crate) fn new(apex: &Name, text: &'t [u8]) -> Self {
+impl<'f, 't, 'r> Reader<'f, 't, 'r> {
+    /// Begins to read the files of a zone, which have less than 4 GiB; `open` gets those that are included.
+    pub(crate) fn new(apex: &Name, files: &'f Files<'t>, open: &'r mut Open<'r>) -> Self {
+        let state = State { origin: apex.as_wire().to_vec(), ..State::default() };
+        Self::resume(state, files, open)
+    }
+
+    /// Begins to read in some state.
+    pub(crate) fn resume(state: State, files: &'f Files<'t>, open: &'r mut Open<'r>) -> Self {
+        let file = files.first();
         Self {
-            text,
-            lexer: Lexer::new(text),
+            files,
+            open,
+            file,
+            lexer: Lexer::new(file.text()),
             tokens: Vec::new(),
-            origin: apex.as_wire().to_vec(),
-            owner: Vec::new(),
+            spare: Vec::new(),
+            state,
             rdata: Vec::new(),
-            default_ttl: None,
-            last_ttl: None,
+            stack: Vec::new(),
+            included: BTreeMap::new(),
+            includes: 0,
+            octets: file.text().len(),
+            generate: None,
+            generated: 0,
+            warned_of_last_ttl: false,
         }
     }
 
     /// Returns the owner of the record last read, in wire form.
     pub(crate) fn owner(&self) -> &[u8] {
-        &self.owner
+        self.generate.as_ref().map_or(&self.state.owner, |generate| &generate.owner)
     }
 
     /// Returns the data of the record last read, in wire form.
@@ -77,103 +188,189 @@ impl<'t> Reader<'t> {
         &self.rdata
     }
 
+    /// Returns the file that is being read.
+    pub(crate) fn file(&self) -> &'f File<'t> {
+        self.file
+    }
+
+    /// Returns what the next entry takes over.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Returns the paths of all files that were included, those that cannot be read too.
+    pub(crate) fn into_included(self) -> Vec<String> {
+        self.included.into_keys().collect()
+    }
+
     /// Reads on to the next record; `None` at the end. What cannot be read goes to `report`.
     pub(crate) fn next(&mut self, report: &mut Report) -> Option<Record> {
+        loop {
+            if let Step::Record(record) = self.step(report)? {
+                return Some(record);
+            }
+        }
+    }
+
+    /// Reads the next entry; `None` at the end. What cannot be read goes to `report`.
+    pub(crate) fn step(&mut self, report: &mut Report) -> Option<Step> {
+        let base = self.file.base();
+        if self.generate.is_some() {
+            match self.generate() {
+                Ok(Some(record)) => return Some(Step::Record(record)),
+                Ok(None) => self.generate = None,
+                Err(fault) => {
+                    self.generate = None;
+                    report.error(fault.from(base));
+                    return Some(Step::Faulty);
+                }
+            }
+        }
         // The list of tokens is lent to the methods that read from it.
         let mut tokens = std::mem::take(&mut self.tokens);
-        let record = loop {
-            let result = match self.lexer.entry(&mut tokens) {
-                None => break None,
-                Some(Err(fault)) => Err(fault),
-                Some(Ok(entry)) => {
-                    let first = tokens[0];
-                    if !entry.indented && !first.quoted && first.of(self.text).starts_with(b"$") {
-                        self.directive(&tokens).map(|()| None)
-                    } else {
-                        self.record(&entry, &tokens, report).map(Some)
-                    }
+        let result = match self.lexer.entry(&mut tokens) {
+            None => {
+                self.tokens = tokens;
+                return self.resume_outer();
+            }
+            Some(Err(fault)) => Err(fault),
+            Some(Ok(entry)) => {
+                let first = tokens[0];
+                if !entry.indented && !first.quoted && first.of(self.file.text()).starts_with(b"$") {
+                    self.directive(&entry, &tokens, report).map(|directive| Step::Directive(directive, entry.span))
+                } else {
+                    self.record(&entry, &tokens, report).map(Step::Record)
                 }
-            };
-            match result {
-                Ok(None) => {}
-                Ok(record) => break record,
-                Err(fault) => report.error(fault),
             }
         };
         self.tokens = tokens;
-        record
+        Some(result.unwrap_or_else(|fault| {
+            report.error(fault.from(base));
+            Step::Faulty
+        }))
     }
 
-    fn directive(&mut self, tokens: &[Token]) -> Result<(), Fault> {
-        let word = tokens[0].of(self.text);
+    fn directive(&mut self, entry: &lexer::Entry, tokens: &[Token], report: &mut Report) -> Result<Directive, Fault> {
+        let text = self.file.text();
+        let word = tokens[0].of(text);
+        let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
         let argument = || match tokens {
             [_, argument] => Ok(argument),
-            [first] => Err(Fault::at(first.at(), format!("{} needs a value", lossy(word)))),
             [_, _, extra, ..] => Err(surplus(extra)),
-            [] => unreachable!("an entry has a token"),
+            _ => Err(Fault::at(tokens[0].at(), format!("{} needs a value", lossy(word)))),
         };
-        if word.eq_ignore_ascii_case(b"$ORIGIN") {
-            let argument = argument()?;
+        if is(b"$ORIGIN") {
             let mut origin = Vec::new();
-            self.push_name(argument, &mut origin)?;
-            self.origin = origin;
-        } else if word.eq_ignore_ascii_case(b"$TTL") {
-            let argument = argument()?;
-            self.default_ttl = Some(self.ttl(argument)?);
-        } else if word.eq_ignore_ascii_case(b"$INCLUDE") || word.eq_ignore_ascii_case(b"$GENERATE") {
-            let reason = format!("{} is not supported yet", lossy(word));
-            return Err(Fault::at(tokens[0].at(), reason).hint("write its records into this file"));
+            push_name(text, argument()?, &self.state.origin, &mut origin)?;
+            self.state.origin = origin;
+            self.state.origin_changed = true;
+            Ok(Directive::Origin)
+        } else if is(b"$TTL") {
+            let ttl = self.ttl(argument()?, report)?;
+            self.state.default_ttl = Some(ttl);
+            Ok(Directive::Ttl)
+        } else if is(b"$INCLUDE") {
+            self.include(tokens)?;
+            Ok(Directive::Include)
+        } else if is(b"$GENERATE") {
+            self.begin_generate(entry, tokens, report)?;
+            Ok(Directive::Generate)
         } else {
             let fault = Fault::at(tokens[0].at(), format!("there is no directive {}", lossy(word)));
-            return Err(fault.hint("the directives are $ORIGIN and $TTL; a name that begins with `$` is written `\\$`"));
+            Err(fault.hint(
+                "the directives are $ORIGIN, $TTL, $INCLUDE and $GENERATE; a name that begins with `$` is written `\\$`",
+            ))
         }
-        Ok(())
     }
 
     fn record(&mut self, entry: &lexer::Entry, tokens: &[Token], report: &mut Report) -> Result<Record, Fault> {
+        let text = self.file.text();
         let mut rest = tokens;
-        if !entry.indented {
-            rest = &tokens[1..];
-            let mut owner = std::mem::take(&mut self.owner);
-            owner.clear();
-            let result = self.push_name(&tokens[0], &mut owner);
-            self.owner = owner;
-            result?;
-        } else if self.owner.is_empty() {
+        let owner = if !entry.indented {
+            let (first, after) = (&tokens[0], &tokens[1..]);
+            rest = after;
+            // A faulty owner leaves the one before, so that the lines behind it are not found wrong for its sake.
+            self.spare.clear();
+            push_name(text, first, &self.state.origin, &mut self.spare)?;
+            std::mem::swap(&mut self.state.owner, &mut self.spare);
+            self.state.origin_changed = false;
+            Some(first.span())
+        } else if self.state.owner.is_empty() {
             let fault = Fault::at(tokens[0].at(), "there is no owner name before this line to inherit");
             return Err(fault.hint("begin the line with a name, or with `@` for the zone itself"));
+        } else {
+            None
+        };
+        let head = self.head(rest, report).map_err(|fault| self.hint_at_owner(fault, tokens, entry))?;
+        let Some(token) = head.rtype else { return Err(self.no_type(tokens, entry)) };
+        let rtype = self.rtype(token).map_err(|fault| match fault.hint {
+            None => self.hint_at_owner(fault, tokens, entry),
+            Some(_) => fault,
+        })?;
+        if self.state.origin_changed && entry.indented {
+            self.state.origin_changed = false;
+            let reason = format!(
+                "behind an $ORIGIN this record still belongs to {}, the owner before it",
+                name::Display(&self.state.owner)
+            );
+            let fault =
+                Fault::at(token.at(), reason).hint("begin the line with a name, or with `@` for the new origin");
+            report.warning(fault.from(self.file.base()));
         }
-        let (mut explicit_ttl, mut class) = (None, false);
-        let token = loop {
-            let Some((token, after)) = rest.split_first() else {
-                return Err(self.no_type(tokens, entry));
-            };
-            let word = token.of(self.text);
-            if explicit_ttl.is_none() && word.first().is_some_and(u8::is_ascii_digit) {
-                explicit_ttl = Some(self.ttl(token).map_err(|fault| self.hint_at_owner(fault, tokens, entry))?);
-            } else if !class && is_class(word) {
+        self.rdata.clear();
+        let end = |token: &Token| token.span().end + usize::from(token.quoted);
+        let last = tokens.last().map_or(entry.span.end, end);
+        let mut source = Source { text, origin: &self.state.origin, tokens: head.data, end: last };
+        source.read(rtype, token.at(), &mut self.rdata)?;
+        let ttl = self.effective_ttl(rtype, head.ttl, token, report)?;
+        let place = owner.as_ref().map_or(token.at(), |owner| owner.start);
+        let start = head.data.first().map_or(last, |first| first.at() - usize::from(first.quoted));
+        let spans = Spans {
+            entry: entry.span.clone(),
+            owner,
+            ttl: head.ttl_at,
+            class: head.class_at,
+            rtype: token.span(),
+            data: start..last,
+        };
+        Ok(Record { rtype, ttl, place: self.file.base() + place, spans, generated: false })
+    }
+
+    /// Reads TTL and class, in either order and both optional, and finds the type behind them.
+    fn head<'k>(&self, tokens: &'k [Token], report: &mut Report) -> Result<Head<'k>, Fault> {
+        let mut head = Head { ttl: None, ttl_at: None, class_at: None, rtype: None, data: tokens };
+        while let Some((token, after)) = head.data.split_first() {
+            head.data = after;
+            let word = token.of(self.file.text());
+            if head.ttl.is_none() && word.first().is_some_and(u8::is_ascii_digit) {
+                head.ttl = Some(self.ttl(token, report)?);
+                head.ttl_at = Some(token.span());
+            } else if head.class_at.is_none() && is_class(word) {
                 if !word.eq_ignore_ascii_case(b"IN") && !word.eq_ignore_ascii_case(b"CLASS1") {
                     return Err(Fault::at(token.at(), format!("class {} is not served, only IN", lossy(word))));
                 }
-                class = true;
+                head.class_at = Some(token.span());
             } else {
-                rest = after;
-                break token;
+                head.rtype = Some(token);
+                break;
             }
-            rest = after;
-        };
-        let Some(rtype) = Type::from_text(token.of(self.text)) else {
-            return Err(self.unknown_type(token, tokens, entry));
+        }
+        Ok(head)
+    }
+
+    fn rtype(&self, token: &Token) -> Result<Type, Fault> {
+        let word = token.of(self.file.text());
+        let Some(rtype) = Type::from_text(word) else {
+            let fault = Fault::at(token.at(), format!("there is no record type {}", lossy(word)));
+            return Err(match Type::nearest(word) {
+                Some(nearest) => fault.hint(format!("did you mean {nearest}?")),
+                None => fault,
+            });
         };
         if rtype.is_meta() {
             return Err(Fault::at(token.at(), format!("{rtype} is a type for questions, no record can have it")));
         }
-        self.rdata.clear();
-        let end = tokens.last().map_or(entry.span.end, |token| token.span().end + usize::from(token.quoted));
-        let mut source = rdata::Source { text: self.text, origin: &self.origin, tokens: rest, end };
-        source.read(rtype, token, &mut self.rdata)?;
-        let ttl = self.effective_ttl(rtype, explicit_ttl, token, report)?;
-        Ok(Record { rtype, ttl, entry: entry.span.clone(), type_at: token.span() })
+        Ok(rtype)
     }
 
     /// Settles the TTL of a record: its own, else that of `$TTL` (RFC 2308 §4), else the last one written
@@ -186,34 +383,43 @@ impl<'t> Reader<'t> {
         report: &mut Report,
     ) -> Result<u32, Fault> {
         if let Some(ttl) = own {
-            self.last_ttl = Some(ttl);
+            self.state.last_ttl = Some(ttl);
             return Ok(ttl);
         }
-        if let Some(ttl) = self.default_ttl.or(self.last_ttl) {
+        if let Some(ttl) = self.state.default_ttl {
             return Ok(ttl);
         }
         let hint = "put `$TTL 3600` at the top of the file";
+        if let Some(ttl) = self.state.last_ttl {
+            if !self.warned_of_last_ttl {
+                self.warned_of_last_ttl = true;
+                let reason =
+                    format!("there is no $TTL; records without a TTL take the last one before them, here {ttl}");
+                report.warning(Fault::at(token.at(), reason).hint(hint).from(self.file.base()));
+            }
+            return Ok(ttl);
+        }
         if let (Type::SOA, Some(minimum)) = (rtype, self.rdata.last_chunk::<4>()) {
-            let ttl = u32::from_be_bytes(*minimum).min(MAX_TTL);
-            self.default_ttl = Some(ttl);
+            let ttl = Some(u32::from_be_bytes(*minimum)).filter(|&ttl| ttl <= MAX_TTL).unwrap_or(0);
+            self.state.default_ttl = Some(ttl);
             let reason =
                 format!("there is no TTL; the SOA record's minimum, {ttl}, is taken for it and for what follows");
-            report.warning(Fault::at(token.at(), reason).hint(hint));
+            report.warning(Fault::at(token.at(), reason).hint(hint).from(self.file.base()));
             return Ok(ttl);
         }
         Err(Fault::at(token.at(), "the record has no TTL and there is none before to inherit").hint(hint))
     }
 
-    fn push_name(&self, token: &Token, out: &mut Vec<u8>) -> Result<(), Fault> {
-        push_name(self.text, token, &self.origin, out)
-    }
-
-    fn ttl(&self, token: &Token) -> Result<u32, Fault> {
-        match seconds(token.of(self.text)) {
+    fn ttl(&self, token: &Token, report: &mut Report) -> Result<u32, Fault> {
+        match seconds(token.of(self.file.text())) {
             Some(ttl) if ttl <= MAX_TTL => Ok(ttl),
-            Some(_) => Err(Fault::at(token.at(), "a TTL is at most 2147483647 (RFC 2181 §8)")),
+            Some(ttl) => {
+                let reason = format!("the TTL {ttl} is larger than 2147483647 and therefore taken as 0 (RFC 2181 §8)");
+                report.warning(Fault::at(token.at(), reason).from(self.file.base()));
+                Ok(0)
+            }
             None => {
-                let reason = format!("`{}` is no TTL", lossy(token.of(self.text)));
+                let reason = format!("`{}` is no TTL", lossy(token.of(self.file.text())));
                 Err(Fault::at(token.at(), reason).hint("a TTL is a number of seconds, or like 1w2d3h4m5s"))
             }
         }
@@ -224,18 +430,9 @@ impl<'t> Reader<'t> {
         self.hint_at_owner(fault, tokens, entry)
     }
 
-    fn unknown_type(&self, token: &Token, tokens: &[Token], entry: &lexer::Entry) -> Fault {
-        let word = token.of(self.text);
-        let fault = Fault::at(token.at(), format!("there is no record type {}", lossy(word)));
-        match Type::nearest(word) {
-            Some(nearest) => fault.hint(format!("did you mean {nearest}?")),
-            None => self.hint_at_owner(fault, tokens, entry),
-        }
-    }
-
     /// Adds the hint that the line should have begun with a blank, when its first word looks like no owner.
     fn hint_at_owner(&self, fault: Fault, tokens: &[Token], entry: &lexer::Entry) -> Fault {
-        let first = tokens[0].of(self.text);
+        let first = tokens[0].of(self.file.text());
         let capitals = !first.iter().any(u8::is_ascii_lowercase);
         if !entry.indented && capitals && (is_class(first) || Type::from_text(first).is_some()) {
             return fault.hint(format!(
@@ -247,76 +444,11 @@ impl<'t> Reader<'t> {
     }
 }
 
-fn is_class(word: &[u8]) -> bool {
-    let classes: [&[u8]; 4] = [b"IN", b"CH", b"HS", b"CS"];
-    word.len() == 2 && classes.iter().any(|class| word.eq_ignore_ascii_case(class))
-        || word.len() > 5 && word[..5].eq_ignore_ascii_case(b"CLASS") && word[5..].iter().all(u8::is_ascii_digit)
-}
-
-/// Appends the name a token spells, `@` being the origin.
-fn push_name(text: &[u8], token: &Token, origin: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
-    match token.of(text) {
-        b"@" if !token.quoted => {
-            out.extend_from_slice(origin);
-            Ok(())
-        }
-        word => name::push_text(word, origin, out).map_err(|error| Fault::at(token.at(), error.to_string())),
-    }
-}
-
-/// Reads a number of seconds: digits alone, or groups of digits and one of the units `w d h m s`.
-fn seconds(word: &[u8]) -> Option<u32> {
-    let (mut total, mut number, mut digits, mut units) = (0_u32, 0_u32, false, false);
-    for &octet in word {
-        if octet.is_ascii_digit() {
-            number = number.checked_mul(10)?.checked_add(u32::from(octet - b'0'))?;
-            digits = true;
-            continue;
-        }
-        let unit = match octet.to_ascii_lowercase() {
-            b'w' => 604_800,
-            b'd' => 86_400,
-            b'h' => 3_600,
-            b'm' => 60,
-            b's' => 1,
-            _ => return None,
-        };
-        if !digits {
-            return None;
-        }
-        total = total.checked_add(number.checked_mul(unit)?)?;
-        (number, digits, units) = (0, false, true);
-    }
-    match (digits, units) {
-        (true, false) => Some(number),
-        (false, true) => Some(total),
-        _ => None,
-    }
-}
-
-fn surplus(token: &Token) -> Fault {
-    Fault::at(token.at(), "there is more on the line than belongs to it").hint("a comment begins with `;`")
-}
-
-/// Returns a word for showing, cut to a bearable length.
-fn lossy(word: &[u8]) -> String {
-    let shown: String =
-        String::from_utf8_lossy(word.get(..40).unwrap_or(word)).chars().flat_map(char::escape_debug).collect();
-    if word.len() > 40 { shown + "…" } else { shown }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn units() {
-        for (text, value) in [("0", 0), ("3600", 3600), ("1h", 3600), ("1W2d3H4m5s", 788_645), ("4294967295", u32::MAX)]
-        {
-            assert_eq!(seconds(text.as_bytes()), Some(value), "{text}");
-        }
-        for text in ["", "h", "1h30", "1x", "4294967296", "1hh", "8000w", "-1", "+1"] {
-            assert_eq!(seconds(text.as_bytes()), None, "{text}");
-        }
-    }
+/// What stands between owner and data.
+struct Head<'k> {
+    ttl: Option<u32>,
+    ttl_at: Option<Range<usize>>,
+    class_at: Option<Range<usize>>,
+    rtype: Option<&'k Token>,
+    data: &'k [Token],
 }

@@ -3,41 +3,58 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::lexer::Token;
-use super::{encoding, lossy, push_name, seconds, surplus, svcb};
+use super::{encoding, location, prefixes, svcb, wire};
 use crate::zone::diagnostic::Fault;
 use crate::zone::name;
+use crate::zone::reader::lexer::{Lexer, Token};
+use crate::zone::reader::words::{lossy, push_name, seconds, surplus};
 use crate::zone::rtype::{Field, Type};
 
 /// The most octets a record's data may have (RFC 1035 §3.2.1).
 const MAX_RDATA: usize = 65_535;
 
 /// What record data is read from.
-pub(super) struct Source<'a> {
-    pub(super) text: &'a [u8],
+pub(crate) struct Source<'a> {
+    pub(crate) text: &'a [u8],
     /// The name relative names end in, in wire form.
-    pub(super) origin: &'a [u8],
+    pub(crate) origin: &'a [u8],
     /// What stands on the entry behind the type.
-    pub(super) tokens: &'a [Token],
+    pub(crate) tokens: &'a [Token],
     /// Where the entry's last token ends, for what is missing.
-    pub(super) end: usize,
+    pub(crate) end: usize,
+}
+
+/// Appends the data of a record of `rtype` written in `text`, one entry; names in it are absolute.
+pub(crate) fn line(rtype: Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+    let mut tokens = Vec::new();
+    let mut lexer = Lexer::new(text);
+    lexer.entry(&mut tokens).transpose()?;
+    let end = text.len();
+    let mut source = Source { text, origin: &[0], tokens: &tokens, end };
+    source.read(rtype, end, out)?;
+    match lexer.entry(&mut Vec::new()) {
+        None => Ok(()),
+        Some(_) => Err(Fault::at(end, "there is a second entry")),
+    }
 }
 
 impl Source<'_> {
-    /// Appends the data of a record of `rtype`, which `mnemonic` names, to `out`.
-    pub(super) fn read(&mut self, rtype: Type, mnemonic: &Token, out: &mut Vec<u8>) -> Result<(), Fault> {
+    /// Appends the data of a record of `rtype`, whose mnemonic stands at `type_at`, to `out`.
+    pub(crate) fn read(&mut self, rtype: Type, type_at: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
         let first = self.tokens.first().copied();
         if first.is_some_and(|token| !token.quoted && token.of(self.text) == b"\\#") {
             self.read_generic(rtype, out)?;
         } else {
             let fields = rtype.fields().ok_or_else(|| {
-                let fault =
-                    Fault::at(mnemonic.at(), format!("the data of type {rtype} cannot be read in its text form"));
+                let fault = Fault::at(type_at, format!("the data of type {rtype} cannot be read in its text form"));
                 fault.hint("write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5)")
             })?;
+            let start = out.len();
             for &field in fields {
-                self.field(field, out)?;
+                self.field(field, start, out)?;
             }
+            let at = first.map_or(self.end, |token| token.at());
+            wire::rules(rtype, &out[start..]).map_err(|reason| Fault::at(at, reason))?;
         }
         if let Some(extra) = self.tokens.first() {
             return Err(surplus(extra));
@@ -60,14 +77,13 @@ impl Source<'_> {
         if octets.len() != len as usize {
             return Err(Fault::at(length.at(), format!("the length says {len} but {} octets follow", octets.len())));
         }
-        if !rtype.fields().is_none_or(|fields| is_well_formed(fields, &octets)) {
-            return Err(Fault::at(sign.at(), format!("these octets are no data of type {rtype}")));
-        }
+        wire::check(rtype, &octets).map_err(|reason| Fault::at(sign.at(), reason))?;
         out.extend_from_slice(&octets);
         Ok(())
     }
 
-    fn field(&mut self, field: Field, out: &mut Vec<u8>) -> Result<(), Fault> {
+    /// Reads one field of the data that begins at `start` of `out`.
+    fn field(&mut self, field: Field, start: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
         match field {
             Field::U8 => out.push(self.parse("a number from 0 to 255", |w| encoding::number(w, 255))? as u8),
             Field::U16 => {
@@ -126,6 +142,19 @@ impl Source<'_> {
             }
             Field::Hex => out.extend(self.rest("hexadecimal digits, two an octet", encoding::hex)?),
             Field::Base64 => out.extend(self.rest("base64", encoding::base64)?),
+            Field::PublicKey => {
+                // Both of the top bits of the flags say that there is no key.
+                let no_key = out[start] & 0xc0 == 0xc0;
+                if !(no_key && self.tokens.is_empty()) {
+                    out.extend(self.rest("base64", encoding::base64)?);
+                }
+            }
+            Field::OptionalBase64 => {
+                if !self.tokens.is_empty() {
+                    out.extend(self.rest("base64", encoding::base64)?);
+                }
+            }
+            Field::DigestType => out.push(self.parse("a digest's number or mnemonic", encoding::digest_type)?),
             Field::Salt => {
                 let salt = self.parse("a salt of up to 255 octets in hexadecimal, or `-`", |w| {
                     if w == b"-" { Some(Vec::new()) } else { encoding::hex(w).filter(|salt| salt.len() <= 255) }
@@ -174,6 +203,86 @@ impl Source<'_> {
                 }
             }
             Field::Parameters => self.parameters(out)?,
+            Field::Names => {
+                while let Some((token, rest)) = self.tokens.split_first() {
+                    push_name(self.text, token, self.origin, out)?;
+                    self.tokens = rest;
+                    if out.len() - start > MAX_RDATA {
+                        return Ok(());
+                    }
+                }
+            }
+            Field::OldTypes => {
+                let mut map = [0_u8; 16];
+                while !self.tokens.is_empty() {
+                    let rtype = self.parse("a record type from 1 to 127", |w| {
+                        Type::from_text(w).filter(|rtype| matches!(rtype.0, 1..=127))
+                    })?;
+                    map[usize::from(rtype.0) / 8] |= 0x80 >> (rtype.0 % 8);
+                }
+                let len = map.iter().rposition(|&octet| octet != 0).map_or(0, |last| last + 1);
+                if len == 0 {
+                    return Err(Fault::at(self.end, "a record type is missing here"));
+                }
+                out.extend_from_slice(&map[..len]);
+            }
+            Field::Gateway => self.gateway(out[start + 1], out)?,
+            Field::HostIdentity => {
+                let algorithm = self.parse("a number from 0 to 255", |w| encoding::number(w, 255))?;
+                let what = "a host identity tag of up to 255 octets in hexadecimal";
+                let tag = self.parse(what, |w| encoding::hex(w).filter(|tag| matches!(tag.len(), 1..=255)))?;
+                let key =
+                    self.parse("base64", |w| encoding::base64(w).filter(|key| matches!(key.len(), 1..=65_535)))?;
+                out.extend_from_slice(&[tag.len() as u8, algorithm as u8]);
+                out.extend_from_slice(&(key.len() as u16).to_be_bytes());
+                out.extend(tag);
+                out.extend(key);
+            }
+            Field::Location => {
+                let tokens = std::mem::take(&mut self.tokens);
+                // No LOC record has more than 12 words.
+                let words: Vec<_> = tokens.iter().take(13).map(|token| token.of(self.text)).collect();
+                location::read(&words, out).map_err(|(index, what)| match tokens.get(index) {
+                    Some(token) => self.bad(token, what),
+                    None => Fault::at(self.end, format!("{what} is missing here")),
+                })?;
+            }
+            Field::Prefixes => {
+                while !self.tokens.is_empty() {
+                    let token = self.token("a prefix")?;
+                    if prefixes::push(token.of(self.text), out).is_none() {
+                        return Err(self.bad(&token, "a prefix like 1:192.0.2.0/24 or !2:2001:db8::/32"));
+                    }
+                    if out.len() - start > MAX_RDATA {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the gateway of an IPSECKEY record; its kind stands in the data already (RFC 4025 §2.3).
+    fn gateway(&mut self, kind: u8, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let address = |w: &[u8]| std::str::from_utf8(w).ok().map(str::to_owned);
+        match kind {
+            0 => drop(self.parse("`.`, since the gateway's type is 0", |w| (w == b".").then_some(()))?),
+            1 => {
+                let what = "an IPv4 address, since the gateway's type is 1";
+                out.extend(self.parse(what, |w| Ipv4Addr::from_str(&address(w)?).ok())?.octets());
+            }
+            2 => {
+                let what = "an IPv6 address, since the gateway's type is 2";
+                out.extend(self.parse(what, |w| Ipv6Addr::from_str(&address(w)?).ok())?.octets());
+            }
+            3 => {
+                let token = self.token("a domain name")?;
+                push_name(self.text, &token, self.origin, out)?;
+            }
+            _ => {
+                let token = self.token("a gateway")?;
+                return Err(Fault::at(token.at(), format!("there is no gateway type {kind}, only 0 to 3")));
+            }
         }
         Ok(())
     }
@@ -268,43 +377,4 @@ impl Source<'_> {
         }
         Fault::at(token.at() + at, name::NameError::BadEscape.to_string())
     }
-}
-
-/// Returns whether octets given in the generic form are data of a type with these fields.
-fn is_well_formed(fields: &[Field], data: &[u8]) -> bool {
-    let mut rest = data;
-    fields.iter().all(|field| {
-        if *field == Field::Parameters && !svcb::is_well_formed(rest) {
-            return false;
-        }
-        let len = match field {
-            Field::U8 | Field::Algorithm => Some(1),
-            Field::U16 | Field::Type | Field::CertificateType => Some(2),
-            Field::U32 | Field::Seconds | Field::Ipv4 | Field::Time => Some(4),
-            Field::Locator64 => Some(8),
-            Field::Ipv6 => Some(16),
-            Field::Eui(groups) => Some(usize::from(*groups)),
-            Field::CompressedName | Field::Name => name::wire_len(rest),
-            Field::String | Field::Tag | Field::Salt | Field::Base32 => rest.first().map(|&len| usize::from(len) + 1),
-            Field::OptionalString => Some(rest.first().map_or(0, |&len| usize::from(len) + 1)),
-            Field::Strings => strings_len(rest),
-            Field::Octets | Field::Hex | Field::Base64 | Field::Types | Field::Parameters => Some(rest.len()),
-        };
-        match len.and_then(|len| rest.split_at_checked(len)) {
-            Some((_, after)) => {
-                rest = after;
-                true
-            }
-            None => false,
-        }
-    }) && rest.is_empty()
-}
-
-/// Returns the length of all strings up to the end, or `None` if there is none or the last is cut short.
-fn strings_len(data: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while at < data.len() {
-        at += usize::from(data[at]) + 1;
-    }
-    (at == data.len() && at > 0).then_some(at)
 }

@@ -17,7 +17,7 @@ pub(super) fn number(word: &[u8], max: u32) -> Option<u32> {
 }
 
 /// Appends a string with its escapes resolved; `None` at a bad escape.
-pub(super) fn push_unescaped(word: &[u8], out: &mut Vec<u8>) -> Option<()> {
+pub(in crate::zone) fn push_unescaped(word: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut rest = word;
     while let Some(&octet) = rest.first() {
         let (octet, len) = if octet == b'\\' { unescape(rest)? } else { (octet, 1) };
@@ -54,6 +54,14 @@ pub(super) fn time(word: &[u8]) -> Option<u32> {
     let timestamp = jiff::tz::TimeZone::UTC.to_timestamp(date.ok()?).ok()?;
     // Times are compared by serial arithmetic, so only the low 32 bits count (RFC 4034 §3.1.5).
     Some(timestamp.as_second() as u32)
+}
+
+/// Prints a time of 32 bits as the date it means from 1970 on.
+pub(super) fn print_time(seconds: u32) -> String {
+    match jiff::Timestamp::from_second(i64::from(seconds)) {
+        Ok(timestamp) => timestamp.strftime("%Y%m%d%H%M%S").to_string(),
+        Err(_) => seconds.to_string(),
+    }
 }
 
 /// Appends groups of two hexadecimal digits joined by hyphens (RFC 7043 §3.2).
@@ -95,6 +103,38 @@ pub(super) fn push_type_bitmap(mut types: Vec<Type>, out: &mut Vec<u8>) {
     }
 }
 
+/// Iterates over the types of a bitmap.
+pub(super) fn bitmap_types(mut map: &[u8]) -> impl Iterator<Item = Type> {
+    std::iter::from_fn(move || {
+        let (&[window, len], tail) = map.split_first_chunk::<2>()?;
+        let (bits, after) = tail.split_at_checked(usize::from(len))?;
+        map = after;
+        Some(plain_bitmap_types(bits).map(move |low| Type(u16::from(window) << 8 | low.0)))
+    })
+    .flatten()
+}
+
+/// Iterates over the types whose bits are set, the first octet's top bit being type 0.
+pub(super) fn plain_bitmap_types(bits: &[u8]) -> impl Iterator<Item = Type> {
+    bits.iter().enumerate().flat_map(|(at, octet)| {
+        (0..8).filter(move |bit| octet & 0x80 >> bit != 0).map(move |bit| Type(at as u16 * 8 + bit))
+    })
+}
+
+/// Returns whether octets are a bitmap in its one form: windows ascend, none is empty or ends in a zero octet.
+pub(super) fn is_bitmap(mut map: &[u8]) -> bool {
+    let mut last = None;
+    while let Some((&[window, len], tail)) = map.split_first_chunk::<2>() {
+        let Some((bits, after)) = tail.split_at_checked(usize::from(len)) else { return false };
+        if len == 0 || len > 32 || bits.last() == Some(&0) || last.is_some_and(|last| last >= window) {
+            return false;
+        }
+        last = Some(window);
+        map = after;
+    }
+    map.is_empty()
+}
+
 /// Reads a DNSSEC algorithm, number or mnemonic (RFC 4034 §A.1 and the registry since).
 pub(super) fn algorithm(word: &[u8]) -> Option<u8> {
     const NAMES: &[(&str, u8)] = &[
@@ -103,10 +143,13 @@ pub(super) fn algorithm(word: &[u8]) -> Option<u8> {
         ("DSA", 3),
         ("RSASHA1", 5),
         ("DSA-NSEC3-SHA1", 6),
+        ("NSEC3DSA", 6),
         ("RSASHA1-NSEC3-SHA1", 7),
+        ("NSEC3RSASHA1", 7),
         ("RSASHA256", 8),
         ("RSASHA512", 10),
         ("ECC-GOST", 12),
+        ("ECCGOST", 12),
         ("ECDSAP256SHA256", 13),
         ("ECDSAP384SHA384", 14),
         ("ED25519", 15),
@@ -115,6 +158,13 @@ pub(super) fn algorithm(word: &[u8]) -> Option<u8> {
         ("PRIVATEDNS", 253),
         ("PRIVATEOID", 254),
     ];
+    mnemonic(word, NAMES).or_else(|| u8::try_from(number(word, 255)?).ok())
+}
+
+/// Reads the kind of a digest, number or mnemonic (RFC 4034 §A.2 and the registry since).
+pub(super) fn digest_type(word: &[u8]) -> Option<u8> {
+    const NAMES: &[(&str, u8)] =
+        &[("SHA-1", 1), ("SHA1", 1), ("SHA-256", 2), ("SHA256", 2), ("GOST", 3), ("SHA-384", 4), ("SHA384", 4)];
     mnemonic(word, NAMES).or_else(|| u8::try_from(number(word, 255)?).ok())
 }
 
