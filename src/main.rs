@@ -25,7 +25,13 @@ fn main() -> ExitCode {
         }
     };
     telemetry::init(config.log.clone());
-    let Err(error) = Server::new(started).run(*config, None);
+    let error = match Server::new(started, &config) {
+        Ok(server) => {
+            let Err(error) = server.run(*config, None);
+            error
+        }
+        Err(error) => error,
+    };
     eprintln!("zonule: {error}");
     ExitCode::FAILURE
 }

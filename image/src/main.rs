@@ -36,7 +36,7 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
     };
     telemetry::init(config.log.clone());
     let started = Instant::now() - std::time::Duration::from_nanos(time::monotonic());
-    let server = Server::new(started);
+    let server = Server::new(started, &config)?;
     let ip = config.ip.ok_or("argument --ip is required")?;
     net::serve_udp(DOMAIN, Box::new(Dns(Arc::clone(&server))));
     net::start(NetConfig { address: ip.address, prefix: ip.prefix, gateway: config.gateway })?;
@@ -54,6 +54,6 @@ impl UdpResponder for Dns {
         if source.port() == 0 {
             return Verdict::Drop;
         }
-        self.0.respond(Transport::Udp, datagram, reply).map_or(Verdict::Drop, Verdict::Reply)
+        self.0.respond(Transport::Udp, source.ip(), datagram, reply).map_or(Verdict::Drop, Verdict::Reply)
     }
 }
