@@ -233,7 +233,7 @@ pub fn respond(context: &Context<'_>, query: &[u8], reply: &mut [u8]) -> Option<
     }
     let len = writer.finish(header, &verdict, opt.as_ref(), limit);
     Some(match &extras.tsig {
-        Some(tsig) if verdict.rcode == Rcode::NOT_AUTHORITATIVE => tsig.refuse(reply, len, limit),
+        Some(tsig) if verdict.rcode == Rcode::NOT_AUTHORITATIVE => tsig.refuse(query, reply, len, limit),
         _ => len,
     })
 }

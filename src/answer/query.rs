@@ -32,7 +32,7 @@ pub(super) struct Query<'q> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Extras<'q> {
     pub(super) edns: Option<Edns<'q>>,
-    pub(super) tsig: Option<Tsig<'q>>,
+    pub(super) tsig: Option<Tsig>,
 }
 
 /// A message that has no question to be answered.

@@ -152,6 +152,7 @@ impl<'r> Writer<'r> {
     pub(super) fn clear(&mut self) {
         self.at = HEADER + self.question;
         self.counts = [0; 3];
+        self.names_len = 0;
     }
 
     /// Completes the message, which has at most `limit` octets, and returns its length.
