@@ -33,7 +33,7 @@ pub struct Server {
     first_answer: Milestone,
 }
 
-/// What the server needs and cannot have.
+/// An address that cannot be served.
 #[derive(Debug)]
 pub struct ServeError {
     what: String,
@@ -43,12 +43,12 @@ pub struct ServeError {
 impl Server {
     /// Returns a server that has no zones yet: it answers SERVFAIL.
     ///
-    /// # Errors
-    ///
-    /// There are no random octets to make secrets of.
-    pub fn new(started: Instant, config: &Config) -> Result<Arc<Server>, ServeError> {
+    /// What must be a secret is made of `random`, of which nobody else may know.
+    #[must_use]
+    pub fn new(started: Instant, config: &Config, random: [[u8; 16]; 2]) -> Arc<Server> {
+        let [cookie, limiter] = random;
         let secrets = match config.cookie_secrets.as_slice() {
-            [] => &[Secret::new(random()?)],
+            [] => &[Secret::new(cookie)],
             given => given,
         };
         let settings = Settings::new(secrets)
@@ -56,18 +56,13 @@ impl Server {
             .nsid(config.nsid.clone())
             .version(config.version_text.clone())
             .idle(tcp::IDLE);
-        let limiter = match config.rate_limit {
-            Some(limit) => Some(Limiter::new(limit, random()?)),
-            None => None,
-        };
-        let clock = Clock::new(started);
-        Ok(Arc::new(Server {
+        Arc::new(Server {
             catalog: ArcSwapOption::empty(),
             settings,
-            limiter,
-            clock,
+            limiter: config.rate_limit.map(|limit| Limiter::new(limit, limiter)),
+            clock: Clock::new(started),
             first_answer: Milestone::default(),
-        }))
+        })
     }
 
     /// Writes the reply to `query` from `source` into `reply` and returns its length, or `None` where silence is right.
@@ -186,14 +181,6 @@ impl Server {
     }
 }
 
-/// Returns random octets.
-fn random() -> Result<[u8; 16], ServeError> {
-    let mut octets = [0; 16];
-    getrandom::fill(&mut octets)
-        .map_err(|error| ServeError { what: "get random octets".to_string(), source: io::Error::other(error) })?;
-    Ok(octets)
-}
-
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {}: {}", self.what, self.source)?;
@@ -244,10 +231,10 @@ mod tests {
     use crate::config::{self, Command, Host};
 
     /// A server without zones, with more arguments than it needs.
-    pub(super) fn server(arguments: &[&str]) -> Arc<Server> {
+    pub(super) fn server(arguments: &[&str], random: u8) -> Arc<Server> {
         let words = ["--git-remote=git://192.0.2.1/zones"].iter().chain(arguments).map(ToString::to_string);
         let Ok(Command::Serve(config)) = config::parse(Host::Process, words) else { panic!("{arguments:?}") };
-        Server::new(Instant::now(), &config).unwrap()
+        Server::new(Instant::now(), &config, [[random; 16]; 2])
     }
 
     /// A query for example.org with the options `options`.
@@ -268,7 +255,7 @@ mod tests {
 
     #[test]
     fn arguments_reach_the_replies() {
-        let server = server(&["--edns-payload=4000", "--nsid=ns7"]);
+        let server = server(&["--edns-payload=4000", "--nsid=ns7"], 1);
         let reply = ask(&server, Transport::Udp, "192.0.2.1", &query(&[0, 3, 0, 0])).unwrap();
         assert_eq!(reply[29..][..18], *b"\0\0\x29\x0f\xa0\0\0\0\0\0\x25\0\x03\0\x03ns7");
         let reply = ask(&server, Transport::Tcp, "192.0.2.1", &query(&[0, 11, 0, 0])).unwrap();
@@ -281,7 +268,7 @@ mod tests {
         let asking = query(b"\0\x0a\0\x081234567X");
         let told = ["--cookie-secret=000102030405060708090a0b0c0d0e0f", "--rate-limit=1"];
         for (maker, prover, good) in
-            [(server(&told), server(&told), true), (server(&[]), server(&["--rate-limit=1"]), false)]
+            [(server(&told, 1), server(&told, 2), true), (server(&[], 1), server(&["--rate-limit=1"], 2), false)]
         {
             let reply = ask(&maker, Transport::Udp, "192.0.2.1", &asking).unwrap();
             let cookie = &reply[40..68];
@@ -295,7 +282,7 @@ mod tests {
 
     #[test]
     fn streams_are_not_limited() {
-        let server = server(&["--rate-limit=1"]);
+        let server = server(&["--rate-limit=1"], 1);
         let replies = |transport| (0..100).filter_map(|_| ask(&server, transport, "192.0.2.1", &query(&[]))).count();
         assert_eq!((replies(Transport::Tcp), replies(Transport::Udp)), (100, 1));
     }

@@ -297,7 +297,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Connections::new(Some(most), None);
-        let (server, all) = (crate::serve::tests::server(&[]), Arc::clone(&connections));
+        let (server, all) = (crate::serve::tests::server(&[], 1), Arc::clone(&connections));
         thread::spawn(move || run(&server, &listener, &all));
         (address, connections)
     }
