@@ -25,7 +25,7 @@ fn options(reply: &[u8]) -> Vec<(u16, Vec<u8>)> {
 /// The response code with EDNS's upper bits, and the extended error if there is one.
 fn codes(reply: &[u8]) -> (u16, Option<u16>) {
     let message = Message::from_vec(reply).unwrap();
-    let extended = message.edns.is_some().then(|| options(reply)).unwrap_or_default();
+    let extended = if message.edns.is_some() { options(reply) } else { Vec::new() };
     let extended =
         extended.iter().find(|(code, _)| *code == 15).map(|(_, data)| u16::from_be_bytes([data[0], data[1]]));
     (u16::from(message.metadata.response_code), extended)
@@ -313,7 +313,7 @@ fn signed_queries() {
         assert_eq!(with(&[wrong])[3], 1, "octet {at}");
     }
     // Where both names are as long as can be there is no room (RFC 8945 §5.3).
-    let long = [vec![63; 64].repeat(3), vec![61; 62], vec![0]].concat();
+    let long = [[63; 64].repeat(3), vec![61; 62], vec![0]].concat();
     let mut huge = tsig(&long);
     let algorithm = long.len() + 10;
     huge.splice(algorithm..algorithm + 13, long.iter().copied());
