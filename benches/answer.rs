@@ -2,18 +2,22 @@
 //!
 //! `cargo bench --bench answer` prints nanoseconds for each kind of answer. For instructions, run the program
 //! it names under `valgrind --tool=callgrind --toggle-collect='*answer_many*'` with the kind and a
-//! number of rounds as arguments, and divide.
+//! number of rounds as arguments, and divide. Of the kinds that begin with `hit`, `plain` is without EDNS, `limited` with
+//! rate limiting on top of that, and `cookie` with a DNS cookie that is new.
 #![allow(missing_docs)]
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use zonule::answer::{Transport, respond};
+use zonule::answer::{Context, Limiter, RateLimit, Secret, Settings, Transport, respond};
 use zonule::zone::{self, Catalog, Name, Type};
 
 const KINDS: &[(&str, &str, Type)] = &[
     ("hit", "h54321.big.example", Type::A),
+    ("hit-plain", "h54321.big.example", Type::A),
+    ("hit-limited", "h54321.big.example", Type::A),
+    ("hit-cookie", "h54321.big.example", Type::A),
     ("hit-small", "www.example.org", Type::A),
     ("cname", "alias.example.org", Type::A),
     ("mx", "example.org", Type::MX),
@@ -26,27 +30,45 @@ const KINDS: &[(&str, &str, Type)] = &[
 
 fn main() {
     let catalog = catalog();
+    let settings = Settings::new(&[Secret::new([7; 16])]);
+    let limiter = Limiter::new(RateLimit { per_second: 1_000_000, ..RateLimit::default() }, [7; 16]);
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let rounds = arguments.get(1).and_then(|rounds| rounds.parse().ok());
     for &(kind, name, rtype) in KINDS {
+        let (query, limited) = match kind {
+            "hit-plain" => (query(name, rtype, None), false),
+            "hit-limited" => (query(name, rtype, None), true),
+            "hit-cookie" => (query(name, rtype, Some(&[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8])), false),
+            _ => (query(name, rtype, Some(&[])), false),
+        };
         if arguments.first().is_some_and(|wanted| wanted != kind) {
             continue;
         }
-        let query = query(name, rtype);
+        let context = Context {
+            zones: Some(&catalog),
+            settings: &settings,
+            limiter: limited.then_some(&limiter),
+            transport: Transport::Udp,
+            source: [192, 0, 2, 1].into(),
+            uptime: Duration::ZERO,
+            unix: 1_800_000_000,
+        };
         let rounds = rounds.unwrap_or(2_000_000);
         let start = Instant::now();
-        let len = answer_many(&catalog, &query, rounds);
+        let len = answer_many(context, &query, rounds);
         let each = start.elapsed().as_nanos() as f64 / f64::from(rounds);
-        println!("{kind:<10} {each:>8.1} ns  {len:>4} octets");
+        println!("{kind:<11} {each:>8.1} ns  {len:>4} octets");
     }
 }
 
 #[inline(never)]
-fn answer_many(catalog: &Catalog, query: &[u8], rounds: u32) -> usize {
+fn answer_many(mut context: Context<'_>, query: &[u8], rounds: u32) -> usize {
     let mut reply = [0; 1232];
     let mut len = 0;
     for _ in 0..rounds {
-        len = respond(Some(black_box(catalog)), Transport::Udp, black_box(query), &mut reply).unwrap_or(0);
+        // Slowly enough that nothing is limited.
+        context.uptime += Duration::from_micros(2);
+        len = respond(black_box(&context), black_box(query), &mut reply).unwrap_or(0);
         black_box(&reply);
     }
     len
@@ -67,11 +89,15 @@ fn catalog() -> Catalog {
     catalog
 }
 
-/// A query with EDNS, as resolvers send it.
-fn query(name: &str, rtype: Type) -> Vec<u8> {
-    let mut query = vec![0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+/// A query, with an OPT record of some options as resolvers send it, or without.
+fn query(name: &str, rtype: Type, options: Option<&[u8]>) -> Vec<u8> {
+    let mut query = vec![0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(options.is_some())];
     query.extend(Name::from_text(name).expect("a good name").as_wire());
     query.extend(rtype.0.to_be_bytes());
-    query.extend([0, 1, 0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0]);
+    query.extend([0, 1]);
+    if let Some(options) = options {
+        query.extend([0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, options.len() as u8]);
+        query.extend(options);
+    }
     query
 }

@@ -5,13 +5,14 @@
 //! skipped. Anything else that is not understood is an error, because a server that silently ignores a
 //! misspelt argument is one that fails at night.
 
+mod values;
+
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::str::FromStr;
 use std::time::Duration;
 
-use log::LevelFilter;
-
+pub use self::values::{Ipv4Cidr, LogFilter};
+use crate::answer::{self, RateLimit, Secret};
 use crate::git::Remote;
 
 /// What the program runs on, which decides the arguments that make sense.
@@ -38,6 +39,18 @@ pub struct Config {
     pub log: LogFilter,
     /// The addresses served over UDP and TCP.
     pub listen: Vec<SocketAddr>,
+    /// The most octets of a UDP reply, 512 to 4096.
+    pub edns_payload: u16,
+    /// What tells this server from others at the same address (RFC 5001).
+    pub nsid: Option<String>,
+    /// What is said of the server's version.
+    pub version_text: Option<String>,
+    /// The secrets of DNS cookies (RFC 9018 §5), the first for new ones; none to have one made up.
+    pub cookie_secrets: Vec<Secret>,
+    /// How many replies a client gets, or `None` for any number.
+    pub rate_limit: Option<RateLimit>,
+    /// The most TCP connections at a time, or `None` to let memory decide.
+    pub tcp_connections: Option<usize>,
 }
 
 /// What a valid command line asks the program to do.
@@ -47,24 +60,6 @@ pub enum Command {
     Serve(Box<Config>),
     /// Print this text and end.
     Help(String),
-}
-
-/// An IPv4 address with the length of its network's prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ipv4Cidr {
-    /// The host's own address.
-    pub address: Ipv4Addr,
-    /// The length of the network prefix, in bits, 1 to 32.
-    pub prefix: u8,
-}
-
-/// The level up to which records are logged, for all modules and for single ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogFilter {
-    /// The level of modules without one of their own.
-    pub level: LevelFilter,
-    /// Levels of single modules by path below the crate, such as `git`.
-    pub modules: Vec<(String, LevelFilter)>,
 }
 
 /// An argument that cannot be used: which, why, and what would be right.
@@ -114,6 +109,37 @@ const ARGUMENTS: &[Argument] = &[
         help: "time between two looks at the remote, 1 to 86400; default 60",
     },
     Argument {
+        name: "edns-payload",
+        value: "OCTETS",
+        host: None,
+        help: "the largest reply over UDP, 512 to 4096; default 1232, which no path cuts up",
+    },
+    Argument {
+        name: "tcp-connections",
+        value: "N",
+        host: None,
+        help: "the most TCP connections at a time, 1 to 65536; default: as many as a quarter of memory holds, at most 512",
+    },
+    Argument {
+        name: "rate-limit",
+        value: "N[,slip=N]",
+        host: None,
+        help: "UDP replies a second to one network, or off; also prefix4=BITS, prefix6=BITS; default 200,slip=2,prefix4=24,prefix6=56",
+    },
+    Argument {
+        name: "cookie-secret",
+        value: "HEX[,HEX]",
+        host: None,
+        help: "secrets of DNS cookies, 32 digits each, for servers that share an address: the first makes them, all prove them; default random",
+    },
+    Argument {
+        name: "nsid",
+        value: "TEXT",
+        host: None,
+        help: "this server's identity, for NSID and id.server; default: not told",
+    },
+    Argument { name: "version-text", value: "TEXT", host: None, help: "the answer to version.bind; default: not told" },
+    Argument {
         name: "log",
         value: "LEVEL[,MODULE=LEVEL]",
         host: None,
@@ -132,6 +158,15 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("log-level", "log"),
     ("verbose", "log"),
     ("port", "listen"),
+    ("edns-udp-size", "edns-payload"),
+    ("max-udp-size", "edns-payload"),
+    ("rrl", "rate-limit"),
+    ("rrl-ratelimit", "rate-limit"),
+    ("server-id", "nsid"),
+    ("identity", "nsid"),
+    ("version", "version-text"),
+    ("tcp-clients", "tcp-connections"),
+    ("tcp-count", "tcp-connections"),
 ];
 
 /// Reads the arguments `words`, the program's name left out.
@@ -145,6 +180,12 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
     let mut listen = Vec::new();
     let mut git_remote = None;
     let mut git_poll = None;
+    let mut edns_payload = None;
+    let mut tcp_connections = None;
+    let mut rate_limit = None;
+    let mut cookie_secrets = None;
+    let mut nsid = None;
+    let mut version_text = None;
     let mut log = None;
     for word in words {
         let Some(body) = word.strip_prefix("--") else {
@@ -174,10 +215,21 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
         let wrong = |reason: String| error(&format!("--{name}={}", printable(name, value)), reason);
         match name {
             "ip" => set(&mut ip, name, value.parse().map_err(wrong)?)?,
-            "gateway" => set(&mut gateway, name, parse_gateway(value).map_err(wrong)?)?,
-            "listen" => listen.push(parse_listen(value).map_err(wrong)?),
+            "gateway" => set(&mut gateway, name, values::parse_gateway(value).map_err(wrong)?)?,
+            "listen" => listen.push(values::parse_listen(value).map_err(wrong)?),
             "git-remote" => set(&mut git_remote, name, Remote::parse(value).map_err(|e| wrong(e.to_string()))?)?,
-            "git-poll" => set(&mut git_poll, name, parse_poll(value).map_err(wrong)?)?,
+            "git-poll" => set(&mut git_poll, name, values::parse_poll(value).map_err(wrong)?)?,
+            "edns-payload" => {
+                let octets = values::parse_number(value, answer::LEAST_PAYLOAD, answer::MOST_PAYLOAD);
+                set(&mut edns_payload, name, octets.map_err(wrong)?)?;
+            }
+            "tcp-connections" => {
+                set(&mut tcp_connections, name, values::parse_number(value, 1, 65_536).map_err(wrong)?)?;
+            }
+            "rate-limit" => set(&mut rate_limit, name, values::parse_rate_limit(value).map_err(wrong)?)?,
+            "cookie-secret" => set(&mut cookie_secrets, name, values::parse_secrets(value).map_err(wrong)?)?,
+            "nsid" => set(&mut nsid, name, values::parse_text(value).map_err(wrong)?)?,
+            "version-text" => set(&mut version_text, name, values::parse_text(value).map_err(wrong)?)?,
             "log" => set(&mut log, name, value.parse().map_err(wrong)?)?,
             _ => unreachable!("every name in ARGUMENTS has an arm"),
         }
@@ -211,6 +263,12 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
         git_poll: git_poll.unwrap_or(Duration::from_secs(60)),
         log: log.unwrap_or_default(),
         listen,
+        edns_payload: edns_payload.unwrap_or(answer::DEFAULT_PAYLOAD),
+        nsid,
+        version_text,
+        cookie_secrets: cookie_secrets.unwrap_or_default(),
+        rate_limit: rate_limit.unwrap_or(Some(RateLimit::default())),
+        tcp_connections,
     })))
 }
 
@@ -262,19 +320,17 @@ fn misplaced(host: Host) -> &'static str {
     }
 }
 
-/// Returns what may be shown of `value`: a remote's URL may hold a password.
+/// Returns what may be shown of `value`: secrets are not shown, and a remote's URL may hold a password.
 fn printable(name: &str, value: &str) -> String {
-    if name != "git-remote" {
-        return value.escape_debug().to_string();
+    match name {
+        "git-remote" => {}
+        "cookie-secret" => return "…".to_string(),
+        _ => return value.escape_debug().to_string(),
     }
     match (value.find("://"), value.find('@')) {
         (Some(scheme), Some(at)) if at > scheme => format!("{}://…{}", &value[..scheme], value[at..].escape_debug()),
         _ => value.escape_debug().to_string(),
     }
-}
-
-fn parse_gateway(value: &str) -> Result<Ipv4Addr, String> {
-    value.parse().map_err(|_| "is not an IPv4 address, such as 192.0.2.1".to_string())
 }
 
 fn check_gateway(ip: Ipv4Cidr, gateway: Ipv4Addr) -> Result<(), ArgumentError> {
@@ -286,91 +342,6 @@ fn check_gateway(ip: Ipv4Cidr, gateway: Ipv4Addr) -> Result<(), ArgumentError> {
         return Err(error(&argument, format!("is outside the network of --ip={ip}; the router must be inside it")));
     }
     Ok(())
-}
-
-fn parse_listen(value: &str) -> Result<SocketAddr, String> {
-    value.parse().map_err(|_| match value.parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V4(address)) => format!("has no port; write --listen={address}:53"),
-        Ok(std::net::IpAddr::V6(address)) => format!("has no port; write --listen=[{address}]:53"),
-        Err(_) => "is not an address and port, such as 127.0.0.1:53 or [::1]:53".to_string(),
-    })
-}
-
-fn parse_poll(value: &str) -> Result<Duration, String> {
-    match value.parse::<u64>() {
-        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
-        _ => Err("is not a number of seconds from 1 to 86400".to_string()),
-    }
-}
-
-impl Ipv4Cidr {
-    /// Tells whether `address` is in this network.
-    #[must_use]
-    pub fn contains(self, address: Ipv4Addr) -> bool {
-        (self.address.to_bits() ^ address.to_bits()) & self.mask() == 0
-    }
-
-    fn mask(self) -> u32 {
-        u32::MAX << (32 - u32::from(self.prefix))
-    }
-}
-
-impl FromStr for Ipv4Cidr {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let Some((address, prefix)) = text.split_once('/') else {
-            return Err("has no prefix length; write it as 192.0.2.53/24".to_string());
-        };
-        let address: Ipv4Addr =
-            address.parse().map_err(|_| "is not an IPv4 address with a prefix length, such as 192.0.2.53/24")?;
-        let prefix = match prefix.parse() {
-            Ok(prefix @ 1..=32) => prefix,
-            _ => return Err("has a prefix length that is not 1 to 32".to_string()),
-        };
-        let cidr = Ipv4Cidr { address, prefix };
-        if address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast() {
-            return Err("is not an address a machine can have".to_string());
-        }
-        // RFC 3021: a network of 31 bits has neither a network nor a broadcast address.
-        let host = address.to_bits() & !cidr.mask();
-        if prefix < 31 && (host == 0 || host == !cidr.mask()) {
-            return Err("is the network's own or its broadcast address; give one of a machine".to_string());
-        }
-        Ok(cidr)
-    }
-}
-
-impl fmt::Display for Ipv4Cidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-impl Default for LogFilter {
-    fn default() -> Self {
-        LogFilter { level: LevelFilter::Info, modules: Vec::new() }
-    }
-}
-
-impl FromStr for LogFilter {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let level = |text: &str| {
-            text.parse::<LevelFilter>().map_err(|_| {
-                format!("has the level \"{}\"; levels are off, error, warn, info, debug, trace", text.escape_debug())
-            })
-        };
-        let mut filter = LogFilter::default();
-        for part in text.split(',') {
-            match part.split_once('=') {
-                Some((module, text)) => filter.modules.push((module.to_string(), level(text)?)),
-                None => filter.level = level(part)?,
-            }
-        }
-        Ok(filter)
-    }
 }
 
 fn error(argument: &str, reason: impl Into<String>) -> ArgumentError {
@@ -387,6 +358,8 @@ impl std::error::Error for ArgumentError {}
 
 #[cfg(test)]
 mod tests {
+    use log::LevelFilter;
+
     use super::*;
 
     const REMOTE: &str = "--git-remote=git://192.0.2.1/zones";
@@ -431,6 +404,8 @@ mod tests {
         assert!(refusal(Host::Machine, &["--gatway=10.0.0.1"]).ends_with("did you mean --gateway?"));
         assert!(refusal(Host::Machine, &["--remote=git://h/p"]).ends_with("did you mean --git-remote?"));
         assert!(refusal(Host::Machine, &["--ipv4=10.0.0.1/24"]).ends_with("did you mean --ip?"));
+        assert!(refusal(Host::Machine, &["--rate-limt=off"]).ends_with("did you mean --rate-limit?"));
+        assert!(refusal(Host::Machine, &["--rrl=5"]).ends_with("did you mean --rate-limit?"));
         assert!(refusal(Host::Machine, &["--zzzzzzzzzzz=1"]).ends_with("see --help"));
     }
 
@@ -454,6 +429,15 @@ mod tests {
             ("--git-poll=0", "1 to 86400"),
             ("--git-poll=soon", "1 to 86400"),
             ("--log=loud", "levels are off"),
+            ("--edns-payload=511", "not a number from 512 to 4096"),
+            ("--edns-payload=4097", "not a number from 512 to 4096"),
+            ("--tcp-connections=0", "not a number from 1 to 65536"),
+            ("--rate-limit=0", "has a rate that is not a number from 1 to 1000000 replies a second, nor is it off"),
+            ("--rate-limit=on", "nor is it off"),
+            ("--rate-limit=5,slip=11", "has a slip that is not a number from 0 to 10"),
+            ("--rate-limit=5,prefix4=33", "has a prefix4 that is not a number from 8 to 32"),
+            ("--rate-limit=5,prefix6=x", "has a prefix6 that is not a number from 16 to 128"),
+            ("--rate-limit=5,burst=3", "\"burst=3\"; behind the rate"),
         ] {
             let text = refusal(Host::Machine, &[word]);
             assert!(text.contains(reason), "{word}: {text}");
@@ -479,10 +463,46 @@ mod tests {
     }
 
     #[test]
+    fn what_answers_need_has_defaults_and_arguments() {
+        let config = serve(Host::Process, &[REMOTE]);
+        assert_eq!((config.edns_payload, config.nsid, config.version_text), (1232, None, None));
+        assert!(config.cookie_secrets.is_empty() && config.tcp_connections.is_none());
+        assert_eq!(config.rate_limit, Some(RateLimit { per_second: 200, slip: 2, prefix4: 24, prefix6: 56 }));
+        let config = serve(
+            Host::Process,
+            &[
+                REMOTE,
+                "--edns-payload=4096",
+                "--nsid=ns1.fra",
+                "--version-text=7",
+                "--rate-limit=50,prefix6=48,slip=0,prefix4=32",
+                "--tcp-connections=10",
+            ],
+        );
+        assert_eq!((config.edns_payload, config.nsid.as_deref()), (4096, Some("ns1.fra")));
+        assert_eq!((config.version_text.as_deref(), config.tcp_connections), (Some("7"), Some(10)));
+        assert_eq!(config.rate_limit, Some(RateLimit { per_second: 50, slip: 0, prefix4: 32, prefix6: 48 }));
+        assert_eq!(serve(Host::Process, &[REMOTE, "--rate-limit=off"]).rate_limit, None);
+    }
+
+    /// RFC 9018 §5.
+    #[test]
+    fn cookie_secrets_are_read_and_never_shown() {
+        let digits = "e5e973e5a6b2a43f48e7dc849e37bfcf";
+        let config = serve(Host::Process, &[REMOTE, &format!("--cookie-secret={digits},{}", digits.to_uppercase())]);
+        assert_eq!(config.cookie_secrets.len(), 2);
+        assert!(!format!("{config:?}").contains("e5") && !format!("{config:?}").contains("229"));
+        for wrong in [&digits[1..], "x", &format!("{digits},"), &[digits; 5].join(",")] {
+            let text = refusal(Host::Process, &[REMOTE, &format!("--cookie-secret={wrong}")]);
+            assert!(text.contains("secret") && !text.contains("e973"), "{text}");
+        }
+    }
+
+    #[test]
     fn help_names_every_argument_of_the_host() {
         let Ok(Command::Help(text)) = parse(Host::Machine, ["--help".to_string()]) else { panic!("no help") };
-        for name in ["--ip=", "--gateway=", "--git-remote=", "--git-poll=", "--log=", "--help"] {
-            assert!(text.contains(name), "{name} is not in {text}");
+        for argument in ARGUMENTS.iter().filter(|argument| argument.host != Some(Host::Process)) {
+            assert!(text.contains(&format!("  --{}", argument.name)), "{} is not in {text}", argument.name);
         }
         assert!(!text.contains("--listen"));
     }

@@ -25,7 +25,12 @@ fn main() -> ExitCode {
         }
     };
     telemetry::init(config.log.clone());
-    let Err(error) = Server::new(started).run(*config, None);
+    let mut random = [[0; 16]; 2];
+    if let Err(error) = getrandom::fill(random.as_flattened_mut()) {
+        eprintln!("zonule: the system has no random numbers: {error}");
+        return ExitCode::FAILURE;
+    }
+    let Err(error) = Server::new(started, &config, random).run(*config, None);
     eprintln!("zonule: {error}");
     ExitCode::FAILURE
 }

@@ -1,10 +1,12 @@
 //! Any octets as a query, over both transports and with any room for the reply.
 #![no_main]
 
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use zonule::answer::{Transport, respond};
+use zonule::answer::{Context, Limiter, RateLimit, Secret, Settings, Transport, respond};
 use zonule::zone::{self, Catalog, Name};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
@@ -22,6 +24,12 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     catalog
 });
 
+static SETTINGS: LazyLock<[Settings; 2]> = LazyLock::new(|| {
+    let bare = Settings::new(&[Secret::new([1; 16])]);
+    let told = bare.clone().payload(4096).nsid(Some("n".repeat(128))).version(Some("v".repeat(128)));
+    [bare, told.idle(Duration::from_secs(10))]
+});
+
 fuzz_target!(|data: &[u8]| {
     // The last two octets choose the room, so that a seed stays a query.
     let (query, room) = match data.split_last_chunk::<2>() {
@@ -29,14 +37,28 @@ fuzz_target!(|data: &[u8]| {
         None => (data, 1232),
     };
     let mut reply = vec![0; room];
-    for transport in [Transport::Udp, Transport::Tcp] {
-        for zones in [Some(&*CATALOG), None] {
-            if let Some(len) = respond(zones, transport, query, &mut reply) {
-                assert!(len >= 12 && len <= room);
-                assert_eq!(reply[..2], query[..2]);
-                assert!(reply[2] & 0x80 != 0);
-                assert!(transport == Transport::Tcp || len <= 1232);
-                assert_eq!(respond(zones, transport, &reply[..len].to_vec(), &mut reply), None, "no reply to a reply");
+    // The first reply uses the bucket up.
+    let limiter = Limiter::new(RateLimit { per_second: 1, slip: 1, ..RateLimit::default() }, [2; 16]);
+    for (settings, payload) in SETTINGS.iter().zip([1232, 4096]) {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            for zones in [Some(&*CATALOG), None] {
+                for limiter in [None, Some(&limiter)] {
+                    let context = Context {
+                        zones,
+                        settings,
+                        limiter,
+                        transport,
+                        source: IpAddr::from([192, 0, 2, 1]),
+                        uptime: Duration::ZERO,
+                        unix: 1_800_000_000,
+                    };
+                    let Some(len) = respond(&context, query, &mut reply) else { continue };
+                    assert!(len >= 12 && len <= room);
+                    assert_eq!(reply[..2], query[..2]);
+                    assert!(reply[2] & 0x80 != 0);
+                    assert!(transport == Transport::Tcp || len <= payload);
+                    assert_eq!(respond(&context, &reply[..len].to_vec(), &mut reply), None, "no reply to a reply");
+                }
             }
         }
     }

@@ -1,10 +1,12 @@
 //! Any octets as the files of a zone; what is read is printed and read again, and served, and so asked for.
 #![no_main]
 
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use zonule::answer::{Transport, respond};
+use zonule::answer::{Context, Secret, Settings, Transport, respond};
 use zonule::zone::entries::entries;
 use zonule::zone::{self, Catalog, IncludeError, Name, Severity, Zone, print};
 
@@ -42,6 +44,16 @@ fuzz_target!(|octets: &[u8]| {
     let zone = Arc::new(zone);
     catalog.insert(zone.clone());
     let mut reply = vec![0; 65_535];
+    let settings = Settings::new(&[Secret::new([1; 16])]);
+    let context = Context {
+        zones: Some(&catalog),
+        settings: &settings,
+        limiter: None,
+        transport: Transport::Tcp,
+        source: IpAddr::from([192, 0, 2, 1]),
+        uptime: Duration::ZERO,
+        unix: 0,
+    };
     for node in zone.iter().take(50) {
         for below in [&b""[..], b"\x01q"] {
             for qtype in [1_u8, 2, 5, 15, 16, 43, 255] {
@@ -49,8 +61,9 @@ fuzz_target!(|octets: &[u8]| {
                 query.extend(below);
                 query.extend(node.owner());
                 query.extend([0, qtype, 0, 1]);
-                respond(Some(&catalog), Transport::Tcp, &query, &mut reply);
-                respond(Some(&catalog), Transport::Udp, &query, &mut reply);
+                for transport in [Transport::Tcp, Transport::Udp] {
+                    respond(&Context { transport, ..context }, &query, &mut reply);
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ use zonule::config::{self, Command, Host};
 use zonule::serve::Server;
 use zonule::telemetry;
 use zonule_platform::net::{self, NetConfig, UdpResponder, Verdict};
-use zonule_platform::{memory, time};
+use zonule_platform::{entropy, memory, time};
 
 /// The port of DNS (RFC 1035 §4.2).
 const DOMAIN: u16 = 53;
@@ -36,7 +36,9 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
     };
     telemetry::init(config.log.clone());
     let started = Instant::now() - std::time::Duration::from_nanos(time::monotonic());
-    let server = Server::new(started);
+    let mut random = [[0; 16]; 2];
+    entropy::fill(random.as_flattened_mut());
+    let server = Server::new(started, &config, random);
     let ip = config.ip.ok_or("argument --ip is required")?;
     net::serve_udp(DOMAIN, Box::new(Dns(Arc::clone(&server))));
     net::start(NetConfig { address: ip.address, prefix: ip.prefix, gateway: config.gateway })?;
@@ -54,6 +56,6 @@ impl UdpResponder for Dns {
         if source.port() == 0 {
             return Verdict::Drop;
         }
-        self.0.respond(Transport::Udp, datagram, reply).map_or(Verdict::Drop, Verdict::Reply)
+        self.0.respond(Transport::Udp, source.ip(), datagram, reply).map_or(Verdict::Drop, Verdict::Reply)
     }
 }

@@ -1,11 +1,20 @@
-//! A query read in place: header, question, EDNS (RFC 1035 §4.1, RFC 6891).
+//! A query read in place: header, question, EDNS, signature (RFC 1035 §4.1, RFC 6891, RFC 8945).
 
-use super::Rcode;
+use super::edns::Edns;
+use super::tsig::Tsig;
+use super::{ExtendedError, Rcode};
 use crate::zone::Type;
 use crate::zone::name::wire_len;
 
 /// Octets of a message's header.
 pub(super) const HEADER: usize = 12;
+
+/// Operations by number (RFC 6895 §2.2).
+mod opcode {
+    pub(super) const QUERY: u8 = 0;
+    pub(super) const NOTIFY: u8 = 4;
+    pub(super) const UPDATE: u8 = 5;
+}
 
 /// A well-formed query with one question.
 #[derive(Clone, Copy, Debug)]
@@ -16,46 +25,63 @@ pub(super) struct Query<'q> {
     pub(super) name: &'q [u8],
     pub(super) qtype: Type,
     pub(super) qclass: u16,
-    pub(super) edns: Option<Edns>,
+    pub(super) extras: Extras<'q>,
 }
 
-/// What the query's OPT record says (RFC 6891 §6.1).
+/// What comes with any message beside its question.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extras<'q> {
+    pub(super) edns: Option<Edns<'q>>,
+    pub(super) tsig: Option<Tsig>,
+}
+
+/// A message that has no question to be answered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Edns {
-    /// The most octets of a UDP reply the client takes.
-    pub(super) payload: u16,
-    pub(super) version: u8,
-    /// The client wants DNSSEC records (RFC 3225).
-    pub(super) dnssec_ok: bool,
+pub(super) struct Rejection<'q> {
+    pub(super) reason: Reason,
+    /// What was read before the fault.
+    pub(super) extras: Extras<'q>,
 }
 
 /// Why a message is answered without looking at its question.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rejection {
-    pub(super) rcode: Rcode,
-    /// The OPT record, if one was read before the fault.
-    pub(super) edns: Option<Edns>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// It asks for an operation there is not.
+    Opcode,
+    /// It is not what the RFCs say a message is.
+    Malformed,
+    /// It has no question or several.
+    QuestionCount,
+    /// It has no question because it asks for a server cookie only (RFC 7873 §5.4).
+    CookieOnly,
+}
+
+impl Reason {
+    /// Returns the response code, and what more there is to say.
+    pub(super) fn verdict(self) -> (Rcode, Option<ExtendedError>) {
+        match self {
+            Self::Opcode => (Rcode::NOT_IMPLEMENTED, Some(ExtendedError::NOT_SUPPORTED)),
+            Self::Malformed => (Rcode::FORMAT_ERROR, None),
+            // RFC 9619: exactly one.
+            Self::QuestionCount => (Rcode::FORMAT_ERROR, Some(ExtendedError::QUESTION_COUNT)),
+            Self::CookieOnly => (Rcode::NO_ERROR, None),
+        }
+    }
 }
 
 impl<'q> Query<'q> {
     /// Reads a message that has a header.
     #[inline]
-    pub(super) fn parse(message: &'q [u8]) -> Result<Self, Rejection> {
-        let reject = |rcode| Rejection { rcode, edns: None };
-        let malformed = reject(Rcode::FORMAT_ERROR);
+    pub(super) fn parse(message: &'q [u8]) -> Result<Self, Rejection<'q>> {
+        let malformed = Rejection { reason: Reason::Malformed, extras: Extras::default() };
         let header = message.first_chunk::<HEADER>().ok_or(malformed)?;
         let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-        let opcode = header[2] >> 3 & 0xf;
-        if opcode != 0 {
-            return Err(reject(Rcode::NOT_IMPLEMENTED));
-        }
-        if count(4) != 1 {
-            // RFC 9619: exactly one.
-            return Err(malformed);
+        if header[2] & 0x78 != opcode::QUERY << 3 || count(4) != 1 {
+            return Err(without_question(message, header));
         }
         let body = &message[HEADER..];
         let name_len = wire_len(body).ok_or(malformed)?;
-        let (question, rest) = body.split_at_checked(name_len + 4).ok_or(malformed)?;
+        let question = body.get(..name_len + 4).ok_or(malformed)?;
         let (name, tail) = question.split_at(name_len);
         let [t0, t1, c0, c1] = *tail else { return Err(malformed) };
         let mut query = Self {
@@ -63,36 +89,94 @@ impl<'q> Query<'q> {
             name,
             qtype: Type(u16::from_be_bytes([t0, t1])),
             qclass: u16::from_be_bytes([c0, c1]),
-            edns: None,
+            extras: Extras::default(),
         };
         let others = usize::from(count(6)) + usize::from(count(8));
-        match query.read_records(rest, others, usize::from(count(10))) {
+        let records = HEADER + question.len();
+        match query.extras.read(message, records, others, usize::from(count(10))) {
             Some(()) => Ok(query),
-            None => Err(Rejection { rcode: Rcode::FORMAT_ERROR, edns: query.edns }),
+            None => Err(Rejection { reason: Reason::Malformed, extras: query.extras }),
         }
     }
+}
 
-    /// Walks over the records behind the question, `others` of them in the answer and authority sections, and takes
-    /// note of OPT; `None` if they do not fill the message or OPT is wrong.
+/// Reads a message that is no question for us, for what its reply must take note of.
+#[cold]
+fn without_question<'q>(message: &'q [u8], header: &[u8; HEADER]) -> Rejection<'q> {
+    let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
+    let mut extras = Extras::default();
+    let questions = count(4);
+    let whole = skip_questions(message, questions)
+        .and_then(|records| extras.read(message, records, count(6) + count(8), count(10)));
+    let opcode = header[2] >> 3 & 0xf;
+    if opcode != opcode::QUERY {
+        // Only of these is it known that they may be signed.
+        if !matches!(opcode, opcode::NOTIFY | opcode::UPDATE) {
+            extras.tsig = None;
+        }
+        return Rejection { reason: Reason::Opcode, extras };
+    }
+    let reason = match (whole, extras.edns) {
+        (None, _) => Reason::Malformed,
+        (Some(()), Some(Edns { cookies: Some(_), .. })) if questions == 0 => Reason::CookieOnly,
+        (Some(()), _) => Reason::QuestionCount,
+    };
+    Rejection { reason, extras }
+}
+
+/// Returns where in a message its questions end.
+fn skip_questions(message: &[u8], count: usize) -> Option<usize> {
+    let mut at = HEADER;
+    // Each takes five octets at least, so the message's length bounds the walk.
+    for _ in 0..count {
+        let (name_len, _) = skip_name(message.get(at..)?)?;
+        at += name_len + 4;
+        message.get(..at)?;
+    }
+    Some(at)
+}
+
+impl<'q> Extras<'q> {
+    /// Walks over a message's records from `start` on, `others` of them in front of the additional section, and takes
+    /// note of OPT and TSIG; `None` if they do not fill the message or one of these is wrong.
     #[inline]
-    fn read_records(&mut self, mut rest: &[u8], others: usize, additional: usize) -> Option<()> {
+    fn read(&mut self, message: &'q [u8], start: usize, others: usize, additional: usize) -> Option<()> {
+        let mut rest = message.get(start..)?;
         // Each record takes eleven octets at least, so the message's length bounds the walk.
         for index in 0..others + additional {
+            let owner = message.len() - rest.len();
             let (name_len, is_root) = skip_name(rest)?;
             let (fixed, tail) = rest.get(name_len..)?.split_first_chunk::<10>()?;
             let [t0, t1, p0, p1, _, version, f0, _, l0, l1] = *fixed;
             let (data, after) = tail.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))?;
             rest = after;
-            if index >= others && Type(u16::from_be_bytes([t0, t1])) == Type::OPT {
-                // RFC 6891 §6.1.1, §6.1.2: one at most, owned by the root.
-                if !is_root || self.edns.is_some() {
-                    return None;
+            if index < others {
+                continue;
+            }
+            match Type(u16::from_be_bytes([t0, t1])) {
+                Type::OPT => {
+                    // RFC 6891 §6.1.1, §6.1.2: one at most, owned by the root.
+                    if !is_root || self.edns.is_some() {
+                        return None;
+                    }
+                    let edns = Edns {
+                        payload: u16::from_be_bytes([p0, p1]),
+                        version,
+                        dnssec_ok: f0 & 0x80 != 0,
+                        nsid: false,
+                        keepalive: false,
+                        cookies: None,
+                    };
+                    self.edns.insert(edns).read_options(data)?;
                 }
-                let payload = u16::from_be_bytes([p0, p1]);
-                self.edns = Some(Edns { payload, version, dnssec_ok: f0 & 0x80 != 0 });
-                if !options_are_whole(data) {
-                    return None;
+                Type::TSIG => {
+                    // RFC 8945 §5.1: the last record.
+                    if index + 1 < others + additional {
+                        return None;
+                    }
+                    self.tsig = Some(Tsig::parse(message, owner, u16::from_be_bytes([p0, p1]), data)?);
                 }
+                _ => {}
             }
         }
         rest.is_empty().then_some(())
@@ -111,15 +195,4 @@ fn skip_name(octets: &[u8]) -> Option<(usize, bool)> {
             _ => return None,
         }
     }
-}
-
-/// Returns whether EDNS options fill their space (RFC 6891 §6.1.2); what they are does not matter.
-fn options_are_whole(mut options: &[u8]) -> bool {
-    while let Some((&[_, _, l0, l1], tail)) = options.split_first_chunk::<4>() {
-        match tail.get(usize::from(u16::from_be_bytes([l0, l1]))..) {
-            Some(after) => options = after,
-            None => return false,
-        }
-    }
-    options.is_empty()
 }

@@ -1,17 +1,15 @@
 //! The answer to a question from our zones (RFC 1034 §4.3.2 as corrected since).
 
+use super::additional;
 use super::query::Query;
 use super::writer::{Full, Section, Writer};
 use super::{ExtendedError, Rcode, Verdict};
 use crate::zone::name::{self, MAX_NAME};
 use crate::zone::node::Marks;
-use crate::zone::{Catalog, Entry, Key, Lookup, Node, RRset, Type, Zone};
+use crate::zone::{Catalog, Entry, Key, Lookup, Node, Type, Zone};
 
 /// The most aliases that are followed for one question.
 const MAX_CHAIN: usize = 16;
-
-/// The most hosts whose addresses are added to one answer.
-const MAX_HOSTS: usize = 64;
 
 /// Finds the answer to a question and writes its records.
 #[inline]
@@ -24,7 +22,7 @@ pub(super) fn resolve(zones: &Catalog, query: &Query<'_>, writer: &mut Writer<'_
         Some(Entry::Zone(zone)) => zone,
     };
     let verdict = Verdict { authoritative: true, ..Verdict::of(Rcode::NO_ERROR) };
-    let mut answer = Answer { qtype: query.qtype, writer, verdict, dname_at: None };
+    let mut answer = Answer { qtype: query.qtype, qname: query.name, writer, verdict, dname_at: None };
     match answer.step(zone, None, query.name, &key) {
         Ok(Step::Done) => {}
         Ok(Step::Alias(target)) => {
@@ -82,6 +80,7 @@ enum Step {
 /// An answer under way.
 struct Answer<'a, 'r> {
     qtype: Type,
+    qname: &'a [u8],
     writer: &'a mut Writer<'r>,
     verdict: Verdict,
     /// Where the owner of the last DNAME record stands in the message.
@@ -123,8 +122,8 @@ impl Answer<'_, '_> {
                 None => self.writer.answer(rrset)?,
                 Some(_) => self.writer.rrset(Section::Answer, owner, rrset)?,
             }
-            if let Some(front) = host_offset(rrset.rtype()) {
-                self.hosts(zone, rrset, front);
+            if additional::is_due(rrset.rtype()) {
+                additional::add(self.writer, zone, rrset, owner.unwrap_or(self.qname));
             }
             return Ok(Step::Done);
         }
@@ -203,9 +202,7 @@ impl Answer<'_, '_> {
         // first and their absence means truncation; those of other hosts may be left out.
         for in_domain in [true, false] {
             for host in servers.rdata().filter(|host| name::is_at_or_below(host, cut.owner()) == in_domain) {
-                if let Some(node) = host_node(zone, host, true)
-                    && self.addresses(node).is_err()
-                {
+                if additional::glue(self.writer, zone, host).is_err() {
                     if in_domain {
                         return Err(Full);
                     }
@@ -214,58 +211,5 @@ impl Answer<'_, '_> {
             }
         }
         Ok(Step::Done)
-    }
-
-    /// Adds the addresses of the hosts an answer's data names (RFC 1035 §3.3, RFC 2782, RFC 9460 §4.1), as far as there is room.
-    fn hosts(&mut self, zone: &Zone, rrset: RRset<'_>, front: usize) {
-        let mut added: [Option<&Node>; MAX_HOSTS] = [None; MAX_HOSTS];
-        let mut count = 0;
-        for data in rrset.rdata() {
-            let Some(host) = data.get(front..).and_then(|host| host.get(..name::wire_len(host)?)) else { continue };
-            let Some(node) = host_node(zone, host, rrset.rtype() == Type::NS) else { continue };
-            // Several services may run on one host.
-            if added[..count].iter().flatten().any(|other| std::ptr::eq(*other, node)) {
-                continue;
-            }
-            if count == MAX_HOSTS || self.addresses(node).is_err() {
-                return;
-            }
-            added[count] = Some(node);
-            count += 1;
-        }
-    }
-
-    fn addresses(&mut self, node: &Node) -> Result<(), Full> {
-        for rtype in [Type::A, Type::AAAA] {
-            if let Some(rrset) = node.rrset(rtype) {
-                self.writer.rrset(Section::Additional, Some(node.owner()), rrset)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Returns where in a type's data the name of a host lies whose addresses belong to the answer.
-#[inline]
-fn host_offset(rtype: Type) -> Option<usize> {
-    match rtype {
-        Type::NS => Some(0),
-        Type::MX | Type::SVCB | Type::HTTPS => Some(2),
-        Type::SRV => Some(6),
-        _ => None,
-    }
-}
-
-/// Returns the node of a host in the zone; one below a cut only as glue.
-fn host_node<'z>(zone: &'z Zone, host: &[u8], glue: bool) -> Option<&'z Node> {
-    if !name::is_at_or_below(host, zone.apex().as_wire()) {
-        return None;
-    }
-    let mut key = Key::empty();
-    key.set(host);
-    match zone.lookup(host, &key) {
-        Lookup::Node(node) => Some(node),
-        Lookup::Delegation { .. } if glue => zone.node_at(host, &key),
-        _ => None,
     }
 }

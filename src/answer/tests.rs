@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::zone::{self, Name};
 
+mod protocol;
+
 const EXAMPLE: &str = r#"
 $TTL 3600
 @       SOA ns1 hostmaster 2026010101 1h 15m 1w 5m
@@ -29,6 +31,21 @@ a.b.c   TXT "deep"
 x.wild  A   192.0.2.90
 y.*.ent TXT "below an empty wildcard"
 *.alias CNAME web
+naptr   NAPTR 1 1 "S" "SIP+D2U" "" _sip._tcp
+        NAPTR 2 1 "a" "" "" web
+        NAPTR 3 1 "U" "E2U+sip" "!^.*$!sip:info@example.org!" .
+        NAPTR 4 1 "" "" "" mail
+svc     HTTPS 1 . alpn=h2
+        A   192.0.2.83
+        AAAA 2001:db8::83
+svcalias HTTPS 0 svc
+nosvc   SVCB 0 .
+svcb    SVCB 1 web
+        SVCB 2 q.hosts
+*.hosts A   192.0.2.84
+wildmx  MX  1 a.hosts
+        MX  2 b.hosts
+        MX  3 A.hosts
 _sip._tcp SRV 1 1 5060 mail
         SRV 2 1 5061 mail
 loop1   CNAME loop2
@@ -94,11 +111,25 @@ fn query(owner: &str, qtype: Type, edns: Option<u16>) -> Vec<u8> {
     query
 }
 
-fn send(catalog: &Catalog, transport: Transport, query: &[u8]) -> Option<Vec<u8>> {
+fn settings() -> Settings {
+    Settings::new(&[Secret::new([1; 16])])
+}
+
+/// A context in which nothing is limited and nothing told.
+fn context<'a>(zones: Option<&'a Catalog>, settings: &'a Settings, transport: Transport) -> Context<'a> {
+    let source = IpAddr::from([192, 0, 2, 1]);
+    Context { zones, settings, limiter: None, transport, source, uptime: Duration::ZERO, unix: 1_800_000_000 }
+}
+
+fn send_to(context: &Context<'_>, query: &[u8]) -> Option<Vec<u8>> {
     let mut reply = vec![0xee; 65_535];
-    let len = respond(Some(catalog), transport, query, &mut reply)?;
+    let len = respond(context, query, &mut reply)?;
     reply.truncate(len);
     Some(reply)
+}
+
+fn send(catalog: &Catalog, transport: Transport, query: &[u8]) -> Option<Vec<u8>> {
+    send_to(&context(Some(catalog), &settings(), transport), query)
 }
 
 /// Shows a reply: flags and code, then each record on a line with its section.
@@ -309,6 +340,39 @@ fn additional() {
     );
     let srv = ask("_sip._tcp.example.org", Type::SRV);
     assert!(srv.ends_with("\nad mail.example.org. 3600 A 192.0.2.25") && srv.lines().count() == 4, "{srv}");
+    // RFC 3403 §4.1: what the flags say comes next; nothing for URIs, and nothing for rules.
+    let naptr = ask("naptr.example.org", Type::NAPTR);
+    let added: Vec<&str> = naptr.lines().filter(|line| line.starts_with("ad")).collect();
+    assert_eq!(
+        added,
+        [
+            "ad _sip._tcp.example.org. 3600 SRV 1 1 5060 mail.example.org.",
+            "ad _sip._tcp.example.org. 3600 SRV 2 1 5061 mail.example.org.",
+            "ad web.example.org. 3600 A 192.0.2.81",
+            "ad web.example.org. 3600 A 192.0.2.82",
+        ]
+    );
+    // RFC 9460 §2.4.2, §2.5.2, §4.1.
+    let added = |owner, qtype| {
+        let reply = ask(owner, qtype);
+        let added: Vec<String> = reply.lines().filter(|line| line.starts_with("ad")).map(str::to_string).collect();
+        added.join("\n")
+    };
+    let addresses = "ad svc.example.org. 3600 A 192.0.2.83\nad svc.example.org. 3600 AAAA 2001:db8::83";
+    assert_eq!(added("svc.example.org", Type::HTTPS), addresses);
+    assert!(
+        added("svcalias.example.org", Type::HTTPS)
+            .starts_with(&format!("{addresses}\nad svc.example.org. 3600 HTTPS 1 ."))
+    );
+    assert_eq!(added("nosvc.example.org", Type::SVCB), "");
+    assert_eq!(
+        added("svcb.example.org", Type::SVCB),
+        "ad web.example.org. 3600 A 192.0.2.81\nad web.example.org. 3600 A 192.0.2.82\nad q.hosts.example.org. 3600 A 192.0.2.84"
+    );
+    assert_eq!(
+        added("wildmx.example.org", Type::MX),
+        "ad a.hosts.example.org. 3600 A 192.0.2.84\nad b.hosts.example.org. 3600 A 192.0.2.84"
+    );
     // RFC 8482: one RRset.
     expect("example.org", Type::ANY, &["NoError AA", "an example.org. 3600 A 192.0.2.80"]);
 }
@@ -324,7 +388,8 @@ fn outside_our_zones() {
     let reply = send(&zones, Transport::Udp, &query("com", Type::A, Some(1232))).unwrap();
     assert!(reply.ends_with(&[0, 6, 0, 15, 0, 2, 0, 20]));
     let mut reply = [0; 600];
-    let len = respond(None, Transport::Udp, &query("com", Type::A, Some(1232)), &mut reply).unwrap();
+    let len =
+        respond(&context(None, &settings(), Transport::Udp), &query("com", Type::A, Some(1232)), &mut reply).unwrap();
     assert_eq!(reply[3], 2);
     assert!(reply[..len].ends_with(b"\x00\x0e" as &[u8]) || reply[..len].windows(4).any(|w| w == [0, 26, 0, 14]));
     for qtype in [Type::AXFR, Type::IXFR] {
@@ -433,7 +498,7 @@ fn truncation() {
     let query = query("many.large.example", Type::A, Some(4096));
     for room in 0..600 {
         let mut reply = vec![0; room];
-        match respond(Some(&zones), Transport::Udp, &query, &mut reply) {
+        match respond(&context(Some(&zones), &settings(), Transport::Udp), &query, &mut reply) {
             Some(len) => assert!(len <= room && len >= 12),
             None => assert!(room < 100),
         }
@@ -536,7 +601,7 @@ proptest! {
     #[test]
     fn random_octets_never_panic(octets in proptest::collection::vec(any::<u8>(), 0..100), room in 0..700_usize) {
         let mut reply = vec![0; room];
-        if let Some(len) = respond(Some(&catalog()), Transport::Udp, &octets, &mut reply) {
+        if let Some(len) = respond(&context(Some(&catalog()), &settings(), Transport::Udp), &octets, &mut reply) {
             prop_assert!(len <= room);
         }
     }

@@ -4,8 +4,9 @@
 //! are compressed against all written before, the question's first (RFC 1035 §4.1.4); which names stand
 //! where is kept in a table of bounded size, so a huge reply compresses a little less, not slower.
 
-use super::query::{Edns, HEADER, Query};
-use super::{ExtendedError, UDP_PAYLOAD, Verdict};
+use super::Verdict;
+use super::edns::Opt;
+use super::query::HEADER;
 use crate::zone::node::{QUESTION_POINTER, RECORD_HEAD};
 use crate::zone::{RRset, Type, name};
 
@@ -20,9 +21,6 @@ pub(super) enum Section {
     Authority,
     Additional,
 }
-
-/// Octets of an OPT record without options.
-const OPT: usize = 11;
 
 /// The largest offset a compression pointer reaches.
 const MAX_POINTER: usize = 0x3fff;
@@ -57,30 +55,17 @@ pub(super) struct Writer<'r> {
 }
 
 impl<'r> Writer<'r> {
-    /// Begins a reply of at most `limit` octets that repeats the question.
+    /// Begins a reply that repeats the question, if there is one, and whose records end at `limit`.
     ///
     /// Returns `None` if `message` has no room for the question; this takes less than 300 octets.
     #[inline]
-    pub(super) fn new(
-        message: &'r mut [u8],
-        names: &'r mut NameTable,
-        limit: usize,
-        query: &Query<'_>,
-    ) -> Option<Self> {
-        let reserved = if query.edns.is_some() { OPT } else { 0 };
-        let limit = limit.min(message.len()).checked_sub(reserved)?;
-        let end = HEADER + query.question.len();
-        if end > limit {
+    pub(super) fn new(message: &'r mut [u8], names: &'r mut NameTable, limit: usize, question: &[u8]) -> Option<Self> {
+        let at = HEADER + question.len();
+        if at > limit {
             return None;
         }
-        message[HEADER..end].copy_from_slice(query.question);
-        Some(Self { at: end, limit, question: query.question.len(), ..Self::without_question(message, names) })
-    }
-
-    /// Begins a reply without a question; `message` has room for a header.
-    #[inline]
-    pub(super) fn without_question(message: &'r mut [u8], names: &'r mut NameTable) -> Self {
-        Self { message, at: HEADER, limit: HEADER, question: 0, counts: [0; 3], names, names_len: 0, data_at: 0 }
+        message[HEADER..at].copy_from_slice(question);
+        Some(Self { message, at, limit, question: question.len(), counts: [0; 3], names, names_len: 0, data_at: 0 })
     }
 
     /// Adds an RRset under its owner's name in the question.
@@ -149,16 +134,39 @@ impl<'r> Writer<'r> {
         })
     }
 
-    /// Completes the message and returns its length.
+    /// Adds a TXT record of class CHAOS, owned by the name in the question, with one text of at most 255 octets.
+    pub(super) fn chaos_text(&mut self, text: &[u8]) -> Result<(), Full> {
+        self.whole(|writer| {
+            writer.put(&QUESTION_POINTER)?;
+            // TTL 0: no resolver shall remember what another server might say of itself.
+            writer.put(&[0, 16, 0, 3, 0, 0, 0, 0])?;
+            writer.put(&(text.len() as u16 + 1).to_be_bytes())?;
+            writer.put(&[text.len() as u8])?;
+            writer.put(text)?;
+            writer.counts[Section::Answer as usize] += 1;
+            Ok(())
+        })
+    }
+
+    /// Takes all records out again.
+    pub(super) fn clear(&mut self) {
+        self.at = HEADER + self.question;
+        self.counts = [0; 3];
+        self.names_len = 0;
+    }
+
+    /// Completes the message, which has at most `limit` octets, and returns its length.
     #[inline]
-    pub(super) fn finish(mut self, query: &[u8; HEADER], verdict: Verdict, edns: Option<Edns>) -> usize {
+    pub(super) fn finish(self, query: &[u8; HEADER], verdict: &Verdict, opt: Option<&Opt<'_>>, limit: usize) -> usize {
+        let mut end = self.at;
         let mut additional = self.counts[Section::Additional as usize];
-        if let Some(edns) = edns {
-            // The room for this much was set aside from the start, unless the reply has no question.
-            if let Some(end) = self.opt(verdict, edns) {
-                self.at = end;
-                additional += 1;
-            }
+        // The room for it was set aside from the start.
+        if let Some(opt) = opt
+            && let Some(len) =
+                self.message.get_mut(end..limit).and_then(|room| opt.write(verdict.rcode, verdict.extended, room))
+        {
+            end += len;
+            additional += 1;
         }
         let header = &mut self.message[..HEADER];
         header[..2].copy_from_slice(&query[..2]);
@@ -169,34 +177,7 @@ impl<'r> Writer<'r> {
         for (at, count) in [question, self.counts[0], self.counts[1], additional].into_iter().enumerate() {
             header[4 + 2 * at..6 + 2 * at].copy_from_slice(&count.to_be_bytes());
         }
-        self.at
-    }
-
-    /// Writes the OPT record, with the extended error if there is room for it, and returns where it ends.
-    #[inline]
-    fn opt(&mut self, verdict: Verdict, edns: Edns) -> Option<usize> {
-        let record = self.message.get_mut(self.at..self.at + OPT)?;
-        record[..3].copy_from_slice(&[0, 0, 41]);
-        record[3..5].copy_from_slice(&UDP_PAYLOAD.to_be_bytes());
-        // The response code's upper bits, version 0, DO as asked (RFC 3225 §3).
-        record[5] = (verdict.rcode.0 >> 4) as u8;
-        record[6] = 0;
-        record[7] = u8::from(edns.dnssec_ok) << 7;
-        record[8..].copy_from_slice(&[0, 0, 0]);
-        let end = self.at + OPT;
-        let Some(ExtendedError { code, text }) = verdict.extended else { return Some(end) };
-        let data = 2 + text.len();
-        // `limit` has the bare OPT record taken off already.
-        if self.at + 4 + data > self.limit {
-            return Some(end);
-        }
-        let Some(option) = self.message.get_mut(end..end + 4 + data) else { return Some(end) };
-        option[..2].copy_from_slice(&15_u16.to_be_bytes());
-        option[2..4].copy_from_slice(&(data as u16).to_be_bytes());
-        option[4..6].copy_from_slice(&code.to_be_bytes());
-        option[6..].copy_from_slice(text.as_bytes());
-        self.message[end - 2..end].copy_from_slice(&((4 + data) as u16).to_be_bytes());
-        Some(end + 4 + data)
+        end
     }
 
     /// Returns where the next record will begin, with its owner.

@@ -3,13 +3,14 @@
 //! One thread follows the remote and swaps the served catalog. Others wait for queries on the sockets; on
 //! a machine of its own the network thread asks [`Server::respond`] directly and these hardly ever run.
 
+mod clock;
 mod follow;
 mod tcp;
 mod udp;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -17,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
-use crate::answer::{self, Transport};
+use self::clock::Clock;
+use crate::answer::{self, Context, Event, Limiter, Secret, Settings, Transport};
 use crate::config::Config;
 use crate::git::{Limits, Repository};
 use crate::zone::Catalog;
@@ -25,7 +27,9 @@ use crate::zone::Catalog;
 /// The server: what answers need, shared by all threads.
 pub struct Server {
     catalog: ArcSwapOption<Catalog>,
-    started: Instant,
+    settings: Settings,
+    limiter: Option<Limiter>,
+    clock: Clock,
     first_answer: Milestone,
 }
 
@@ -38,19 +42,48 @@ pub struct ServeError {
 
 impl Server {
     /// Returns a server that has no zones yet: it answers SERVFAIL.
+    ///
+    /// What must be a secret is made of `random`, of which nobody else may know.
     #[must_use]
-    pub fn new(started: Instant) -> Arc<Server> {
-        Arc::new(Server { catalog: ArcSwapOption::empty(), started, first_answer: Milestone::default() })
+    pub fn new(started: Instant, config: &Config, random: [[u8; 16]; 2]) -> Arc<Server> {
+        let [cookie, limiter] = random;
+        let secrets = match config.cookie_secrets.as_slice() {
+            [] => &[Secret::new(cookie)],
+            given => given,
+        };
+        let settings = Settings::new(secrets)
+            .payload(config.edns_payload)
+            .nsid(config.nsid.clone())
+            .version(config.version_text.clone())
+            .idle(tcp::IDLE);
+        Arc::new(Server {
+            catalog: ArcSwapOption::empty(),
+            settings,
+            limiter: config.rate_limit.map(|limit| Limiter::new(limit, limiter)),
+            clock: Clock::new(started),
+            first_answer: Milestone::default(),
+        })
     }
 
-    /// Writes the reply to `query` into `reply` and returns its length, or `None` where silence is right.
+    /// Writes the reply to `query` from `source` into `reply` and returns its length, or `None` where silence is right.
     ///
     /// Never blocks and never allocates: any thread may ask.
-    pub fn respond(&self, transport: Transport, query: &[u8], reply: &mut [u8]) -> Option<usize> {
+    pub fn respond(&self, transport: Transport, source: IpAddr, query: &[u8], reply: &mut [u8]) -> Option<usize> {
         let catalog = self.catalog.load();
-        let length = answer::respond(catalog.as_deref(), transport, query, reply)?;
+        let (uptime, unix) = self.clock.now();
+        let context = Context {
+            zones: catalog.as_deref(),
+            settings: &self.settings,
+            limiter: self.limiter.as_ref(),
+            transport,
+            // A socket for both families shows IPv4 clients in IPv6's clothes.
+            source: source.to_canonical(),
+            uptime,
+            unix,
+        };
+        let length = answer::respond(&context, query, reply)?;
         if catalog.is_some() {
-            self.first_answer.reach(self.started);
+            self.first_answer.reach(uptime);
         }
         Some(length)
     }
@@ -85,7 +118,7 @@ impl Server {
 
         let limits = memory.map_or_else(Limits::default, Limits::for_memory);
         let repository = Repository::new(config.git_remote, limits);
-        let connections = tcp::Connections::new(memory);
+        let connections = tcp::Connections::new(config.tcp_connections, memory);
         let start = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let thread = thread::Builder::new().name(name.to_string()).spawn(work);
             thread.map(drop).map_err(cannot(format!("start the {name} thread")))
@@ -104,15 +137,47 @@ impl Server {
             start("tcp", Box::new(move || tcp::run(&server, &listener, &connections)))?;
         }
 
-        log::info!("first answer after {} ms", self.first_answer.wait());
+        self.keep_house()
+    }
+
+    /// Does for ever what must be done now and then, but not by a thread that answers.
+    fn keep_house(&self) -> ! {
+        let mut answered = false;
         loop {
-            thread::park();
+            match self.first_answer.reached() {
+                Some(milliseconds) if !answered => {
+                    answered = true;
+                    log::info!("first answer after {milliseconds} ms");
+                }
+                _ => {}
+            }
+            if let Some(limiter) = &self.limiter {
+                self.tell(limiter);
+            }
+            self.clock.set();
+            thread::sleep(if answered { Duration::from_secs(1) } else { Duration::from_millis(100) });
+        }
+    }
+
+    /// Writes to the log whose replies are held back, and whose are not any more.
+    fn tell(&self, limiter: &Limiter) {
+        let (dropped, truncated) = limiter.held_back();
+        for event in limiter.events(self.clock.now().0) {
+            match event {
+                Event::Began(network, kind) => {
+                    log::warn!("rate limit: too many {kind} to {network}; some are dropped or truncated from now on");
+                }
+                Event::Ended(network, kind) => log::info!(
+                    "rate limit: no longer too many {kind} to {network}; since the start {dropped} replies were dropped \
+                     and {truncated} truncated"
+                ),
+            }
         }
     }
 
     /// Returns the time since the start, in milliseconds.
     fn elapsed(&self) -> u128 {
-        self.started.elapsed().as_millis()
+        self.clock.now().0.as_millis()
     }
 }
 
@@ -138,7 +203,7 @@ impl std::error::Error for ServeError {
 
 /// A moment that is reached once.
 ///
-/// Reaching it costs a thread that answers one load, so the waiting is a poll.
+/// Reaching it costs a thread that answers one load, so whoever waits for it looks again and again.
 #[derive(Default)]
 struct Milestone {
     /// Milliseconds since the start plus one, or 0 while it is not reached.
@@ -146,21 +211,79 @@ struct Milestone {
 }
 
 impl Milestone {
-    fn reach(&self, started: Instant) {
+    fn reach(&self, uptime: Duration) {
         if self.reached.load(Ordering::Relaxed) == 0 {
-            let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+            let milliseconds = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX - 1);
             // Whoever comes second was not first.
             let _ = self.reached.compare_exchange(0, milliseconds + 1, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
-    /// Waits until it is reached and returns when that was, in milliseconds since the start.
-    fn wait(&self) -> u64 {
-        loop {
-            match self.reached.load(Ordering::Relaxed) {
-                0 => thread::sleep(Duration::from_millis(100)),
-                milliseconds => return milliseconds - 1,
-            }
+    /// Returns when it was reached, in milliseconds since the start.
+    fn reached(&self) -> Option<u64> {
+        self.reached.load(Ordering::Relaxed).checked_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Command, Host};
+
+    /// A server without zones, with more arguments than it needs.
+    pub(super) fn server(arguments: &[&str], random: u8) -> Arc<Server> {
+        let words = ["--git-remote=git://192.0.2.1/zones"].iter().chain(arguments).map(ToString::to_string);
+        let Ok(Command::Serve(config)) = config::parse(Host::Process, words) else { panic!("{arguments:?}") };
+        Server::new(Instant::now(), &config, [[random; 16]; 2])
+    }
+
+    /// A query for example.org with the options `options`.
+    fn query(options: &[u8]) -> Vec<u8> {
+        let mut query =
+            b"\0\x01\0\0\0\x01\0\0\0\0\0\x01\x07example\x03org\0\0\x01\0\x01\0\0\x29\x04\xd0\0\0\0\0\0".to_vec();
+        query.push(options.len() as u8);
+        query.extend(options);
+        query
+    }
+
+    fn ask(server: &Server, transport: Transport, source: &str, query: &[u8]) -> Option<Vec<u8>> {
+        let mut reply = vec![0; 4096];
+        let length = server.respond(transport, source.parse().unwrap(), query, &mut reply)?;
+        reply.truncate(length);
+        Some(reply)
+    }
+
+    #[test]
+    fn arguments_reach_the_replies() {
+        let server = server(&["--edns-payload=4000", "--nsid=ns7"], 1);
+        let reply = ask(&server, Transport::Udp, "192.0.2.1", &query(&[0, 3, 0, 0])).unwrap();
+        assert_eq!(reply[29..][..18], *b"\0\0\x29\x0f\xa0\0\0\0\0\0\x25\0\x03\0\x03ns7");
+        let reply = ask(&server, Transport::Tcp, "192.0.2.1", &query(&[0, 11, 0, 0])).unwrap();
+        assert_eq!(reply[40..][..6], [0, 11, 0, 2, 0, 100]);
+    }
+
+    /// Each server makes its own secret unless it is told one; an IPv4 client is one whatever socket it came by.
+    #[test]
+    fn cookies_are_good_where_the_secret_is_known() {
+        let asking = query(b"\0\x0a\0\x081234567X");
+        let told = ["--cookie-secret=000102030405060708090a0b0c0d0e0f", "--rate-limit=1"];
+        for (maker, prover, good) in
+            [(server(&told, 1), server(&told, 2), true), (server(&[], 1), server(&["--rate-limit=1"], 2), false)]
+        {
+            let reply = ask(&maker, Transport::Udp, "192.0.2.1", &asking).unwrap();
+            let cookie = &reply[40..68];
+            assert_eq!(cookie[..13], *b"\0\x0a\0\x181234567X\x01");
+            let proving = query(cookie);
+            let replies = (0..100).filter_map(|_| ask(&prover, Transport::Udp, "::ffff:192.0.2.1", &proving));
+            let served = replies.filter(|reply| reply[3] == 2).count();
+            assert_eq!(served, if good { 100 } else { 1 });
         }
+    }
+
+    #[test]
+    fn streams_are_not_limited() {
+        let server = server(&["--rate-limit=1"], 1);
+        let replies = |transport| (0..100).filter_map(|_| ask(&server, transport, "192.0.2.1", &query(&[]))).count();
+        assert_eq!((replies(Transport::Tcp), replies(Transport::Udp)), (100, 1));
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ use super::Server;
 use crate::answer::Transport;
 
 /// How long a connection may stay without a query (RFC 7766 §6.2.3).
-const IDLE: Duration = Duration::from_secs(10);
+pub(super) const IDLE: Duration = Duration::from_secs(10);
 
-/// How long a query may take from its first octet to its last, and a reply to leave.
+/// How long a query may take from its first octet to its last, and a batch of replies to leave.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a new connection waits for the one that makes room.
@@ -26,14 +26,23 @@ const ROOM: Duration = Duration::from_secs(1);
 /// The longest message and the two octets of length before it (RFC 1035 §4.2.2).
 const FRAME: usize = 2 + 65_535;
 
-/// Replies are sent together up to this many octets.
+/// The room for queries that is kept between them.
+const INBOX: usize = 2048;
+
+/// Replies are sent together once they have this many octets.
 const BATCH: usize = 16 * 1024;
 
 /// The stack of a connection's thread.
 const STACK: usize = 64 * 1024;
 
-/// What a connection costs: stack, buffers, and the socket's own.
-const COST: u64 = 160 * 1024;
+/// What a connection costs at most: stack, room for the longest query and for replies, and the socket's own.
+const COST: u64 = (STACK + FRAME + BATCH + FRAME + 24 * 1024) as u64;
+
+/// The most connections unless the operator wants more; their sockets fit the descriptors a process usually may have.
+const MOST: u64 = 512;
+
+/// The fewest connections, however little memory there is.
+const FEWEST: u64 = 16;
 
 /// The connections there are.
 pub(super) struct Connections {
@@ -62,8 +71,11 @@ pub(super) fn run(server: &Arc<Server>, listener: &TcpListener, connections: &Ar
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // The peer is gone already, or descriptors are short for a moment.
                 log::debug!("accepting a connection: {error}");
+                // The peer is gone already, or descriptors are short: one that is idle has one.
+                if error.kind() != io::ErrorKind::ConnectionAborted {
+                    connections.lock().end_idlest();
+                }
                 thread::sleep(Duration::from_millis(10));
                 continue;
             }
@@ -88,27 +100,57 @@ pub(super) fn run(server: &Arc<Server>, listener: &TcpListener, connections: &Ar
 
 /// Answers the queries of one connection until it ends.
 fn converse(server: &Server, connections: &Connections, connection: &Connection) -> io::Result<()> {
-    let mut stream = &connection.stream;
+    let stream = &connection.stream;
+    let source = stream.peer_addr()?.ip();
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut inbox = Inbox::new(stream)?;
-    let mut reply = vec![0; FRAME];
-    let mut outbox = Vec::new();
+    let mut outbox = vec![0; BATCH + FRAME];
+    let mut filled = 0;
+    // A client that has said all may still listen: its last queries are answered before its end is seen.
     while let Some(query) = inbox.next()? {
         connection.used.store(connections.tick(), Ordering::Relaxed);
-        let (length_octets, message) = reply.split_at_mut(2);
+        let (length_octets, message) = outbox[filled..].split_at_mut(2);
+        let room = message.len().min(FRAME - 2);
+        let length = server.respond(Transport::Tcp, source, query, &mut message[..room]);
+        if let Some(length) = length {
+            let framed = u16::try_from(length).map_err(|_| io::Error::other("a reply longer than a message"))?;
+            length_octets.copy_from_slice(&framed.to_be_bytes());
+            filled += 2 + length;
+        }
+        if filled >= BATCH || length.is_none() || !inbox.has_query() {
+            send(stream, &outbox[..filled])?;
+            filled = 0;
+        }
         // Silence is right for what is no query; on a stream that means nothing good follows.
-        let Some(length) = server.respond(Transport::Tcp, query, message) else { return Ok(()) };
-        let framed = u16::try_from(length).map_err(|_| io::Error::other("a reply longer than a message"))?;
-        length_octets.copy_from_slice(&framed.to_be_bytes());
-        outbox.extend_from_slice(&reply[..2 + length]);
-        if outbox.len() >= BATCH || !inbox.has_query() {
-            stream.write_all(&outbox)?;
-            outbox.clear();
-            outbox.shrink_to(BATCH);
+        if length.is_none() {
+            break;
         }
     }
     Ok(())
+}
+
+/// Sends all of `octets`, however slowly the client takes them, but within [`PATIENCE`].
+fn send(mut stream: &TcpStream, mut octets: &[u8]) -> io::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut slow = false;
+    while !octets.is_empty() {
+        match stream.write(octets) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => octets = &octets[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if !octets.is_empty() {
+            slow = true;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            stream.set_write_timeout(Some(left))?;
+        }
+    }
+    if slow { stream.set_write_timeout(Some(PATIENCE)) } else { Ok(()) }
 }
 
 /// The octets received on a connection, cut into messages.
@@ -124,7 +166,7 @@ struct Inbox<'a> {
 impl<'a> Inbox<'a> {
     fn new(stream: &'a TcpStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(IDLE))?;
-        Ok(Inbox { stream, octets: vec![0; 2048], begin: 0, end: 0 })
+        Ok(Inbox { stream, octets: vec![0; INBOX], begin: 0, end: 0 })
     }
 
     /// Returns the next message's length with its two octets, once these are here.
@@ -173,6 +215,11 @@ impl<'a> Inbox<'a> {
         self.octets.copy_within(self.begin..self.end, 0);
         self.end -= self.begin;
         self.begin = 0;
+        if self.end == 0 && self.octets.len() > INBOX {
+            // A long query is rare, and the next one may be long in coming.
+            self.octets.truncate(INBOX);
+            self.octets.shrink_to_fit();
+        }
         let need = self.frame().unwrap_or(2);
         if need > self.octets.len() {
             self.octets.resize(need, 0);
@@ -181,22 +228,18 @@ impl<'a> Inbox<'a> {
 }
 
 impl Connections {
-    /// Returns an empty table, sized for `memory` octets or for a process.
-    pub(super) fn new(memory: Option<u64>) -> Arc<Self> {
-        let most = memory.map_or(1024, |memory| (memory / 4 / COST).clamp(16, 1024));
-        let most = usize::try_from(most).unwrap_or(16);
+    /// Returns an empty table for `most` connections, or for as many as a quarter of `memory` octets holds.
+    pub(super) fn new(most: Option<usize>, memory: Option<u64>) -> Arc<Self> {
+        let fitting = memory.map_or(MOST, |memory| (memory / 4 / COST).clamp(FEWEST, MOST));
+        let most = most.unwrap_or(usize::try_from(fitting).unwrap_or(usize::MAX));
         Arc::new(Connections { most, clock: AtomicU64::new(0), table: Mutex::default(), left: Condvar::new() })
     }
 
     /// Takes a connection in, at the cost of the one that has been idle longest when all places are taken.
     fn enter(&self, stream: TcpStream) -> Option<(u64, Arc<Connection>)> {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.lock();
         if table.open.len() >= self.most {
-            let idlest = table.open.values().min_by_key(|connection| connection.used.load(Ordering::Relaxed));
-            if let Some(idlest) = idlest {
-                // Its thread wakes, sees the end and leaves. An error means that it is gone already.
-                let _ = idlest.stream.shutdown(Shutdown::Both);
-            }
+            table.end_idlest();
             let full = |table: &mut Table| table.open.len() >= self.most;
             let waited = self.left.wait_timeout_while(table, ROOM, full).unwrap_or_else(PoisonError::into_inner);
             if waited.1.timed_out() {
@@ -212,13 +255,28 @@ impl Connections {
     }
 
     fn leave(&self, number: u64) {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).open.remove(&number);
+        self.lock().open.remove(&number);
         self.left.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the next number of the count that orders connections by use.
     fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Table {
+    /// Ends the connection that has been idle longest: its thread wakes, sees the end and leaves.
+    fn end_idlest(&self) {
+        let idlest = self.open.values().min_by_key(|connection| connection.used.load(Ordering::Relaxed));
+        if let Some(idlest) = idlest {
+            // An error means that it is gone already.
+            let _ = idlest.stream.shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -238,9 +296,8 @@ mod tests {
     fn start(most: usize) -> (std::net::SocketAddr, Arc<Connections>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let connections =
-            Arc::new(Connections { most, clock: AtomicU64::new(0), table: Mutex::default(), left: Condvar::new() });
-        let (server, all) = (Server::new(Instant::now()), Arc::clone(&connections));
+        let connections = Connections::new(Some(most), None);
+        let (server, all) = (crate::serve::tests::server(&[], 1), Arc::clone(&connections));
         thread::spawn(move || run(&server, &listener, &all));
         (address, connections)
     }
@@ -299,10 +356,69 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_query_ends_the_connection() {
+    fn what_is_no_query_ends_the_connection_but_not_before_earlier_queries_are_answered() {
         let (address, _) = start(2);
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(b"\x00\x05hello").unwrap();
+        stream.write_all(&[query(1), query(2), b"\x00\x05hello".to_vec()].concat()).unwrap();
+        assert_eq!((reply_id(&mut stream).unwrap(), reply_id(&mut stream).unwrap()), (1, 2));
         assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_client_that_has_said_all_gets_all_replies() {
+        let (address, _) = start(2);
+        for count in [1, 3, 500] {
+            let mut stream = TcpStream::connect(address).unwrap();
+            // In one piece with the end, and with half a query behind, which nobody will finish.
+            let mut all: Vec<u8> = (0..count).flat_map(query).collect();
+            all.extend(&query(count)[..9]);
+            stream.write_all(&all).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            for id in 0..count {
+                assert_eq!(reply_id(&mut stream).unwrap(), id);
+            }
+            assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
+        }
+    }
+
+    #[test]
+    fn long_queries_are_taken_and_leave_no_room_behind() {
+        let (address, _) = start(2);
+        let mut stream = TcpStream::connect(address).unwrap();
+        for length in [65_535_u16, 13, 30_000] {
+            let mut message = vec![0; usize::from(length)];
+            message[..2].copy_from_slice(&length.to_be_bytes());
+            stream.write_all(&length.to_be_bytes()).unwrap();
+            stream.write_all(&message).unwrap();
+            assert_eq!(reply_id(&mut stream).unwrap(), length);
+        }
+        ask(&mut stream, 5);
+    }
+
+    #[test]
+    fn one_that_reads_nothing_holds_nobody_up() {
+        let (address, connections) = start(2);
+        let mut greedy = TcpStream::connect(address).unwrap();
+        greedy.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        let many: Vec<u8> = (0..2000).flat_map(query).collect();
+        // Until nothing fits into any buffer between us.
+        while greedy.write_all(&many).is_ok() {}
+        let mut other = TcpStream::connect(address).unwrap();
+        ask(&mut other, 1);
+        // It has asked nothing lately, so it is the one that goes when there is no place left.
+        let mut third = TcpStream::connect(address).unwrap();
+        ask(&mut third, 2);
+        ask(&mut other, 3);
+        assert_eq!(connections.lock().open.len(), 2);
+    }
+
+    #[test]
+    fn memory_decides_how_many_there_may_be() {
+        assert_eq!(Connections::new(None, None).most, 512);
+        assert_eq!(Connections::new(Some(3), Some(1 << 40)).most, 3);
+        assert_eq!(Connections::new(None, Some(1 << 40)).most, 512);
+        assert_eq!(Connections::new(None, Some(1 << 20)).most, 16);
+        let most = Connections::new(None, Some(64 << 20)).most as u64;
+        assert!(most * COST <= 16 << 20 && most > 50, "{most}");
     }
 }

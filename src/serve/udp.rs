@@ -5,18 +5,15 @@ use std::thread;
 use std::time::Duration;
 
 use super::Server;
-use crate::answer::Transport;
+use crate::answer::{MOST_PAYLOAD, Transport};
 
 /// The largest datagram there is; a longer query does not exist.
 const DATAGRAM: usize = 65_535;
 
-/// The largest reply over UDP, whatever the client offers.
-const REPLY: usize = 4096;
-
 /// Answers what arrives on `socket`, for ever.
 pub(super) fn run(server: &Server, socket: &UdpSocket) {
     let mut query = vec![0; DATAGRAM];
-    let mut reply = vec![0; REPLY];
+    let mut reply = vec![0; usize::from(MOST_PAYLOAD)];
     loop {
         let (length, source) = match socket.recv_from(&mut query) {
             Ok(received) => received,
@@ -31,7 +28,7 @@ pub(super) fn run(server: &Server, socket: &UdpSocket) {
         if source.port() == 0 {
             continue;
         }
-        if let Some(length) = server.respond(Transport::Udp, &query[..length], &mut reply)
+        if let Some(length) = server.respond(Transport::Udp, source.ip(), &query[..length], &mut reply)
             && let Err(error) = socket.send_to(&reply[..length], source)
         {
             log::debug!("replying to {source}: {error}");

@@ -31,9 +31,11 @@ macro_rules! scenario {
 
 mod changes;
 mod clients;
+mod edns;
 mod hostile;
 mod loading;
 mod machines;
 mod remote_away;
 mod scale;
 mod scene;
+mod streams;

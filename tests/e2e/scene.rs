@@ -23,13 +23,25 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Starts `target` on a remote that holds `files`; does not wait for anything.
+    ///
+    /// Replies are not limited: most scenarios are about other things, and all their clients have one address.
     pub(crate) fn with_files<N: AsRef<str>, C: AsRef<[u8]>>(
         target: &Target,
         files: impl IntoIterator<Item = (N, C)>,
     ) -> Scene {
+        Scene::with_arguments(target, files, &["--rate-limit=off"])
+    }
+
+    /// Starts `target` with more `arguments` on a remote that holds `files`; does not wait for anything.
+    pub(crate) fn with_arguments<N: AsRef<str>, C: AsRef<[u8]>>(
+        target: &Target,
+        files: impl IntoIterator<Item = (N, C)>,
+        arguments: &[&str],
+    ) -> Scene {
         let sandbox = Sandbox::new("e2e").unwrap();
         let remote = Remote::with_files(sandbox.path(), files).unwrap();
-        let server = target.boot().remote(&remote).start(&sandbox).unwrap();
+        let boot = arguments.iter().fold(target.boot().remote(&remote), |boot, argument| boot.argument(*argument));
+        let server = boot.start(&sandbox).unwrap();
         Scene { server, remote, sandbox }
     }
 

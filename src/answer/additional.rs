@@ -1,0 +1,97 @@
+//! The additional section: records the client will want next (RFC 1034 §4.3.2 step 6).
+
+use super::writer::{Full, Section, Writer};
+use crate::zone::name;
+use crate::zone::{Key, Lookup, Node, RRset, Type, Zone};
+
+/// The most hosts whose records are added to one answer.
+const MAX_HOSTS: usize = 64;
+
+const ADDRESSES: &[Type] = &[Type::A, Type::AAAA];
+
+/// A host an answer's data names, and the types of the records that are wanted of it.
+type Wanted<'z> = (&'z [u8], &'static [Type]);
+
+/// Returns whether the data of a type names hosts whose records belong to the answer.
+#[inline]
+pub(super) fn is_due(rtype: Type) -> bool {
+    matches!(rtype, Type::NS | Type::MX | Type::SRV | Type::NAPTR | Type::SVCB | Type::HTTPS)
+}
+
+/// Adds the records of the hosts that the data of `owner`'s `rrset` names, as far as there is room.
+pub(super) fn add(writer: &mut Writer<'_>, zone: &Zone, rrset: RRset<'_>, owner: &[u8]) {
+    let mut added: [&[u8]; MAX_HOSTS] = [&[]; MAX_HOSTS];
+    let mut count = 0;
+    for (host, types) in rrset.rdata().filter_map(|data| wanted(rrset.rtype(), data)) {
+        // RFC 9460 §2.5.2: in service mode the root stands for the owner.
+        let host = if host.len() == 1 && matches!(rrset.rtype(), Type::SVCB | Type::HTTPS) { owner } else { host };
+        // Several services may run on one host.
+        if added[..count].iter().any(|other| name::eq(other, host)) {
+            continue;
+        }
+        if count == MAX_HOSTS || records(writer, zone, host, types, rrset.rtype() == Type::NS).is_err() {
+            return;
+        }
+        added[count] = host;
+        count += 1;
+    }
+}
+
+/// Adds the addresses of a host a delegation names, be they below the cut or not.
+pub(super) fn glue(writer: &mut Writer<'_>, zone: &Zone, host: &[u8]) -> Result<(), Full> {
+    records(writer, zone, host, ADDRESSES, true)
+}
+
+/// Returns what a record's data makes a client want next.
+fn wanted(rtype: Type, data: &[u8]) -> Option<Wanted<'_>> {
+    let name_at = |at: usize| data.get(at..).and_then(|rest| rest.get(..name::wire_len(rest)?));
+    match rtype {
+        // RFC 1035 §3.3.11, §3.3.9.
+        Type::NS => Some((name_at(0)?, ADDRESSES)),
+        Type::MX => Some((name_at(2)?, ADDRESSES)),
+        // RFC 2782.
+        Type::SRV => Some((name_at(6)?, ADDRESSES)),
+        // RFC 9460 §4.1; in alias mode (priority 0, §2.4.2) the target has records of the same type, and the root means
+        // that there is no service.
+        Type::SVCB | Type::HTTPS => match (data.first_chunk::<2>()?, name_at(2)?) {
+            ([0, 0], [0]) => None,
+            ([0, 0], target) if rtype == Type::SVCB => Some((target, &[Type::A, Type::AAAA, Type::SVCB])),
+            ([0, 0], target) => Some((target, &[Type::A, Type::AAAA, Type::HTTPS])),
+            (_, target) => Some((target, ADDRESSES)),
+        },
+        // RFC 3403 §4.1: order, preference, flags, services, regular expression, replacement; RFC 3404 §4.2 for the flags.
+        Type::NAPTR => {
+            let string = |at: usize| Some(at + 1 + usize::from(*data.get(at)?));
+            let types = match data.get(5..string(4)?)? {
+                [b'a' | b'A'] => ADDRESSES,
+                [b's' | b'S'] => &[Type::SRV],
+                _ => return None,
+            };
+            Some((name_at(string(string(string(4)?)?)?)?, types))
+        }
+        _ => None,
+    }
+}
+
+/// Adds the RRsets of some types of a host in the zone, of one below a cut only if they are wanted as glue.
+fn records(writer: &mut Writer<'_>, zone: &Zone, host: &[u8], types: &[Type], glue: bool) -> Result<(), Full> {
+    let Some(node) = find(zone, host, glue) else { return Ok(()) };
+    for rrset in types.iter().filter_map(|rtype| node.rrset(*rtype)) {
+        writer.rrset(Section::Additional, Some(host), rrset)?;
+    }
+    Ok(())
+}
+
+/// Returns the node of a host in the zone, or the wildcard that stands in for it.
+fn find<'z>(zone: &'z Zone, host: &[u8], glue: bool) -> Option<&'z Node> {
+    if !name::is_at_or_below(host, zone.apex().as_wire()) {
+        return None;
+    }
+    let mut key = Key::empty();
+    key.set(host);
+    match zone.lookup(host, &key) {
+        Lookup::Node(node) | Lookup::Wildcard(node) => Some(node),
+        Lookup::Delegation { .. } if glue => zone.node_at(host, &key),
+        _ => None,
+    }
+}

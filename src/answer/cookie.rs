@@ -1,0 +1,221 @@
+//! DNS cookies (RFC 7873) in the interoperable form of RFC 9018.
+//!
+//! A server cookie is a keyed hash over the client's cookie, the time and the client's address. Whoever returns one has
+//! received a reply of ours at that address lately, so its queries are no forgery. Nothing is kept for it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use siphasher::sip::SipHasher24;
+
+/// Octets of a client cookie (RFC 7873 §4).
+const CLIENT: usize = 8;
+
+/// Octets of a client cookie and a server cookie of RFC 9018 §4.
+pub(super) const COOKIES: usize = CLIENT + 16;
+
+/// The version of the one construction there is (RFC 9018 §4.1).
+const VERSION: u8 = 1;
+
+/// For how long a cookie is good, in seconds (RFC 9018 §4.3).
+const LIFETIME: i32 = 3600;
+
+/// From which age on a cookie is renewed, in seconds (RFC 9018 §4.3).
+const RENEWAL: i32 = 1800;
+
+/// How far in the future another server of the same address may have made a cookie, in seconds (RFC 9018 §4.3).
+const AHEAD: i32 = 300;
+
+/// A key that server cookies are made with (RFC 9018 §5).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret([u8; 16]);
+
+impl Secret {
+    /// Returns the secret made of 16 octets, which should be random.
+    #[must_use]
+    pub fn new(octets: [u8; 16]) -> Self {
+        Self(octets)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What makes and proves server cookies.
+#[derive(Clone)]
+pub(super) struct Cookies(Vec<SipHasher24>);
+
+/// What a query's cookies came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Checked {
+    /// The cookies for the reply.
+    pub(super) octets: [u8; COOKIES],
+    pub(super) standing: Standing,
+}
+
+/// What a query's cookies say of its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// There is no server cookie: this may be the client's first query.
+    New,
+    /// The server cookie is not ours, or too old.
+    Bad,
+    /// The server cookie is ours, so the client has the address it claims.
+    Proven,
+}
+
+impl Cookies {
+    /// Returns what makes cookies with the first of `secrets` and proves them with any.
+    pub(super) fn new(secrets: &[Secret]) -> Self {
+        Self(secrets.iter().map(|secret| SipHasher24::new_with_key(&secret.0)).collect())
+    }
+
+    /// Returns whether the data of a COOKIE option has a length it may have (RFC 7873 §5.2.2).
+    pub(super) fn is_well_formed(data: &[u8]) -> bool {
+        matches!(data.len(), CLIENT | 16..=40)
+    }
+
+    /// Proves the cookies in the well-formed `data` of a query from `source`, and makes those for the reply.
+    ///
+    /// `now` is the time in seconds since 1970, as are the times in cookies: modulo 2³² (RFC 9018 §4.3).
+    pub(super) fn check(&self, data: &[u8], source: IpAddr, now: u32) -> Option<Checked> {
+        let client = data.first_chunk::<CLIENT>()?;
+        let mut standing = if data.len() == CLIENT { Standing::New } else { Standing::Bad };
+        if let Ok(octets) = <[u8; COOKIES]>::try_from(data) {
+            let [.., v, _, _, _, t0, t1, t2, t3, _, _, _, _, _, _, _, _] = octets;
+            let age = now.wrapping_sub(u32::from_be_bytes([t0, t1, t2, t3])) as i32;
+            if v == VERSION && (-AHEAD..=LIFETIME).contains(&age) {
+                // All secrets are tried, and whole words compared: how long this takes tells nothing.
+                let ours = self.0.iter().map(|hasher| sign(hasher, octets, source) == octets);
+                let (mut proven, mut first) = (false, true);
+                for (index, ours) in ours.enumerate() {
+                    proven |= ours;
+                    first &= ours | (index > 0);
+                }
+                if proven {
+                    standing = Standing::Proven;
+                }
+                if proven && first && age < RENEWAL {
+                    return Some(Checked { octets, standing });
+                }
+            }
+        }
+        let mut octets = [0; COOKIES];
+        octets[..CLIENT].copy_from_slice(client);
+        octets[CLIENT] = VERSION;
+        octets[12..16].copy_from_slice(&now.to_be_bytes());
+        Some(Checked { octets: sign(self.0.first()?, octets, source), standing })
+    }
+}
+
+/// Returns `octets` with the hash that their other parts and the client's address have (RFC 9018 §4.4).
+fn sign(hasher: &SipHasher24, mut octets: [u8; COOKIES], source: IpAddr) -> [u8; COOKIES] {
+    let mut input = [0; 32];
+    input[..16].copy_from_slice(&octets[..16]);
+    let len = match source {
+        IpAddr::V4(address) => {
+            input[16..20].copy_from_slice(&address.octets());
+            20
+        }
+        IpAddr::V6(address) => {
+            input[16..].copy_from_slice(&address.octets());
+            32
+        }
+    };
+    octets[16..].copy_from_slice(&hasher.hash(&input[..len]).to_le_bytes());
+    octets
+}
+
+impl fmt::Debug for Cookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cookies({} secrets)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex<const N: usize>(digits: &str) -> [u8; N] {
+        data_encoding::HEXLOWER.decode(digits.as_bytes()).unwrap().try_into().unwrap()
+    }
+
+    fn check(secrets: &[&str], data: &str, source: &str, now: u32) -> (String, Standing) {
+        let secrets: Vec<Secret> = secrets.iter().map(|digits| Secret::new(hex(digits))).collect();
+        let data = data_encoding::HEXLOWER.decode(data.as_bytes()).unwrap();
+        let checked = Cookies::new(&secrets).check(&data, source.parse().unwrap(), now).unwrap();
+        (data_encoding::HEXLOWER.encode(&checked.octets), checked.standing)
+    }
+
+    /// RFC 9018 appendix A.
+    #[test]
+    fn examples_of_the_rfc() {
+        const SECRET: &str = "e5e973e5a6b2a43f48e7dc849e37bfcf";
+        let learned = "2464c4abcf10c957010000005cf79f111f8130c3eee29480";
+        assert_eq!(
+            check(&[SECRET], "2464c4abcf10c957", "198.51.100.100", 1_559_731_985),
+            (learned.to_string(), Standing::New)
+        );
+        // The same again before half an hour is over, then a new one.
+        let again = check(&[SECRET], learned, "198.51.100.100", 1_559_731_985 + 1799);
+        assert_eq!(again, (learned.to_string(), Standing::Proven));
+        let renewed = check(&[SECRET], learned, "198.51.100.100", 1_559_734_385);
+        assert_eq!(renewed, ("2464c4abcf10c957010000005cf7a871d4a564a1442aca77".to_string(), Standing::Proven));
+        // Reserved octets are no ground for refusal, but ours are zero.
+        let reserved = "fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5";
+        assert_eq!(
+            check(&[SECRET], reserved, "203.0.113.203", 1_559_734_700),
+            ("fc93fc62807ddb86010000005cf7a9acf73a7810aca2381e".to_string(), Standing::Bad)
+        );
+        assert_eq!(check(&[SECRET], reserved, "203.0.113.203", 1_559_727_985 + 3600).1, Standing::Proven);
+        // A roll-over, over IPv6.
+        let (old, new) = ("dd3bdf9344b678b185a6f5cb60fca715", "445536bcd2513298075a5d379663c962");
+        assert_eq!(
+            check(
+                &[new, old],
+                "22681ab97d52c298010000005cf7c57926556bd0934c72f8",
+                "2001:db8:220:1:59de:d0f4:8769:82b8",
+                1_559_741_961
+            ),
+            ("22681ab97d52c298010000005cf7c609a6bb79d16625507a".to_string(), Standing::Proven)
+        );
+    }
+
+    /// RFC 9018 §4.3.
+    #[test]
+    fn cookies_have_their_time_and_their_address() {
+        const SECRET: &str = "00112233445566778899aabbccddeeff";
+        let standing = |data: &str, source, now| check(&[SECRET], data, source, now).1;
+        for made in [1_800_000_000, 0, u32::MAX - 10] {
+            let (cookies, _) = check(&[SECRET], "0102030405060708", "192.0.2.1", made);
+            for (age, expected) in [
+                (0, Standing::Proven),
+                (3600, Standing::Proven),
+                (3601, Standing::Bad),
+                (-300, Standing::Proven),
+                (-301, Standing::Bad),
+            ] {
+                assert_eq!(standing(&cookies, "192.0.2.1", made.wrapping_add_signed(age)), expected, "{made} {age}");
+            }
+            assert_eq!(standing(&cookies, "192.0.2.2", made), Standing::Bad);
+            assert_eq!(check(&["ff112233445566778899aabbccddeeff"], &cookies, "192.0.2.1", made).1, Standing::Bad);
+            // The secret before still proves, and the reply has a cookie made with the new one.
+            let rolled = check(&["ff112233445566778899aabbccddeeff", SECRET], &cookies, "192.0.2.1", made);
+            assert_eq!(rolled.1, Standing::Proven);
+            assert_ne!(rolled.0, cookies);
+            // Of another version or length it is somebody else's.
+            assert_eq!(standing(&cookies.replacen("0801", "0802", 1), "192.0.2.1", made), Standing::Bad);
+            assert_eq!(standing(&cookies[..46], "192.0.2.1", made), Standing::Bad);
+            assert_eq!(standing(&format!("{cookies}00"), "192.0.2.1", made), Standing::Bad);
+        }
+    }
+
+    #[test]
+    fn lengths() {
+        let good: Vec<usize> = (0..100).filter(|&len| Cookies::is_well_formed(&vec![0; len])).collect();
+        assert_eq!(good, [8].into_iter().chain(16..=40).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,436 @@
+//! Flags, oddities, EDNS, cookies, signatures and limits.
+
+use super::*;
+
+/// A query for web.example.org with the EDNS options `options`.
+fn with_options(options: &[u8]) -> Vec<u8> {
+    let mut query = query("web.example.org", Type::A, Some(1232));
+    let len = u16::try_from(options.len()).unwrap().to_be_bytes();
+    let at = query.len() - 2;
+    query[at..].copy_from_slice(&len);
+    query.extend(options);
+    query
+}
+
+/// The options of a reply's OPT record, the last record unless a signature follows, by number.
+fn options(reply: &[u8]) -> Vec<(u16, Vec<u8>)> {
+    let edns = Message::from_vec(reply).unwrap().edns.expect("an OPT record");
+    let options = edns.options().as_ref().iter();
+    let mut all: Vec<(u16, Vec<u8>)> =
+        options.map(|(code, option)| (u16::from(*code), Vec::<u8>::try_from(option).unwrap())).collect();
+    all.sort();
+    all
+}
+
+/// The response code with EDNS's upper bits, and the extended error if there is one.
+fn codes(reply: &[u8]) -> (u16, Option<u16>) {
+    let message = Message::from_vec(reply).unwrap();
+    let extended = if message.edns.is_some() { options(reply) } else { Vec::new() };
+    let extended =
+        extended.iter().find(|(code, _)| *code == 15).map(|(_, data)| u16::from_be_bytes([data[0], data[1]]));
+    (u16::from(message.metadata.response_code), extended)
+}
+
+fn udp(query: &[u8]) -> Vec<u8> {
+    send(&catalog(), Transport::Udp, query).unwrap()
+}
+
+/// RFC 1035 §4.1.1, RFC 6895 §2.2, RFC 8906 §3.1.5, §8: opcodes there are not, whatever else the message is.
+#[test]
+fn unknown_opcodes() {
+    for opcode in 1..16 {
+        let mut plain = query("web.example.org", Type::SOA, None);
+        plain[2] = opcode << 3 | 1;
+        assert_eq!(udp(&plain), [0x12, 0x34, 0x81 | opcode << 3, 4, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(udp(&plain[..12])[3], 4, "header only");
+        plain[4..6].fill(0xff);
+        assert_eq!(udp(&plain)[3], 4);
+        let mut edns = query("web.example.org", Type::SOA, Some(1232));
+        edns[2] = opcode << 3;
+        let reply = udp(&edns);
+        assert_eq!((codes(&reply), reply.len()), ((4, Some(21)), 12 + 11 + 6));
+        let version = edns.len() - 5;
+        edns[version] = 1;
+        assert_eq!(codes(&udp(&edns)), (16, None));
+    }
+}
+
+/// RFC 6891 §6.1.3: BADVERS with our own version, and nothing is answered.
+#[test]
+fn unknown_versions() {
+    for version in [1, 100, 255] {
+        let mut query = with_options(&[0, 3, 0, 0, 0xff, 0, 0, 1, 7]);
+        let at = query.len() - 9 - 5;
+        query[at] = version;
+        let reply = udp(&query);
+        assert_eq!(codes(&reply), (16, None));
+        assert_eq!((reply[6..10].to_vec(), reply.len()), (vec![0; 4], 12 + 21 + 11));
+        assert_eq!(reply[reply.len() - 5], 0);
+    }
+}
+
+/// RFC 6891 §6.1.2, §6.1.4, RFC 8906 §8.2: unknown options and flags do no harm and do not come back.
+#[test]
+fn unknown_options_and_flags() {
+    let mut query = with_options(&[0, 100, 0, 0, 0xfd, 0xe9, 0, 3, 1, 2, 3]);
+    let at = query.len() - 11 - 4;
+    query[at..at + 2].copy_from_slice(&[0x7f, 0xff]);
+    let reply = udp(&query);
+    assert_eq!((codes(&reply), options(&reply)), ((0, None), vec![]));
+    assert_eq!(reply[reply.len() - 4..], [0; 4]);
+    // DO comes back (RFC 3225 §3).
+    query[at] = 0x80;
+    assert_eq!(udp(&query)[reply.len() - 4..], [0x80, 0, 0, 0]);
+}
+
+/// RFC 1035 §4.1.1, RFC 4035 §3.1.6: what of the header comes back.
+#[test]
+fn header_flags() {
+    for (sent, expected) in [
+        ([0x00, 0x00], [0x84, 0]),
+        ([0x01, 0x00], [0x85, 0]), // RD
+        ([0x02, 0x00], [0x84, 0]), // TC
+        ([0x04, 0x00], [0x84, 0]), // AA
+        ([0x00, 0x80], [0x84, 0]), // RA
+        ([0x00, 0x40], [0x84, 0]), // Z
+        ([0x00, 0x20], [0x84, 0]), // AD
+        ([0x00, 0x10], [0x84, 0]), // CD
+        ([0x07, 0xff], [0x85, 0]), // all of them, and a response code
+    ] {
+        let mut query = query("web.example.org", Type::A, None);
+        query[2..4].copy_from_slice(&sent);
+        assert_eq!(udp(&query)[2..4], expected, "{sent:02x?}");
+    }
+}
+
+/// RFC 9619: one question; RFC 7873 §5.4: or none, for a cookie.
+#[test]
+fn question_counts() {
+    let cookie = [0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+    let with_count = |count: u8, questions: &[&[u8]], options: &[u8]| {
+        let mut query = vec![0, 7, 1, 0, 0, count, 0, 0, 0, 0, 0, 1];
+        query.extend(questions.concat());
+        query.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, options.len() as u8]);
+        query.extend(options);
+        udp(&query)
+    };
+    let question: &[u8] = b"\x03web\x07example\x03org\0\0\x01\0\x01";
+    // The second question points at the first.
+    for reply in [with_count(2, &[question, &[0xc0, 12, 0, 1, 0, 1]], &cookie), with_count(0, &[], &[])] {
+        assert_eq!((codes(&reply), reply[4..10].to_vec()), ((1, Some(0)), vec![0; 6]));
+    }
+    assert_eq!(codes(&with_count(1, &[], &cookie)), (1, None));
+    let reply = with_count(0, &[], &cookie);
+    assert_eq!((codes(&reply), reply[2..12].to_vec()), ((0, None), vec![0x81, 0, 0, 0, 0, 0, 0, 0, 0, 1]));
+    let (code, learned) = options(&reply).remove(0);
+    assert_eq!((code, &learned[..9], learned.len()), (10, &[1, 2, 3, 4, 5, 6, 7, 8, 1][..], 24));
+    // Asked again with what was learnt, and with something else.
+    let again = |data: &[u8]| with_count(0, &[], &[&[0, 10, 0, data.len() as u8], data].concat());
+    assert_eq!((codes(&again(&learned)), options(&again(&learned))), ((0, None), vec![(10, learned.clone())]));
+    let mut wrong = learned.clone();
+    wrong[23] ^= 1;
+    assert_eq!((codes(&again(&wrong)), options(&again(&wrong))), ((23, None), vec![(10, learned)]));
+    // With a question cookies are optional.
+    assert_eq!(codes(&udp(&with_options(&[&[0, 10, 0, 24][..], &wrong].concat()))), (0, None));
+}
+
+/// RFC 7873 §5.2.2; RFC 6891 §6.1.2.
+#[test]
+fn malformed_options() {
+    for len in 0..50_u8 {
+        let reply = udp(&with_options(&[&[0, 10, 0, len][..], &vec![9; usize::from(len)]].concat()));
+        let good = matches!(len, 8 | 16..=40);
+        assert_eq!(codes(&reply).0, u16::from(!good), "{len}");
+        assert_eq!(options(&reply).len(), usize::from(good));
+    }
+    // The first counts.
+    let twice = udp(&with_options(&[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 10, 0, 0]));
+    assert_eq!(options(&twice)[0].1[..8], [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(codes(&udp(&with_options(&[0, 3, 0, 1]))).0, 1);
+    assert_eq!(codes(&udp(&with_options(&[0, 3, 0]))).0, 1);
+}
+
+/// RFC 5001, RFC 7828 §3.2.1, RFC 7830 §4, RFC 8467: what comes only if it is asked for, and only where.
+#[test]
+fn options_that_are_asked_for() {
+    let all = [0, 3, 0, 0, 0, 11, 0, 0, 0, 12, 0, 4, 0, 0, 0, 0];
+    let zones = catalog();
+    let told = settings().nsid(Some("ns7".into())).idle(Duration::from_secs(10));
+    let asked = |settings: &Settings, transport, options_sent: &[u8]| {
+        options(&send_to(&context(Some(&zones), settings, transport), &with_options(options_sent)).unwrap())
+    };
+    assert_eq!(asked(&told, Transport::Udp, &all), [(3, b"ns7".to_vec())]);
+    assert_eq!(asked(&told, Transport::Tcp, &all), [(3, b"ns7".to_vec()), (11, vec![0, 100])]);
+    assert_eq!(asked(&told, Transport::Tcp, &[]), []);
+    // Nobody decided to tell, and no transport is encrypted, so there is no padding ever.
+    assert_eq!(asked(&settings(), Transport::Udp, &all), []);
+}
+
+/// RFC 6891 §6.2.3, §6.2.5; the operator's bound.
+#[test]
+fn payload_sizes() {
+    let zones = catalog();
+    for (ours, theirs, limit) in [
+        (1232, 0, 512),
+        (1232, 511, 512),
+        (1232, 65_535, 1232),
+        (4096, 65_535, 4096),
+        (512, 4096, 512),
+        (4096, 900, 900),
+    ] {
+        let settings = settings().payload(ours);
+        let context = context(Some(&zones), &settings, Transport::Udp);
+        let mut most = 0;
+        for (owner, qtype) in [("many.large.example", Type::A), ("x.cut.large.example", Type::A)] {
+            let reply = send_to(&context, &query(owner, qtype, Some(theirs))).unwrap();
+            most = most.max(reply.len());
+            let message = Message::from_vec(&reply).unwrap();
+            assert_eq!(message.edns.unwrap().max_payload(), ours.max(512));
+        }
+        assert!(most <= limit, "{most} octets");
+    }
+    // Options a client asks for have their room, however long the question is.
+    let label = "a".repeat(63);
+    let longest = format!("{label}.{label}.{label}.{}.example.org", "b".repeat(49));
+    let settings = settings().nsid(Some("n".repeat(MOST_TEXT)));
+    let mut query = query(&longest, Type::A, Some(0));
+    let asking = [0, 3, 0, 0, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+    *query.last_mut().unwrap() = asking.len() as u8;
+    query.extend(asking);
+    let reply = send_to(&context(Some(&zones), &settings, Transport::Udp), &query).unwrap();
+    assert_eq!((options(&reply).len(), reply.len() <= 512), (2, true));
+}
+
+/// RFC 8914: why.
+#[test]
+fn extended_errors() {
+    let mut of_class = |class: u8| {
+        let mut query = query("web.example.org", Type::A, Some(1232));
+        let at = query.len() - 12;
+        query[at] = class;
+        codes(&udp(&query))
+    };
+    assert_eq!([3, 4, 254, 255].map(&mut of_class), [(5, Some(20)), (5, Some(21)), (5, Some(21)), (5, Some(21))]);
+    for (owner, qtype, expected) in [
+        ("example.org", Type::NXNAME, (1, Some(30))),
+        ("example.org", Type::OPT, (1, Some(30))),
+        ("example.org", Type::MAILA, (4, Some(21))),
+        ("example.org", Type::AXFR, (5, Some(21))),
+        ("example.com", Type::A, (5, Some(20))),
+        ("broken.example", Type::A, (2, Some(24))),
+        ("example.org", Type::A, (0, None)),
+    ] {
+        assert_eq!(codes(&udp(&query(owner, qtype, Some(1232)))), expected, "{owner} {qtype}");
+    }
+    let settings = settings();
+    let reply = send_to(&context(None, &settings, Transport::Udp), &query("a", Type::A, Some(1232))).unwrap();
+    assert_eq!(codes(&reply), (2, Some(14)));
+    // Without EDNS there is no place for it.
+    assert!(Message::from_vec(&udp(&query("example.com", Type::A, None))).unwrap().edns.is_none());
+}
+
+/// RFC 4892.
+#[test]
+fn what_the_server_says_of_itself() {
+    let zones = catalog();
+    let told = settings().nsid(Some("ns7".into())).version(Some("Zonule 9".into()));
+    let ask = |settings: &Settings, owner: &str, qtype| {
+        let mut query = query(owner, qtype, None);
+        *query.last_mut().unwrap() = 3;
+        send_to(&context(Some(&zones), settings, Transport::Udp), &query).unwrap()
+    };
+    for (owner, text) in
+        [("version.bind", "Zonule 9"), ("Version.Server", "Zonule 9"), ("id.server", "ns7"), ("HOSTNAME.BIND", "ns7")]
+    {
+        for qtype in [Type::TXT, Type::ANY] {
+            let reply = ask(&told, owner, qtype);
+            assert_eq!(shown(&reply), format!("NoError AA\nan {owner}. 0 TXT {text}"));
+            assert_eq!(ask(&settings(), owner, qtype)[3], 5);
+        }
+        assert_eq!(ask(&told, owner, Type::A)[3], 5);
+    }
+    assert_eq!(ask(&told, "authors.bind", Type::TXT)[3], 5);
+    assert_eq!(ask(&told, "example.org", Type::SOA)[3], 5);
+}
+
+/// A TSIG record with a MAC of 32 octets.
+fn tsig(owner: &[u8]) -> Vec<u8> {
+    let mut data = b"\x0bhmac-sha256\0".to_vec();
+    data.extend([0, 0, 0x65, 0, 0, 1, 1, 44, 0, 32]);
+    data.extend([0xaa; 32]);
+    data.extend([0xbe, 0xef, 0, 0, 0, 0]);
+    [owner, &[0, 250, 0, 255, 0, 0, 0, 0, 0, data.len() as u8], &data].concat()
+}
+
+/// RFC 8945 §5.1, §5.2.1, §5.3.2: no key is known, so the reply says so, unsigned.
+#[test]
+fn signed_queries() {
+    let key = b"\x03Key\x07example\0";
+    let refusal = [
+        key,
+        &b"\0\xfa\0\xff\0\0\0\0\0\x1d\x0bhmac-sha256\0\0\0\x65\0\0\x01\x01\x2c"[..],
+        // No MAC; the original ID; BADKEY; nothing more.
+        &[0, 0, 0xbe, 0xef, 0, 17, 0, 0],
+    ]
+    .concat();
+    for edns in [None, Some(1232)] {
+        for opcode in [0, 4, 5] {
+            let mut query = query("web.example.org", Type::A, edns);
+            query[2] = opcode << 3;
+            query[11] += 1;
+            query.extend(tsig(key));
+            let reply = udp(&query);
+            assert_eq!((reply[3] & 15, reply[11]), (9, query[11]), "{reply:02x?}");
+            assert!(reply.ends_with(&refusal), "{reply:02x?}");
+            assert_eq!(reply[6..10], [0; 4]);
+            Message::from_vec(&reply).unwrap();
+        }
+        // What is no operation of ours need not look like a message at all.
+        let mut query = query("web.example.org", Type::A, edns);
+        query[2] = 6 << 3;
+        query[11] += 1;
+        query.extend(tsig(key));
+        assert_eq!(udp(&query)[3], 4);
+    }
+    let with = |records: &[Vec<u8>]| {
+        let mut query = query("web.example.org", Type::A, None);
+        query[11] = records.len() as u8;
+        query.extend(records.concat());
+        udp(&query)
+    };
+    // A compressed key name is written out; one that leads nowhere, or a record that is not the last, is an error.
+    let reply = with(&[tsig(&[3, b'k', b'e', b'y', 0xc0, 16])]);
+    assert!(reply.windows(17).any(|octets| octets == b"\x03key\x07example\x03org\0"), "{reply:02x?}");
+    assert_eq!(with(&[tsig(&[0xc0, 33])])[3], 1);
+    assert_eq!(with(&[tsig(key), tsig(key)])[3], 1);
+    let opt = vec![0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
+    assert_eq!(with(&[tsig(key), opt.clone()])[3], 1);
+    assert_eq!(with(&[opt, tsig(key)])[3], 9);
+    let last = tsig(key).len() - 1;
+    for (at, value) in [(16, 1), (22, 1), (23, 64), (45, 33), (last, 1)] {
+        let mut wrong = tsig(key);
+        wrong[at] = value;
+        assert_eq!(with(&[wrong])[3], 1, "octet {at}");
+    }
+    // Where both names are as long as can be there is no room (RFC 8945 §5.3).
+    let long = [[63; 64].repeat(3), vec![61; 62], vec![0]].concat();
+    let mut huge = tsig(&long);
+    let algorithm = long.len() + 10;
+    huge.splice(algorithm..algorithm + 13, long.iter().copied());
+    huge[algorithm - 2..algorithm].copy_from_slice(&(255_u16 + 48).to_be_bytes());
+    let reply = with(&[huge]);
+    assert_eq!((reply[2] & 2, reply[3], reply[11]), (2, 9, 0));
+}
+
+fn limited(slip: u8) -> Limiter {
+    Limiter::new(RateLimit { per_second: 1, slip, ..RateLimit::default() }, [9; 16])
+}
+
+/// What a client is told when it is limited: nothing, or to come again in a way that cannot be forged.
+#[test]
+fn limited_replies() {
+    let (zones, settings, limiter) = (catalog(), settings(), limited(2));
+    let base = context(Some(&zones), &settings, Transport::Udp);
+    let udp = Context { limiter: Some(&limiter), ..base };
+    let ask = |context: &Context<'_>, query: &[u8]| send_to(context, query);
+    let plain = query("web.example.org", Type::A, Some(1232));
+    assert_eq!(ask(&udp, &plain).unwrap()[7], 2);
+    assert_eq!(ask(&udp, &plain), None);
+    let slipped = ask(&udp, &plain).unwrap();
+    assert_eq!((&slipped[..12], slipped.len()), (&[0x12, 0x34, 0x87, 0, 0, 1, 0, 0, 0, 0, 0, 1][..], plain.len()));
+    // A new client's cookie spares it TCP (RFC 7873 §5.2.3); what it learns opens the door.
+    let cookie = with_options(&[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(ask(&udp, &cookie), None);
+    let reply = ask(&udp, &cookie).unwrap();
+    assert_eq!((codes(&reply), reply[2] & 2, reply[7]), ((23, None), 0, 0));
+    let learned = options(&reply).remove(0).1;
+    let proven = with_options(&[&[0, 10, 0, 24][..], &learned].concat());
+    for _ in 0..10 {
+        assert_eq!(ask(&udp, &proven).unwrap()[7], 2);
+    }
+    // Somebody else's cookie does not, and streams need none.
+    let elsewhere = Context { source: IpAddr::from([192, 0, 2, 2]), ..udp };
+    let replies = [ask(&elsewhere, &proven), ask(&elsewhere, &proven)];
+    assert_eq!(replies.map(|reply| reply.map(|reply| codes(&reply).0)), [None, Some(23)]);
+    assert_eq!(ask(&Context { transport: Transport::Tcp, ..udp }, &plain).unwrap()[7], 2);
+    // Denials and errors have buckets of their own; a truncated error helps nobody.
+    for (owner, code) in [("nothing.example.org", 3), ("example.com", 5)] {
+        let query = query(owner, Type::A, None);
+        let codes = [(); 5].map(|()| ask(&udp, &query).map(|reply| (reply[3], reply[2] & 2)));
+        let slip = (code == 3).then_some((3, 2));
+        assert_eq!(codes, [Some((code, 0)), None, slip, None, slip], "{owner}");
+    }
+    let malformed = [(); 3].map(|()| ask(&udp, &plain[..20]));
+    assert_eq!(malformed, [None, None, None]);
+}
+
+/// An EDNS option: any, or one that means something.
+fn any_option() -> impl Strategy<Value = Vec<u8>> {
+    let code = prop_oneof![Just(3_u16), Just(10), Just(11), Just(12), Just(15), any::<u16>()];
+    let data = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..45),
+        proptest::collection::vec(any::<u8>(), 8),
+        proptest::collection::vec(any::<u8>(), 24),
+    ];
+    (code, data).prop_map(|(code, data)| [&code.to_be_bytes()[..], &(data.len() as u16).to_be_bytes(), &data].concat())
+}
+
+proptest! {
+    /// Whatever is asked, whatever flags and options come with it, the reply is a message, fits, and belongs to the query.
+    #[test]
+    fn any_query_gets_a_message(
+        owner in any_owner(), qtype in any_qtype(), class in prop_oneof![4 => Just(1_u8), 1 => any::<u8>()],
+        flags: (u8, u8), one_opcode: bool, payload in proptest::option::of(any::<u16>()), version in 0..2_u8, edns_flags: [u8; 2],
+        option in proptest::collection::vec(any_option(), 0..4), signed in prop_oneof![5 => Just(false), 1 => Just(true)],
+        tcp: bool, ours: u16, told: bool, limiting: bool,
+    ) {
+        let zones = catalog();
+        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+        let mut query = query(&owner, Type(qtype), None);
+        *query.last_mut().unwrap() = class;
+        query[2] = flags.0 & if one_opcode { 0x07 } else { 0x7f };
+        query[3] = flags.1;
+        if let Some(payload) = payload {
+            query[11] += 1;
+            query.extend([0, 0, 41]);
+            query.extend(payload.to_be_bytes());
+            query.extend([0, version, edns_flags[0], edns_flags[1]]);
+            let options = option.concat();
+            query.extend((options.len() as u16).to_be_bytes());
+            query.extend(options);
+        }
+        if signed {
+            query[11] += 1;
+            query.extend(tsig(b"\x01k\0"));
+        }
+        let mut settings = settings().payload(ours);
+        if told {
+            settings = settings.nsid(Some("n".repeat(MOST_TEXT))).version(Some("v".repeat(MOST_TEXT)));
+        }
+        let limiter = limited(1);
+        let mut context = context(Some(&zones), &settings, transport);
+        if limiting {
+            context.limiter = Some(&limiter);
+            // The bucket is used up.
+            send_to(&context, &query);
+        }
+        let Some(reply) = send_to(&context, &query) else {
+            prop_assert!(limiting && !tcp);
+            return Ok(());
+        };
+        let message = Message::from_vec(&reply).unwrap();
+        prop_assert_eq!(&reply[..2], &query[..2]);
+        prop_assert_eq!(reply[2] & 0xf9, 0x80 | query[2] & 0x79, "QR, opcode and RD");
+        prop_assert_eq!(reply[3] & 0xf0, 0, "RA, Z, AD and CD");
+        let limit = if tcp { 65_535 } else { payload.unwrap_or(512).clamp(512, ours.clamp(512, 4096)) };
+        prop_assert!(reply.len() <= usize::from(limit));
+        prop_assert_eq!(message.edns.is_some(), payload.is_some());
+        if let Some(edns) = &message.edns {
+            prop_assert_eq!((edns.version(), edns.max_payload()), (0, ours.clamp(512, 4096)));
+            prop_assert!(options(&reply).iter().all(|(code, _)| matches!(code, 3 | 10 | 11 | 15)));
+        }
+        if let Some(question) = message.queries.first() {
+            prop_assert!(question.name().to_string().eq_ignore_ascii_case(&name(&owner).to_string()) || owner.contains('\\'));
+        }
+    }
+}

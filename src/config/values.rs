@@ -1,0 +1,179 @@
+//! Values of boot arguments: what they may be, and what is said of those that may not.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use crate::answer::{MOST_TEXT, RateLimit, Secret};
+
+/// The most cookie secrets: the one before, the one now and the one to come, and one to spare.
+const MAX_SECRETS: usize = 4;
+
+/// An IPv4 address with the length of its network's prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv4Cidr {
+    /// The host's own address.
+    pub address: Ipv4Addr,
+    /// The length of the network prefix, in bits, 1 to 32.
+    pub prefix: u8,
+}
+
+/// The level up to which records are logged, for all modules and for single ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter {
+    /// The level of modules without one of their own.
+    pub level: LevelFilter,
+    /// Levels of single modules by path below the crate, such as `git`.
+    pub modules: Vec<(String, LevelFilter)>,
+}
+
+pub(super) fn parse_gateway(value: &str) -> Result<Ipv4Addr, String> {
+    value.parse().map_err(|_| "is not an IPv4 address, such as 192.0.2.1".to_string())
+}
+
+pub(super) fn parse_listen(value: &str) -> Result<SocketAddr, String> {
+    value.parse().map_err(|_| match value.parse::<std::net::IpAddr>() {
+        Ok(std::net::IpAddr::V4(address)) => format!("has no port; write --listen={address}:53"),
+        Ok(std::net::IpAddr::V6(address)) => format!("has no port; write --listen=[{address}]:53"),
+        Err(_) => "is not an address and port, such as 127.0.0.1:53 or [::1]:53".to_string(),
+    })
+}
+
+pub(super) fn parse_poll(value: &str) -> Result<Duration, String> {
+    match value.parse::<u64>() {
+        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err("is not a number of seconds from 1 to 86400".to_string()),
+    }
+}
+
+/// Reads a number within bounds.
+pub(super) fn parse_number<T: FromStr + PartialOrd + fmt::Display>(
+    value: &str,
+    least: T,
+    most: T,
+) -> Result<T, String> {
+    match value.parse() {
+        Ok(number) if (&least..=&most).contains(&&number) => Ok(number),
+        _ => Err(format!("is not a number from {least} to {most}")),
+    }
+}
+
+pub(super) fn parse_text(value: &str) -> Result<String, String> {
+    match value.len() {
+        ..=MOST_TEXT => Ok(value.to_string()),
+        _ => Err(format!("has more than {MOST_TEXT} octets")),
+    }
+}
+
+pub(super) fn parse_secrets(value: &str) -> Result<Vec<Secret>, String> {
+    let secrets: Option<Vec<Secret>> = value
+        .split(',')
+        .map(|digits| {
+            data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?.try_into().ok().map(Secret::new)
+        })
+        .collect();
+    match secrets {
+        None => Err("is not 32 hexadecimal digits a secret, more than one separated by commas".to_string()),
+        Some(secrets) if secrets.len() > MAX_SECRETS => Err(format!("has more than {MAX_SECRETS} secrets")),
+        Some(secrets) => Ok(secrets),
+    }
+}
+
+/// Reads `N[,slip=N][,prefix4=BITS][,prefix6=BITS]`, or `off`.
+pub(super) fn parse_rate_limit(value: &str) -> Result<Option<RateLimit>, String> {
+    if value == "off" {
+        return Ok(None);
+    }
+    let mut parts = value.split(',');
+    let mut limit = RateLimit::default();
+    let within = |what: &'static str| move |reason: String| format!("has {what} that {reason}");
+    limit.per_second = parse_number(parts.next().unwrap_or_default(), 1, 1_000_000)
+        .map_err(|reason| format!("has a rate that {reason} replies a second, nor is it off"))?;
+    for part in parts {
+        match part.split_once('=') {
+            Some(("slip", number)) => limit.slip = parse_number(number, 0, 10).map_err(within("a slip"))?,
+            Some(("prefix4", bits)) => limit.prefix4 = parse_number(bits, 8, 32).map_err(within("a prefix4"))?,
+            Some(("prefix6", bits)) => limit.prefix6 = parse_number(bits, 16, 128).map_err(within("a prefix6"))?,
+            _ => {
+                let part = part.escape_debug();
+                return Err(format!(
+                    "has the part \"{part}\"; behind the rate there may be slip=, prefix4= and prefix6="
+                ));
+            }
+        }
+    }
+    Ok(Some(limit))
+}
+
+impl Ipv4Cidr {
+    /// Tells whether `address` is in this network.
+    #[must_use]
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        (self.address.to_bits() ^ address.to_bits()) & self.mask() == 0
+    }
+
+    fn mask(self) -> u32 {
+        u32::MAX << (32 - u32::from(self.prefix))
+    }
+}
+
+impl FromStr for Ipv4Cidr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((address, prefix)) = text.split_once('/') else {
+            return Err("has no prefix length; write it as 192.0.2.53/24".to_string());
+        };
+        let address: Ipv4Addr =
+            address.parse().map_err(|_| "is not an IPv4 address with a prefix length, such as 192.0.2.53/24")?;
+        let prefix = match prefix.parse() {
+            Ok(prefix @ 1..=32) => prefix,
+            _ => return Err("has a prefix length that is not 1 to 32".to_string()),
+        };
+        let cidr = Ipv4Cidr { address, prefix };
+        if address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast() {
+            return Err("is not an address a machine can have".to_string());
+        }
+        // RFC 3021: a network of 31 bits has neither a network nor a broadcast address.
+        let host = address.to_bits() & !cidr.mask();
+        if prefix < 31 && (host == 0 || host == !cidr.mask()) {
+            return Err("is the network's own or its broadcast address; give one of a machine".to_string());
+        }
+        Ok(cidr)
+    }
+}
+
+impl fmt::Display for Ipv4Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        LogFilter { level: LevelFilter::Info, modules: Vec::new() }
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let level = |text: &str| {
+            text.parse::<LevelFilter>().map_err(|_| {
+                format!("has the level \"{}\"; levels are off, error, warn, info, debug, trace", text.escape_debug())
+            })
+        };
+        let mut filter = LogFilter::default();
+        for part in text.split(',') {
+            match part.split_once('=') {
+                Some((module, text)) => filter.modules.push((module.to_string(), level(text)?)),
+                None => filter.level = level(part)?,
+            }
+        }
+        Ok(filter)
+    }
+}
