@@ -18,6 +18,22 @@ impl Name {
         labels.fold(Name::root(), |name, label| name.child(label.as_bytes()))
     }
 
+    /// Reads a name as [`fmt::Display`] writes it.
+    pub(crate) fn from_text(text: &str) -> Name {
+        let (mut labels, mut label, mut octets) = (Vec::new(), Vec::new(), text.bytes());
+        while let Some(octet) = octets.next() {
+            match octet {
+                b'.' => labels.push(std::mem::take(&mut label)),
+                b'\\' => {
+                    let number = octets.by_ref().take(3).fold(0_u32, |n, digit| n * 10 + u32::from(digit - b'0'));
+                    label.push(u8::try_from(number).expect("three digits make an octet"));
+                }
+                _ => label.push(octet),
+            }
+        }
+        labels.iter().rev().filter(|label| !label.is_empty()).fold(Name::root(), |name, label| name.child(label))
+    }
+
     /// A name in wire form, uncompressed, folded to lower case.
     pub(crate) fn from_wire(wire: &[u8]) -> Name {
         // Lengths of labels are no letters.

@@ -60,7 +60,7 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("TYPE19", &["\\# 13 0c333131303631373030393536"]),
     ("OPENPGPKEY", &["AQIDBAUGBwg="]),
     ("SMIMEA", &["3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"]),
-    ("TYPE65280", &["\\# 3 abcdef", "\\# 0"]),
+    ("TYPE65280", &["\\# 3 abcdef", "\\# 1 00"]),
 ];
 
 /// Types whose data ends in the name of a host, and what stands before it.
@@ -140,6 +140,13 @@ impl World {
             let text = text(random, &records);
             self.zones.push(Zone { apex: draft.apex.clone(), records, text, peers: peers.to_vec() });
         }
+    }
+}
+
+impl Record {
+    /// The name that ends the data.
+    pub(crate) fn target(&self) -> Name {
+        Name::from_text(self.data.rsplit(' ').next().unwrap_or_default())
     }
 }
 
@@ -276,13 +283,18 @@ impl Draft {
 
     /// Adds a name unless it would make the zone one that nobody takes.
     fn add(&mut self, random: &mut Random, name: Name, kind: Kind) {
-        let wildcard_cut = matches!(kind, Kind::Cut | Kind::WideCut) && name.label() == b"*";
+        let undefined = name.label() == b"*"
+            && match kind {
+                Kind::Cut | Kind::WideCut => self.kinds != Kinds::WildcardCuts,
+                Kind::Dname => self.kinds == Kinds::Usual,
+                _ => false,
+            };
         let below_dname = name.ancestors().skip(1).any(|above| self.nodes.get(&above) == Some(&Kind::Dname));
         let above_names = kind == Kind::Dname && self.nodes.keys().any(|other| other.is_below(&name));
         if self.nodes.contains_key(&name)
             || below_dname
             || above_names
-            || wildcard_cut && self.kinds != Kinds::WildcardCuts
+            || undefined
         {
             return;
         }

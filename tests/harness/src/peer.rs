@@ -124,7 +124,7 @@ impl Peer {
                 "options {{\n directory \"{home}\"; pid-file none; session-keyfile none; lock-file none;\n \
                  listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n \
                  recursion no; notify no; dnssec-validation no; empty-zones-enable no; answer-cookie no;\n \
-                 minimal-responses no-auth; edns-udp-size 1232; max-udp-size 1232; rrset-order {{ order none; }};\n \
+                 minimal-responses no; zero-no-soa-ttl no; edns-udp-size 1232; max-udp-size 1232; rrset-order {{ order none; }};\n \
                  check-names primary ignore; check-mx ignore; check-mx-cname ignore; check-srv-cname ignore;\n \
                  check-integrity no; max-records-per-type 0; max-types-per-name 0;\n}};\ncontrols {{ }};\n"
             ),
