@@ -28,6 +28,7 @@ const DNAME: u16 = 39;
 const DS: u16 = 43;
 const RRSIG: u16 = 46;
 const NSEC: u16 = 47;
+const MX: u16 = 15;
 const AFSDB: u16 = 18;
 const RT: u16 = 21;
 const NAPTR: u16 = 35;
@@ -48,14 +49,21 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { name: "ANY stops at an alias", peers: &[Bind], explains: any_stops_at_alias },
     Rule { name: "NSEC and RRSIG at an alias", peers: &[Knot, Bind], explains: alias_beside_signatures },
     Rule { name: "DS between our zones", peers: &[Nsd, Knot, Bind], explains: ds_between_zones },
+    Rule { name: "DS after an alias", peers: &[Bind], explains: ds_after_alias },
+    Rule { name: "DNAME below itself", peers: &[Knot, Bind], explains: dname_below_itself },
+    Rule { name: "name too long", peers: &[Knot], explains: name_too_long },
     Rule { name: "alias into another zone", peers: &[Knot, Bind], explains: alias_into_another_zone },
     Rule { name: "alias into a delegation", peers: &[Bind], explains: alias_into_delegation },
     Rule { name: "one tree for all zones", peers: &[Nsd], explains: one_tree },
     Rule { name: "servers of the zone", peers: &[Nsd, Bind], explains: servers_of_the_zone },
     Rule { name: "truncation for glue", peers: &[Nsd, Knot, Bind], explains: truncation_for_glue },
+    Rule { name: "truncation for other addresses", peers: &[Nsd, Knot], explains: truncation_for_others },
     Rule { name: "incomplete glue", peers: &[Bind], explains: incomplete_glue },
     Rule { name: "fewer addresses", peers: &[Nsd, Knot, Bind], explains: fewer_addresses },
     Rule { name: "addresses for more types", peers: &[Nsd, Bind], explains: more_types },
+    Rule { name: "addresses that fit", peers: &[Knot], explains: addresses_that_fit },
+    Rule { name: "addresses from wildcards", peers: &[Nsd, Knot], explains: addresses_from_wildcards },
+    Rule { name: "services of services", peers: &[Knot], explains: services_of_services },
     Rule { name: "glue beyond referrals", peers: &[Knot, Bind], explains: glue_beyond_referrals },
     Rule { name: "aliases of hosts", peers: &[Bind], explains: aliases_of_hosts },
 ];
@@ -93,7 +101,8 @@ fn alias_of_itself(case: &Case<'_>, difference: &Difference) -> bool {
 /// RFC 1035 §4.1.4: how well names are compressed is the server's affair. BIND's reply with very many of them is larger
 /// and sooner truncated.
 fn compression(case: &Case<'_>, difference: &Difference) -> bool {
-    *difference == Difference::Flag("tc") && case.theirs.has("tc") && case.ours.targets(ANSWER).count() > 20
+    let near = case.ours.len * 10 > case.question.limit() * 9;
+    *difference == Difference::Flag("tc") && case.theirs.has("tc") && (near || case.ours.targets(ANSWER).count() > 20)
 }
 
 /// RFC 8482 §4.1: one RRset is enough. Ours is that of the lowest type; NSD's another one; BIND has all, and ours is
@@ -144,6 +153,28 @@ fn ds_between_zones(case: &Case<'_>, _: &Difference) -> bool {
         && case.ours.sections[AUTHORITY].contains_key(&Key { owner: zone.apex.clone(), rtype: SOA })
 }
 
+/// RFC 4035 §3.1.4.1: the DS of a zone is a matter of the zone above. When an alias leads to the top of a zone, BIND
+/// denies it from both.
+fn ds_after_alias(case: &Case<'_>, difference: &Difference) -> bool {
+    let last = last(case);
+    case.question.qtype == DS
+        && last != case.question.name
+        && matches!(difference, Difference::Missing(AUTHORITY, key) if key.rtype == SOA && key.owner == last)
+}
+
+/// RFC 6672 §2.4: a DNAME that leads below itself redirects for ever. We follow it once, others until they tire or the
+/// name is too long; BIND then says SERVFAIL.
+fn dname_below_itself(case: &Case<'_>, _: &Difference) -> bool {
+    case.ours.sections[ANSWER].iter().any(|(key, set)| {
+        key.rtype == DNAME && set.keys().any(|data| Name::from_wire(data).is_at_or_below(&key.owner))
+    })
+}
+
+/// RFC 6672 §2.2: a name that gets too long ends the answer with YXDOMAIN. Knot goes on to where it would lead.
+fn name_too_long(case: &Case<'_>, difference: &Difference) -> bool {
+    case.ours.rcode == 6 && matches!(difference, Difference::Missing(AUTHORITY | ADDITIONAL, _))
+}
+
 /// RFC 1034 §4.3.2 step 3a starts over with all zones when an alias leads out of one; Knot stays in the first zone,
 /// BIND does not deny what another zone lacks.
 fn alias_into_another_zone(case: &Case<'_>, difference: &Difference) -> bool {
@@ -182,7 +213,10 @@ fn one_tree(case: &Case<'_>, _: &Difference) -> bool {
         // From the first name on that is not there.
         let absent: Vec<Name> = name.ancestors().take_while(|name| !zone.exists(name)).collect();
         let others = case.world.zones.iter().filter(|other| other.apex != zone.apex);
-        absent.iter().any(|name| others.clone().any(|other| other.exists(name)))
+        // The same goes for wildcards.
+        let wildcard = absent.last().and_then(Name::parent).map(|encloser| encloser.child(b"*"));
+        let mut absent = absent.iter().chain(wildcard.as_ref().filter(|wildcard| !zone.exists(wildcard)));
+        absent.any(|name| others.clone().any(|other| other.exists(name)))
     })
 }
 
@@ -204,6 +238,14 @@ fn servers_of_the_zone(case: &Case<'_>, difference: &Difference) -> bool {
 /// RFC 9471 §3.1: a referral without all addresses of the servers within the delegated zone is truncated.
 fn truncation_for_glue(case: &Case<'_>, difference: &Difference) -> bool {
     *difference == Difference::Flag("tc") && case.ours.has("tc") && glue(case).any(|key| !case.theirs.sections[ADDITIONAL].contains_key(&key))
+}
+
+/// RFC 9471 §3.2: a referral may be truncated for addresses of servers elsewhere, but need not.
+fn truncation_for_others(case: &Case<'_>, difference: &Difference) -> bool {
+    *difference == Difference::Flag("tc")
+        && case.theirs.has("tc")
+        && case.ours.sections[AUTHORITY].keys().any(|key| key.rtype == NS)
+        && case.ours.targets(AUTHORITY).any(|host| glue(case).all(|needed| needed.owner != host))
 }
 
 /// RFC 9471 §3.1, as before: BIND leaves some of the addresses out when there are many.
@@ -230,8 +272,38 @@ fn fewer_addresses(case: &Case<'_>, difference: &Difference) -> bool {
 /// RFC 1183 §1 and §3, RFC 3403 §4.1, RFC 6742 §2.4: types that few use, for which we add nothing.
 fn more_types(case: &Case<'_>, difference: &Difference) -> bool {
     let Difference::Missing(ADDITIONAL, key) = difference else { return false };
+    if case.peer == Bind && key.owner.label() == b"_25" {
+        // RFC 7672 §2.2: how to speak to a mail host.
+        return case.question.qtype == MX;
+    }
     let sets = case.theirs.sections[ANSWER].iter().filter(|(set, _)| [AFSDB, RT, KX, NAPTR, LP].contains(&set.rtype));
     sets.flat_map(|(set, data)| data.keys().filter_map(|data| target(set.rtype, data))).any(|host| host == key.owner)
+}
+
+/// RFC 1034 §4.3.2 step 6, as before: when not all fit, we stop with the first that does not; Knot goes on.
+fn addresses_that_fit(case: &Case<'_>, difference: &Difference) -> bool {
+    let Difference::Missing(ADDITIONAL, key) = difference else { return false };
+    let mut hosts = case.ours.targets(ANSWER);
+    !case.question.tcp && hosts.any(|host| host == key.owner) && case.ours.targets(ANSWER).count() > 10
+}
+
+/// RFC 1034 §4.3.2 step 6, as before: hosts whose addresses only a wildcard gives.
+fn addresses_from_wildcards(case: &Case<'_>, difference: &Difference) -> bool {
+    let Difference::Missing(ADDITIONAL, key) = difference else { return false };
+    let Some(zone) = case.world.zone_of(&key.owner) else { return false };
+    let mut hosts = case.theirs.targets(ANSWER).filter(|host| !zone.exists(host));
+    match case.peer {
+        // Under the wildcard's own name.
+        Knot if key.owner.label() == b"*" => hosts.any(|host| key.owner.parent().is_some_and(|above| host.is_below(&above))),
+        _ => hosts.any(|host| host == key.owner),
+    }
+}
+
+/// RFC 9460 §4.1: the records of the same type that a service's host has may be added.
+fn services_of_services(case: &Case<'_>, difference: &Difference) -> bool {
+    matches!(difference, Difference::Missing(ADDITIONAL, key) if [SVCB, HTTPS].contains(&key.rtype)
+        && key.rtype == case.question.qtype
+        && case.theirs.targets(ANSWER).any(|host| host == key.owner))
 }
 
 /// RFC 2181 §5.4.1: glue is for referrals. Knot and BIND add addresses below a cut to MX, SRV and the like, too.
@@ -241,10 +313,19 @@ fn glue_beyond_referrals(case: &Case<'_>, difference: &Difference) -> bool {
         && case.world.zone_of(&last(case)).is_some_and(|zone| zone.cut(&key.owner).is_some())
 }
 
-/// RFC 2181 §10.3: the host a record names must not be an alias. BIND adds the alias.
+/// RFC 2181 §10.3: the host a record names must not be an alias. BIND adds the alias, what it leads to, and what that
+/// names in turn.
 fn aliases_of_hosts(case: &Case<'_>, difference: &Difference) -> bool {
-    matches!(difference, Difference::Missing(ADDITIONAL, key)
-        if key.rtype == CNAME && case.theirs.targets(ANSWER).any(|host| host == key.owner))
+    let Difference::Missing(ADDITIONAL, key) = difference else { return false };
+    let mut hosts: Vec<Name> = case.theirs.targets(ANSWER).collect();
+    for _ in 0..8 {
+        let found = case.theirs.sections[ADDITIONAL].iter().filter(|(key, _)| hosts.contains(&key.owner));
+        let next: Vec<Name> =
+            found.flat_map(|(key, set)| set.keys().filter_map(|data| target(key.rtype, data))).collect();
+        hosts.extend(next);
+    }
+    hosts.contains(&key.owner)
+        && case.theirs.sections[ADDITIONAL].keys().any(|key| [CNAME, SVCB, HTTPS].contains(&key.rtype))
 }
 
 /// The last name our answer came to.

@@ -248,6 +248,9 @@ impl Draft {
             };
             draft.add(random, wild, kind);
         }
+        if kinds != Kinds::Usual {
+            draft.add(random, apex.child(b"r").child(b"*"), Kind::Dname);
+        }
         if kinds == Kinds::WildcardCuts {
             for label in [b"p", b"q"] {
                 draft.add(random, apex.child(label).child(b"*"), Kind::Cut);
@@ -322,8 +325,11 @@ impl Draft {
                     let (minimum, apex) = (random.pick(TTLS), &self.apex);
                     let hosts = format!("{} {}", apex.child(b"ns1"), apex.child(b"hostmaster"));
                     add("SOA", ttl, vec![format!("{hosts} 1 7200 900 1209600 {minimum}")]);
-                    let mut servers = vec!["ns.elsewhere.example.".to_owned()];
                     // BIND refuses a zone some of whose own servers have no address.
+                    let mut servers = Vec::new();
+                    if !self.apex.is_root() {
+                        servers.push("ns.elsewhere.example.".to_owned());
+                    }
                     if self.kinds != Kinds::ApexDname {
                         servers.push(self.apex.child(b"ns1").to_string());
                     }
