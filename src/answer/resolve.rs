@@ -203,13 +203,12 @@ impl Answer<'_, '_> {
         // first and their absence means truncation; those of other hosts may be left out.
         for in_domain in [true, false] {
             for host in servers.rdata().filter(|host| name::is_at_or_below(host, cut.owner()) == in_domain) {
+                // One host with more addresses than there is room for must not keep out the others.
                 if let Some(node) = host_node(zone, host, true)
                     && self.addresses(node).is_err()
+                    && in_domain
                 {
-                    if in_domain {
-                        return Err(Full);
-                    }
-                    return Ok(Step::Done);
+                    return Err(Full);
                 }
             }
         }
