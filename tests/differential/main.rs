@@ -9,6 +9,7 @@
 mod compare;
 mod name;
 mod question;
+mod readers;
 mod reply;
 mod rules;
 mod servers;
@@ -25,7 +26,7 @@ use crate::servers::{Asker, Ours};
 use crate::world::World;
 
 /// The seeds of every run.
-const SEEDS: [u64; 9] = [1, 2, 101, 106, 109, 110, 113, 115, 119];
+const SEEDS: [u64; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 
 /// Asks everything about a world.
 fn run(target: &Target, world: &World, effort: usize, findings: &mut Findings) {

@@ -99,7 +99,12 @@ pub(crate) fn questions(world: &World, zone: &Zone, effort: usize) -> Vec<Questi
         for rtype in types {
             questions.push(Question::random(&mut random, owner.clone(), type_number(rtype)));
         }
-        for name in near(&mut random, owner) {
+        let mut names = near(&mut random, owner);
+        if zone.has(owner, "DNAME") || random.chance(5) {
+            // As long as a name can be.
+            names.push((0..4).fold(owner.clone(), |name, _| name.child(&[b'q'; 61])));
+        }
+        for name in names {
             for _ in 0..effort.div_ceil(2) {
                 let rtype = random.pick(INTERESTING);
                 questions.push(Question::random(&mut random, name.clone(), type_number(rtype)));
@@ -116,10 +121,6 @@ fn near(random: &mut Random, name: &Name) -> Vec<Name> {
     if let Some(parent) = name.parent() {
         near.push(parent.child(random.pick(labels)));
         near.push(parent);
-    }
-    if random.chance(5) {
-        // As long as a name can be.
-        near.push((0..4).fold(name.clone(), |name, _| name.child(&[b'q'; 61])));
     }
     near
 }

@@ -43,7 +43,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { name: "CD copied", peers: &[Bind], explains: cd_copied },
     Rule { name: "wildcard DNAME", peers: &[Nsd, Knot, Bind], explains: wildcard_dname },
     Rule { name: "wildcard NS", peers: &[Nsd, Knot], explains: wildcard_ns },
-    Rule { name: "alias of itself", peers: &[Bind], explains: alias_of_itself },
+    Rule { name: "alias loop", peers: &[Bind], explains: alias_loop },
     Rule { name: "compression", peers: &[Bind], explains: compression },
     Rule { name: "ANY", peers: &[Nsd, Bind], explains: any },
     Rule { name: "ANY stops at an alias", peers: &[Bind], explains: any_stops_at_alias },
@@ -57,8 +57,10 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { name: "one tree for all zones", peers: &[Nsd], explains: one_tree },
     Rule { name: "servers of the zone", peers: &[Nsd, Bind], explains: servers_of_the_zone },
     Rule { name: "truncation for glue", peers: &[Nsd, Knot, Bind], explains: truncation_for_glue },
+    Rule { name: "code of truncated replies", peers: &[Nsd, Bind], explains: code_of_truncated },
+    Rule { name: "truncation for SOA", peers: &[Knot], explains: truncation_for_soa },
     Rule { name: "truncation for other addresses", peers: &[Nsd, Knot], explains: truncation_for_others },
-    Rule { name: "incomplete glue", peers: &[Bind], explains: incomplete_glue },
+    Rule { name: "incomplete glue", peers: &[Nsd, Bind], explains: incomplete_glue },
     Rule { name: "fewer addresses", peers: &[Nsd, Knot, Bind], explains: fewer_addresses },
     Rule { name: "addresses for more types", peers: &[Nsd, Bind], explains: more_types },
     Rule { name: "addresses that fit", peers: &[Knot], explains: addresses_that_fit },
@@ -91,18 +93,18 @@ fn wildcard_ns(case: &Case<'_>, _: &Difference) -> bool {
     })
 }
 
-/// RFC 1034 §3.6.2: alias loops are an error to be caught. We return what was found, BIND says SERVFAIL with it if an
-/// alias leads to itself at once.
-fn alias_of_itself(case: &Case<'_>, difference: &Difference) -> bool {
-    let last = last(case);
-    *difference == Difference::Rcode && case.theirs.rcode == 2 && case.theirs.alias(&last) == Some(last)
+/// RFC 1034 §3.6.2: alias loops are an error to be caught. We return what was found, BIND says SERVFAIL with it.
+fn alias_loop(case: &Case<'_>, difference: &Difference) -> bool {
+    let chain = case.theirs.chain(&case.question.name);
+    let again = chain.last().and_then(|last| case.theirs.alias(last));
+    *difference == Difference::Rcode && case.theirs.rcode == 2 && again.is_some_and(|again| chain.contains(&again))
 }
 
-/// RFC 1035 §4.1.4: how well names are compressed is the server's affair. BIND's reply with very many of them is larger
-/// and sooner truncated.
+/// RFC 1035 §4.1.4: how well names are compressed is the server's affair. BIND's reply with very many or very long ones
+/// is larger and sooner truncated.
 fn compression(case: &Case<'_>, difference: &Difference) -> bool {
-    let near = case.ours.len * 10 > case.question.limit() * 9;
-    *difference == Difference::Flag("tc") && case.theirs.has("tc") && (near || case.ours.targets(ANSWER).count() > 20)
+    let names = case.question.name.wire().len() > 150 || case.ours.targets(ANSWER).count() > 20;
+    *difference == Difference::Flag("tc") && case.theirs.has("tc") && names
 }
 
 /// RFC 8482 §4.1: one RRset is enough. Ours is that of the lowest type; NSD's another one; BIND has all, and ours is
@@ -172,7 +174,8 @@ fn dname_below_itself(case: &Case<'_>, _: &Difference) -> bool {
 
 /// RFC 6672 §2.2: a name that gets too long ends the answer with YXDOMAIN. Knot goes on to where it would lead.
 fn name_too_long(case: &Case<'_>, difference: &Difference) -> bool {
-    case.ours.rcode == 6 && matches!(difference, Difference::Missing(AUTHORITY | ADDITIONAL, _))
+    let more = matches!(difference, Difference::Missing(AUTHORITY | ADDITIONAL, _) | Difference::Rcode | Difference::Flag("tc"));
+    case.ours.rcode == 6 && more
 }
 
 /// RFC 1034 §4.3.2 step 3a starts over with all zones when an alias leads out of one; Knot stays in the first zone,
@@ -240,6 +243,17 @@ fn truncation_for_glue(case: &Case<'_>, difference: &Difference) -> bool {
     *difference == Difference::Flag("tc") && case.ours.has("tc") && glue(case).any(|key| !case.theirs.sections[ADDITIONAL].contains_key(&key))
 }
 
+/// RFC 2181 §9: a truncated reply is asked again. We stop where there is no more room, others know how it would end.
+fn code_of_truncated(case: &Case<'_>, difference: &Difference) -> bool {
+    *difference == Difference::Rcode && case.ours.has("tc") && case.theirs.has("tc") && case.ours.rcode == 0
+}
+
+/// RFC 2308 §5, RFC 2181 §9: what makes a negative answer one belongs to it. Knot leaves the SOA out when it does not
+/// fit, and does not say so.
+fn truncation_for_soa(case: &Case<'_>, difference: &Difference) -> bool {
+    *difference == Difference::Flag("tc") && case.ours.has("tc") && !negative(case.theirs) && case.theirs.sections[AUTHORITY].is_empty()
+}
+
 /// RFC 9471 §3.2: a referral may be truncated for addresses of servers elsewhere, but need not.
 fn truncation_for_others(case: &Case<'_>, difference: &Difference) -> bool {
     *difference == Difference::Flag("tc")
@@ -248,10 +262,15 @@ fn truncation_for_others(case: &Case<'_>, difference: &Difference) -> bool {
         && case.ours.targets(AUTHORITY).any(|host| glue(case).all(|needed| needed.owner != host))
 }
 
-/// RFC 9471 §3.1, as before: BIND leaves some of the addresses out when there are many.
+/// RFC 9471 §3.1, as before: BIND leaves some of the addresses out when there are many, NSD after a server elsewhere
+/// whose addresses do not fit.
 fn incomplete_glue(case: &Case<'_>, difference: &Difference) -> bool {
     matches!(difference, Difference::Extra(ADDITIONAL, key) if glue(case).any(|needed| needed == *key))
-        && case.theirs.sections[ADDITIONAL].values().map(BTreeMap::len).sum::<usize>() >= 13
+        && match case.peer {
+            Bind => !case.question.tcp || case.theirs.sections[ADDITIONAL].values().map(BTreeMap::len).sum::<usize>() >= 13,
+            // After a server elsewhere whose addresses do not fit.
+            _ => !case.question.tcp && case.ours.targets(AUTHORITY).any(|host| !glue(case).any(|key| key.owner == host)),
+        }
 }
 
 /// RFC 1034 §4.3.2 step 6: addresses that are no necessary glue are added when it is convenient.
@@ -260,8 +279,9 @@ fn fewer_addresses(case: &Case<'_>, difference: &Difference) -> bool {
     let service = case.ours.sections[ANSWER].keys().any(|key| [SVCB, HTTPS].contains(&key.rtype));
     let full = !case.question.tcp && case.theirs.len + 100 > case.question.limit();
     let may = match case.peer {
-        // RFC 9460 §4.1: NSD knows nothing of services' hosts, Knot not of all.
-        Nsd => service,
+        // RFC 9460 §4.1: NSD knows nothing of services' hosts, Knot not of all. NSD gives no IPv6 addresses where it
+        // left out those of a server that has too many.
+        Nsd => service || !case.question.tcp && key.rtype == 28 && !case.ours.sections[AUTHORITY].is_empty(),
         Knot => service || full,
         Bind => true,
     };
@@ -275,6 +295,11 @@ fn more_types(case: &Case<'_>, difference: &Difference) -> bool {
     if case.peer == Bind && key.owner.label() == b"_25" {
         // RFC 7672 §2.2: how to speak to a mail host.
         return case.question.qtype == MX;
+    }
+    let own = |set: &Key| [SVCB, HTTPS].contains(&set.rtype) && set.owner == key.owner;
+    if case.peer == Bind && case.theirs.sections[ANSWER].keys().any(own) {
+        // RFC 9460 §2.5.2: the root as a service's host means its own name.
+        return case.theirs.targets(ANSWER).any(|host| host.is_root());
     }
     let sets = case.theirs.sections[ANSWER].iter().filter(|(set, _)| [AFSDB, RT, KX, NAPTR, LP].contains(&set.rtype));
     sets.flat_map(|(set, data)| data.keys().filter_map(|data| target(set.rtype, data))).any(|host| host == key.owner)
@@ -292,11 +317,11 @@ fn addresses_from_wildcards(case: &Case<'_>, difference: &Difference) -> bool {
     let Difference::Missing(ADDITIONAL, key) = difference else { return false };
     let Some(zone) = case.world.zone_of(&key.owner) else { return false };
     let mut hosts = case.theirs.targets(ANSWER).filter(|host| !zone.exists(host));
-    match case.peer {
-        // Under the wildcard's own name.
-        Knot if key.owner.label() == b"*" => hosts.any(|host| key.owner.parent().is_some_and(|above| host.is_below(&above))),
-        _ => hosts.any(|host| host == key.owner),
-    }
+    // Knot and NSD also under the wildcard's own name.
+    let wildcard = key.owner.label() == b"*";
+    hosts.any(|host| {
+        host == key.owner || wildcard && key.owner.parent().is_some_and(|above| host.is_below(&above))
+    })
 }
 
 /// RFC 9460 §4.1: the records of the same type that a service's host has may be added.

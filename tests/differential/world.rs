@@ -128,6 +128,13 @@ impl World {
 
     fn fill(&mut self, random: &mut Random, apexes: &[Name], peers: &[Peer], kinds: Kinds) {
         let mut drafts: Vec<Draft> = apexes.iter().map(|apex| Draft::random(random, apex, apexes, kinds)).collect();
+        // NSD keeps all zones in one tree and refuses what it takes for a name below a DNAME of the same zone.
+        let dnames: Vec<Name> = drafts.iter().flat_map(|draft| draft.of(Kind::Dname).cloned()).collect();
+        if kinds != Kinds::BelowDname {
+            for draft in &mut drafts {
+                draft.nodes.retain(|name, _| !dnames.iter().any(|dname| name.is_below(dname)));
+            }
+        }
         // Targets may lie in any zone: all names must be known before.
         let everywhere = drafts.iter().flat_map(|draft| draft.nodes.keys()).chain(&self.owners);
         let everywhere: Vec<Name> = everywhere.cloned().collect();
@@ -360,9 +367,9 @@ impl Draft {
                         add("TYPE65280", ttl, (0..7).map(|n| format!("\\# 200 {}", format!("{n:02x}").repeat(200))).collect());
                     }
                 },
-                Kind::Alias => add("CNAME", ttl, vec![self.target(random, everywhere).to_string()]),
+                Kind::Alias => add("CNAME", ttl, vec![self.alias(random, everywhere).to_string()]),
                 Kind::Dname => {
-                    add("DNAME", ttl, vec![self.target(random, everywhere).to_string()]);
+                    add("DNAME", ttl, vec![self.alias(random, everywhere).to_string()]);
                     if random.chance(50) {
                         add("TXT", random.pick(TTLS), vec!["\"beside a DNAME\"".to_owned()]);
                     }
@@ -377,6 +384,10 @@ impl Draft {
                         if !glue.is_empty() {
                             servers.push(random.pick(&glue).clone());
                         }
+                    }
+                    // One with more addresses than a reply holds.
+                    if random.chance(10) {
+                        servers.extend(self.of(Kind::Large).next().cloned());
                     }
                     if servers.is_empty() || random.chance(30) {
                         servers.push(self.target(random, everywhere));
@@ -425,6 +436,15 @@ impl Draft {
             let data = data.collect();
             add(rtype, random.pick(TTLS), data);
         }
+    }
+
+    /// A name for an alias to lead to, now and then below a cut.
+    fn alias(&self, random: &mut Random, everywhere: &[Name]) -> Name {
+        let cuts: Vec<&Name> = self.of(Kind::Cut).collect();
+        if cuts.is_empty() || !random.chance(20) {
+            return self.target(random, everywhere);
+        }
+        random.pick(&cuts).child(b"a")
     }
 
     /// A name for data to point at: there or not, here or elsewhere.
