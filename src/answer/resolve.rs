@@ -202,11 +202,9 @@ impl Answer<'_, '_> {
         // first and their absence means truncation; those of other hosts may be left out.
         for in_domain in [true, false] {
             for host in servers.rdata().filter(|host| name::is_at_or_below(host, cut.owner()) == in_domain) {
-                if additional::glue(self.writer, zone, host).is_err() {
-                    if in_domain {
-                        return Err(Full);
-                    }
-                    return Ok(Step::Done);
+                // One host with more addresses than there is room for must not keep out the others.
+                if additional::glue(self.writer, zone, host).is_err() && in_domain {
+                    return Err(Full);
                 }
             }
         }

@@ -505,6 +505,22 @@ fn truncation() {
     }
 }
 
+/// RFC 9471 §3.2: addresses of sibling servers, as far as they fit; one that has too many does not keep out others.
+#[test]
+fn sibling_glue_behind_what_does_not_fit() {
+    let many: String = (0..90).map(|n| format!("a.cut A 192.0.2.{n}\n")).collect();
+    let mut zones = Catalog::default();
+    let text = format!(
+        "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\ncut NS a.cut\nother NS a.cut\nother NS b.cut\n\
+         b.cut A 192.0.2.2\n{many}"
+    );
+    load(&mut zones, "example.org", &text);
+    let reply = send(&zones, Transport::Udp, &query("x.other.example.org", Type::A, None)).unwrap();
+    let reply = shown(&reply);
+    assert!(reply.starts_with("NoError\n"), "{reply}");
+    assert!(reply.ends_with("\nad b.cut.example.org. 60 A 192.0.2.2"), "{reply}");
+}
+
 /// RFC 1035 §2.3.4: names of 255 octets, labels of 63; RFC 1035 §4.2.2: RRsets no message can hold.
 #[test]
 fn extremes() {

@@ -31,6 +31,7 @@ macro_rules! scenario {
 
 mod changes;
 mod clients;
+mod compliance;
 mod edns;
 mod hostile;
 mod loading;

@@ -12,7 +12,9 @@ use crate::fuzz;
 use crate::image::{self, Program};
 use crate::nettest;
 use crate::selftest;
-use crate::tools::{self, CXX, DIG, GIT, IP, QEMU, SETPRIV};
+use crate::tools::{
+    self, BIND, CXX, DIG, GIT, IP, KNOT, KZONECHECK, NAMED_CHECKZONE, NSD, NSD_CHECKZONE, QEMU, SETPRIV,
+};
 
 /// How long each fuzz target runs: enough to try every seed and what is near to it.
 const FUZZ_SECONDS: u64 = 20;
@@ -47,6 +49,7 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
         _ => return Err(Error::Usage(format!("`test` knows no `{}`", words.join(" ")))),
     };
     tools::ensure(&[QEMU, GIT, DIG, SETPRIV, CXX, IP])?;
+    tools::ensure(&[NSD, NSD_CHECKZONE, KNOT, KZONECHECK, BIND, NAMED_CHECKZONE])?;
     let start = Instant::now();
     let mut report = Report::default();
     steps(&mut report, hosted_only);

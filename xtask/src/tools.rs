@@ -1,5 +1,6 @@
 //! The programs a task needs, installed when they are missing and that is possible.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::{IsTerminal, stdin};
 use std::path::Path;
@@ -14,28 +15,48 @@ use crate::cargo::{Error, Result, shown};
 pub(crate) struct Tool {
     program: &'static str,
     package: &'static str,
+    /// The service that the package starts and enables, and we do not want.
+    service: Option<&'static str>,
+}
+
+const fn tool(program: &'static str, package: &'static str) -> Tool {
+    Tool { program, package, service: None }
+}
+
+const fn server(program: &'static str, package: &'static str, service: &'static str) -> Tool {
+    Tool { program, package, service: Some(service) }
 }
 
 /// What runs the image.
-pub(crate) const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" };
+pub(crate) const QEMU: Tool = tool("qemu-system-x86_64", "qemu-system-x86");
 /// The zones' home.
-pub(crate) const GIT: Tool = Tool { program: "git", package: "git" };
+pub(crate) const GIT: Tool = tool("git", "git");
 /// The client.
-pub(crate) const DIG: Tool = Tool { program: "dig", package: "bind9-dnsutils" };
+pub(crate) const DIG: Tool = tool("dig", "bind9-dnsutils");
 /// What ties child processes to their parent.
-pub(crate) const SETPRIV: Tool = Tool { program: "setpriv", package: "util-linux" };
+pub(crate) const SETPRIV: Tool = tool("setpriv", "util-linux");
 /// What compiles the fuzzing engine.
-pub(crate) const CXX: Tool = Tool { program: "c++", package: "g++" };
+pub(crate) const CXX: Tool = tool("c++", "g++");
 /// The load generator.
-pub(crate) const DNSPERF: Tool = Tool { program: "dnsperf", package: "dnsperf" };
+pub(crate) const DNSPERF: Tool = tool("dnsperf", "dnsperf");
 /// The server we compare ourselves with.
-pub(crate) const NSD: Tool = Tool { program: "nsd", package: "nsd" };
+pub(crate) const NSD: Tool = server("nsd", "nsd", "nsd");
+/// Its zone checker.
+pub(crate) const NSD_CHECKZONE: Tool = server("nsd-checkzone", "nsd", "nsd");
+/// Another one.
+pub(crate) const KNOT: Tool = server("knotd", "knot", "knot");
+/// Its zone checker.
+pub(crate) const KZONECHECK: Tool = tool("kzonecheck", "knot-dnssecutils");
+/// A third one.
+pub(crate) const BIND: Tool = server("named", "bind9", "named");
+/// Its zone checker.
+pub(crate) const NAMED_CHECKZONE: Tool = tool("named-checkzone", "bind9-utils");
 /// The userland of the guest it runs in.
-pub(crate) const BUSYBOX: Tool = Tool { program: "busybox", package: "busybox-static" };
+pub(crate) const BUSYBOX: Tool = tool("busybox", "busybox-static");
 /// What packs that guest.
-pub(crate) const CPIO: Tool = Tool { program: "cpio", package: "cpio" };
+pub(crate) const CPIO: Tool = tool("cpio", "cpio");
 /// Network devices and namespaces.
-pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
+pub(crate) const IP: Tool = tool("ip", "iproute2");
 
 /// Makes sure that `tools` are there.
 ///
@@ -50,9 +71,7 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
     if !is_installed("apt-get") {
         return Err(Error::Tools { programs, command: None });
     }
-    let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
-    let install =
-        format!("apt-get -q update && apt-get -q install --yes --no-install-recommends {}", packages.join(" "));
+    let install = install(&missing);
     let (program, arguments) = match privilege() {
         Privilege::Root => ("sh", vec!["-c", &install]),
         Privilege::Sudo => ("sudo", vec!["sh", "-c", &install]),
@@ -65,6 +84,29 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
     shown("apt-get", Command::new(program).args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))?;
     let still: Vec<_> = programs.into_iter().filter(|program| !is_installed(program)).collect();
     if still.is_empty() { Ok(()) } else { Err(Error::Tools { programs: still, command: None }) }
+}
+
+/// The shell's command line that installs the packages of `tools`.
+///
+/// Debian starts and enables the services of what it installs, and those of name servers would take port 53. Their
+/// start is denied by the policy that Debian asks (invoke-rc.d(8)), unless the machine has one already, and they are
+/// disabled afterwards. A service that was there before is not touched: its program was not missing.
+fn install(tools: &[Tool]) -> String {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+    let packages: BTreeSet<&str> = tools.iter().map(|tool| tool.package).collect();
+    let packages: Vec<&str> = packages.into_iter().collect();
+    let install =
+        format!("apt-get -q update && apt-get -q install --yes --no-install-recommends {}", packages.join(" "));
+    let services: BTreeSet<&str> = tools.iter().filter_map(|tool| tool.service).collect();
+    if services.is_empty() {
+        return install;
+    }
+    let services: Vec<&str> = services.into_iter().collect();
+    format!(
+        "if [ ! -e {POLICY} ]; then trap \"rm -f {POLICY}\" EXIT; printf \"#!/bin/sh\\nexit 101\\n\" >{POLICY}; \
+         chmod +x {POLICY}; fi; {install} && if command -v systemctl >/dev/null; then systemctl disable {}; fi",
+        services.join(" ")
+    )
 }
 
 /// Whether `program` is found on the path, or where administrators' programs are.

@@ -2,7 +2,7 @@
 //!
 //! There is one way to start each thing, and it is here: [`Remote`] is a repository served by a real
 //! `git daemon`, [`Target`] is what is under test (the Linux binary or the image on one of QEMU's machines),
-//! [`Server`] is a running one, [`dig()`] asks it questions. Every child process is tied to the thread that
+//! [`Server`] is a running one, [`Peer`] is another make of name server, [`dig()`] asks them questions. Every child process is tied to the thread that
 //! started it: it ends with its handle, and the kernel ends it when that thread dies in any other way.
 //!
 //! Nothing here sleeps for a fixed time: what has to happen is polled for, up to [`PATIENCE`].
@@ -11,6 +11,7 @@
 mod dig;
 mod error;
 pub mod namespace;
+mod peer;
 mod ports;
 mod process;
 mod qemu;
@@ -21,6 +22,7 @@ pub mod wire;
 
 pub use dig::{Reply, dig};
 pub use error::{Error, Result};
+pub use peer::{Peer, RunningPeer};
 pub use ports::Port;
 pub use process::{Console, Process, run};
 pub use qemu::{Machine, Network, Qemu};

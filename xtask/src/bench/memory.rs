@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use zonule_harness::{Error as HarnessError, Machine, Remote, Sandbox, Server, Target, namespace};
+use zonule_harness::{Error as HarnessError, Machine, Peer, Remote, Sandbox, Server, Target, namespace};
 
 use super::load;
 use crate::cargo::{self, Error, Profile, Result};
 use crate::image::Program;
-use crate::tools::{self, DIG, DNSPERF, GIT, IP, QEMU, SETPRIV};
+use crate::tools::{self, BIND, DIG, DNSPERF, GIT, IP, KNOT, NSD, QEMU, SETPRIV};
 
 /// Machine sizes to try, in MiB, largest first.
 const SIZES_MIB: [u32; 9] = [64, 32, 16, 12, 8, 7, 6, 5, 4];
@@ -46,6 +46,74 @@ pub(super) fn memory() -> Result<()> {
     let enough = enough.ok_or_else(|| Error::Unexpected(format!("{} MiB are not enough", SIZES_MIB[0])))?;
     println!("smallest machine for 1,000 zones: {enough} MiB");
     Ok(())
+}
+
+/// How many records the zone of [`per_record`] has.
+const RECORDS: u32 = 1_000_000;
+
+/// Measures what a record of a large zone takes in our server, NSD, Knot and BIND, in octets of resident memory: the
+/// difference between a zone of a million A records, each of its own name, and an empty one.
+///
+/// # Errors
+///
+/// If ours takes more than NSD's or Knot's.
+pub(super) fn per_record() -> Result<()> {
+    tools::ensure(&[GIT, DIG, SETPRIV, NSD, KNOT, BIND])?;
+    let binary = cargo::hosted(Profile::Release)?;
+    let ours = per_record_of("Zonule", |sandbox, text| {
+        let remote = Remote::with_files(sandbox.path(), [(FIRST, text)])?;
+        let mut server = Target::hosted(binary.clone()).boot().remote(&remote).start(sandbox)?;
+        server.until_serving(FIRST)?;
+        resident_octets(server.process_id())
+    })?;
+    let mut theirs = Vec::new();
+    for peer in Peer::ALL {
+        let octets = per_record_of(&peer.to_string(), |sandbox, text| {
+            let file = sandbox.path().join(FIRST);
+            fs::write(&file, text).map_err(HarnessError::io(format!("cannot write {}", file.display())))?;
+            let running = peer.start(sandbox.path(), &[(FIRST, file)])?;
+            resident_octets(running.process_id())
+        })?;
+        theirs.push((peer, octets));
+    }
+    match theirs.into_iter().find(|(peer, octets)| *peer != Peer::Bind && *octets < ours) {
+        None => Ok(()),
+        Some((peer, octets)) => {
+            Err(Error::Unexpected(format!("a record takes {ours:.0} octets, {octets:.0} with {peer}")))
+        }
+    }
+}
+
+/// Returns what a record takes, by `resident`, which serves a zone and returns the octets resident then.
+fn per_record_of(name: &str, resident: impl Fn(&Sandbox, &str) -> Result<u64>) -> Result<f64> {
+    let sandbox = Sandbox::new("empty")?;
+    let empty = resident(&sandbox, &small_zone(1))?;
+    let mut text = small_zone(1);
+    for number in 0..RECORDS {
+        let [_, high, middle, low] = number.to_be_bytes();
+        writeln!(text, "h{number} A 10.{high}.{middle}.{low}").expect("a String accepts all");
+    }
+    let sandbox = Sandbox::new("million")?;
+    let full = resident(&sandbox, &text)?;
+    let octets = full.saturating_sub(empty) as f64 / f64::from(RECORDS);
+    println!(
+        "{name}: {octets:.0} octets a record ({} MiB resident, {} MiB without them)",
+        full / (1 << 20),
+        empty / (1 << 20)
+    );
+    Ok(octets)
+}
+
+/// The resident memory of a process and its children, what they share counted once.
+fn resident_octets(process_id: u32) -> Result<u64> {
+    let read = |path: String| fs::read_to_string(&path).map_err(HarnessError::io(path));
+    let rollup = read(format!("/proc/{process_id}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let own: u64 =
+        line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0);
+    let children = read(format!("/proc/{process_id}/task/{process_id}/children"))?;
+    let children = children.split_whitespace().filter_map(|id| id.parse().ok());
+    children.into_iter().try_fold(own << 10, |sum, child| Ok(sum + resident_octets(child)?))
 }
 
 /// Waits until the server serves, and serves a change.

@@ -14,7 +14,7 @@ use crate::cargo::{self, Error, Result, cargo, shown};
 use crate::image::Program;
 
 /// What runs when no bench is named: everything that takes minutes at most.
-const USUAL: [&str; 5] = ["size", "answer", "boot", "memory", "qps"];
+const USUAL: [&str; 6] = ["size", "answer", "boot", "memory", "records", "qps"];
 
 /// How long `soak` runs unless told, in seconds.
 const SOAK_SECONDS: u64 = 600;
@@ -28,6 +28,7 @@ pub(crate) fn bench(words: &[&str]) -> Result<()> {
             "boot" => boot::boot()?,
             "memory" => memory::memory()?,
             "qps" => qps::qps()?,
+            "records" => memory::per_record()?,
             "size" => size()?,
             "soak" => memory::soak(SOAK_SECONDS)?,
             other => {
