@@ -188,6 +188,18 @@ fn all_errors_are_told_within_bounds() {
 }
 
 #[test]
+fn large_rrsets() {
+    let lines = |count: usize| (0..count).map(|n| format!("a A 10.{}.{}.1\n", n / 256, n % 256)).collect::<String>();
+    let taken = reading(format!("{HEAD}{}", lines(3_000)).as_bytes());
+    assert!(taken.diagnostics.is_empty(), "{:?}", taken.diagnostics);
+    let many = reading(format!("{HEAD}{}", lines(10_000)).as_bytes());
+    assert_eq!(many.zone.unwrap().record_count(), 10_003);
+    assert!(many.diagnostics[0].to_string().contains("may not fit into one message"), "{:?}", many.diagnostics);
+    let most = reading(format!("{HEAD}{}", lines(65_536)).as_bytes());
+    assert!(most.diagnostics[0].reason.contains("at most 65535 are possible"), "{:?}", most.diagnostics);
+}
+
+#[test]
 fn soa_minimum_is_the_ttl_of_last_resort() {
     let text = "@ SOA ns h 1 2 3 4 77\n@ NS ns\nns A 192.0.2.1\n";
     let reading = reading(text.as_bytes());
