@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use zonule::zone::{self, IncludeError, Name, Reading, Severity, Zone, print};
+use zonule::zone::{self, FileRole, IncludeError, Name, Reading, Severity, Zone, print};
 
 /// Owner in lower case, type, TTL and data.
 type Record = (Vec<u8>, u16, u32, Vec<u8>);
@@ -165,6 +165,25 @@ fn read_again() {
             assert_same(&format!("{file} {what}"), &records(&zone), &expected);
         }
     }
+}
+
+/// What we show as an example gives no cause for remarks.
+#[test]
+fn examples_are_without_fault() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("zones-example");
+    let open = |path: &str| fs::read(examples.join(path)).map_err(|_| IncludeError::Missing);
+    let mut zones = 0;
+    for entry in fs::read_dir(&examples).expect("the examples are there") {
+        let path = entry.expect("it is readable").file_name().into_string().expect("it is text");
+        let FileRole::Zone(apex) = FileRole::of(&path) else { continue };
+        if path.ends_with(".inc") {
+            continue;
+        }
+        let reading = zone::read_including(&apex, &path, &open(&path).expect("it is there"), open);
+        assert!(reading.zone.is_some() && reading.diagnostics.is_empty(), "{:?}", reading.diagnostics);
+        zones += 1;
+    }
+    assert!(zones > 3);
 }
 
 /// Lines behind a good zone's head, and who takes them: ours, BIND, Knot, NSD; `w` where we warn.

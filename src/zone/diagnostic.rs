@@ -98,6 +98,9 @@ pub(crate) struct Report {
 impl Report {
     /// Adds an error: the zone will be refused.
     pub(crate) fn error(&mut self, fault: Fault) {
+        if self.is_told(&fault) {
+            return;
+        }
         self.errors += 1;
         if self.errors <= MAX_TOLD {
             self.told.push((Severity::Error, fault));
@@ -106,10 +109,18 @@ impl Report {
 
     /// Adds a warning.
     pub(crate) fn warning(&mut self, fault: Fault) {
+        if self.is_told(&fault) {
+            return;
+        }
         self.warnings += 1;
         if self.warnings <= MAX_TOLD {
             self.told.push((Severity::Warning, fault));
         }
+    }
+
+    /// Returns whether just this was told before: a file that is included twice is found wrong twice.
+    fn is_told(&self, fault: &Fault) -> bool {
+        fault.at.is_some() && self.told.iter().any(|(_, told)| told.at == fault.at && told.reason == fault.reason)
     }
 
     /// Returns whether there was an error.
@@ -120,8 +131,6 @@ impl Report {
     /// Returns the findings in the order of the files and their texts, findings about the whole zone last.
     pub(crate) fn finish(mut self, files: &Files<'_>) -> Vec<Diagnostic> {
         self.told.sort_by_key(|(_, fault)| fault.at.unwrap_or(usize::MAX));
-        // A file that is included twice is found wrong twice.
-        self.told.dedup_by(|(_, a), (_, b)| a.at.is_some() && a.at == b.at && a.reason == b.reason);
         let file = files.first().path();
         let mut diagnostics = Vec::with_capacity(self.told.len() + 2);
         let mut place = Place::of(files.first());

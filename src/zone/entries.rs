@@ -99,7 +99,7 @@ pub fn entries(
                 ttl: record.ttl,
                 rtype: record.rtype,
                 data: reader.rdata(),
-                spans: &record.spans,
+                spans: reader.spans(),
                 generated: record.generated,
             },
             Step::Directive(directive, span) => Content::Directive { directive: directive.clone(), span: span.clone() },

@@ -60,6 +60,16 @@ impl<'t> Files<'t> {
     }
 }
 
+impl Drop for Files<'_> {
+    /// Frees the files one by one: by itself, a long list would be freed by as deep a recursion.
+    fn drop(&mut self) {
+        let mut next = self.first.next.take();
+        while let Some(mut file) = next {
+            next = file.next.take();
+        }
+    }
+}
+
 impl File<'_> {
     /// Returns the path, from the root of the repository.
     pub(crate) fn path(&self) -> &str {

@@ -150,6 +150,16 @@ fn includes_have_bounds() {
     let reading = read_including(&apex, "z", main.as_bytes(), next);
     let told = reading.diagnostics[0].to_string();
     assert!(told.starts_with("15:1:10: error: more than 16 files include each other: z → 1 → 2 →"), "{told}");
+    // Very many files, one after the other.
+    let all: String = (0..9_000).map(|n| format!("$INCLUDE {n}\n")).collect();
+    let reading =
+        read_including(
+            &apex,
+            "z",
+            format!("{HEAD}{all}").as_bytes(),
+            |path| Ok(format!("a TXT {path}\n").into_bytes()),
+        );
+    assert_eq!((reading.zone.unwrap().record_count(), reading.included.len()), (9_002, 9_000));
     // Each file includes the next one many times.
     let many = |path: &str| {
         let next = path.parse::<u32>().unwrap() + 1;

@@ -188,6 +188,18 @@ fn all_errors_are_told_within_bounds() {
 }
 
 #[test]
+fn large_rrsets() {
+    let lines = |count: usize| (0..count).map(|n| format!("a A 10.{}.{}.1\n", n / 256, n % 256)).collect::<String>();
+    let taken = reading(format!("{HEAD}{}", lines(3_000)).as_bytes());
+    assert!(taken.diagnostics.is_empty(), "{:?}", taken.diagnostics);
+    let many = reading(format!("{HEAD}{}", lines(10_000)).as_bytes());
+    assert_eq!(many.zone.unwrap().record_count(), 10_003);
+    assert!(many.diagnostics[0].to_string().contains("may not fit into one message"), "{:?}", many.diagnostics);
+    let most = reading(format!("{HEAD}{}", lines(65_536)).as_bytes());
+    assert!(most.diagnostics[0].reason.contains("at most 65535 are possible"), "{:?}", most.diagnostics);
+}
+
+#[test]
 fn soa_minimum_is_the_ttl_of_last_resort() {
     let text = "@ SOA ns h 1 2 3 4 77\n@ NS ns\nns A 192.0.2.1\n";
     let reading = reading(text.as_bytes());
@@ -226,18 +238,36 @@ proptest! {
         reading(&text);
     }
 
-    /// Text made of what zone files are made of.
+    /// Text made of what zone files are made of; what is read is printed and read again.
     #[test]
-    fn likely_text_never_panics(words in proptest::collection::vec(
+    fn likely_text_is_read_and_printed(words in proptest::collection::vec(
         prop_oneof![
             Just("a"), Just("@"), Just("\n"), Just(" "), Just("\t"), Just("("), Just(")"), Just("\""), Just(";"), Just("\\"),
             Just("IN "), Just("60 "), Just("SOA "), Just("A "), Just("TXT "), Just("NS "), Just("MX "), Just("CNAME "),
             Just("192.0.2.1 "), Just("$TTL "), Just("$ORIGIN "), Just("\\# "), Just("4 "), Just("00 "), Just("NSEC "),
             Just("RRSIG "), Just("DS "), Just("b.example.org. "), Just("\\."), Just("\\046"), Just("\r\n"),
+            Just("\n$GENERATE 1-3 "), Just("${1,2,n}"), Just("$$"), Just("\na TXT "), Just("\nb 60 A 192.0.2.7"),
+            Just("\n TXT \""), Just("\nc TYPE65280 \\# 1 "), Just("\n x\\"),
         ], 0..60)) {
         let text = format!("{HEAD}{}", words.concat());
         let reading = reading(text.as_bytes());
         let errors = reading.diagnostics.iter().any(|d| d.severity == crate::zone::Severity::Error);
         prop_assert_eq!(errors, reading.zone.is_none());
+        let printed = |zone: &Zone| {
+            let mut lines = Vec::new();
+            for node in zone.iter() {
+                for rrset in node.rrsets() {
+                    let record = |data| crate::zone::print::record(node.owner(), rrset.ttl(), rrset.rtype(), data);
+                    lines.extend(rrset.rdata().map(record));
+                }
+            }
+            lines.join("\n")
+        };
+        if let Some(zone) = reading.zone {
+            let lines = printed(&zone);
+            let again = super::tests::reading(lines.as_bytes());
+            prop_assert!(again.zone.is_some(), "{:?}\n{}", again.diagnostics, lines);
+            prop_assert_eq!(again.zone.map(|zone| printed(&zone)), Some(lines));
+        }
     }
 }

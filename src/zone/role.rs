@@ -9,7 +9,7 @@ pub enum FileRole {
     Zone(Name),
     /// Keys: `_keys` or `<zone>._keys`.
     Keys,
-    /// No zone: dotfiles, sub-directories, README, LICENSE and the like, and parts of zones, which end in `.inc`.
+    /// Nothing of ours: dotfiles, sub-directories, README, LICENSE and the like.
     Foreign,
     /// It looks like a zone, but its name is no domain name.
     Misnamed {
@@ -41,9 +41,9 @@ impl FileRole {
     ///
     /// A zone's file bears the zone's name, in any letter case and with or without a final dot; `.zone` may follow
     /// if the name in front has a dot itself, so that the name `example.zone` stays possible. The root zone's file
-    /// is `root` or `root.zone`, since no file can be named `.`. What ends in `.inc` is for zones' files to include.
+    /// is `root` or `root.zone`, since no file can be named `.`.
     pub fn of(path: &str) -> Self {
-        if path.contains('/') || path.starts_with('.') || path.ends_with(".inc") || is_customary(path) {
+        if path.contains('/') || path.starts_with('.') || is_customary(path) {
             return Self::Foreign;
         }
         if path == "_keys" || path.ends_with("._keys") {
@@ -109,7 +109,6 @@ mod tests {
             (".gitignore", FileRole::Foreign),
             (".ci/run", FileRole::Foreign),
             ("sub/example.org", FileRole::Foreign),
-            ("mail.inc", FileRole::Foreign),
         ] {
             assert_eq!(FileRole::of(path), role, "{path}");
         }

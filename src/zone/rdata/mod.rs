@@ -2,7 +2,7 @@
 //!
 //! The table in `rtype.rs` lists each type's fields. For each kind of field there are three functions side by
 //! side: [`read`] turns text into octets, [`wire`] tells where it ends and whether its octets are sound, and
-//! [`print`] turns octets into text again. A new type is a line in the table, unless it brings a field of a
+//! [`mod@print`] turns octets into text again. A new type is a line in the table, unless it brings a field of a
 //! new kind.
 
 mod encoding;

@@ -64,9 +64,9 @@ impl Reader<'_, '_, '_> {
             }
         };
         let ttl = self.effective_ttl(rtype, head.ttl, directive, report)?;
-        let spans = Spans { entry: entry.span.clone(), rtype: rtype_token.span(), ..Spans::default() };
+        self.spans = Spans { entry: entry.span.clone(), rtype: rtype_token.span(), ..Spans::default() };
         let place = self.file.base() + directive.at();
-        let record = Record { rtype, ttl, place, spans, generated: true };
+        let record = Record { rtype, ttl, place, generated: true };
         let mut data_pattern = data.of(text).to_vec();
         if data.quoted {
             // Within the quotes, an escaped quote is one of the data's own.
@@ -119,7 +119,7 @@ impl Reader<'_, '_, '_> {
             let shown = fault(&format!("the data `{}`: {}", lossy(text), inner.reason));
             Fault { hint: inner.hint, ..shown }
         })?;
-        Ok(Some(generate.record.clone()))
+        Ok(Some(generate.record))
     }
 }
 

@@ -85,7 +85,7 @@ pub struct Spans {
 }
 
 /// A record read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     /// The record's type.
     pub(crate) rtype: Type,
@@ -93,8 +93,6 @@ pub(crate) struct Record {
     pub(crate) ttl: u32,
     /// The place to name in a finding about the record: its owner, or its type where that is inherited.
     pub(crate) place: usize,
-    /// Where it is written.
-    pub(crate) spans: Spans,
     /// It is one of those an `$GENERATE` entry makes.
     pub(crate) generated: bool,
 }
@@ -138,6 +136,8 @@ pub(crate) struct Reader<'f, 't, 'r> {
     spare: Vec<u8>,
     state: State,
     rdata: Vec<u8>,
+    /// Those of the record last read; kept here, they need not be handed from function to function.
+    spans: Spans,
     /// The files that include the current one, outermost first.
     stack: Vec<Suspended<'f, 't>>,
     /// All paths that were included; `None` for those that cannot be read.
@@ -168,6 +168,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
             spare: Vec::new(),
             state,
             rdata: Vec::new(),
+            spans: Spans::default(),
             stack: Vec::new(),
             included: BTreeMap::new(),
             includes: 0,
@@ -186,6 +187,11 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
     /// Returns the data of the record last read, in wire form.
     pub(crate) fn rdata(&self) -> &[u8] {
         &self.rdata
+    }
+
+    /// Returns where the record last read is written.
+    pub(crate) fn spans(&self) -> &Spans {
+        &self.spans
     }
 
     /// Returns the file that is being read.
@@ -325,7 +331,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
         let ttl = self.effective_ttl(rtype, head.ttl, token, report)?;
         let place = owner.as_ref().map_or(token.at(), |owner| owner.start);
         let start = head.data.first().map_or(last, |first| first.at() - usize::from(first.quoted));
-        let spans = Spans {
+        self.spans = Spans {
             entry: entry.span.clone(),
             owner,
             ttl: head.ttl_at,
@@ -333,7 +339,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
             rtype: token.span(),
             data: start..last,
         };
-        Ok(Record { rtype, ttl, place: self.file.base() + place, spans, generated: false })
+        Ok(Record { rtype, ttl, place: self.file.base() + place, generated: false })
     }
 
     /// Reads TTL and class, in either order and both optional, and finds the type behind them.
