@@ -118,19 +118,19 @@ const ARGUMENTS: &[Argument] = &[
         name: "tcp-connections",
         value: "N",
         host: None,
-        help: "the most TCP connections at a time, 1 to 65536; default: as many as a quarter of memory holds, at most 512",
+        help: "TCP connections at a time, 1 to 65536; default: what a quarter of memory holds, at most 512",
     },
     Argument {
         name: "rate-limit",
         value: "N[,slip=N]",
         host: None,
-        help: "UDP replies a second to one network, or off; also prefix4=BITS, prefix6=BITS; default 200,slip=2,prefix4=24,prefix6=56",
+        help: "UDP replies a second to one network, or off; default 200,slip=2,prefix4=24,prefix6=56",
     },
     Argument {
         name: "cookie-secret",
         value: "HEX[,HEX]",
         host: None,
-        help: "secrets of DNS cookies, 32 digits each, for servers that share an address: the first makes them, all prove them; default random",
+        help: "secrets of DNS cookies, 32 digits each: the first makes them, all prove them; default random",
     },
     Argument {
         name: "nsid",

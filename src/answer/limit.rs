@@ -158,10 +158,12 @@ impl Limiter {
             let (word, old) = find(set, hash & TAG, now_short);
             let ahead = ahead(old, now_short);
             let known = old & TAG == hash & TAG;
+            // A pair that takes another's word inherits what that has used up: crowding a set refills no bucket.
             let (new, ruling) = if ahead + self.interval <= BURST {
                 (hash & TAG | (now_short + ahead + self.interval) & TIME, Ruling::Send)
             } else if !known {
-                // Every bucket of the set is nearly empty, which takes a flood beyond all links: let it pass.
+                // Every bucket of the set is nearly empty, which takes floods from thousands of networks at once: this
+                // pair may be one of them, but more likely it is not.
                 return Ruling::Send;
             } else {
                 self.hold_back(old)

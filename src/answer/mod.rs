@@ -221,13 +221,15 @@ pub fn respond(context: &Context<'_>, query: &[u8], reply: &mut [u8]) -> Option<
     if let (Transport::Udp, Some(limiter)) = (context.transport, context.limiter)
         && standing != Standing::Proven
     {
-        match limiter.rule(context.source, Kind::of(&verdict), context.uptime) {
+        let kind = Kind::of(&verdict);
+        let with_cookie = opt.is_some_and(|opt| opt.cookies.is_some());
+        match limiter.rule(context.source, kind, context.uptime) {
             Ruling::Send => {}
-            // A client does not ask again over TCP because of a truncated error.
-            Ruling::Slip if opt.is_some_and(|opt| opt.cookies.is_some()) || Kind::of(&verdict) != Kind::Error => {
+            Ruling::Slip if with_cookie || kind != Kind::Error => {
                 writer.clear();
-                verdict = slipped(&verdict, opt.is_some_and(|opt| opt.cookies.is_some()));
+                verdict = slipped(&verdict, with_cookie);
             }
+            // Nobody asks again over TCP because of a truncated error.
             Ruling::Drop | Ruling::Slip => return None,
         }
     }

@@ -262,6 +262,26 @@ fn aliases() {
     );
 }
 
+/// A chain has an end, ours or its own.
+#[test]
+fn chains() {
+    let mut zones = catalog();
+    let links: String = (0..40).map(|n| format!("c{n} CNAME c{}\n", n + 1)).collect();
+    load(
+        &mut zones,
+        "c.example",
+        &format!("$TTL 1\n@ SOA n h 1 1 1 1 1\n@ NS n.e.\n{links}c40 A 192.0.2.1\nme CNAME me\n"),
+    );
+    let send = |owner: &str| {
+        let reply = shown(&send(&zones, Transport::Udp, &query(owner, Type::A, Some(1232))).unwrap());
+        (reply.starts_with("NoError AA\n"), reply.matches(" CNAME ").count(), reply.ends_with(" A 192.0.2.1"))
+    };
+    assert_eq!(send("c0.c.example"), (true, 16, false));
+    assert_eq!(send("c24.c.example"), (true, 16, false));
+    assert_eq!(send("c25.c.example"), (true, 15, true));
+    assert_eq!(send("me.c.example"), (true, 1, false));
+}
+
 /// RFC 6672 §3.2.
 #[test]
 fn dname() {
