@@ -240,7 +240,8 @@ fn show(case: &Case<'_>, left: &[Difference]) -> String {
         if one.is_none() && other.is_none() {
             break;
         }
-        writeln!(text, "  {:<75} | {}", one.unwrap_or_default(), other.unwrap_or_default()).expect("a String accepts all");
+        writeln!(text, "  {:<75} | {}", one.unwrap_or_default(), other.unwrap_or_default())
+            .expect("a String accepts all");
     }
     let mut names: BTreeSet<Name> = question.name.ancestors().collect();
     for reply in [ours, theirs] {
@@ -249,9 +250,12 @@ fn show(case: &Case<'_>, left: &[Difference]) -> String {
     }
     let wildcards: Vec<Name> = names.iter().map(|name| name.child(b"*")).collect();
     names.extend(wildcards);
-    for record in world.zones.iter().flat_map(|zone| &zone.records).filter(|record| names.contains(&record.owner)).take(60) {
+    for record in
+        world.zones.iter().flat_map(|zone| &zone.records).filter(|record| names.contains(&record.owner)).take(60)
+    {
         let data: String = record.data.chars().take(60).collect();
-        writeln!(text, "  zone: {} {} {} {data}", record.owner, record.ttl, record.rtype).expect("a String accepts all");
+        writeln!(text, "  zone: {} {} {} {data}", record.owner, record.ttl, record.rtype)
+            .expect("a String accepts all");
     }
     text
 }

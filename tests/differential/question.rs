@@ -70,8 +70,28 @@ pub(crate) const TYPES: &[(u16, &str)] = &[
 
 /// The types asked for where they are not expected, some more often.
 const INTERESTING: &[&str] = &[
-    "A", "A", "AAAA", "NS", "NS", "CNAME", "CNAME", "SOA", "MX", "TXT", "DNAME", "DS", "DS", "ANY", "ANY", "NSEC", "RRSIG",
-    "DNSKEY", "SRV", "HTTPS", "TYPE65280", "TYPE65281",
+    "A",
+    "A",
+    "AAAA",
+    "NS",
+    "NS",
+    "CNAME",
+    "CNAME",
+    "SOA",
+    "MX",
+    "TXT",
+    "DNAME",
+    "DS",
+    "DS",
+    "ANY",
+    "ANY",
+    "NSEC",
+    "RRSIG",
+    "DNSKEY",
+    "SRV",
+    "HTTPS",
+    "TYPE65280",
+    "TYPE65281",
 ];
 
 /// The name of a type.
@@ -128,10 +148,9 @@ fn near(random: &mut Random, name: &Name) -> Vec<Name> {
 impl Question {
     fn random(random: &mut Random, name: Name, qtype: u16) -> Question {
         let tcp = random.chance(25);
-        let edns = random.chance(70).then(|| Edns {
-            payload: random.pick(&[512, 1232, 1232, 4096]),
-            dnssec_ok: random.chance(40),
-        });
+        let edns = random
+            .chance(70)
+            .then(|| Edns { payload: random.pick(&[512, 1232, 1232, 4096]), dnssec_ok: random.chance(40) });
         let mut spelled = name.wire().to_vec();
         if random.chance(30) {
             // Lengths of labels are below the letters.

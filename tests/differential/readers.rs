@@ -47,7 +47,12 @@ fn files() -> Vec<File> {
         file("small letters", "www in a 192.0.2.1\n", true, &[]),
         file("owner from above", "www A 192.0.2.1\n    A 192.0.2.2\n", true, &[]),
         file("parentheses", "www TXT ( one ; comment\n two\n )\n", true, &[]),
-        file("$ORIGIN", "$ORIGIN sub\nwww A 192.0.2.1\n", true, &[(Nsd, "wants an absolute name"), (Knot, "wants an absolute name")]),
+        file(
+            "$ORIGIN",
+            "$ORIGIN sub\nwww A 192.0.2.1\n",
+            true,
+            &[(Nsd, "wants an absolute name"), (Knot, "wants an absolute name")],
+        ),
         file("escapes in names", "a\\.b\\032c\\046 A 192.0.2.1\n", true, &[]),
         file("escapes in strings", "www TXT \"\\000\\\"\\255;\" un\\;quoted\n", true, &[]),
         file("blank string", "www TXT \"\"\n", true, &[]),
@@ -79,12 +84,27 @@ fn files() -> Vec<File> {
         file("IPv4 within IPv6", "www AAAA ::ffff:192.0.2.1\n", true, &[]),
         file("preference too large", "www MX 65536 ns\n", false, &[(Nsd, "takes what is left of it")]),
         file("unknown directive", "$NONE 1\n", false, &[]),
-        file("$GENERATE", "$GENERATE 1-3 h$ A 192.0.2.$\n", true, &[(Nsd, "an invention of BIND's"), (Knot, "an invention of BIND's")]),
-        file("$GENERATE with width and base", "$GENERATE 8-12/2 h${1,3,x} A 192.0.2.$\n", true, &[(Nsd, "an invention of BIND's"), (Knot, "an invention of BIND's")]),
+        file(
+            "$GENERATE",
+            "$GENERATE 1-3 h$ A 192.0.2.$\n",
+            true,
+            &[(Nsd, "an invention of BIND's"), (Knot, "an invention of BIND's")],
+        ),
+        file(
+            "$GENERATE with width and base",
+            "$GENERATE 8-12/2 h${1,3,x} A 192.0.2.$\n",
+            true,
+            &[(Nsd, "an invention of BIND's"), (Knot, "an invention of BIND's")],
+        ),
         file("parenthesis without an end", "www TXT ( one\n", false, &[(Nsd, "the end of the file closes it")]),
         file("parenthesis without a beginning", "www TXT one )\n", false, &[]),
         file("TTL of 31 bits", "www 2147483647 A 192.0.2.1\n", true, &[]),
-        file("TTL of 32 bits", "www 2147483648 A 192.0.2.1\n", false, &[(Nsd, "takes it as it is"), (Knot, "takes it as it is"), (Bind, "takes it for 0 (RFC 2181 §8)")]),
+        file(
+            "TTL of 32 bits",
+            "www 2147483648 A 192.0.2.1\n",
+            false,
+            &[(Nsd, "takes it as it is"), (Knot, "takes it as it is"), (Bind, "takes it for 0 (RFC 2181 §8)")],
+        ),
         file("TTL of 33 bits", "www 4294967296 A 192.0.2.1\n", false, &[(Nsd, "takes what is left of it")]),
         file("different TTLs", "www 60 A 192.0.2.1\nwww 61 A 192.0.2.2\n", true, &[]),
         file("record twice", "www A 192.0.2.1\nwww A 192.0.2.1\n", true, &[]),
@@ -93,31 +113,66 @@ fn files() -> Vec<File> {
         whole("no NS", "$TTL 300\n@ SOA ns hostmaster 1 2 3 4 5\n", false, &[(Nsd, "does not look")]),
         whole("no TTL", "@ SOA ns hostmaster 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n", true, &[]),
         whole("TTL of the SOA only", "@ 60 SOA ns hostmaster 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n", true, &[]),
-        whole("no owner", "$TTL 300\n SOA ns hostmaster 1 2 3 4 5\n NS ns\nns A 192.0.2.1\n", false, &[(Nsd, "begins with the zone's own name")]),
-        whole("serial of 33 bits", "$TTL 300\n@ SOA ns hostmaster 4294967296 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n", false, &[(Nsd, "takes what is left of it")]),
+        whole(
+            "no owner",
+            "$TTL 300\n SOA ns hostmaster 1 2 3 4 5\n NS ns\nns A 192.0.2.1\n",
+            false,
+            &[(Nsd, "begins with the zone's own name")],
+        ),
+        whole(
+            "serial of 33 bits",
+            "$TTL 300\n@ SOA ns hostmaster 4294967296 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n",
+            false,
+            &[(Nsd, "takes what is left of it")],
+        ),
         whole("serial with a unit", "$TTL 300\n@ SOA ns hostmaster 1h 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n", false, &[]),
         file("second SOA", "@ SOA ns hostmaster 2 7200 900 1209600 300\n", false, &[(Knot, "drops it")]),
         file("SOA elsewhere", "www SOA ns hostmaster 2 7200 900 1209600 300\n", false, &[(Knot, "drops it")]),
-        file("data out of the zone", "www.example.org. A 192.0.2.1\n", false, &[(Knot, "drops it"), (Bind, "drops it")]),
+        file(
+            "data out of the zone",
+            "www.example.org. A 192.0.2.1\n",
+            false,
+            &[(Knot, "drops it"), (Bind, "drops it")],
+        ),
         file("CNAME and A", "www CNAME ns\nwww A 192.0.2.1\n", false, &[]),
         file("two CNAMEs", "www CNAME ns\nwww CNAME ns2\n", false, &[]),
         file("two DNAMEs", "www DNAME ns\nwww DNAME ns2\n", false, &[]),
         file("DNAME and CNAME", "www DNAME ns\nwww CNAME ns2\n", false, &[]),
         file("DNAME and NS", "www DNAME ns\nwww NS ns\n", true, &[(Knot, "RFC 6672 §2.3 allows it at the apex only")]),
-        file("name below a DNAME", "www DNAME ns\na.www A 192.0.2.1\n", true, &[(Nsd, "RFC 6672 §2.4 forbids it; we hide it"), (Knot, "RFC 6672 §2.4 forbids it; we hide it")]),
+        file(
+            "name below a DNAME",
+            "www DNAME ns\na.www A 192.0.2.1\n",
+            true,
+            &[(Nsd, "RFC 6672 §2.4 forbids it; we hide it"), (Knot, "RFC 6672 §2.4 forbids it; we hide it")],
+        ),
         file("name below a cut", "www NS ns\na.www TXT hidden\n", true, &[]),
         file("NS of a wildcard", "*.www NS ns\n", true, &[(Bind, "RFC 4592 §4.2 leaves its meaning open")]),
         file("NS without an address", "@ NS ns2\n", true, &[(Knot, "to us a warning"), (Bind, "to us a warning")]),
-        file("NS that is an alias", "@ NS ns2\nns2 CNAME ns\n", true, &[(Knot, "to us a warning"), (Bind, "to us a warning")]),
+        file(
+            "NS that is an alias",
+            "@ NS ns2\nns2 CNAME ns\n",
+            true,
+            &[(Knot, "to us a warning"), (Bind, "to us a warning")],
+        ),
         file("cut without glue", "www NS ns.www\n", true, &[(Knot, "to us a warning")]),
         file("MX that is an alias", "@ MX 1 mail\nmail CNAME ns\n", true, &[]),
         file("MX that is an address", "@ MX 1 192.0.2.1\n", true, &[]),
         file("host name with an underscore", "a_b A 192.0.2.1\n", true, &[]),
-        file("DS without NS", "www DS 1 13 2 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n", true, &[]),
+        file(
+            "DS without NS",
+            "www DS 1 13 2 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n",
+            true,
+            &[],
+        ),
         file("DS too short", "www NS ns\nwww DS 1 13 2 0123\n", false, &[(Nsd, "does not look")]),
         file("LOC", "www LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m\n", true, &[]),
         file("APL", "www APL 1:192.168.32.0/21 !1:192.168.38.0/28\n", true, &[]),
-        file("IPSECKEY", "www IPSECKEY 10 1 2 192.0.2.38 AQNRU3mG7TVTO2BkR47usntb102uFJtugbo6BSGvgqt4AQ==\n", true, &[]),
+        file(
+            "IPSECKEY",
+            "www IPSECKEY 10 1 2 192.0.2.38 AQNRU3mG7TVTO2BkR47usntb102uFJtugbo6BSGvgqt4AQ==\n",
+            true,
+            &[],
+        ),
         file("X25", "www X25 311061700956\n", true, &[(Knot, "knows it as TYPE19 only")]),
         file("ISDN", "www ISDN 150862028003217 004\n", true, &[(Knot, "knows it as TYPE20 only")]),
         file("NID with short groups", "www NID 10 14:4fff:ff20:ee64\n", true, &[(Knot, "wants four digits each")]),
@@ -146,7 +201,8 @@ fn hosted_takes_the_zone_files_others_take() {
     let mut faults = Vec::new();
     for (number, (zone, File { what, text, good, others })) in (0..).zip(&files) {
         let query = wire::query(number, zone, kind::SOA);
-        let reply = eventually(what, || wire::exchange(server.address(), &query, Duration::from_secs(2)).unwrap()).unwrap();
+        let reply =
+            eventually(what, || wire::exchange(server.address(), &query, Duration::from_secs(2)).unwrap()).unwrap();
         let taken = match wire::rcode(&reply) {
             Some(0) => true,
             Some(2) => false,
@@ -164,7 +220,11 @@ fn hosted_takes_the_zone_files_others_take() {
             let (taken, said) = peer.check_zone(zone, &path).unwrap();
             let reason = others.iter().find(|(other, _)| *other == peer);
             if (taken != *good) != reason.is_some() {
-                faults.push(format!("{peer}: {what} is {}: {}", word(taken), said.lines().take(3).collect::<Vec<_>>().join(" / ")));
+                faults.push(format!(
+                    "{peer}: {what} is {}: {}",
+                    word(taken),
+                    said.lines().take(3).collect::<Vec<_>>().join(" / ")
+                ));
             }
         }
     }

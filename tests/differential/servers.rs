@@ -40,9 +40,8 @@ pub(crate) fn start_peers(sandbox: &Sandbox, world: &World) -> Result<Vec<Runnin
     for peer in Peer::ALL {
         let zones = world.zones.iter().filter(|zone| zone.peers.contains(&peer));
         // The files are those the remote was filled from.
-        let zones: Vec<(String, PathBuf)> = zones
-            .map(|zone| (zone.apex.to_string(), sandbox.path().join("zones").join(zone.file_name())))
-            .collect();
+        let zones: Vec<(String, PathBuf)> =
+            zones.map(|zone| (zone.apex.to_string(), sandbox.path().join("zones").join(zone.file_name()))).collect();
         if !zones.is_empty() {
             peers.push(peer.start(sandbox.path(), &zones)?);
         }
@@ -114,4 +113,3 @@ impl Asker {
         Ok(reply)
     }
 }
-

@@ -37,7 +37,23 @@ pub(crate) struct World {
 
 /// Labels names are made of; few, so that names meet.
 const LABELS: &[&[u8]] = &[
-    b"a", b"b", b"c", b"d", b"www", b"mail", b"x", b"y", b"z", b"_sip", b"_tcp", b"e-f", b"a b", b"dot.ted", b"\0", b"\xff", &[b'l'; 63],
+    b"a",
+    b"b",
+    b"c",
+    b"d",
+    b"www",
+    b"mail",
+    b"x",
+    b"y",
+    b"z",
+    b"_sip",
+    b"_tcp",
+    b"e-f",
+    b"a b",
+    b"dot.ted",
+    b"\0",
+    b"\xff",
+    &[b'l'; 63],
 ];
 
 /// Types with data that names nobody, one or two examples each.
@@ -98,10 +114,12 @@ impl World {
         world
     }
 
-    /// Zones some do not take: delegations of wildcards (BIND refuses them) and names below a DNAME (NSD and Knot do).
+    /// Zones whose meaning is open, and that some do not take: DNAME records and delegations of wildcards (BIND refuses
+    /// the latter), names below a DNAME (NSD and Knot refuse them).
     pub(crate) fn disputed(seed: u64) -> World {
         let mut world = World::empty(seed);
         let random = &mut Random::new(seed);
+        world.fill(random, &[Name::of("dname.test")], &Peer::ALL, Kinds::WildcardDnames);
         world.fill(random, &[Name::of("wild.test")], &[Peer::Nsd, Peer::Knot], Kinds::WildcardCuts);
         world.fill(random, &[Name::of("occluded.test")], &[Peer::Bind], Kinds::BelowDname);
         world
@@ -191,6 +209,8 @@ enum Kinds {
     Usual,
     /// Nothing but the apex, which has a DNAME record.
     ApexDname,
+    /// DNAME records of wildcards.
+    WildcardDnames,
     /// Delegations of wildcards.
     WildcardCuts,
     /// Names below a DNAME.
@@ -228,7 +248,8 @@ impl Draft {
             // `orphan` is served without being delegated; what is below another child is that one's matter.
             let between = apexes.iter().any(|other| other.is_below(apex) && child.is_below(other));
             if child.label() != b"orphan" && !between {
-                let cut = if child.label() == b"low" { child.parent().unwrap_or_else(Name::root) } else { child.clone() };
+                let cut =
+                    if child.label() == b"low" { child.parent().unwrap_or_else(Name::root) } else { child.clone() };
                 draft.add(random, cut, Kind::Cut);
             }
         }
@@ -255,7 +276,7 @@ impl Draft {
             };
             draft.add(random, wild, kind);
         }
-        if kinds != Kinds::Usual {
+        if kinds == Kinds::WildcardDnames {
             draft.add(random, apex.child(b"r").child(b"*"), Kind::Dname);
         }
         if kinds == Kinds::WildcardCuts {
@@ -296,16 +317,12 @@ impl Draft {
         let undefined = name.label() == b"*"
             && match kind {
                 Kind::Cut | Kind::WideCut => self.kinds != Kinds::WildcardCuts,
-                Kind::Dname => self.kinds == Kinds::Usual,
+                Kind::Dname => self.kinds != Kinds::WildcardDnames,
                 _ => false,
             };
         let below_dname = name.ancestors().skip(1).any(|above| self.nodes.get(&above) == Some(&Kind::Dname));
         let above_names = kind == Kind::Dname && self.nodes.keys().any(|other| other.is_below(&name));
-        if self.nodes.contains_key(&name)
-            || below_dname
-            || above_names
-            || undefined
-        {
+        if self.nodes.contains_key(&name) || below_dname || above_names || undefined {
             return;
         }
         if kind == Kind::Cut && random.chance(70) {
@@ -364,7 +381,11 @@ impl Draft {
                         add("MX", ttl, targets.collect());
                     }
                     _ => {
-                        add("TYPE65280", ttl, (0..7).map(|n| format!("\\# 200 {}", format!("{n:02x}").repeat(200))).collect());
+                        add(
+                            "TYPE65280",
+                            ttl,
+                            (0..7).map(|n| format!("\\# 200 {}", format!("{n:02x}").repeat(200))).collect(),
+                        );
                     }
                 },
                 Kind::Alias => add("CNAME", ttl, vec![self.alias(random, everywhere).to_string()]),

@@ -114,7 +114,11 @@ fn tests() -> Vec<Test> {
         failed("§8.2.9 EDNS version 1 with DO", edns(4096, 1, DO, &[]), BADVERS),
         answered("§8.2.10 several options", edns(4096, 0, 0, &several)),
         answered("a cookie (RFC 7873 §5.2.3)", edns(4096, 0, 0, COOKIE)),
-        failed("a cookie of seven octets (RFC 7873 §5.2.2)", edns(4096, 0, 0, &[0, 10, 0, 7, 1, 2, 3, 4, 5, 6, 7]), FORMERR),
+        failed(
+            "a cookie of seven octets (RFC 7873 §5.2.2)",
+            edns(4096, 0, 0, &[0, 10, 0, 7, 1, 2, 3, 4, 5, 6, 7]),
+            FORMERR,
+        ),
         answered("payload size 0 (RFC 6891 §6.2.3)", edns(0, 0, 0, &[])),
         answered("payload size 65,535", edns(u16::MAX, 0, 0, &[])),
         answered("an empty option", edns(4096, 0, 0, &[0xff, 0xf0, 0, 0])),
@@ -163,7 +167,8 @@ impl Test {
                 expect(edns.option(EdnsCode::Unknown(100)).is_none(), "an unknown option comes back");
                 let cookie = edns.option(EdnsCode::Cookie).map(<Vec<u8>>::try_from).and_then(Result::ok);
                 if self.name.starts_with("a cookie (") {
-                    let good = cookie.is_some_and(|c| (16..=40).contains(&c.len()) && c.starts_with(&[1, 2, 3, 4, 5, 6, 7, 8]));
+                    let good = cookie
+                        .is_some_and(|c| (16..=40).contains(&c.len()) && c.starts_with(&[1, 2, 3, 4, 5, 6, 7, 8]));
                     expect(good, "no server cookie behind the client's");
                 }
             }

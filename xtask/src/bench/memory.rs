@@ -109,7 +109,8 @@ fn resident_octets(process_id: u32) -> Result<u64> {
     let read = |path: String| fs::read_to_string(&path).map_err(HarnessError::io(path));
     let rollup = read(format!("/proc/{process_id}/smaps_rollup"))?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-    let own: u64 = line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0);
+    let own: u64 =
+        line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0);
     let children = read(format!("/proc/{process_id}/task/{process_id}/children"))?;
     let children = children.split_whitespace().filter_map(|id| id.parse().ok());
     children.into_iter().try_fold(own << 10, |sum, child| Ok(sum + resident_octets(child)?))
