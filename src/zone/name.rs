@@ -496,6 +496,16 @@ mod tests {
         assert_eq!(common_labels(name("x.b.c").as_wire(), name("y.B.c").as_wire()), 2);
     }
 
+    /// Names that often share labels, but for their letter case or length.
+    fn few_labels() -> impl Strategy<Value = Name> {
+        let octet = prop::sample::select(b"aAbB[\0".as_slice());
+        proptest::collection::vec(proptest::collection::vec(octet, 1..3), 0..4).prop_map(|labels| {
+            let mut wire: Vec<u8> = labels.iter().flat_map(|l| [&[l.len() as u8], l.as_slice()].concat()).collect();
+            wire.push(0);
+            Name::from_wire(&wire).unwrap()
+        })
+    }
+
     /// A name of up to six labels of any octets.
     pub(crate) fn any_name() -> impl Strategy<Value = Name> {
         proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..8), 0..6).prop_map(|labels| {
@@ -515,6 +525,17 @@ mod tests {
         fn text_round_trip(name in any_name()) {
             let back = Name::from_text(&name.to_string()).unwrap();
             prop_assert_eq!(back.as_wire(), name.as_wire());
+        }
+
+        /// RFC 4034 §6.1: labels compared from the right, in lower case, as octets, and a missing one first.
+        #[test]
+        fn canonical_order_as_defined(a in few_labels(), b in few_labels()) {
+            let by_definition = |name: &Name| {
+                let mut labels: Vec<Vec<u8>> = labels(name.as_wire()).map(<[u8]>::to_ascii_lowercase).collect();
+                labels.reverse();
+                labels
+            };
+            prop_assert_eq!(a.cmp(&b), by_definition(&a).cmp(&by_definition(&b)));
         }
 
         #[test]

@@ -114,10 +114,12 @@ impl World {
         world
     }
 
-    /// Zones some do not take: delegations of wildcards (BIND refuses them) and names below a DNAME (NSD and Knot do).
+    /// Zones whose meaning is open, and that some do not take: DNAME records and delegations of wildcards (BIND refuses
+    /// the latter), names below a DNAME (NSD and Knot refuse them).
     pub(crate) fn disputed(seed: u64) -> World {
         let mut world = World::empty(seed);
         let random = &mut Random::new(seed);
+        world.fill(random, &[Name::of("dname.test")], &Peer::ALL, Kinds::WildcardDnames);
         world.fill(random, &[Name::of("wild.test")], &[Peer::Nsd, Peer::Knot], Kinds::WildcardCuts);
         world.fill(random, &[Name::of("occluded.test")], &[Peer::Bind], Kinds::BelowDname);
         world
@@ -207,6 +209,8 @@ enum Kinds {
     Usual,
     /// Nothing but the apex, which has a DNAME record.
     ApexDname,
+    /// DNAME records of wildcards.
+    WildcardDnames,
     /// Delegations of wildcards.
     WildcardCuts,
     /// Names below a DNAME.
@@ -272,7 +276,7 @@ impl Draft {
             };
             draft.add(random, wild, kind);
         }
-        if kinds != Kinds::Usual {
+        if kinds == Kinds::WildcardDnames {
             draft.add(random, apex.child(b"r").child(b"*"), Kind::Dname);
         }
         if kinds == Kinds::WildcardCuts {
@@ -313,7 +317,7 @@ impl Draft {
         let undefined = name.label() == b"*"
             && match kind {
                 Kind::Cut | Kind::WideCut => self.kinds != Kinds::WildcardCuts,
-                Kind::Dname => self.kinds == Kinds::Usual,
+                Kind::Dname => self.kinds != Kinds::WildcardDnames,
                 _ => false,
             };
         let below_dname = name.ancestors().skip(1).any(|above| self.nodes.get(&above) == Some(&Kind::Dname));
