@@ -150,6 +150,13 @@ fn includes_have_bounds() {
     let reading = read_including(&apex, "z", main.as_bytes(), next);
     let told = reading.diagnostics[0].to_string();
     assert!(told.starts_with("15:1:10: error: more than 16 files include each other: z → 1 → 2 →"), "{told}");
+    // A large file, again and again.
+    let large = format!("; {}\n", "x".repeat(1 << 20));
+    let text = format!("{HEAD}{}", "$INCLUDE large\n".repeat(70));
+    let reading = read_including(&apex, "z", text.as_bytes(), |_| Ok(large.clone().into_bytes()));
+    assert!(
+        reading.diagnostics[0].to_string().starts_with("z:68:10: error: the zone's $GENERATE entries and repeated")
+    );
     // Very many files, one after the other.
     let all: String = (0..9_000).map(|n| format!("$INCLUDE {n}\n")).collect();
     let reading =

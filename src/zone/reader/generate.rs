@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use super::lexer::{self, Lexer, Token};
 use super::words::lossy;
-use super::{Reader, Record, Spans};
+use super::{MAX_REPEATED, Reader, Record, Spans};
 use crate::zone::diagnostic::{Fault, Report};
 use crate::zone::name;
 use crate::zone::rdata::read::Source;
@@ -23,8 +23,8 @@ const MAX_NUMBER: usize = 127;
 /// The most octets an owner or a record's data may take in text.
 const MAX_TEXT: usize = 1 << 18;
 
-/// The most octets of text the `$GENERATE` entries of one zone may make.
-const MAX_GENERATED: usize = 1 << 26;
+/// What a record made counts beside its text, since short ones take memory too.
+const RECORD: usize = 64;
 
 /// A `$GENERATE` entry under way.
 pub(super) struct Generate {
@@ -103,12 +103,12 @@ impl Reader<'_, '_, '_> {
             text => name::push_text(text, &self.state.origin, &mut generate.owner)
                 .map_err(|error| fault(&format!("the owner `{}`: {error}", lossy(text))))?,
         }
-        self.generated += text.len();
+        self.repeated += text.len() + RECORD;
         text.clear();
         expand(&generate.data_pattern, number, text).map_err(fault)?;
-        self.generated += text.len();
-        if self.generated > MAX_GENERATED {
-            return Err(fault("the zone's $GENERATE entries make more than 64 MiB of text"));
+        self.repeated += text.len();
+        if self.repeated > MAX_REPEATED {
+            return Err(fault("the zone's $GENERATE entries and repeated files make more than 64 MiB of text"));
         }
         let mut lexer = Lexer::new(text);
         lexer.entry(&mut self.tokens).transpose().map_err(|inner| fault(&inner.reason))?;

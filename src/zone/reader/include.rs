@@ -2,7 +2,7 @@
 
 use super::lexer::{Lexer, Token};
 use super::words::{push_name, surplus};
-use super::{MAX_TEXT, Reader, Step};
+use super::{MAX_REPEATED, MAX_TEXT, Reader, Step};
 use crate::zone::diagnostic::Fault;
 use crate::zone::files::{self, File, IncludeError};
 use crate::zone::name;
@@ -60,13 +60,21 @@ impl Reader<'_, '_, '_> {
         }
         let known = self.included.get(&resolved).copied();
         let file = match known {
-            Some(Some(file)) => file,
+            Some(Some(file)) => {
+                self.repeated = self.repeated.saturating_add(file.text().len());
+                if self.repeated > MAX_REPEATED {
+                    let what = "the zone's $GENERATE entries and repeated files make more than 64 MiB of text";
+                    return Err(at(what.to_string()));
+                }
+                file
+            }
             // It was opened before, in vain.
             Some(None) => return Err(at(format!("the file {resolved} cannot be read, see above"))),
             None => {
                 let contents = (self.open)(&resolved);
                 match contents {
                     Ok(contents) if contents.len() <= MAX_TEXT.saturating_sub(self.octets) => {
+                        self.octets += contents.len();
                         let file = self.files.add(resolved.clone(), contents);
                         self.included.insert(resolved, Some(file));
                         file
@@ -87,10 +95,6 @@ impl Reader<'_, '_, '_> {
                 }
             }
         };
-        self.octets = self.octets.saturating_add(file.text().len());
-        if self.octets > MAX_TEXT {
-            return Err(at("the files of this zone are larger than 1 GiB together".to_string()));
-        }
         self.stack.push(Suspended {
             file: std::mem::replace(&mut self.file, file),
             lexer: std::mem::replace(&mut self.lexer, Lexer::new(file.text())),

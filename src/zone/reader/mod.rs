@@ -30,8 +30,11 @@ use super::rtype::Type;
 /// The largest TTL (RFC 2181 §8).
 const MAX_TTL: u32 = 0x7fff_ffff;
 
-/// The most octets of text one zone may be read from, a file counted as often as it is included.
+/// The most octets of text the files of one zone may have.
 pub(super) const MAX_TEXT: usize = 1 << 30;
+
+/// The most octets of text that may come from little: made by `$GENERATE`, or from files included once more.
+const MAX_REPEATED: usize = 1 << 26;
 
 /// What an entry takes over from the entries before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -145,7 +148,7 @@ pub(crate) struct Reader<'f, 't, 'r> {
     includes: usize,
     octets: usize,
     generate: Option<Generate>,
-    generated: usize,
+    repeated: usize,
     warned_of_last_ttl: bool,
 }
 
@@ -174,7 +177,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
             includes: 0,
             octets: file.text().len(),
             generate: None,
-            generated: 0,
+            repeated: 0,
             warned_of_last_ttl: false,
         }
     }
