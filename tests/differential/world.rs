@@ -115,13 +115,12 @@ impl World {
     }
 
     /// Zones whose meaning is open, and that some do not take: DNAME records and delegations of wildcards (BIND refuses
-    /// the latter), names below a DNAME (NSD and Knot refuse them).
+    /// the latter).
     pub(crate) fn disputed(seed: u64) -> World {
         let mut world = World::empty(seed);
         let random = &mut Random::new(seed);
         world.fill(random, &[Name::of("dname.test")], &Peer::ALL, Kinds::WildcardDnames);
         world.fill(random, &[Name::of("wild.test")], &[Peer::Nsd, Peer::Knot], Kinds::WildcardCuts);
-        world.fill(random, &[Name::of("occluded.test")], &[Peer::Bind], Kinds::BelowDname);
         world
     }
 
@@ -148,10 +147,8 @@ impl World {
         let mut drafts: Vec<Draft> = apexes.iter().map(|apex| Draft::random(random, apex, apexes, kinds)).collect();
         // NSD keeps all zones in one tree and refuses what it takes for a name below a DNAME of the same zone.
         let dnames: Vec<Name> = drafts.iter().flat_map(|draft| draft.of(Kind::Dname).cloned()).collect();
-        if kinds != Kinds::BelowDname {
-            for draft in &mut drafts {
-                draft.nodes.retain(|name, _| !dnames.iter().any(|dname| name.is_below(dname)));
-            }
+        for draft in &mut drafts {
+            draft.nodes.retain(|name, _| !dnames.iter().any(|dname| name.is_below(dname)));
         }
         // Targets may lie in any zone: all names must be known before.
         let everywhere = drafts.iter().flat_map(|draft| draft.nodes.keys()).chain(&self.owners);
@@ -213,8 +210,6 @@ enum Kinds {
     WildcardDnames,
     /// Delegations of wildcards.
     WildcardCuts,
-    /// Names below a DNAME.
-    BelowDname,
 }
 
 /// What a name is.
@@ -282,14 +277,6 @@ impl Draft {
         if kinds == Kinds::WildcardCuts {
             for label in [b"p", b"q"] {
                 draft.add(random, apex.child(label).child(b"*"), Kind::Cut);
-            }
-        }
-        if kinds == Kinds::BelowDname {
-            let dnames: Vec<Name> = draft.of(Kind::Dname).cloned().collect();
-            for dname in dnames {
-                draft.nodes.entry(dname.child(b"a")).or_insert(Kind::Data);
-                draft.nodes.entry(dname.child(b"b").child(b"c")).or_insert(Kind::Alias);
-                draft.nodes.entry(dname.child(b"*")).or_insert(Kind::Data);
             }
         }
         draft

@@ -179,7 +179,7 @@ scenario!(too_many_replies_are_limited_but_not_for_clients_that_prove_who_they_a
 
 /// Waits until the console tells of limiting.
 fn told(server: &mut Server) {
-    server.until_console("rate limit: too many answers to ").unwrap();
+    server.until_console("rate limit: too many ").unwrap();
 }
 
 /// Only where clients can have different addresses.
