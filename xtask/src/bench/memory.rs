@@ -148,7 +148,7 @@ pub(super) fn soak(seconds: u64) -> Result<()> {
         let remote = Remote::with_files(sandbox.path(), [(load::ZONE, load::zone(1))])?;
         let questions = sandbox.path().join("questions");
         load::write_questions(&questions)?;
-        let mut server = target.boot().memory_mib(128).remote(&remote).start(&sandbox)?;
+        let mut server = target.boot().memory_mib(128).remote(&remote).argument("--rate-limit=off").start(&sandbox)?;
         server.until_serving(load::ZONE)?;
         // Warm: every buffer that is kept has been made.
         under_load(&server, &remote, &questions, (seconds / 10).max(10), 2)?;

@@ -78,7 +78,10 @@ fn zonule(sandbox: &Sandbox, zones: &Path) -> Result<(Process, Remote)> {
     let mut remote = Remote::with_directory(sandbox.path(), zones)?;
     remote.serve_on(ZONULE.host)?;
     let url = remote.url(&ZONULE.host.to_string());
-    let append = format!("--ip={}/24 --gateway={} --git-remote={url} --git-poll=3600", ZONULE.guest, ZONULE.host);
+    let append = format!(
+        "--ip={}/24 --gateway={} --git-remote={url} --git-poll=3600 --rate-limit=off",
+        ZONULE.guest, ZONULE.host
+    );
     let kernel = cargo::image_path();
     let qemu = virtual_machine(&ZONULE, kernel, None, append);
     let console = Console::File(sandbox.path().join("zonule.log"));
