@@ -406,3 +406,11 @@ fn glue(case: &Case<'_>) -> impl Iterator<Item = Key> {
         })
     })
 }
+
+#[test]
+fn each_rule_is_told_to_people() {
+    let text = include_str!("../../docs/differences.md");
+    for rule in RULES {
+        assert!(text.contains(&format!("\n| {} |", rule.name)), "{} is missing in docs/differences.md", rule.name);
+    }
+}
