@@ -37,11 +37,6 @@ pub(crate) enum Difference {
 }
 
 impl Difference {
-    /// The section it is in, if it is about records.
-    pub(crate) fn section(&self) -> Option<usize> {
-        self.place().map(|(section, _)| section)
-    }
-
     /// The section and the records it is about.
     pub(crate) fn place(&self) -> Option<(usize, &Key)> {
         match self {

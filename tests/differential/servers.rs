@@ -11,6 +11,9 @@ use zonule_harness::{Peer, Remote, Result, RunningPeer, Sandbox, Server, Target}
 use crate::question::Question;
 use crate::world::World;
 
+/// How long a reply may take; each question is asked three times.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Zonule, and the repository it has the zones from.
 pub(crate) struct Ours {
     server: Server,
@@ -61,7 +64,7 @@ impl Asker {
     pub(crate) fn new(server: SocketAddr) -> Asker {
         let socket = UdpSocket::bind((server.ip(), 0)).expect("a free port");
         socket.connect(server).expect("an address of this host");
-        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a time above zero");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time above zero");
         Asker { server, socket, connection: None, id: 0 }
     }
 
@@ -103,6 +106,7 @@ impl Asker {
             Some(connection) => connection,
             None => Connection::open(self.server)?,
         };
+        connection.set_patience(PATIENCE)?;
         connection.send(query)?;
         let reply = connection.receive()?;
         if let Some(reply) = &reply

@@ -133,3 +133,19 @@ fn privilege() -> Privilege {
     };
     if is_installed("sudo") && (stdin().is_terminal() || unasked()) { Privilege::Sudo } else { Privilege::None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_are_neither_started_nor_enabled() {
+        let command = install(&[NSD, KNOT, BIND, QEMU]);
+        assert!(command.contains("exit 101") && command.ends_with("systemctl disable knot named nsd; fi"), "{command}");
+        // It must survive the quotes it is printed in.
+        assert!(!command.contains('\''), "{command}");
+        let status = Command::new("sh").args(["-n", "-c", &command]).status().unwrap();
+        assert!(status.success(), "{command}");
+        assert!(!install(&[QEMU, GIT]).contains("policy-rc.d"));
+    }
+}

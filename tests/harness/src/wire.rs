@@ -87,6 +87,11 @@ impl Connection {
         Ok(Connection(stream))
     }
 
+    /// Waits at most `patience` for a message from now on, instead of [`PATIENCE`].
+    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.0.set_read_timeout(Some(patience))
+    }
+
     /// Sends one message.
     pub fn send(&mut self, message: &[u8]) -> io::Result<()> {
         self.0.write_all(&frame(message))
