@@ -25,7 +25,7 @@ impl Ours {
     pub(crate) fn start(target: &Target, sandbox: &Sandbox, world: &World) -> Result<Ours> {
         let files = world.zones.iter().map(|zone| (zone.file_name(), zone.text.as_str()));
         let remote = Remote::with_files(sandbox.path(), files)?;
-        let mut server = target.boot().remote(&remote).start(sandbox)?;
+        let mut server = target.boot().remote(&remote).argument("--rate-limit=off").start(sandbox)?;
         for zone in &world.zones {
             server.until_serving(&zone.apex.to_string())?;
         }
