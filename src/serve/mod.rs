@@ -24,6 +24,13 @@ use crate::config::Config;
 use crate::git::{Limits, Repository};
 use crate::zone::Catalog;
 
+/// The stack of the thread that follows the remote, in octets: a trie of hostile names is some hundreds of branches deep,
+/// and is freed by recursion.
+const GIT_STACK: usize = 512 * 1024;
+
+/// The stack of a thread that waits at a socket, in octets; on a machine of its own it is memory taken at once.
+const SERVICE_STACK: usize = 128 * 1024;
+
 /// The server: what answers need, shared by all threads.
 pub struct Server {
     catalog: ArcSwapOption<Catalog>,
@@ -107,6 +114,8 @@ impl Server {
     /// An address that cannot be bound, or a thread that cannot be started. Nothing is served then.
     pub fn run(self: Arc<Self>, config: Config, memory: Option<u64>) -> Result<std::convert::Infallible, ServeError> {
         let cannot = |what: String| move |source| ServeError { what, source };
+        let (version, remote, poll) = (env!("CARGO_PKG_VERSION"), &config.git_remote, config.git_poll);
+        log::info!("zonule {version}: zones from {remote}, looked at every {} s", poll.as_secs());
         let mut datagrams = Vec::new();
         let mut listeners = Vec::new();
         for address in &config.listen {
@@ -119,22 +128,22 @@ impl Server {
         let limits = memory.map_or_else(Limits::default, Limits::for_memory);
         let repository = Repository::new(config.git_remote, limits);
         let connections = tcp::Connections::new(config.tcp_connections, memory);
-        let start = |name: &str, work: Box<dyn FnOnce() + Send>| {
-            let thread = thread::Builder::new().name(name.to_string()).spawn(work);
+        let start = |name: &str, stack: usize, work: Box<dyn FnOnce() + Send>| {
+            let thread = thread::Builder::new().name(name.to_string()).stack_size(stack).spawn(work);
             thread.map(drop).map_err(cannot(format!("start the {name} thread")))
         };
         let server = Arc::clone(&self);
-        start("git", Box::new(move || follow::run(&server, repository, config.git_poll)))?;
+        start("git", GIT_STACK, Box::new(move || follow::run(&server, repository, config.git_poll)))?;
         for socket in datagrams {
             for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
                 let socket = socket.try_clone().map_err(cannot("share a UDP socket".to_string()))?;
                 let server = Arc::clone(&self);
-                start("udp", Box::new(move || udp::run(&server, &socket)))?;
+                start("udp", SERVICE_STACK, Box::new(move || udp::run(&server, &socket)))?;
             }
         }
         for listener in listeners {
             let (server, connections) = (Arc::clone(&self), Arc::clone(&connections));
-            start("tcp", Box::new(move || tcp::run(&server, &listener, &connections)))?;
+            start("tcp", SERVICE_STACK, Box::new(move || tcp::run(&server, &listener, &connections)))?;
         }
 
         self.keep_house()
