@@ -393,6 +393,18 @@ mod tests {
         Ok(())
     }
 
+    #[test]
+    fn a_label_that_begins_another_is_no_ancestor() {
+        let name = |text: &str| Name::from_text(text).unwrap();
+        let mut trie = Trie::default();
+        for (number, text) in (0..).zip(["test", "a.test", "ab.test", "c.ab.test"]) {
+            trie.insert(Item(name(text), number));
+        }
+        let mut ancestors = Vec::new();
+        trie.descend(&Key::new(name("d.c.ab.test").as_wire()), |item| ancestors.push(item.0.to_string()));
+        assert_eq!(ancestors, ["test.", "ab.test."]);
+    }
+
     proptest! {
         /// The trie does what a sorted map does, and its old versions stay as they were.
         #[test]
