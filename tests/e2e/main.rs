@@ -40,3 +40,4 @@ mod remote_away;
 mod scale;
 mod scene;
 mod streams;
+mod zone_files;

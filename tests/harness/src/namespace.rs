@@ -56,6 +56,11 @@ pub fn test_inside(test: &str) -> Result<()> {
     }
 }
 
+/// Gives this side of the tap device another address; only inside.
+pub fn add_address(address: Ipv4Addr) -> Result<()> {
+    run(Command::new("ip").args(["addr", "add", &format!("{address}/24"), "dev", TAP])).map(drop)
+}
+
 /// Returns whether this process may do everything.
 pub fn is_root() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

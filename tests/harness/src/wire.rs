@@ -1,7 +1,7 @@
 //! DNS messages as octets: for what `dig` would never send.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use crate::PATIENCE;
@@ -54,7 +54,7 @@ pub fn answers(message: &[u8]) -> Option<u16> {
 
 /// Sends a datagram and waits at most `patience` for one in return.
 pub fn exchange(server: SocketAddr, message: &[u8], patience: Duration) -> io::Result<Option<Vec<u8>>> {
-    let socket = UdpSocket::bind((server.ip(), 0))?;
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.connect(server)?;
     socket.send(message)?;
     socket.set_read_timeout(Some(patience))?;
