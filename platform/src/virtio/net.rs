@@ -105,6 +105,11 @@ impl Receiver {
         }
     }
 
+    /// Rings the doorbell whether or not the device asked for it, in case it waits for a ring that got lost.
+    pub fn nudge(&mut self) {
+        self.doorbell.ring();
+    }
+
     /// Asks for an interrupt at the next frame; returns whether frames are waiting already.
     pub fn enable_interrupts(&mut self) -> bool {
         self.queue.enable_interrupts()
@@ -155,6 +160,11 @@ impl Transmitter {
     /// Asks for an interrupt when the device is done with a buffer; returns whether it is with some already.
     pub fn enable_interrupts(&mut self) -> bool {
         self.queue.enable_interrupts()
+    }
+
+    /// Rings the doorbell whether or not the device asked for it, in case it waits for a ring that got lost.
+    pub fn nudge(&mut self) {
+        self.doorbell.ring();
     }
 
     /// Shows the device the frames sent since the last call, ringing its doorbell at most once.
