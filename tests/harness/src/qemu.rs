@@ -75,6 +75,8 @@ pub struct Qemu {
     pub machine: Machine,
     /// Its memory in MiB.
     pub memory_mib: u32,
+    /// Its processors. The emulator orders memory as its I/O threads need it only where there are several.
+    pub processors: u32,
     /// The ELF file (or Linux kernel) to boot.
     pub kernel: PathBuf,
     /// An initial ram disk.
@@ -89,11 +91,12 @@ impl Qemu {
     /// The program's name.
     pub const PROGRAM: &'static str = "qemu-system-x86_64";
 
-    /// The arguments: one processor, the serial console on standard output, and QEMU ends when the guest
+    /// The arguments: the serial console on standard output, and QEMU ends when the guest
     /// powers off or resets.
     pub fn arguments(&self) -> Vec<String> {
         let mut line = self.machine.arguments();
-        line.extend(words("-nodefaults -no-user-config -display none -serial stdio -no-reboot -smp 1"));
+        line.extend(words("-nodefaults -no-user-config -display none -serial stdio -no-reboot"));
+        line.extend(["-smp".to_owned(), self.processors.to_string()]);
         line.extend(words(if kvm_wanted() { "-accel kvm -cpu host" } else { "-accel tcg -cpu max" }));
         line.extend(["-m".to_owned(), self.memory_mib.to_string()]);
         line.extend(["-kernel".to_owned(), self.kernel.display().to_string()]);

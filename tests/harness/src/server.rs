@@ -115,6 +115,7 @@ impl Boot {
                 let qemu = Qemu {
                     machine: *machine,
                     memory_mib: self.memory_mib,
+                    processors: 1,
                     kernel: elf.clone(),
                     initrd: None,
                     append: format!("{own} {}", self.arguments.join(" ")),
