@@ -139,6 +139,7 @@ const fn symbols() -> [[u8; 2]; 256] {
 mod tests {
     use super::super::name::Name;
     use super::*;
+    use crate::zone::name::tests::names_of;
     use proptest::prelude::*;
 
     fn spelled(name: &Name) -> Vec<u8> {
@@ -162,15 +163,7 @@ mod tests {
 
     fn any_name() -> impl Strategy<Value = Name> {
         let octet = prop_oneof![any::<u8>(), Just(b'a'), Just(b'B'), Just(0), Just(b'[')];
-        proptest::collection::vec(proptest::collection::vec(octet, 1..4), 0..4).prop_map(|labels| {
-            let mut wire = Vec::new();
-            for label in labels {
-                wire.push(label.len() as u8);
-                wire.extend(label);
-            }
-            wire.push(0);
-            Name::from_wire(&wire).unwrap()
-        })
+        names_of(octet, 1..4, 0..4)
     }
 
     proptest! {

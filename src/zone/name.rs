@@ -420,7 +420,7 @@ pub(crate) fn label_at(wire: &[u8], at: u8) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -508,7 +508,16 @@ mod tests {
 
     /// A name of up to six labels of any octets.
     pub(crate) fn any_name() -> impl Strategy<Value = Name> {
-        proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..8), 0..6).prop_map(|labels| {
+        names_of(any::<u8>(), 1..8, 0..6)
+    }
+
+    /// A name of so many labels of so many octets each.
+    pub(crate) fn names_of(
+        octet: impl Strategy<Value = u8>,
+        octets: std::ops::Range<usize>,
+        labels: std::ops::Range<usize>,
+    ) -> impl Strategy<Value = Name> {
+        proptest::collection::vec(proptest::collection::vec(octet, octets), labels).prop_map(|labels| {
             let mut wire = Vec::new();
             for label in labels {
                 wire.push(label.len() as u8);

@@ -360,6 +360,7 @@ mod tests {
 
     use super::super::name::{Name, common_labels};
     use super::*;
+    use crate::zone::name::tests::names_of;
     use proptest::prelude::*;
 
     #[derive(Clone, Debug, PartialEq, Eq)]
@@ -374,15 +375,7 @@ mod tests {
     /// Names that collide often: few labels of few letters, some of them two-symbol octets.
     fn any_name() -> impl Strategy<Value = Name> {
         let octet = prop_oneof![Just(b'a'), Just(b'A'), Just(b'b'), Just(b'*'), Just(0), Just(b'['), Just(0xff)];
-        proptest::collection::vec(proptest::collection::vec(octet, 1..3), 0..5).prop_map(|labels| {
-            let mut wire = Vec::new();
-            for label in labels {
-                wire.push(label.len() as u8);
-                wire.extend(label);
-            }
-            wire.push(0);
-            Name::from_wire(&wire).unwrap()
-        })
+        names_of(octet, 1..3, 0..5)
     }
 
     fn same(trie: &Trie<Item>, map: &BTreeMap<Name, u32>) -> Result<(), TestCaseError> {
