@@ -7,7 +7,11 @@
 pub mod answer;
 pub mod config;
 pub mod git;
+pub mod keys;
+pub mod message;
 pub mod primary;
 pub mod serve;
 pub mod telemetry;
+pub mod tsig;
+pub mod update;
 pub mod zone;

@@ -8,10 +8,12 @@
 //! shares with the old one all that did not change. [`read`] turns a file's text into a zone or into a
 //! list of what is wrong with it, never both silently: a zone with an error is refused as a whole.
 
+mod amendment;
 mod assemble;
 mod catalog;
 mod check;
 mod diagnostic;
+pub mod edit;
 pub mod entries;
 mod files;
 pub(crate) mod key;
@@ -26,6 +28,7 @@ mod trie;
 #[allow(clippy::module_inception, reason = "the zone of the zone room")]
 mod zone;
 
+pub use amendment::Amendment;
 pub use assemble::{Reading, read, read_including};
 pub use catalog::{Catalog, Entry};
 pub use diagnostic::{Diagnostic, Severity};

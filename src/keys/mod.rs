@@ -1,0 +1,1 @@
+//! The keys clients sign with, and what each may do.

@@ -1,0 +1,1 @@
+//! DNS messages read section by section, names and data written out (RFC 1035 §4).

@@ -1,0 +1,1 @@
+//! Signed messages: TSIG (RFC 8945).
