@@ -11,9 +11,11 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-pub use self::values::{Ipv4Cidr, LogFilter};
+pub use self::values::{Ipv4Cidr, LogFilter, Networks};
 use crate::answer::{self, RateLimit, Secret};
 use crate::git::Remote;
+use crate::primary::SerialPolicy;
+use crate::tsig::Key;
 
 /// What the program runs on, which decides the arguments that make sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,16 @@ pub struct Config {
     pub git_remote: Remote,
     /// The time between two looks at the remote.
     pub git_poll: Duration,
+    /// Whom commits name as their committer.
+    pub git_author: Author,
+    /// Keys beside those in the repository.
+    pub tsig_keys: Vec<Key>,
+    /// Whence updates may come, beside being signed; `None` for anywhere.
+    pub allow_update: Option<Networks>,
+    /// How long an update may wait for the remote before it is given up.
+    pub update_patience: Duration,
+    /// What becomes of a zone that was changed without a higher serial number.
+    pub serial: SerialPolicy,
     /// What is logged.
     pub log: LogFilter,
     /// The addresses served over UDP and TCP.
@@ -51,6 +63,15 @@ pub struct Config {
     pub rate_limit: Option<RateLimit>,
     /// The most TCP connections at a time, or `None` to let memory decide.
     pub tcp_connections: Option<usize>,
+}
+
+/// A person or machine as commits name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// The name.
+    pub name: String,
+    /// The mail address.
+    pub email: String,
 }
 
 /// What a valid command line asks the program to do.
@@ -107,6 +128,36 @@ const ARGUMENTS: &[Argument] = &[
         value: "SECONDS",
         host: None,
         help: "time between two looks at the remote, 1 to 86400; default 60",
+    },
+    Argument {
+        name: "git-author",
+        value: "NAME<MAIL>",
+        host: None,
+        help: "whom commits name as committer; default Zonule<zonule@localhost>",
+    },
+    Argument {
+        name: "serial",
+        value: "bump|strict",
+        host: None,
+        help: "a zone pushed without a higher serial: bump commits one, strict keeps the old zone; default bump",
+    },
+    Argument {
+        name: "tsig-key",
+        value: "NAME:ALGORITHM:BASE64",
+        host: None,
+        help: "a key beside those in the repository; its name says what it may do; may be repeated",
+    },
+    Argument {
+        name: "allow-update",
+        value: "CIDR[,CIDR]",
+        host: None,
+        help: "take updates from these networks only, signed all the same; default: from anywhere",
+    },
+    Argument {
+        name: "update-patience",
+        value: "SECONDS",
+        host: None,
+        help: "time an update waits for the git remote before it fails, 1 to 300; default 5",
     },
     Argument {
         name: "edns-payload",
@@ -167,6 +218,10 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("version", "version-text"),
     ("tcp-clients", "tcp-connections"),
     ("tcp-count", "tcp-connections"),
+    ("key", "tsig-key"),
+    ("author", "git-author"),
+    ("committer", "git-author"),
+    ("patience", "update-patience"),
 ];
 
 /// Reads the arguments `words`, the program's name left out.
@@ -180,6 +235,11 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
     let mut listen = Vec::new();
     let mut git_remote = None;
     let mut git_poll = None;
+    let mut git_author = None;
+    let mut serial = None;
+    let mut tsig_keys: Vec<Key> = Vec::new();
+    let mut allow_update = None;
+    let mut update_patience = None;
     let mut edns_payload = None;
     let mut tcp_connections = None;
     let mut rate_limit = None;
@@ -219,6 +279,17 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
             "listen" => listen.push(values::parse_listen(value).map_err(wrong)?),
             "git-remote" => set(&mut git_remote, name, Remote::parse(value).map_err(|e| wrong(e.to_string()))?)?,
             "git-poll" => set(&mut git_poll, name, values::parse_poll(value).map_err(wrong)?)?,
+            "git-author" => set(&mut git_author, name, values::parse_author(value).map_err(wrong)?)?,
+            "serial" => set(&mut serial, name, values::parse_serial(value).map_err(wrong)?)?,
+            "tsig-key" => {
+                let key = Key::parse_argument(value).map_err(|reason| wrong(reason.to_string()))?;
+                if tsig_keys.iter().any(|other| other.name() == key.name()) {
+                    return Err(error("--tsig-key", format!("gives the key {} twice; give it once", key.name())));
+                }
+                tsig_keys.push(key);
+            }
+            "allow-update" => set(&mut allow_update, name, value.parse().map_err(wrong)?)?,
+            "update-patience" => set(&mut update_patience, name, values::parse_patience(value).map_err(wrong)?)?,
             "edns-payload" => {
                 let octets = values::parse_number(value, answer::LEAST_PAYLOAD, answer::MOST_PAYLOAD);
                 set(&mut edns_payload, name, octets.map_err(wrong)?)?;
@@ -261,6 +332,11 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
         gateway,
         git_remote,
         git_poll: git_poll.unwrap_or(Duration::from_secs(60)),
+        git_author: git_author.unwrap_or_default(),
+        tsig_keys,
+        allow_update,
+        update_patience: update_patience.unwrap_or(Duration::from_secs(5)),
+        serial: serial.unwrap_or_default(),
         log: log.unwrap_or_default(),
         listen,
         edns_payload: edns_payload.unwrap_or(answer::DEFAULT_PAYLOAD),
@@ -324,7 +400,7 @@ fn misplaced(host: Host) -> &'static str {
 fn printable(name: &str, value: &str) -> String {
     match name {
         "git-remote" => {}
-        "cookie-secret" => return "…".to_string(),
+        "cookie-secret" | "tsig-key" => return "…".to_string(),
         _ => return value.escape_debug().to_string(),
     }
     match (value.find("://"), value.find('@')) {
@@ -346,6 +422,12 @@ fn check_gateway(ip: Ipv4Cidr, gateway: Ipv4Addr) -> Result<(), ArgumentError> {
 
 fn error(argument: &str, reason: impl Into<String>) -> ArgumentError {
     ArgumentError { argument: argument.to_string(), reason: reason.into() }
+}
+
+impl Default for Author {
+    fn default() -> Self {
+        Author { name: "Zonule".to_string(), email: "zonule@localhost".to_string() }
+    }
 }
 
 impl fmt::Display for ArgumentError {

@@ -1,7 +1,8 @@
 //! The log: one line a record on the console, with UTC time, level and module.
 
 use std::io::Write as _;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use log::{LevelFilter, Log, Metadata, Record};
@@ -15,6 +16,30 @@ pub fn init(filter: LogFilter) {
     let most = filter.modules.iter().map(|(_, level)| *level).fold(filter.level, Ord::max);
     if log::set_boxed_logger(Box::new(Console { filter })).is_ok() {
         log::set_max_level(most);
+    }
+}
+
+/// Lets a few lines of a kind into the log each minute: of those that strangers can cause.
+#[derive(Debug, Default)]
+pub struct Throttle {
+    /// The minute and how many lines it has had.
+    state: AtomicU64,
+}
+
+impl Throttle {
+    /// Lines a minute.
+    const LINES: u64 = 20;
+
+    /// Returns whether a line may be written at `now`, the time since some moment.
+    pub fn allows(&self, now: Duration) -> bool {
+        let minute = (now.as_secs() / 60) << 32;
+        let count = |state: u64| {
+            if state & !u64::from(u32::MAX) == minute { state + 1 } else { minute + 1 }
+        };
+        let before = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
+            Some(count(state)).filter(|state| state - minute <= Self::LINES)
+        });
+        before.is_ok()
     }
 }
 
@@ -77,7 +102,7 @@ fn line(now: SystemTime, record: &Record<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     #[test]
     fn a_line_has_time_level_and_module_and_stays_one_line() {
@@ -91,6 +116,13 @@ mod tests {
                 .build(),
         );
         assert_eq!(text, "2026-09-21T14:13:20.120Z warn  git: remote: a\\nb\\u{1b}[0m\n");
+    }
+
+    #[test]
+    fn a_throttle_lets_some_lines_through_each_minute() {
+        let throttle = Throttle::default();
+        let count = |second| (0..100).filter(|_| throttle.allows(Duration::from_secs(second))).count() as u64;
+        assert_eq!((count(3), count(59), count(60), count(119), count(4000)), (20, 0, 20, 0, 20));
     }
 
     #[test]

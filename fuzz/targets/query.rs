@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use zonule::answer::{Context, Limiter, RateLimit, Secret, Settings, Transport, respond};
+use zonule::answer::{Answer, Context, Limiter, RateLimit, Secret, Settings, Transport, respond};
 use zonule::zone::{self, Catalog, Name};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
@@ -51,13 +51,15 @@ fuzz_target!(|data: &[u8]| {
                         source: IpAddr::from([192, 0, 2, 1]),
                         uptime: Duration::ZERO,
                         unix: 1_800_000_000,
+                        reserve: Some(0),
                     };
-                    let Some(len) = respond(&context, query, &mut reply) else { continue };
+                    let Some(len) = respond(&context, query, &mut reply).octets() else { continue };
                     assert!(len >= 12 && len <= room);
                     assert_eq!(reply[..2], query[..2]);
                     assert!(reply[2] & 0x80 != 0);
                     assert!(transport == Transport::Tcp || len <= payload);
-                    assert_eq!(respond(&context, &reply[..len].to_vec(), &mut reply), None, "no reply to a reply");
+                    let again = respond(&context, &reply[..len].to_vec(), &mut reply);
+                    assert_eq!(again, Answer::Silence, "no reply to a reply");
                 }
             }
         }

@@ -53,6 +53,7 @@ fuzz_target!(|octets: &[u8]| {
         source: IpAddr::from([192, 0, 2, 1]),
         uptime: Duration::ZERO,
         unix: 0,
+        reserve: None,
     };
     for node in zone.iter().take(50) {
         for below in [&b""[..], b"\x01q"] {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use zonule::answer::Transport;
+use zonule::answer::{Answer, Transport};
 use zonule::config::{self, Command, Host};
 use zonule::serve::Server;
 use zonule::telemetry;
@@ -56,6 +56,10 @@ impl UdpResponder for Dns {
         if source.port() == 0 {
             return Verdict::Drop;
         }
-        self.0.respond(Transport::Udp, source.ip(), datagram, reply).map_or(Verdict::Drop, Verdict::Reply)
+        match self.0.respond(Transport::Udp, source.ip(), datagram, reply) {
+            Answer::Reply(length) => Verdict::Reply(length),
+            Answer::Silence => Verdict::Drop,
+            Answer::Aside => Verdict::Decline,
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::zone::name;
 
 /// Answers a query of class CHAOS: REFUSED for what the operator did not decide to tell.
 #[cold]
-pub(super) fn answer(settings: &Settings, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict {
+pub(super) fn answer(settings: &Settings, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict<'static> {
     let is = |owner: &[u8]| name::eq(query.name, owner);
     let text = if is(b"\x07version\x04bind\0") || is(b"\x07version\x06server\0") {
         settings.version.as_deref()

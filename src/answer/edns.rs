@@ -90,7 +90,7 @@ impl Opt<'_> {
     /// Writes the record into `room`, which has [`Self::len`] octets at least, and returns its length; the extended
     /// error is left out, or its text, if there is no room for it.
     #[inline]
-    pub(super) fn write(&self, rcode: Rcode, extended: Option<ExtendedError>, room: &mut [u8]) -> Option<usize> {
+    pub(super) fn write(&self, rcode: Rcode, extended: Option<ExtendedError<'_>>, room: &mut [u8]) -> Option<usize> {
         let record = room.first_chunk_mut::<OPT>()?;
         *record = [0, 0, 41, 0, 0, (rcode.0 >> 4) as u8, 0, u8::from(self.dnssec_ok) << 7, 0, 0, 0];
         record[3..5].copy_from_slice(&self.payload.to_be_bytes());

@@ -259,7 +259,7 @@ impl Limiter {
 impl Kind {
     /// Returns the kind of the reply a verdict makes.
     #[inline]
-    pub(super) fn of(verdict: &Verdict) -> Self {
+    pub(super) fn of(verdict: &Verdict<'_>) -> Self {
         match verdict.rcode {
             Rcode::NO_ERROR if verdict.authoritative => Self::Answer,
             Rcode::NO_ERROR | Rcode::NAME_ERROR | Rcode::YX_DOMAIN => Self::Denial,

@@ -3,10 +3,13 @@
 //! [`respond`] is a function of the query and its [`Context`]: no clock, no lock to wait for, no allocation, no panic.
 //!
 //! ```text
-//! query octets ─ query, edns, tsig ─► Query ─┬ chaos ────────────────────────┬─► limit ─► writer ─► reply octets
-//!                                            └ resolve (RFC 1034 §4.3.2),    ┘
-//!                                              additional
+//! query octets ─ query, edns ─► Query ─┬ chaos ────────────────────────┬─► limit ─► writer ─► reply octets
+//!                                      └ resolve (RFC 1034 §4.3.2),    ┘
+//!                                        additional
 //! ```
+//!
+//! Signed messages and updates are set aside for who has keys and time: these come back here, signature examined, or
+//! with an outcome to [`report`].
 //!
 //! The usual answer is a header, the question as it came and an RRset's octets as the zone holds them, so
 //! three copies; all else is built record by record with name compression.
@@ -18,9 +21,9 @@ mod edns;
 mod limit;
 mod query;
 mod resolve;
-mod tsig;
 mod writer;
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -30,7 +33,7 @@ pub use self::limit::{Event, Kind, Limiter, Network, RateLimit};
 use self::cookie::{Cookies, Standing};
 use self::edns::{Edns, Opt};
 use self::limit::Ruling;
-use self::query::{Extras, Query, Reason, Rejection};
+use self::query::{Extras, HEADER, Query, Reason, Rejection};
 use self::writer::Writer;
 use crate::zone::{Catalog, Type};
 
@@ -115,6 +118,31 @@ pub struct Context<'a> {
     pub uptime: Duration,
     /// The time in seconds since 1970, modulo 2³².
     pub unix: u32,
+    /// Octets to leave free at the reply's end for a signature; `None` while it is not known whether the message's own
+    /// is right, if it has one.
+    pub reserve: Option<usize>,
+}
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The reply is written and has this many octets.
+    Reply(usize),
+    /// Silence is right: for what is no query, for what the limiter drops, and where there is no room for a question.
+    Silence,
+    /// The message is signed and its signature not examined, or it is an update: neither is answered at once.
+    Aside,
+}
+
+impl Answer {
+    /// Returns how many octets the reply has that was written, if one was.
+    #[must_use]
+    pub fn octets(self) -> Option<usize> {
+        match self {
+            Self::Reply(len) => Some(len),
+            Self::Silence | Self::Aside => None,
+        }
+    }
 }
 
 /// A response code with EDNS's upper bits (RFC 1035 §4.1.1, RFC 6895 §2.3).
@@ -129,19 +157,51 @@ impl Rcode {
     pub(crate) const NOT_IMPLEMENTED: Self = Self(4);
     pub(crate) const REFUSED: Self = Self(5);
     pub(crate) const YX_DOMAIN: Self = Self(6);
+    pub(crate) const YX_RRSET: Self = Self(7);
+    pub(crate) const NX_RRSET: Self = Self(8);
     pub(crate) const NOT_AUTHORITATIVE: Self = Self(9);
+    pub(crate) const NOT_ZONE: Self = Self(10);
     pub(crate) const BAD_VERSION: Self = Self(16);
     pub(crate) const BAD_COOKIE: Self = Self(23);
 }
 
-/// Why the answer is what it is, told to clients that speak EDNS (RFC 8914).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ExtendedError {
-    code: u16,
-    text: &'static str,
+impl Rcode {
+    /// Returns a code whose upper bits are clear.
+    pub(crate) fn from_header(code: u8) -> Self {
+        Self(u16::from(code & 0xf))
+    }
 }
 
-impl ExtendedError {
+/// Writes the mnemonic (RFC 6895 §2.3).
+impl fmt::Display for Rcode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Self::NO_ERROR => "NOERROR",
+            Self::FORMAT_ERROR => "FORMERR",
+            Self::SERVER_FAILURE => "SERVFAIL",
+            Self::NAME_ERROR => "NXDOMAIN",
+            Self::NOT_IMPLEMENTED => "NOTIMP",
+            Self::REFUSED => "REFUSED",
+            Self::YX_DOMAIN => "YXDOMAIN",
+            Self::YX_RRSET => "YXRRSET",
+            Self::NX_RRSET => "NXRRSET",
+            Self::NOT_AUTHORITATIVE => "NOTAUTH",
+            Self::NOT_ZONE => "NOTZONE",
+            Self::BAD_VERSION => "BADVERS",
+            Self::BAD_COOKIE => "BADCOOKIE",
+            Self(other) => return write!(f, "RCODE{other}"),
+        })
+    }
+}
+
+/// Why the answer is what it is, told to clients that speak EDNS (RFC 8914).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ExtendedError<'t> {
+    pub(crate) code: u16,
+    pub(crate) text: &'t str,
+}
+
+impl ExtendedError<'_> {
     const QUESTION_COUNT: Self = Self { code: 0, text: "not exactly one question" };
     const NOT_READY: Self = Self { code: 14, text: "zones are not loaded yet" };
     const PROHIBITED: Self = Self { code: 18, text: "" };
@@ -154,40 +214,73 @@ impl ExtendedError {
 
 /// What a reply's header and OPT record say, apart from what is copied from the query.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Verdict {
+pub(crate) struct Verdict<'t> {
     pub(crate) rcode: Rcode,
     pub(crate) authoritative: bool,
     pub(crate) truncated: bool,
-    pub(crate) extended: Option<ExtendedError>,
+    pub(crate) extended: Option<ExtendedError<'t>>,
 }
 
-impl Verdict {
+impl<'t> Verdict<'t> {
     /// A verdict without authority.
     pub(crate) fn of(rcode: Rcode) -> Self {
         Self { rcode, authoritative: false, truncated: false, extended: None }
     }
 
-    fn because(self, extended: ExtendedError) -> Self {
+    pub(crate) fn because(self, extended: ExtendedError<'t>) -> Self {
         Self { extended: Some(extended), ..self }
     }
 }
 
-/// Writes the reply to `query` into `reply` and returns its length, or `None` where silence is right: for what is
-/// no query, for what the limiter drops, and when `reply` has no room for a question.
+/// Writes the reply to `query` into `reply`.
 ///
 /// The reply never has more octets than `reply` holds; give it 65,535 for a stream and at least the settings' payload
 /// size for a datagram.
-pub fn respond(context: &Context<'_>, query: &[u8], reply: &mut [u8]) -> Option<usize> {
-    let header = query.first_chunk::<{ query::HEADER }>()?;
+#[inline]
+pub fn respond(context: &Context<'_>, query: &[u8], reply: &mut [u8]) -> Answer {
+    let Some(header) = query.first_chunk::<HEADER>() else { return Answer::Silence };
     // Two servers that answer each other's replies would never stop.
     if header[2] & 0x80 != 0 {
-        return None;
+        return Answer::Silence;
     }
-    let settings = context.settings;
     let parsed = Query::parse(query);
-    let (question, extras) = match &parsed {
+    let (extras, is_update) = match &parsed {
+        Ok(query) => (&query.extras, false),
+        Err(rejection) => (&rejection.extras, rejection.reason == Reason::Update),
+    };
+    if context.reserve.is_none() && (extras.signed || is_update) {
+        return Answer::Aside;
+    }
+    compose(context, header, &parsed, None, reply).map_or(Answer::Silence, Answer::Reply)
+}
+
+/// Writes into `reply` what came of a `request`, which has a header, and returns the reply's length, or `None` where
+/// silence is right.
+///
+/// The reply repeats the question, which for an update is the zone (RFC 2136 §3.8).
+pub(crate) fn report(
+    context: &Context<'_>,
+    request: &[u8],
+    verdict: Verdict<'_>,
+    reply: &mut [u8],
+) -> Option<usize> {
+    let header = request.first_chunk::<HEADER>()?;
+    compose(context, header, &Query::parse(request), Some(verdict), reply)
+}
+
+/// Writes a reply: with a `verdict` given, or with what the query is due.
+#[inline]
+fn compose(
+    context: &Context<'_>,
+    header: &[u8; HEADER],
+    parsed: &Result<Query<'_>, Rejection<'_>>,
+    verdict: Option<Verdict<'_>>,
+    reply: &mut [u8],
+) -> Option<usize> {
+    let settings = context.settings;
+    let (question, extras) = match parsed {
         Ok(query) => (query.question, &query.extras),
-        Err(rejection) => (&[][..], &rejection.extras),
+        Err(rejection) => (rejection.question, &rejection.extras),
     };
     let mut standing = Standing::New;
     let opt = extras.edns.as_ref().map(|edns| {
@@ -210,13 +303,14 @@ pub fn respond(context: &Context<'_>, query: &[u8], reply: &mut [u8]) -> Option<
         // RFC 6891 §6.2.3: less than the least means the least.
         (Transport::Udp, Some(edns)) => edns.payload.clamp(LEAST_PAYLOAD, settings.payload),
     };
-    let limit = usize::from(limit).min(reply.len());
+    let limit = usize::from(limit).min(reply.len()).checked_sub(context.reserve.unwrap_or(0))?;
     let records_end = limit.checked_sub(opt.as_ref().map_or(0, Opt::len))?;
     let mut names = writer::name_table();
     let mut writer = Writer::new(reply, &mut names, records_end, question)?;
-    let mut verdict = match &parsed {
-        Ok(query) => judge(context, query, &mut writer),
-        Err(rejection) => dismiss(rejection, standing),
+    let mut verdict = match (verdict, parsed) {
+        (Some(verdict), _) => verdict,
+        (None, Ok(query)) => judge(context, query, &mut writer),
+        (None, Err(rejection)) => dismiss(rejection, standing),
     };
     if let (Transport::Udp, Some(limiter)) = (context.transport, context.limiter)
         && standing != Standing::Proven
@@ -233,23 +327,19 @@ pub fn respond(context: &Context<'_>, query: &[u8], reply: &mut [u8]) -> Option<
             Ruling::Drop | Ruling::Slip => return None,
         }
     }
-    let len = writer.finish(header, &verdict, opt.as_ref(), limit);
-    Some(match &extras.tsig {
-        Some(tsig) if verdict.rcode == Rcode::NOT_AUTHORITATIVE => tsig.refuse(query, reply, len, limit),
-        _ => len,
-    })
+    Some(writer.finish(header, &verdict, opt.as_ref(), limit))
 }
 
 /// Returns what a limited client is told: to come again, with the cookie it gets with this reply (RFC 7873 §5.2.3) or
 /// over TCP.
 #[cold]
-fn slipped(verdict: &Verdict, with_cookie: bool) -> Verdict {
+fn slipped<'t>(verdict: &Verdict<'t>, with_cookie: bool) -> Verdict<'t> {
     if with_cookie { Verdict::of(Rcode::BAD_COOKIE) } else { Verdict { truncated: true, extended: None, ..*verdict } }
 }
 
 /// Decides what a message without a question for us is due.
 #[cold]
-fn dismiss(rejection: &Rejection<'_>, standing: Standing) -> Verdict {
+fn dismiss(rejection: &Rejection<'_>, standing: Standing) -> Verdict<'static> {
     if let Some(verdict) = before_anything_else(&rejection.extras) {
         return verdict;
     }
@@ -262,17 +352,16 @@ fn dismiss(rejection: &Rejection<'_>, standing: Standing) -> Verdict {
 
 /// Returns the verdict on what is wrong with any message, whatever it asks for.
 #[inline]
-fn before_anything_else(extras: &Extras<'_>) -> Option<Verdict> {
+fn before_anything_else(extras: &Extras<'_>) -> Option<Verdict<'static>> {
     match extras {
         Extras { edns: Some(Edns { version: 1.., .. }), .. } => Some(Verdict::of(Rcode::BAD_VERSION)),
-        Extras { tsig: Some(_), .. } => Some(Verdict::of(Rcode::NOT_AUTHORITATIVE)),
         _ => None,
     }
 }
 
 /// Decides what a well-formed query is due and writes the records of its answer.
 #[inline]
-fn judge(context: &Context<'_>, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict {
+fn judge(context: &Context<'_>, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict<'static> {
     const IN: u16 = 1;
     const CHAOS: u16 = 3;
     if let Some(verdict) = before_anything_else(&query.extras) {

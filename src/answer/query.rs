@@ -1,7 +1,6 @@
-//! A query read in place: header, question, EDNS, signature (RFC 1035 §4.1, RFC 6891, RFC 8945).
+//! A query read in place: header, question, EDNS, whether it is signed (RFC 1035 §4.1, RFC 6891, RFC 8945).
 
 use super::edns::Edns;
-use super::tsig::Tsig;
 use super::{ExtendedError, Rcode};
 use crate::zone::Type;
 use crate::zone::name::wire_len;
@@ -32,13 +31,16 @@ pub(super) struct Query<'q> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Extras<'q> {
     pub(super) edns: Option<Edns<'q>>,
-    pub(super) tsig: Option<Tsig>,
+    /// The last record is a TSIG record, whatever it says.
+    pub(super) signed: bool,
 }
 
 /// A message that has no question to be answered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rejection<'q> {
     pub(super) reason: Reason,
+    /// The question of a message of another operation, or what stands in its place; empty if there is not just one.
+    pub(super) question: &'q [u8],
     /// What was read before the fault.
     pub(super) extras: Extras<'q>,
 }
@@ -48,6 +50,8 @@ pub(super) struct Rejection<'q> {
 pub(super) enum Reason {
     /// It asks for an operation there is not.
     Opcode,
+    /// It is an update (RFC 2136), which is no affair of who answers questions.
+    Update,
     /// It is not what the RFCs say a message is.
     Malformed,
     /// It has no question or several.
@@ -58,9 +62,9 @@ pub(super) enum Reason {
 
 impl Reason {
     /// Returns the response code, and what more there is to say.
-    pub(super) fn verdict(self) -> (Rcode, Option<ExtendedError>) {
+    pub(super) fn verdict(self) -> (Rcode, Option<ExtendedError<'static>>) {
         match self {
-            Self::Opcode => (Rcode::NOT_IMPLEMENTED, Some(ExtendedError::NOT_SUPPORTED)),
+            Self::Opcode | Self::Update => (Rcode::NOT_IMPLEMENTED, Some(ExtendedError::NOT_SUPPORTED)),
             Self::Malformed => (Rcode::FORMAT_ERROR, None),
             // RFC 9619: exactly one.
             Self::QuestionCount => (Rcode::FORMAT_ERROR, Some(ExtendedError::QUESTION_COUNT)),
@@ -73,7 +77,7 @@ impl<'q> Query<'q> {
     /// Reads a message that has a header.
     #[inline]
     pub(super) fn parse(message: &'q [u8]) -> Result<Self, Rejection<'q>> {
-        let malformed = Rejection { reason: Reason::Malformed, extras: Extras::default() };
+        let malformed = Rejection { reason: Reason::Malformed, question: &[], extras: Extras::default() };
         let header = message.first_chunk::<HEADER>().ok_or(malformed)?;
         let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         if header[2] & 0x78 != opcode::QUERY << 3 || count(4) != 1 {
@@ -95,7 +99,7 @@ impl<'q> Query<'q> {
         let records = HEADER + question.len();
         match query.extras.read(message, records, others, usize::from(count(10))) {
             Some(()) => Ok(query),
-            None => Err(Rejection { reason: Reason::Malformed, extras: query.extras }),
+            None => Err(Rejection { extras: query.extras, ..malformed }),
         }
     }
 }
@@ -110,18 +114,25 @@ fn without_question<'q>(message: &'q [u8], header: &[u8; HEADER]) -> Rejection<'
         .and_then(|records| extras.read(message, records, count(6) + count(8), count(10)));
     let opcode = header[2] >> 3 & 0xf;
     if opcode != opcode::QUERY {
-        // Only of these is it known that they may be signed.
-        if !matches!(opcode, opcode::NOTIFY | opcode::UPDATE) {
-            extras.tsig = None;
-        }
-        return Rejection { reason: Reason::Opcode, extras };
+        let known = matches!(opcode, opcode::NOTIFY | opcode::UPDATE);
+        // Only of these is it known what they look like.
+        extras.signed &= known;
+        let question = if known && questions == 1 { first_question(message).unwrap_or_default() } else { &[] };
+        let reason = if opcode == opcode::UPDATE { Reason::Update } else { Reason::Opcode };
+        return Rejection { reason, question, extras };
     }
     let reason = match (whole, extras.edns) {
         (None, _) => Reason::Malformed,
         (Some(()), Some(Edns { cookies: Some(_), .. })) if questions == 0 => Reason::CookieOnly,
         (Some(()), _) => Reason::QuestionCount,
     };
-    Rejection { reason, extras }
+    Rejection { reason, question: &[], extras }
+}
+
+/// Returns the first question of a message, if its name is written out.
+fn first_question(message: &[u8]) -> Option<&[u8]> {
+    let body = message.get(HEADER..)?;
+    body.get(..wire_len(body)? + 4)
 }
 
 /// Returns where in a message its questions end.
@@ -144,7 +155,6 @@ impl<'q> Extras<'q> {
         let mut rest = message.get(start..)?;
         // Each record takes eleven octets at least, so the message's length bounds the walk.
         for index in 0..others + additional {
-            let owner = message.len() - rest.len();
             let (name_len, is_root) = skip_name(rest)?;
             let (fixed, tail) = rest.get(name_len..)?.split_first_chunk::<10>()?;
             let [t0, t1, p0, p1, _, version, f0, _, l0, l1] = *fixed;
@@ -174,7 +184,7 @@ impl<'q> Extras<'q> {
                     if index + 1 < others + additional {
                         return None;
                     }
-                    self.tsig = Some(Tsig::parse(message, owner, u16::from_be_bytes([p0, p1]), data)?);
+                    self.signed = true;
                 }
                 _ => {}
             }

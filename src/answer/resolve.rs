@@ -13,7 +13,7 @@ const MAX_CHAIN: usize = 16;
 
 /// Finds the answer to a question and writes its records.
 #[inline]
-pub(super) fn resolve(zones: &Catalog, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict {
+pub(super) fn resolve(zones: &Catalog, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict<'static> {
     let mut key = Key::empty();
     key.set(query.name);
     let zone = match find_zone(zones, query.qtype, query.name, &key) {
@@ -82,7 +82,7 @@ struct Answer<'a, 'r> {
     qtype: Type,
     qname: &'a [u8],
     writer: &'a mut Writer<'r>,
-    verdict: Verdict,
+    verdict: Verdict<'static>,
     /// Where the owner of the last DNAME record stands in the message.
     dname_at: Option<usize>,
 }

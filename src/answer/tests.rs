@@ -118,12 +118,12 @@ fn settings() -> Settings {
 /// A context in which nothing is limited and nothing told.
 fn context<'a>(zones: Option<&'a Catalog>, settings: &'a Settings, transport: Transport) -> Context<'a> {
     let source = IpAddr::from([192, 0, 2, 1]);
-    Context { zones, settings, limiter: None, transport, source, uptime: Duration::ZERO, unix: 1_800_000_000 }
+    Context { zones, settings, limiter: None, transport, source, uptime: Duration::ZERO, unix: 1_800_000_000, reserve: Some(0) }
 }
 
 fn send_to(context: &Context<'_>, query: &[u8]) -> Option<Vec<u8>> {
     let mut reply = vec![0xee; 65_535];
-    let len = respond(context, query, &mut reply)?;
+    let len = respond(context, query, &mut reply).octets()?;
     reply.truncate(len);
     Some(reply)
 }
@@ -409,7 +409,7 @@ fn outside_our_zones() {
     assert!(reply.ends_with(&[0, 6, 0, 15, 0, 2, 0, 20]));
     let mut reply = [0; 600];
     let len =
-        respond(&context(None, &settings(), Transport::Udp), &query("com", Type::A, Some(1232)), &mut reply).unwrap();
+        respond(&context(None, &settings(), Transport::Udp), &query("com", Type::A, Some(1232)), &mut reply).octets().unwrap();
     assert_eq!(reply[3], 2);
     assert!(reply[..len].ends_with(b"\x00\x0e" as &[u8]) || reply[..len].windows(4).any(|w| w == [0, 26, 0, 14]));
     for qtype in [Type::AXFR, Type::IXFR] {
@@ -459,7 +459,7 @@ fn truncation() {
     let query = query("many.large.example", Type::A, Some(4096));
     for room in 0..600 {
         let mut reply = vec![0; room];
-        match respond(&context(Some(&zones), &settings(), Transport::Udp), &query, &mut reply) {
+        match respond(&context(Some(&zones), &settings(), Transport::Udp), &query, &mut reply).octets() {
             Some(len) => assert!(len <= room && len >= 12),
             None => assert!(room < 100),
         }
@@ -578,7 +578,7 @@ proptest! {
     #[test]
     fn random_octets_never_panic(octets in proptest::collection::vec(any::<u8>(), 0..100), room in 0..700_usize) {
         let mut reply = vec![0; room];
-        if let Some(len) = respond(&context(Some(&catalog()), &settings(), Transport::Udp), &octets, &mut reply) {
+        if let Some(len) = respond(&context(Some(&catalog()), &settings(), Transport::Udp), &octets, &mut reply).octets() {
             prop_assert!(len <= room);
         }
     }

@@ -1,13 +1,15 @@
 //! Values of boot arguments: what they may be, and what is said of those that may not.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::Author;
 use crate::answer::{MOST_TEXT, RateLimit, Secret};
+use crate::primary::SerialPolicy;
 
 /// The most cookie secrets: the one before, the one now and the one to come, and one to spare.
 const MAX_SECRETS: usize = 4;
@@ -30,6 +32,10 @@ pub struct LogFilter {
     pub modules: Vec<(String, LevelFilter)>,
 }
 
+/// Networks by their prefixes: whence something may come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Networks(Vec<(IpAddr, u8)>);
+
 pub(super) fn parse_gateway(value: &str) -> Result<Ipv4Addr, String> {
     value.parse().map_err(|_| "is not an IPv4 address, such as 192.0.2.1".to_string())
 }
@@ -47,6 +53,34 @@ pub(super) fn parse_poll(value: &str) -> Result<Duration, String> {
         Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
         _ => Err("is not a number of seconds from 1 to 86400".to_string()),
     }
+}
+
+pub(super) fn parse_patience(value: &str) -> Result<Duration, String> {
+    match value.parse::<u64>() {
+        Ok(seconds @ 1..=300) => Ok(Duration::from_secs(seconds)),
+        _ => Err("is not a number of seconds from 1 to 300".to_string()),
+    }
+}
+
+pub(super) fn parse_serial(value: &str) -> Result<SerialPolicy, String> {
+    match value {
+        "bump" => Ok(SerialPolicy::Bump),
+        "strict" => Ok(SerialPolicy::Strict),
+        _ => Err("is neither bump nor strict".to_string()),
+    }
+}
+
+/// Reads `NAME<MAIL>`.
+pub(super) fn parse_author(value: &str) -> Result<Author, String> {
+    let parts = value.strip_suffix('>').and_then(|value| value.split_once('<'));
+    let Some((name, email)) = parts.map(|(name, email)| (name.trim(), email.trim())) else {
+        return Err("is not a name and a mail address, such as Zonule<dns@example.org>".to_string());
+    };
+    let odd = |c: char| c.is_control() || matches!(c, '<' | '>');
+    if name.is_empty() || email.is_empty() || name.contains(odd) || email.contains(odd) || value.len() > 200 {
+        return Err("has a name or a mail address that a commit cannot bear".to_string());
+    }
+    Ok(Author { name: name.to_string(), email: email.to_string() })
 }
 
 /// Reads a number within bounds.
@@ -149,6 +183,44 @@ impl FromStr for Ipv4Cidr {
 impl fmt::Display for Ipv4Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl Networks {
+    /// Tells whether `address` is in one of these networks.
+    #[must_use]
+    pub fn contain(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|&(network, prefix)| match (network, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                (network.to_bits() ^ address.to_bits()).leading_zeros() >= u32::from(prefix)
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                (network.to_bits() ^ address.to_bits()).leading_zeros() >= u32::from(prefix)
+            }
+            _ => false,
+        })
+    }
+}
+
+/// Reads networks and single addresses of both families, separated by commas.
+impl FromStr for Networks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let one = |part: &str| {
+            let (address, prefix) = match part.split_once('/') {
+                Some((address, prefix)) => (address, Some(prefix)),
+                None => (part, None),
+            };
+            let shown = part.escape_debug();
+            let address: IpAddr = address.parse().map_err(|_| {
+                format!("has \"{shown}\", which is no network; write 192.0.2.0/24, 2001:db8::/32 or an address")
+            })?;
+            let most = if address.is_ipv4() { 32 } else { 128 };
+            let prefix = prefix.map_or(Ok(most), |prefix| parse_number(prefix, 0, most));
+            Ok((address, prefix.map_err(|_| format!("has \"{shown}\", whose prefix length is not 0 to {most}"))?))
+        };
+        text.split(',').map(one).collect::<Result<_, String>>().map(Networks)
     }
 }
 

@@ -1,30 +1,39 @@
 //! The shell: threads and sockets around the zones, the answers and git.
 //!
-//! One thread follows the remote and swaps the served catalog. Others wait for queries on the sockets; on
-//! a machine of its own the network thread asks [`Server::respond`] directly and these hardly ever run.
+//! One thread, the [writer], follows the remote, makes updates and swaps what is served. Others wait for queries on the
+//! sockets; on a machine of its own the network thread asks [`Server::respond`] directly and these see only what takes
+//! longer: signed messages and updates.
 
+mod aside;
 mod clock;
-mod follow;
+mod queue;
 mod tcp;
 mod udp;
+mod writer;
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 
 use self::clock::Clock;
-use crate::answer::{self, Context, Event, Limiter, Secret, Settings, Transport};
-use crate::config::Config;
+use self::queue::{Outcome, Queue, Ticket};
+use self::writer::Writer;
+use crate::answer::{self, Answer, Context, Event, Limiter, Rcode, Secret, Settings, Transport};
+use crate::config::{Config, Networks};
 use crate::git::{Limits, Repository};
+use crate::keys::Keyring;
+use crate::primary::Primary;
+use crate::telemetry::Throttle;
+use crate::tsig::Replays;
 use crate::zone::Catalog;
 
-/// The stack of the thread that follows the remote, in octets: a trie of hostile names is some hundreds of branches deep,
+/// The stack of the writer's thread, in octets: a trie of hostile names is some hundreds of branches deep,
 /// and is freed by recursion.
 const GIT_STACK: usize = 512 * 1024;
 
@@ -33,11 +42,25 @@ const SERVICE_STACK: usize = 128 * 1024;
 
 /// The server: what answers need, shared by all threads.
 pub struct Server {
-    catalog: ArcSwapOption<Catalog>,
+    served: ArcSwap<Served>,
     settings: Settings,
     limiter: Option<Limiter>,
     clock: Clock,
     first_answer: Milestone,
+    queue: Queue,
+    /// The updates of late, lest one is made twice.
+    replays: Mutex<Replays<Arc<Ticket>>>,
+    allow_update: Option<Networks>,
+    patience: Duration,
+    /// Complaints of messages that strangers can send.
+    complaints: Throttle,
+}
+
+/// What one commit makes of us.
+struct Served {
+    /// The zones; `None` until the first are loaded.
+    catalog: Option<Catalog>,
+    keys: Arc<Keyring>,
 }
 
 /// An address that cannot be served.
@@ -63,41 +86,59 @@ impl Server {
             .nsid(config.nsid.clone())
             .version(config.version_text.clone())
             .idle(tcp::IDLE);
+        let keys = Arc::clone(Primary::new(config.serial, config.tsig_keys.clone()).keyring());
         Arc::new(Server {
-            catalog: ArcSwapOption::empty(),
+            served: ArcSwap::from_pointee(Served { catalog: None, keys }),
             settings,
             limiter: config.rate_limit.map(|limit| Limiter::new(limit, limiter)),
             clock: Clock::new(started),
             first_answer: Milestone::default(),
+            queue: Queue::default(),
+            replays: Mutex::default(),
+            allow_update: config.allow_update.clone(),
+            patience: config.update_patience,
+            complaints: Throttle::default(),
         })
     }
 
-    /// Writes the reply to `query` from `source` into `reply` and returns its length, or `None` where silence is right.
-    ///
-    /// Never blocks and never allocates: any thread may ask.
-    pub fn respond(&self, transport: Transport, source: IpAddr, query: &[u8], reply: &mut [u8]) -> Option<usize> {
-        let catalog = self.catalog.load();
+    /// Writes the reply to `query` from `source` into `reply`, unless it is silence or takes longer.
+    #[inline]
+    pub fn respond(&self, transport: Transport, source: IpAddr, query: &[u8], reply: &mut [u8]) -> Answer {
+        let served = self.served.load();
+        // A socket for both families shows IPv4 clients in IPv6's clothes.
+        let context = self.context(&served, transport, source.to_canonical(), None);
+        let answer = answer::respond(&context, query, reply);
+        if matches!(answer, Answer::Reply(_)) && served.catalog.is_some() {
+            self.first_answer.reach(context.uptime);
+        }
+        answer
+    }
+
+    /// Returns what a reply depends on; `reserve` octets are left for a signature.
+    #[inline]
+    fn context<'a>(
+        &'a self,
+        served: &'a Served,
+        transport: Transport,
+        source: IpAddr,
+        reserve: Option<usize>,
+    ) -> Context<'a> {
         let (uptime, unix) = self.clock.now();
-        let context = Context {
-            zones: catalog.as_deref(),
+        Context {
+            zones: served.catalog.as_ref(),
             settings: &self.settings,
             limiter: self.limiter.as_ref(),
             transport,
-            // A socket for both families shows IPv4 clients in IPv6's clothes.
-            source: source.to_canonical(),
+            source,
             uptime,
             unix,
-        };
-        let length = answer::respond(&context, query, reply)?;
-        if catalog.is_some() {
-            self.first_answer.reach(uptime);
+            reserve,
         }
-        Some(length)
     }
 
-    /// Makes `catalog` the one that is served and frees the one before.
-    fn publish(&self, catalog: Catalog) {
-        let Some(mut old) = self.catalog.swap(Some(Arc::new(catalog))) else { return };
+    /// Makes these what is served and frees what was before.
+    fn publish(&self, catalog: Catalog, keys: Arc<Keyring>) {
+        let mut old = self.served.swap(Arc::new(Served { catalog: Some(catalog), keys }));
         // A reader may hold the old catalog for the length of an answer. Freeing it can take long, so wait
         // for the reader here: the freeing must not fall to the thread that answers.
         while Arc::get_mut(&mut old).is_none() {
@@ -133,10 +174,12 @@ impl Server {
             thread.map(drop).map_err(cannot(format!("start the {name} thread")))
         };
         let server = Arc::clone(&self);
-        start("git", GIT_STACK, Box::new(move || follow::run(&server, repository, config.git_poll)))?;
-        for socket in datagrams {
+        let primary = Primary::new(config.serial, config.tsig_keys);
+        let writer = Writer::new(server, repository, primary, config.git_poll, config.git_author);
+        start("git", GIT_STACK, Box::new(move || writer.run()))?;
+        for socket in datagrams.into_iter().map(Arc::new) {
             for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-                let socket = socket.try_clone().map_err(cannot("share a UDP socket".to_string()))?;
+                let socket = Arc::clone(&socket);
                 let server = Arc::clone(&self);
                 start("udp", SERVICE_STACK, Box::new(move || udp::run(&server, &socket)))?;
             }
@@ -164,7 +207,12 @@ impl Server {
                 self.tell(limiter);
             }
             self.clock.set();
-            thread::sleep(if answered { Duration::from_secs(1) } else { Duration::from_millis(100) });
+            for job in self.queue.take_expired() {
+                self.settle(&job, &Outcome::because(Rcode::SERVER_FAILURE, "the git remote does not answer in time"));
+            }
+            let look = if answered { Duration::from_secs(1) } else { Duration::from_millis(100) };
+            // No update has less patience than that, so none that comes meanwhile is over.
+            thread::sleep(self.queue.patience(look));
         }
     }
 
@@ -188,6 +236,11 @@ impl Server {
     fn elapsed(&self) -> u128 {
         self.clock.now().0.as_millis()
     }
+}
+
+/// Returns the time in seconds since 1970.
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 impl fmt::Display for ServeError {
@@ -257,7 +310,8 @@ mod tests {
 
     fn ask(server: &Server, transport: Transport, source: &str, query: &[u8]) -> Option<Vec<u8>> {
         let mut reply = vec![0; 4096];
-        let length = server.respond(transport, source.parse().unwrap(), query, &mut reply)?;
+        let answer = server.respond(transport, source.parse().unwrap(), query, &mut reply);
+        let Answer::Reply(length) = answer else { return None };
         reply.truncate(length);
         Some(reply)
     }

@@ -7,18 +7,23 @@ use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Server;
-use crate::answer::Transport;
+use super::aside::Done;
+use super::queue::Back;
+use crate::answer::{Answer, Transport};
 
 /// How long a connection may stay without a query (RFC 7766 §6.2.3).
 pub(super) const IDLE: Duration = Duration::from_secs(10);
 
 /// How long a query may take from its first octet to its last, and a batch of replies to leave.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a connection waits for what came of an update; then it ends, since that is not known.
+const OUTCOME: Duration = Duration::from_secs(300);
 
 /// How long a new connection waits for the one that makes room.
 const ROOM: Duration = Duration::from_secs(1);
@@ -110,10 +115,31 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
     // A client that has said all may still listen: its last queries are answered before its end is seen.
     while let Some(query) = inbox.next()? {
         connection.used.store(connections.tick(), Ordering::Relaxed);
-        let (length_octets, message) = outbox[filled..].split_at_mut(2);
+        let message = &mut outbox[filled + 2..];
         let room = message.len().min(FRAME - 2);
-        let length = server.respond(Transport::Tcp, source, query, &mut message[..room]);
+        let message = &mut message[..room];
+        let length = match server.respond(Transport::Tcp, source, query, message) {
+            Answer::Reply(length) => Some(length),
+            Answer::Silence => None,
+            Answer::Aside => {
+                let (sender, receiver) = mpsc::sync_channel(1);
+                match server.deal_with(Transport::Tcp, source, query, message, Back::Stream(sender)) {
+                    Done::Reply(length) => Some(length),
+                    Done::Silence => None,
+                    Done::Later => {
+                        // What was asked before needs not wait.
+                        send(stream, &outbox[..filled])?;
+                        filled = 0;
+                        receiver.recv_timeout(OUTCOME).ok().map(|reply| {
+                            outbox[2..2 + reply.len()].copy_from_slice(&reply);
+                            reply.len()
+                        })
+                    }
+                }
+            }
+        };
         if let Some(length) = length {
+            let length_octets = &mut outbox[filled..filled + 2];
             let framed = u16::try_from(length).map_err(|_| io::Error::other("a reply longer than a message"))?;
             length_octets.copy_from_slice(&framed.to_be_bytes());
             filled += 2 + length;

@@ -1,17 +1,20 @@
 //! Queries over UDP through an ordinary socket.
 
 use std::net::UdpSocket;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use super::Server;
-use crate::answer::{MOST_PAYLOAD, Transport};
+use super::aside::Done;
+use super::queue::Back;
+use crate::answer::{Answer, MOST_PAYLOAD, Transport};
 
 /// The largest datagram there is; a longer query does not exist.
 const DATAGRAM: usize = 65_535;
 
 /// Answers what arrives on `socket`, for ever.
-pub(super) fn run(server: &Server, socket: &UdpSocket) {
+pub(super) fn run(server: &Server, socket: &Arc<UdpSocket>) {
     let mut query = vec![0; DATAGRAM];
     let mut reply = vec![0; usize::from(MOST_PAYLOAD)];
     loop {
@@ -28,9 +31,19 @@ pub(super) fn run(server: &Server, socket: &UdpSocket) {
         if source.port() == 0 {
             continue;
         }
-        if let Some(length) = server.respond(Transport::Udp, source.ip(), &query[..length], &mut reply)
-            && let Err(error) = socket.send_to(&reply[..length], source)
-        {
+        let query = &query[..length];
+        let length = match server.respond(Transport::Udp, source.ip(), query, &mut reply) {
+            Answer::Reply(length) => length,
+            Answer::Silence => continue,
+            Answer::Aside => {
+                let back = Back::Datagram(Arc::clone(socket), source);
+                match server.deal_with(Transport::Udp, source.ip(), query, &mut reply, back) {
+                    Done::Reply(length) => length,
+                    Done::Silence | Done::Later => continue,
+                }
+            }
+        };
+        if let Err(error) = socket.send_to(&reply[..length], source) {
             log::debug!("replying to {source}: {error}");
         }
     }

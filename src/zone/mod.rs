@@ -42,4 +42,5 @@ pub use serial::Serial;
 pub use zone::Zone;
 
 pub(crate) use key::Key;
+pub(crate) use trie::{Named, Trie};
 pub(crate) use zone::Lookup;

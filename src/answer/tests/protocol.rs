@@ -321,64 +321,72 @@ fn tsig(owner: &[u8]) -> Vec<u8> {
     [owner, &[0, 250, 0, 255, 0, 0, 0, 0, 0, data.len() as u8], &data].concat()
 }
 
-/// RFC 8945 §5.1, §5.2.1, §5.3.2: no key is known, so the reply says so, unsigned.
+/// What is signed, or is an update, is not for who answers at once; unless it is no message in the first place.
 #[test]
-fn signed_queries() {
-    let key = b"\x03Key\x07example\0";
-    let refusal = [
-        key,
-        &b"\0\xfa\0\xff\0\0\0\0\0\x1d\x0bhmac-sha256\0\0\0\x65\0\0\x01\x01\x2c"[..],
-        // No MAC; the original ID; BADKEY; nothing more.
-        &[0, 0, 0xbe, 0xef, 0, 17, 0, 0],
-    ]
-    .concat();
-    for edns in [None, Some(1232)] {
-        for opcode in [0, 4, 5] {
-            let mut query = query("web.example.org", Type::A, edns);
-            query[2] = opcode << 3;
-            query[11] += 1;
-            query.extend(tsig(key));
-            let reply = udp(&query);
-            assert_eq!((reply[3] & 15, reply[11]), (9, query[11]), "{reply:02x?}");
-            assert!(reply.ends_with(&refusal), "{reply:02x?}");
-            assert_eq!(reply[6..10], [0; 4]);
-            Message::from_vec(&reply).unwrap();
-        }
-        // What is no operation of ours need not look like a message at all.
-        let mut query = query("web.example.org", Type::A, edns);
-        query[2] = 6 << 3;
-        query[11] += 1;
-        query.extend(tsig(key));
-        assert_eq!(udp(&query)[3], 4);
-    }
-    let with = |records: &[Vec<u8>]| {
+fn messages_set_aside() {
+    let zones = catalog();
+    let settings = settings();
+    let unexamined = Context { reserve: None, ..context(Some(&zones), &settings, Transport::Udp) };
+    let ask = |query: &[u8]| respond(&unexamined, query, &mut [0; 1232]);
+    let key = tsig(b"\x03Key\x07example\0");
+    let opt = vec![0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
+    let with = |opcode: u8, records: &[&[u8]]| {
         let mut query = query("web.example.org", Type::A, None);
+        query[2] = opcode << 3;
         query[11] = records.len() as u8;
         query.extend(records.concat());
-        udp(&query)
+        query
     };
-    // A compressed key name is written out; one that leads nowhere, or a record that is not the last, is an error.
-    let reply = with(&[tsig(&[3, b'k', b'e', b'y', 0xc0, 16])]);
-    assert!(reply.windows(17).any(|octets| octets == b"\x03key\x07example\x03org\0"), "{reply:02x?}");
-    assert_eq!(with(&[tsig(&[0xc0, 33])])[3], 1);
-    assert_eq!(with(&[tsig(key), tsig(key)])[3], 1);
-    let opt = vec![0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
-    assert_eq!(with(&[tsig(key), opt.clone()])[3], 1);
-    assert_eq!(with(&[opt, tsig(key)])[3], 9);
-    let last = tsig(key).len() - 1;
-    for (at, value) in [(16, 1), (22, 1), (23, 64), (45, 33), (last, 1)] {
-        let mut wrong = tsig(key);
-        wrong[at] = value;
-        assert_eq!(with(&[wrong])[3], 1, "octet {at}");
+    for records in [&[&key[..]][..], &[&opt, &key]] {
+        for opcode in [0, 4, 5] {
+            assert_eq!(ask(&with(opcode, records)), Answer::Aside);
+        }
+        // What is no operation of ours need not look like a message at all.
+        assert!(matches!(ask(&with(6, records)), Answer::Reply(_)));
     }
-    // Where both names are as long as can be there is no room (RFC 8945 §5.3).
-    let long = [[63; 64].repeat(3), vec![61; 62], vec![0]].concat();
-    let mut huge = tsig(&long);
-    let algorithm = long.len() + 10;
-    huge.splice(algorithm..algorithm + 13, long.iter().copied());
-    huge[algorithm - 2..algorithm].copy_from_slice(&(255_u16 + 48).to_be_bytes());
-    let reply = with(&[huge]);
-    assert_eq!((reply[2] & 2, reply[3], reply[11]), (2, 9, 0));
+    assert_eq!(ask(&with(5, &[])), Answer::Aside);
+    assert!(matches!(ask(&with(0, &[&opt])), Answer::Reply(_)));
+    // RFC 8945 §5.1: it is the last record.
+    for records in [&[&key[..], &key][..], &[&key, &opt]] {
+        let mut reply = [0; 600];
+        assert!(matches!(respond(&unexamined, &with(0, records), &mut reply), Answer::Reply(_)));
+        assert_eq!(reply[3], 1);
+    }
+}
+
+/// Room for a signature is left free, whatever the reply is like, and what does not fit because of it is left out.
+#[test]
+fn room_for_a_signature() {
+    let zones = catalog();
+    let settings = settings();
+    for (edns, limit) in [(None, 512), (Some(1232), 1232)] {
+        for reserve in [0, 100, 300, 400, 500] {
+            let context = Context { reserve: Some(reserve), ..context(Some(&zones), &settings, Transport::Udp) };
+            for owner in ["web.example.org", "many.large.example", "nowhere.example.org"] {
+                let mut reply = [0; 4096];
+                match respond(&context, &query(owner, Type::A, edns), &mut reply) {
+                    Answer::Reply(len) => assert!(len + reserve <= limit, "{owner} {len}"),
+                    answer => assert!(answer == Answer::Silence && limit - reserve < 40, "{owner} {reserve}"),
+                }
+            }
+        }
+    }
+}
+
+/// The outcome of an update repeats its zone, and says why.
+#[test]
+fn reports() {
+    let settings = settings();
+    let context = context(None, &settings, Transport::Udp);
+    let verdict = Verdict::of(Rcode::YX_RRSET).because(ExtendedError { code: 0, text: "it exists" });
+    for (edns, ending) in [(Some(1232), &b"\0\x0f\0\x0b\0\0it exists"[..]), (None, b"\x07example\x03org\0\0\x06\0\x01")] {
+        let mut request = query("example.org", Type::SOA, edns);
+        request[2] = 5 << 3;
+        let mut reply = [0; 600];
+        let len = report(&context, &request, verdict, &mut reply).unwrap();
+        assert!(reply[..len].ends_with(ending), "{:02x?}", &reply[..len]);
+        assert_eq!(reply[..12], [0x12, 0x34, 0xa8, 7, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())]);
+    }
 }
 
 fn limited(slip: u8) -> Limiter {

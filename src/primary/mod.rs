@@ -1,34 +1,69 @@
 //! What is served, as a function of what the repository holds.
 //!
-//! Values in, values out: [`Primary::load`] takes the files of a commit and yields the next catalog with
-//! a list of what changed. It reads only zones of whose files one changed, included files among them, and a
-//! file that cannot be served leaves the zone's last good version in place.
+//! Values in, values out: [`Primary::load`] takes the files of a commit and yields the next catalog and keys with a list
+//! of what changed; [`Primary::prepare`] takes an update and yields the commit that makes it so. Neither knows of
+//! sockets, threads or the remote. A copy of a `Primary` shares all with the original, so whoever has to try a change
+//! before it is true makes a copy, changes that, and keeps the one that turns out right.
 //!
-//! A file at the root that another zone's file includes, and that makes no zone of its own and never did, is a
-//! part of others and not reported as a broken zone. Which files are included is known only when all zones
-//! have been read, so that is decided last.
+//! Loading reads only zones of whose files one changed, included files among them, and a file that cannot be served
+//! leaves the zone's last good version in place. A file at the root that another zone's file includes, and that makes no
+//! zone of its own and never did, is a part of others and not reported as a broken zone. Which files are included is
+//! known only when all zones have been read, so that is decided last.
+
+mod update;
+
+pub use update::{Commit, Origin};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::git::{File, ObjectId};
-use crate::zone::{self, Catalog, Diagnostic, Entry, FileRole, IncludeError, Name, Serial, Severity, Zone};
+use zeroize::Zeroizing;
 
-/// The zones as of the last commit loaded.
-#[derive(Debug, Default)]
+use crate::git::{File, ObjectId};
+use crate::keys::Keyring;
+use crate::tsig::Key;
+use crate::zone::{self, Catalog, Diagnostic, Entry, FileRole, IncludeError, Name, Named, Serial, Severity, Trie, Zone};
+
+/// The zones and keys as of the last commit loaded.
+#[derive(Clone)]
 pub struct Primary {
+    policy: SerialPolicy,
     catalog: Catalog,
-    sources: BTreeMap<Name, Source>,
+    sources: Trie<Arc<Source>>,
+    configured: Arc<[Key]>,
+    keyring: Arc<Keyring>,
+    key_files: Arc<[File]>,
+}
+
+/// What becomes of a zone whose contents were changed without a higher serial number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SerialPolicy {
+    /// A higher serial number is committed by the server itself.
+    #[default]
+    Bump,
+    /// The last good version is served until somebody raises it.
+    Strict,
 }
 
 /// The files a zone was last read from: what need not be read again.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Source {
+    apex: Name,
     /// The files that bear the zone's name; one, if all is well.
     files: Vec<(String, ObjectId)>,
     /// The files these include, by path; `None` for one that is not there.
     included: BTreeMap<String, Option<ObjectId>>,
+    /// What is served is what the files say, and not an earlier version.
+    is_served: bool,
+    /// The files say something new, but not with a serial number above this one.
+    not_above: Option<Serial>,
+}
+
+impl Named for Arc<Source> {
+    fn name(&self) -> &[u8] {
+        self.apex.as_wire()
+    }
 }
 
 /// What a commit did, for the log and for those who follow a zone.
@@ -43,16 +78,27 @@ pub enum Change {
         /// How many resource records it has.
         records: usize,
     },
-    /// A zone has new contents.
+    /// A zone has new contents and a higher serial number.
     Changed {
         /// The zone's apex.
         apex: Name,
         /// The serial number before.
         from: Serial,
-        /// The serial number now; secondaries follow only if it is greater.
+        /// The serial number now.
         to: Serial,
         /// How many resource records it has now.
         records: usize,
+    },
+    /// A zone has new contents, but no higher serial number, which secondaries need to follow.
+    NotRaised {
+        /// The zone's apex.
+        apex: Name,
+        /// The serial number before.
+        from: Serial,
+        /// The serial number in the file.
+        to: Serial,
+        /// The new contents are not served for that reason.
+        held: bool,
     },
     /// A zone's file is gone.
     Removed {
@@ -68,6 +114,11 @@ pub enum Change {
         /// The serial number of the last good version, which is still served, if there is one.
         kept: Option<Serial>,
     },
+    /// There are other keys now.
+    Keys {
+        /// How many, those from the arguments among them.
+        count: usize,
+    },
     /// A remark about a file's contents.
     Remark(Diagnostic),
     /// A file that cannot be read or assigned to a zone.
@@ -80,17 +131,43 @@ pub enum Change {
 }
 
 impl Primary {
+    /// Returns what is served before anything is loaded: nothing, with the keys of the arguments.
+    #[must_use]
+    pub fn new(policy: SerialPolicy, configured: Vec<Key>) -> Self {
+        let configured: Arc<[Key]> = configured.into();
+        let (keyring, _) = Keyring::load(&configured, std::iter::empty());
+        Primary {
+            policy,
+            catalog: Catalog::default(),
+            sources: Trie::default(),
+            configured,
+            keyring: Arc::new(keyring),
+            key_files: Arc::default(),
+        }
+    }
+
     /// Returns what is served.
     #[must_use]
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
+    /// Returns the keys that clients may sign with.
+    #[must_use]
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
     /// Returns how many good zones are served, and how many records they have together.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        let records = self.catalog.iter().filter_map(zone_in).map(Zone::record_count);
+        let records = self.catalog.iter().filter_map(Entry::zone).map(|zone| zone.record_count());
         records.fold((0, 0), |(zones, sum), records| (zones + 1, sum + records))
+    }
+
+    /// Returns the zones that were changed without a higher serial number and are to get one.
+    pub fn not_raised(&self) -> impl Iterator<Item = &Name> {
+        self.sources.iter().filter(|source| source.is_served && source.not_above.is_some()).map(|source| &source.apex)
     }
 
     /// Takes over `files`, all the files of a commit, reading those that changed with `read`.
@@ -101,42 +178,45 @@ impl Primary {
     ) -> Vec<Change> {
         let mut changes = Vec::new();
         let tree: BTreeMap<String, ObjectId> = files.iter().map(|file| (file.path.clone(), file.id)).collect();
-        let sources = assign(files, &mut changes);
-        let gone: Vec<Name> = self.sources.keys().filter(|apex| !sources.contains_key(apex)).cloned().collect();
+        let (sources, key_files) = assign(files, &mut changes);
+        self.load_keys(key_files, &mut read, &mut changes);
+        let gone: Vec<Name> =
+            self.sources.iter().map(|source| &source.apex).filter(|apex| !sources.contains_key(apex)).cloned().collect();
         for apex in gone {
-            let serial = self.served(&apex);
+            let serial = self.served(&apex).map(|zone| zone.serial());
             self.catalog.remove(&apex);
-            self.sources.remove(&apex);
+            self.sources.remove(apex.as_wire());
             changes.push(Change::Removed { apex, serial });
         }
         // What is wrong with zones that never were good: told unless they prove to be parts of others.
         let mut refused: BTreeMap<Name, Vec<Change>> = BTreeMap::new();
         for (apex, files) in sources {
-            if self.sources.get(&apex).is_some_and(|source| source.files == files && source.is_current(&tree)) {
+            let last = self.sources.get(apex.as_wire());
+            if last.is_some_and(|source| source.files == files && source.is_current(&tree)) {
                 continue;
             }
+            let not_above = last.and_then(|source| source.not_above);
             let before = self.served(&apex);
-            let mut source = Source { files, included: BTreeMap::new() };
+            let mut source = Source { apex, files, included: BTreeMap::new(), is_served: false, not_above: None };
             let mut told = Vec::new();
-            match zone_of(&apex, &mut source, &tree, &mut read, &mut told) {
-                Some(zone) => {
-                    let (serial, records) = (zone.serial(), zone.record_count());
-                    self.catalog.insert(Arc::new(zone));
+            let zone = zone_of(&mut source, &tree, &mut read, &mut told);
+            let apex = source.apex.clone();
+            match (zone, before) {
+                (Some(zone), before) => {
                     changes.append(&mut told);
-                    changes.push(match before {
-                        Some(from) => Change::Changed { apex: apex.clone(), from, to: serial, records },
-                        None => Change::Added { apex: apex.clone(), serial, records },
-                    });
+                    self.take(&mut source, zone, before, not_above, &mut changes);
                 }
-                None => {
-                    told.push(Change::Refused { apex: apex.clone(), kept: before });
-                    match before {
-                        Some(_) => changes.append(&mut told),
-                        None => drop(refused.insert(apex.clone(), told)),
-                    }
+                (None, Some(before)) => {
+                    source.not_above = not_above;
+                    changes.append(&mut told);
+                    changes.push(Change::Refused { apex, kept: Some(before.serial()) });
+                }
+                (None, None) => {
+                    told.push(Change::Refused { apex: apex.clone(), kept: None });
+                    refused.insert(apex, told);
                 }
             }
-            self.sources.insert(apex, source);
+            self.sources.insert(Arc::new(source));
         }
         self.forget_parts(&mut refused);
         for (apex, mut told) in refused {
@@ -146,31 +226,83 @@ impl Primary {
         changes
     }
 
+    /// Takes over a zone that has been read well, unless its serial number stands against it.
+    fn take(
+        &mut self,
+        source: &mut Source,
+        zone: Zone,
+        before: Option<Arc<Zone>>,
+        not_above: Option<Serial>,
+        changes: &mut Vec<Change>,
+    ) {
+        let apex = source.apex.clone();
+        let (to, records) = (zone.serial(), zone.record_count());
+        source.is_served = true;
+        let Some(before) = before else {
+            changes.push(Change::Added { apex, serial: to, records });
+            self.catalog.insert(Arc::new(zone));
+            return;
+        };
+        let from = not_above.unwrap_or(before.serial());
+        if to.is_newer_than(from) {
+            changes.push(Change::Changed { apex, from, to, records });
+        } else if (not_above.is_some() && self.policy == SerialPolicy::Bump)
+            || !zone::difference(&before, &zone).is_empty()
+        {
+            let held = self.policy == SerialPolicy::Strict;
+            changes.push(Change::NotRaised { apex, from, to, held });
+            source.is_served = !held;
+            source.not_above = Some(from);
+            if held {
+                return;
+            }
+        }
+        self.catalog.insert(Arc::new(zone));
+    }
+
+    /// Takes over the keys of `files` if these changed.
+    fn load_keys<E: fmt::Display>(
+        &mut self,
+        files: Vec<File>,
+        read: &mut impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
+        changes: &mut Vec<Change>,
+    ) {
+        if *self.key_files == *files {
+            return;
+        }
+        let mut texts = Vec::new();
+        for file in &files {
+            match read(&file.id) {
+                Ok(text) => texts.push((file.path.as_str(), Zeroizing::new(text))),
+                Err(error) => changes.push(Change::Unusable { file: file.path.clone(), reason: error.to_string() }),
+            }
+        }
+        let (keyring, remarks) =
+            Keyring::load(&self.configured, texts.iter().map(|(path, text)| (*path, text.as_slice())));
+        changes.extend(remarks.into_iter().map(Change::Remark));
+        changes.push(Change::Keys { count: keyring.len() });
+        self.keyring = Arc::new(keyring);
+        self.key_files = files.into();
+    }
+
     /// Takes zones out that never were good and whose file another zone's file includes.
     fn forget_parts(&mut self, refused: &mut BTreeMap<Name, Vec<Change>>) {
-        let included: BTreeSet<&String> = self.sources.values().flat_map(|source| source.included.keys()).collect();
-        let is_part = |(apex, source): &(&Name, &Source)| {
-            self.served(apex).is_none() && source.files.iter().all(|(path, _)| included.contains(path))
+        let included: BTreeSet<&String> = self.sources.iter().flat_map(|source| source.included.keys()).collect();
+        let is_part = |source: &&Arc<Source>| {
+            self.served(&source.apex).is_none() && source.files.iter().all(|(path, _)| included.contains(path))
         };
-        let parts: Vec<Name> = self.sources.iter().filter(is_part).map(|(apex, _)| apex.clone()).collect();
+        let parts: Vec<Name> = self.sources.iter().filter(is_part).map(|source| source.apex.clone()).collect();
         for apex in parts {
             // Not remembered, it is looked at again when next something changes; it may then be a part no longer.
-            self.sources.remove(&apex);
+            self.sources.remove(apex.as_wire());
             self.catalog.remove(&apex);
             refused.remove(&apex);
         }
     }
 
-    /// Returns the serial number `apex` is served with.
-    fn served(&self, apex: &Name) -> Option<Serial> {
-        self.catalog.get(apex).and_then(zone_in).map(Zone::serial)
-    }
-}
-
-fn zone_in(entry: &Entry) -> Option<&Zone> {
-    match entry {
-        Entry::Zone(zone) => Some(zone),
-        Entry::Broken(_) => None,
+    /// Returns the zone that is served under the name `apex`.
+    fn served(&self, apex: &Name) -> Option<Arc<Zone>> {
+        self.catalog.get(apex).and_then(Entry::zone).cloned()
     }
 }
 
@@ -181,24 +313,25 @@ impl Source {
     }
 }
 
-/// Sorts files by the zone they describe.
-fn assign(files: Vec<File>, changes: &mut Vec<Change>) -> BTreeMap<Name, Vec<(String, ObjectId)>> {
+/// Sorts files by the zone they describe, those of keys apart.
+fn assign(files: Vec<File>, changes: &mut Vec<Change>) -> (BTreeMap<Name, Vec<(String, ObjectId)>>, Vec<File>) {
     let mut sources: BTreeMap<Name, Vec<(String, ObjectId)>> = BTreeMap::new();
+    let mut keys = Vec::new();
     for file in files {
         match FileRole::of(&file.path) {
             FileRole::Zone(apex) => {
                 sources.entry(apex).or_default().push((file.path, file.id));
             }
+            FileRole::Keys => keys.push(file),
             FileRole::Misnamed { reason } => changes.push(Change::Unusable { file: file.path, reason }),
-            FileRole::Keys | FileRole::Foreign => {}
+            FileRole::Foreign => {}
         }
     }
-    sources
+    (sources, keys)
 }
 
 /// Reads a zone, and notes in `source` which files it includes.
 fn zone_of<E: fmt::Display>(
-    apex: &Name,
     source: &mut Source,
     tree: &BTreeMap<String, ObjectId>,
     read: &mut impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
@@ -206,7 +339,7 @@ fn zone_of<E: fmt::Display>(
 ) -> Option<Zone> {
     let [(file, id)] = source.files.as_slice() else {
         let all: Vec<&str> = source.files.iter().map(|(file, _)| file.as_str()).collect();
-        let reason = format!("{} all name the zone {apex}; keep one of them", all.join(", "));
+        let reason = format!("{} all name the zone {}; keep one of them", all.join(", "), source.apex);
         changes.push(Change::Unusable { file: all[0].to_string(), reason });
         return None;
     };
@@ -217,7 +350,7 @@ fn zone_of<E: fmt::Display>(
             return None;
         }
     };
-    let reading = zone::read_including(apex, file, &text, |path| match tree.get(path) {
+    let reading = zone::read_including(&source.apex, file, &text, |path| match tree.get(path) {
         None => Err(IncludeError::Missing),
         Some(id) => read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
     });
@@ -241,12 +374,16 @@ impl Change {
             Change::Added { apex, serial, records } => {
                 log::log!(usual, "zone {apex} added with serial {serial}, {records} records");
             }
-            Change::Changed { apex, from, to, records } if from < to => {
+            Change::Changed { apex, from, to, records } => {
                 log::info!("zone {apex} serial {from} -> {to}, {records} records");
             }
-            Change::Changed { apex, from, to, records } => log::warn!(
-                "zone {apex} changed, but its serial went {from} -> {to}, {records} records: \
-                 raise the serial in the SOA, or secondaries keep the old contents"
+            Change::NotRaised { apex, from, to, held: false } => log::warn!(
+                "zone {apex} changed, but its serial went {from} -> {to}: a higher one is committed, lest secondaries \
+                 keep the old contents"
+            ),
+            Change::NotRaised { apex, from, to, held: true } => log::error!(
+                "zone {apex} changed, but its serial went {from} -> {to}: the contents of serial {from} are still \
+                 served; raise the serial in the SOA and push"
             ),
             Change::Removed { apex, serial: Some(serial) } => log::info!("zone {apex} removed, was at serial {serial}"),
             Change::Removed { apex, serial: None } => log::info!("zone {apex} removed, was never good"),
@@ -258,6 +395,7 @@ impl Change {
                     "zone {apex} refused: there is no good version, so it answers SERVFAIL; mend the file and push"
                 );
             }
+            Change::Keys { count } => log::info!("{count} keys"),
             Change::Remark(diagnostic) => match diagnostic.severity {
                 Severity::Error => log::error!("{diagnostic}"),
                 Severity::Warning => log::warn!("{diagnostic}"),

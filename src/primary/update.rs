@@ -1,0 +1,227 @@
+//! Updates against what is served: permission, effect, edited files, and the words of the commit.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{Primary, Source};
+use crate::answer::Rcode;
+use crate::git::{self, ObjectId};
+use crate::keys::Operation;
+use crate::update::{self, Effect, Refusal, Update};
+use crate::zone::edit::{self, EditError};
+use crate::zone::{self, Amendment, Entry, FileRole, IncludeError, Name, Serial, Type, Zone};
+
+/// Who asks for an update.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// The name of the key it is signed with.
+    pub key: &'a Name,
+    /// The client's address.
+    pub client: IpAddr,
+}
+
+/// A commit to be made: one update or one raised serial number.
+#[derive(Debug)]
+pub struct Commit {
+    /// The files that change, by path, with their new content; `None` for one that goes.
+    pub files: BTreeMap<String, Option<Vec<u8>>>,
+    /// The message.
+    pub message: String,
+    apex: Name,
+    /// The zone as it is then; `None` if there is none.
+    zone: Option<Zone>,
+}
+
+impl Commit {
+    /// Returns the first line of the message.
+    #[must_use]
+    pub fn summary(&self) -> &str {
+        self.message.lines().next().unwrap_or_default()
+    }
+}
+
+impl Primary {
+    /// Returns whether the key `key` may make `update`; if not, why.
+    ///
+    /// # Errors
+    ///
+    /// REFUSED, with what the key may do.
+    pub(crate) fn authorize(&self, update: &Update, key: &Name) -> Result<(), Refusal> {
+        let refused = |reason: String| Err(Refusal { rcode: Rcode::REFUSED, reason: reason.into() });
+        let Some(grant) = self.keyring.grant(key) else {
+            return refused(format!("the key {key} may do nothing: no _update in its name"));
+        };
+        match update.owners().find(|owner| !grant.allows(Operation::Update, owner)) {
+            None => Ok(()),
+            Some(owner) => refused(format!("the key {key} may not update {owner}")),
+        }
+    }
+
+    /// Returns the commit that makes `update`, or `None` if all is as it asks already.
+    ///
+    /// `read` gets the files this was loaded from.
+    ///
+    /// # Errors
+    ///
+    /// What RFC 2136 §3 has for updates that cannot be made, with the reason.
+    pub(crate) fn prepare<E: fmt::Display>(
+        &self,
+        update: &Update,
+        origin: Origin<'_>,
+        read: impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
+    ) -> Result<Option<Commit>, Refusal> {
+        self.authorize(update, origin.key)?;
+        let apex = update.zone();
+        let before = self.zone_to_edit(apex)?;
+        let effect = update.apply(before.as_deref())?;
+        let (files, zone) = match effect {
+            Effect::Unchanged => return Ok(None),
+            Effect::Amended(amendments) => {
+                let Some(before) = &before else { return Err(failure("there is no zone to amend")) };
+                let edited = self.edit(before, &amendments, read)?;
+                (edited.files.into_iter().map(|(path, text)| (path, Some(text))).collect(), Some(edited.zone))
+            }
+            Effect::Created(zone) => {
+                let (path, text) = new_file(&zone)?;
+                (BTreeMap::from([(path, Some(text))]), Some(zone))
+            }
+            Effect::Deleted => {
+                let source = self.sources.get(apex.as_wire());
+                let files = source.map(|source| source.files.iter().map(|(path, _)| (path.clone(), None)).collect());
+                (files.unwrap_or_default(), None)
+            }
+        };
+        let message = update::commit_message(origin.key, origin.client, apex, before.as_deref(), zone.as_ref());
+        Ok(Some(Commit { files, message, apex: apex.clone(), zone }))
+    }
+
+    /// Returns the commit that raises the serial number of a zone above what it was when somebody changed it.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be raised.
+    pub(crate) fn prepare_raise<E: fmt::Display>(
+        &self,
+        apex: &Name,
+        changed_by: &git::CommitInfo,
+        read: impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
+    ) -> Result<Commit, Refusal> {
+        let before = self.zone_to_edit(apex)?.ok_or_else(|| failure("the zone is gone"))?;
+        let floor = self.sources.get(apex.as_wire()).and_then(|source| source.not_above).unwrap_or(before.serial());
+        let to = floor.next();
+        let amendment = with_serial(&before, to).ok_or_else(|| failure("the zone has no SOA record"))?;
+        let edited = self.edit(&before, &[amendment], read)?;
+        let message = update::raise_message(apex, before.serial(), to, &changed_by.author, &changed_by.id.to_string());
+        let files = edited.files.into_iter().map(|(path, text)| (path, Some(text))).collect();
+        Ok(Commit { files, message, apex: apex.clone(), zone: Some(edited.zone) })
+    }
+
+    /// Takes a commit over as if it had been loaded.
+    pub(crate) fn accept(&mut self, commit: Commit) {
+        let Commit { files, apex, zone, .. } = commit;
+        let Some(zone) = zone else {
+            self.catalog.remove(&apex);
+            self.sources.remove(apex.as_wire());
+            return;
+        };
+        let mut source = match self.sources.get(apex.as_wire()) {
+            Some(source) => Source::clone(source),
+            None => {
+                Source { apex, files: Vec::new(), included: BTreeMap::new(), is_served: true, not_above: None }
+            }
+        };
+        source.not_above = None;
+        for (path, text) in files {
+            let Some(text) = text else { continue };
+            let id = git::blob_id(&text);
+            match source.files.iter_mut().find(|(own, _)| *own == path) {
+                Some((_, own)) => *own = id,
+                None => match source.included.get_mut(&path) {
+                    Some(included) => *included = Some(id),
+                    None => source.files.push((path, id)),
+                },
+            }
+        }
+        self.sources.insert(Arc::new(source));
+        self.catalog.insert(Arc::new(zone));
+    }
+
+    /// Returns the zone an update is for, or `None` if there is none; it must be what its file says.
+    fn zone_to_edit(&self, apex: &Name) -> Result<Option<Arc<Zone>>, Refusal> {
+        const MEND: &str = "the zone's file in the repository has errors or a serial that is not raised; mend it first";
+        match (self.catalog.get(apex), self.sources.get(apex.as_wire())) {
+            (Some(Entry::Zone(zone)), Some(source)) if source.is_served => Ok(Some(Arc::clone(zone))),
+            (None, None) => Ok(None),
+            _ => Err(failure(MEND)),
+        }
+    }
+
+    /// Edits the files of a zone.
+    fn edit<E: fmt::Display>(
+        &self,
+        before: &Zone,
+        amendments: &[Amendment],
+        mut read: impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
+    ) -> Result<edit::Edited, Refusal> {
+        let apex = before.apex();
+        let source = self.sources.get(apex.as_wire()).ok_or_else(|| failure("the zone has no file"))?;
+        let [(path, id)] = source.files.as_slice() else { return Err(failure("the zone has several files")) };
+        let text = read(id).map_err(|error| failure(format!("{path}: {error}")))?;
+        let open = |path: &str| match source.included.get(path) {
+            None | Some(None) => Err(IncludeError::Missing),
+            Some(Some(id)) => read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
+        };
+        let edited = edit::edit(apex, path, &text, open, before, amendments).map_err(|error| match error {
+            EditError::Fixed(_) => Refusal { rcode: Rcode::REFUSED, reason: error.to_string().into() },
+            EditError::Unreadable(_) | EditError::Differs(_) => failure(error.to_string()),
+        })?;
+        for changed in edited.files.keys() {
+            let shared = |other: &&Arc<Source>| other.apex != source.apex && other.included.contains_key(changed);
+            if let Some(other) = self.sources.iter().find(shared) {
+                let reason = format!("the record stands in {changed}, which the zone {} includes, too", other.apex);
+                return Err(Refusal { rcode: Rcode::REFUSED, reason: reason.into() });
+            }
+        }
+        Ok(edited)
+    }
+}
+
+/// Returns the path and the text of a new zone's file.
+fn new_file(zone: &Zone) -> Result<(String, Vec<u8>), Refusal> {
+    let apex = zone.apex();
+    let refused = |reason: Cow<'static, str>| Refusal { rcode: Rcode::REFUSED, reason };
+    let path = match apex.to_canonical().to_string() {
+        root if root == "." => "root".to_string(),
+        mut name => {
+            name.pop();
+            name
+        }
+    };
+    if FileRole::of(&path) != FileRole::Zone(apex.to_canonical()) {
+        return Err(refused(format!("a zone of this name cannot have a file: {path}").into()));
+    }
+    let text = edit::new_file(zone).into_bytes();
+    let reading = zone::read(apex, &path, &text);
+    match reading.zone {
+        Some(read) if zone::difference(&read, zone).is_empty() => Ok((path, text)),
+        Some(_) => Err(failure("the new zone's file reads otherwise than meant")),
+        None => Err(refused(reading.diagnostics.first().map_or("the zone has errors".into(), |d| d.reason.clone().into()))),
+    }
+}
+
+/// Returns what gives a zone another serial number.
+fn with_serial(zone: &Zone, serial: Serial) -> Option<Amendment> {
+    let node = zone.node(zone.apex())?;
+    let soa = node.rrset(Type::SOA)?;
+    let mut data: Box<[u8]> = soa.rdata().next()?.into();
+    // Behind the two names: serial, refresh, retry, expire, minimum.
+    data.last_chunk_mut::<20>()?[..4].copy_from_slice(&serial.0.to_be_bytes());
+    Some(Amendment { owner: zone.apex().clone(), rtype: Type::SOA, ttl: soa.ttl(), data: vec![data] })
+}
+
+fn failure(reason: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal { rcode: Rcode::SERVER_FAILURE, reason: reason.into() }
+}

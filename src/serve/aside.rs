@@ -1,0 +1,181 @@
+//! Messages that are set aside by who answers at once: signed ones and updates.
+//!
+//! A signed query is answered here and the reply signed. An update is examined as far as what is served allows, put into
+//! the queue of the [writer](super::writer), and replied to when that has settled it.
+
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use super::queue::{Back, Job, Outcome, Ticket, Waiter, Waiting};
+use super::{Served, Server, seconds};
+use crate::answer::{self, Answer, Context, MOST_PAYLOAD, Rcode, Transport, Verdict};
+use crate::tsig::{self, Failure, Replay, Request, Verified};
+use crate::update::{Refusal, Update};
+
+/// What becomes of a message that was set aside.
+pub(super) enum Done {
+    /// The reply is written and has this many octets.
+    Reply(usize),
+    /// There is no reply.
+    Silence,
+    /// The reply comes later, by the way given.
+    Later,
+}
+
+/// The operation of an update (RFC 2136 §1.3).
+const UPDATE: u8 = 5;
+
+impl Server {
+    /// Deals with a message that [`Server::respond`] has set aside; `back` is the way a reply takes that comes later.
+    pub(super) fn deal_with(
+        &self,
+        transport: Transport,
+        source: IpAddr,
+        message: &[u8],
+        reply: &mut [u8],
+        back: Back,
+    ) -> Done {
+        let source = source.to_canonical();
+        let served = self.served.load();
+        let now = seconds();
+        let verified = match tsig::verify(message, |name| served.keys.get(name), now) {
+            Ok(Some(verified)) => verified,
+            Ok(None) => {
+                // Only an update comes here without a signature.
+                let outcome = Outcome::because(Rcode::REFUSED, "updates must be signed (TSIG)");
+                let context = self.context(&served, transport, source, Some(0));
+                return answer::report(&context, message, outcome.verdict(), reply).into();
+            }
+            Err(failure) => {
+                let context = self.context(&served, transport, source, Some(failure.room()));
+                return self.reject(&context, message, &failure, reply).into();
+            }
+        };
+        let Verified { message, request } = verified;
+        if message.get(2).is_some_and(|octet| octet >> 3 & 0xf == UPDATE) {
+            return self.take_in(&served, message.into(), request, Waiter { transport, source, back }, reply);
+        }
+        let mut context = self.context(&served, transport, source, Some(request.room()));
+        // Who holds a key is no forger.
+        context.limiter = None;
+        match answer::respond(&context, &message, reply) {
+            Answer::Reply(length) => request.sign(reply, length, now).into(),
+            Answer::Silence | Answer::Aside => Done::Silence,
+        }
+    }
+
+    /// Replies to a message whose signature is not right.
+    fn reject(&self, context: &Context<'_>, message: &[u8], failure: &Failure, reply: &mut [u8]) -> Option<usize> {
+        let level = if self.complaints.allows(context.uptime) { log::Level::Warn } else { log::Level::Debug };
+        log::log!(level, "a signed message from {}: {failure}", context.source);
+        let verdict = Verdict::of(Rcode::from_header(failure.rcode()));
+        let length = answer::report(context, message, verdict, reply)?;
+        failure.sign(reply, length)
+    }
+
+    /// Queues an update that is rightly signed, or replies to it where it cannot be made.
+    fn take_in(
+        &self,
+        served: &Served,
+        message: Box<[u8]>,
+        request: Request,
+        waiter: Waiter,
+        reply: &mut [u8],
+    ) -> Done {
+        let key = request.key().name().clone();
+        let (client, octets) = (waiter.source, message.len());
+        let update = match self.examine(served, &message, client) {
+            Ok(update) => update,
+            Err(refusal) => {
+                let outcome = Outcome::from(refusal);
+                log::info!("update by {key} from {client}: {outcome}");
+                return self.compose(&message, &request, &waiter, &outcome, reply).into();
+            }
+        };
+        let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
+        let ticket = match replays.check(&request, seconds(), Ticket::new) {
+            Replay::New(ticket) => Arc::clone(ticket),
+            Replay::Seen(ticket) => {
+                let ticket = Arc::clone(ticket);
+                drop(replays);
+                return match ticket.outcome_or_wait(waiter) {
+                    Ok(()) => Done::Later,
+                    Err((outcome, waiter)) => self.compose(&message, &request, &waiter, &outcome, reply).into(),
+                };
+            }
+            Replay::Stale => {
+                drop(replays);
+                let failure = request.stale(seconds());
+                let context = self.context(served, waiter.transport, client, Some(failure.room()));
+                return self.reject(&context, &message, &failure, reply).into();
+            }
+        };
+        drop(replays);
+        ticket.begin(Waiting { message, request, waiters: vec![waiter] });
+        let deadline = Instant::now() + self.patience;
+        if let Err(job) = self.queue.push(Job { update, key, client, deadline, octets, ticket }) {
+            self.settle(&job, &Outcome::because(Rcode::SERVER_FAILURE, "too many updates are waiting"));
+        }
+        Done::Later
+    }
+
+    /// Reads an update and checks what can be checked at once.
+    fn examine(&self, served: &Served, message: &[u8], client: IpAddr) -> Result<Update, Refusal> {
+        let refused = |rcode, reason: &'static str| Err(Refusal { rcode, reason: reason.into() });
+        if self.allow_update.as_ref().is_some_and(|networks| !networks.contain(client)) {
+            return refused(Rcode::REFUSED, "updates are not taken from this address (--allow-update)");
+        }
+        if served.catalog.is_none() {
+            return refused(Rcode::SERVER_FAILURE, "zones are not loaded yet");
+        }
+        Update::parse(message)
+    }
+
+    /// Tells all who wait for an update what came of it.
+    pub(super) fn settle(&self, job: &Job, outcome: &Outcome) {
+        let Some(Waiting { message, request, waiters }) = job.ticket.settle(outcome) else { return };
+        let zone = job.update.zone();
+        if outcome.rcode == Rcode::NO_ERROR {
+            log::debug!("update of {zone} by {} from {}: {outcome}", job.key, job.client);
+        } else {
+            log::warn!("update of {zone} by {} from {}: {outcome}", job.key, job.client);
+        }
+        for waiter in waiters {
+            let mut reply = vec![0; usize::from(MOST_PAYLOAD)];
+            let Some(length) = self.compose(&message, &request, &waiter, outcome, &mut reply) else { continue };
+            reply.truncate(length);
+            match waiter.back {
+                Back::Datagram(socket, client) => {
+                    if let Err(error) = socket.send_to(&reply, client) {
+                        log::debug!("replying to {client}: {error}");
+                    }
+                }
+                // An error means that the connection has ended.
+                Back::Stream(sender) => drop(sender.send(reply)),
+            }
+        }
+    }
+
+    /// Writes the signed reply that tells a client what came of its update.
+    fn compose(
+        &self,
+        message: &[u8],
+        request: &Request,
+        waiter: &Waiter,
+        outcome: &Outcome,
+        reply: &mut [u8],
+    ) -> Option<usize> {
+        let served = self.served.load();
+        let mut context = self.context(&served, waiter.transport, waiter.source, Some(request.room()));
+        context.limiter = None;
+        let length = answer::report(&context, message, outcome.verdict(), reply)?;
+        request.sign(reply, length, seconds())
+    }
+}
+
+impl From<Option<usize>> for Done {
+    fn from(length: Option<usize>) -> Self {
+        length.map_or(Done::Silence, Done::Reply)
+    }
+}

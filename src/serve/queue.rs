@@ -1,0 +1,221 @@
+//! Updates that wait for the writer, and what their clients are waiting for.
+//!
+//! An update is taken in by the thread that received it, which goes on at once; the writer settles it; whoever settles
+//! it replies. The queue is bounded in number and size, and no update stays in it beyond its deadline: the thread that
+//! keeps house sees to that even while the writer waits for the remote.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::answer::{ExtendedError, Rcode, Transport, Verdict};
+use crate::tsig::Request;
+use crate::update::Update;
+use crate::zone::Name;
+
+/// The most updates that wait.
+const MOST: usize = 1024;
+
+/// The most octets of their messages together.
+const MOST_OCTETS: usize = 4 << 20;
+
+/// The most updates the writer takes at a time.
+const BATCH: usize = 64;
+
+/// The most octets of a reason told to a client.
+const MOST_REASON: usize = 300;
+
+/// The most clients that wait for one update: the first and its retransmissions from other ports.
+const WAITERS: usize = 4;
+
+/// An update that is to be made.
+pub(super) struct Job {
+    pub(super) update: Update,
+    /// The key it is signed with.
+    pub(super) key: Name,
+    /// The client's address.
+    pub(super) client: IpAddr,
+    /// Until when the remote may be waited for.
+    pub(super) deadline: Instant,
+    /// Octets of the message.
+    pub(super) octets: usize,
+    pub(super) ticket: Arc<Ticket>,
+}
+
+/// What came of an update.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    pub(super) rcode: Rcode,
+    /// Why, as an extended error (RFC 8914): its code and text.
+    pub(super) why: Option<(u16, Arc<str>)>,
+}
+
+/// What the clients of an update wait for, and afterwards what a retransmission is told.
+pub(super) struct Ticket(Mutex<State>);
+
+enum State {
+    /// Nobody waits yet.
+    New,
+    Waiting(Waiting),
+    Settled(Outcome),
+}
+
+/// The clients that wait for one update.
+pub(super) struct Waiting {
+    /// The message without its signature.
+    pub(super) message: Box<[u8]>,
+    pub(super) request: Request,
+    pub(super) waiters: Vec<Waiter>,
+}
+
+/// Where a reply goes that cannot be given at once.
+pub(super) struct Waiter {
+    pub(super) transport: Transport,
+    pub(super) source: IpAddr,
+    pub(super) back: Back,
+}
+
+/// The way back to a client.
+pub(super) enum Back {
+    /// To an address, through a socket.
+    Datagram(Arc<UdpSocket>, SocketAddr),
+    /// To the thread that holds the connection.
+    Stream(SyncSender<Vec<u8>>),
+}
+
+/// The updates that wait.
+#[derive(Default)]
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    jobs: VecDeque<Job>,
+    octets: usize,
+}
+
+impl Ticket {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Ticket(Mutex::new(State::New)))
+    }
+
+    /// Notes who waits.
+    pub(super) fn begin(&self, waiting: Waiting) {
+        *self.lock() = State::Waiting(waiting);
+    }
+
+    /// Lets a retransmission's client wait too; or returns what came of the update, if that is known.
+    pub(super) fn outcome_or_wait(&self, waiter: Waiter) -> Result<(), (Outcome, Waiter)> {
+        match &mut *self.lock() {
+            State::Settled(outcome) => return Err((outcome.clone(), waiter)),
+            // The first has not begun to wait; this one will ask again.
+            State::New => {}
+            State::Waiting(waiting) => {
+                // One that asks again from where it asked before gets one reply.
+                let same = |other: &Waiter| match (&other.back, &waiter.back) {
+                    (Back::Datagram(_, one), Back::Datagram(_, other)) => one == other,
+                    _ => false,
+                };
+                if waiting.waiters.len() < WAITERS && !waiting.waiters.iter().any(same) {
+                    waiting.waiters.push(waiter);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what came of the update and returns who waits for it; nobody if it was settled before.
+    pub(super) fn settle(&self, outcome: &Outcome) -> Option<Waiting> {
+        match std::mem::replace(&mut *self.lock(), State::Settled(outcome.clone())) {
+            State::Waiting(waiting) => Some(waiting),
+            State::New | State::Settled(_) => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// Puts an update in, or gives it back where there is no room.
+    pub(super) fn push(&self, job: Job) -> Result<(), Job> {
+        let mut inner = self.lock();
+        if inner.jobs.len() >= MOST || inner.octets + job.octets > MOST_OCTETS {
+            return Err(job);
+        }
+        inner.octets += job.octets;
+        inner.jobs.push_back(job);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Waits until there are updates or `until` is reached, and takes those there are, in order of arrival.
+    pub(super) fn take(&self, until: Instant) -> Vec<Job> {
+        let left = until.saturating_duration_since(Instant::now());
+        let waited = self.changed.wait_timeout_while(self.lock(), left, |inner| inner.jobs.is_empty());
+        let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let count = inner.jobs.len().min(BATCH);
+        let jobs: Vec<Job> = inner.jobs.drain(..count).collect();
+        inner.octets -= jobs.iter().map(|job| job.octets).sum::<usize>();
+        jobs
+    }
+
+    /// Takes out the updates whose deadline is over.
+    pub(super) fn take_expired(&self) -> Vec<Job> {
+        let now = Instant::now();
+        let mut inner = self.lock();
+        if inner.jobs.iter().all(|job| job.deadline > now) {
+            return Vec::new();
+        }
+        let (left, expired) = std::mem::take(&mut inner.jobs).into_iter().partition(|job| job.deadline > now);
+        inner.jobs = left;
+        let expired: VecDeque<Job> = expired;
+        inner.octets -= expired.iter().map(|job| job.octets).sum::<usize>();
+        expired.into()
+    }
+
+    /// Returns the time until a deadline is over, at most `most`.
+    pub(super) fn patience(&self, most: Duration) -> Duration {
+        let next = self.lock().jobs.iter().map(|job| job.deadline).min();
+        next.map_or(most, |next| next.saturating_duration_since(Instant::now()).min(most))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Outcome {
+    pub(super) const SUCCESS: Self = Self { rcode: Rcode::NO_ERROR, why: None };
+
+    /// An outcome with a reason of no special kind (RFC 8914 §4.1), or for which something is forbidden (§4.19).
+    pub(super) fn because(rcode: Rcode, reason: &str) -> Self {
+        const OTHER: u16 = 0;
+        const PROHIBITED: u16 = 18;
+        let code = if rcode == Rcode::REFUSED { PROHIBITED } else { OTHER };
+        Outcome { rcode, why: Some((code, reason.into())) }
+    }
+
+    /// Returns what the reply says; a text that is too long for a message is cut.
+    pub(super) fn verdict(&self) -> Verdict<'_> {
+        let verdict = Verdict::of(self.rcode);
+        let Some((code, text)) = &self.why else { return verdict };
+        let end = text.floor_char_boundary(MOST_REASON);
+        verdict.because(ExtendedError { code: *code, text: &text[..end] })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.why {
+            Some((_, text)) => write!(f, "{}: {text}", self.rcode),
+            None => write!(f, "{}", self.rcode),
+        }
+    }
+}

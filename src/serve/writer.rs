@@ -1,0 +1,422 @@
+//! The one writer: fetches, updates and pushes in one order.
+//!
+//! One thread holds the repository and what is served. It looks at the remote now and then and loads what is new; it takes
+//! updates from the queue, makes a commit of each, pushes them together, and only when the remote has accepted them are
+//! they served and their clients told. Nobody else changes anything, so there is nothing to lock and nothing to merge:
+//! whoever pushes to the remote between our look and our push makes the push fail, and all is done again on what is there
+//! then.
+//!
+//! ```text
+//! queue ─► prepare, commit (each on the one before) ─► push ─┬─ accepted ──► serve, NOERROR
+//!            ▲                                               ├─ stale ─────► fetch, load, again
+//!            │                                               ├─ refused ───► halves, each again; one alone: REFUSED
+//!            └── what was queued meanwhile                   ├─ not sent ──► SERVFAIL
+//!                                                            └─ unknown ───► fetch until it is known
+//! ```
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::queue::{Job, Outcome};
+use super::{Server, seconds};
+use crate::answer::Rcode;
+use crate::config::Author;
+use crate::git::{self, Deadline, Draft, ObjectId, PushError, Repository, Signature};
+use crate::primary::{Commit, Origin, Primary};
+use crate::update::Refusal;
+use crate::zone::Name;
+
+/// The wait after the first failure; it doubles with each further one.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+
+/// The longest wait between two tries while nothing is served yet.
+const RETRY_MOST: Duration = Duration::from_secs(30);
+
+/// How often a failure that lasts is told, at least this long apart; what happens between is logged as debug.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// How long the remote may take to say what became of a push: its hooks run meanwhile.
+const REPORT: Duration = Duration::from_secs(120);
+
+/// The waits between two tries to find out what became of a push.
+const INQUIRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// How many races for the branch may be lost in a row.
+const RACES: usize = 10;
+
+/// The thread's state.
+pub(super) struct Writer {
+    server: Arc<Server>,
+    repository: Repository,
+    primary: Primary,
+    poll: Duration,
+    committer: Author,
+    /// The commit that is served.
+    loaded: Option<ObjectId>,
+    failures: u32,
+    told: Option<(String, Instant)>,
+}
+
+/// What came of a push in the end.
+enum Pushed {
+    /// The remote has it.
+    Accepted,
+    /// The branch has moved: all must be done again on what is there now.
+    Stale,
+    /// The remote does not want it.
+    Refused(Outcome),
+    /// The remote does not have it, for this reason.
+    Failed(String),
+}
+
+impl Writer {
+    pub(super) fn new(
+        server: Arc<Server>,
+        repository: Repository,
+        primary: Primary,
+        poll: Duration,
+        committer: Author,
+    ) -> Self {
+        Writer { server, repository, primary, poll, committer, loaded: None, failures: 0, told: None }
+    }
+
+    /// Keeps what is served equal to what the remote holds, and makes updates, for ever.
+    pub(super) fn run(mut self) -> ! {
+        let mut next = Instant::now();
+        loop {
+            if Instant::now() >= next {
+                next = Instant::now() + self.follow();
+            }
+            let jobs = Arc::clone(&self.server).queue.take(next);
+            if !jobs.is_empty() {
+                self.settle(jobs);
+            }
+        }
+    }
+
+    /// Takes over what is new at the remote; returns how long to wait before the next look.
+    fn follow(&mut self) -> Duration {
+        let error = match self.look() {
+            Ok(()) => {
+                if self.failures > 0 {
+                    log::info!("{}: answers again", self.repository.remote());
+                }
+                self.failures = 0;
+                self.told = None;
+                return self.poll;
+            }
+            Err(error) => error,
+        };
+        let loaded = self.loaded.is_some();
+        let wait = backoff(self.failures).min(if loaded { self.poll } else { RETRY_MOST });
+        self.failures += 1;
+        let meanwhile = if loaded { "the zones loaded before are served" } else { "answering SERVFAIL" };
+        let text = format!("{}: {error}", self.repository.remote());
+        let due = self.told.as_ref().is_none_or(|(last, at)| *last != text || at.elapsed() >= REMINDER);
+        let level = if due { log::Level::Warn } else { log::Level::Debug };
+        log::log!(level, "{text}; meanwhile {meanwhile}; next try in {wait:?}");
+        if due {
+            self.told = Some((text, Instant::now()));
+        }
+        wait
+    }
+
+    /// Fetches once, and loads and serves the remote's commit if that is another.
+    fn look(&mut self) -> Result<(), git::Error> {
+        self.repository.fetch()?;
+        self.load()
+    }
+
+    /// Loads and serves the commit that was fetched, unless it is served already.
+    fn load(&mut self) -> Result<(), git::Error> {
+        let commit = self.repository.commit().map(|commit| commit.id);
+        if let Some(commit) = commit.filter(|commit| Some(*commit) != self.loaded) {
+            let repository = &self.repository;
+            let changes = self.primary.load(repository.files()?, |id| repository.read(*id));
+            let first = self.loaded.replace(commit).is_none();
+            for change in &changes {
+                change.log(first);
+            }
+            if first {
+                self.publish();
+                let (zones, records) = self.primary.size();
+                let after = self.server.elapsed();
+                log::info!("zones loaded after {after} ms: {zones} zones, {records} records, commit {commit}");
+                return Ok(());
+            }
+            // Before contents are served whose serial number was not raised: a secondary would know them by the old one.
+            self.raise_serials();
+            self.publish();
+            let (zones, records) = self.primary.size();
+            log::info!("commit {commit}: {zones} zones, {records} records");
+        } else if self.primary.not_raised().next().is_some() {
+            self.raise_serials();
+            self.publish();
+        }
+        Ok(())
+    }
+
+    /// Makes what is loaded what is served.
+    fn publish(&self) {
+        self.server.publish(self.primary.catalog().clone(), Arc::clone(self.primary.keyring()));
+    }
+
+    /// Commits higher serial numbers for the zones that were changed without one.
+    fn raise_serials(&mut self) {
+        for _ in 0..RACES {
+            let zones: Vec<Name> = self.primary.not_raised().cloned().collect();
+            let (Some(changed_by), false) = (self.repository.commit(), zones.is_empty()) else { return };
+            let mut next = self.primary.clone();
+            let Ok(mut draft) = self.repository.draft() else { return };
+            let mut summaries = Vec::new();
+            for apex in &zones {
+                let commit =
+                    next.prepare_raise(apex, &changed_by, |id| draft.read(&self.repository, *id)).and_then(|commit| {
+                        self.commit(&mut draft, &commit, &self.committer.name)?;
+                        Ok(commit)
+                    });
+                match commit {
+                    Ok(commit) => {
+                        summaries.push(commit.summary().to_string());
+                        next.accept(commit);
+                    }
+                    Err(refusal) => log::error!(
+                        "zone {apex}: cannot raise the serial: {}; raise it in the SOA and push",
+                        refusal.reason
+                    ),
+                }
+            }
+            if draft.is_empty() {
+                return;
+            }
+            match self.push(&draft, self.server.patience) {
+                Pushed::Accepted => {
+                    self.adopt(next, &draft);
+                    for summary in summaries {
+                        log::info!("committed: {summary}");
+                    }
+                    return;
+                }
+                Pushed::Stale => {
+                    let repository = &mut self.repository;
+                    let Ok(()) = repository.fetch().map(drop) else { return };
+                    let Ok(files) = repository.files() else { return };
+                    for change in self.primary.load(files, |id| repository.read(*id)) {
+                        change.log(false);
+                    }
+                    self.loaded = repository.commit().map(|commit| commit.id);
+                }
+                Pushed::Refused(Outcome { why, .. }) => {
+                    let why = why.map_or_else(String::new, |(_, text)| text.to_string());
+                    log::error!("the remote refuses raised serials: {why}; raise them in the SOA and push");
+                    return;
+                }
+                Pushed::Failed(reason) => {
+                    log::error!("cannot push raised serials: {reason}; tried again with the next look at the remote");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Makes updates: each is replied to when its outcome is known.
+    fn settle(&mut self, mut jobs: Vec<Job>) {
+        let server = Arc::clone(&self.server);
+        if self.primary.not_raised().next().is_some() {
+            self.raise_serials();
+            self.publish();
+        }
+        for _ in 0..RACES {
+            let now = Instant::now();
+            let (expired, left): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.deadline <= now);
+            for job in expired {
+                server.settle(&job, &Outcome::because(Rcode::SERVER_FAILURE, "the git remote was busy for too long"));
+            }
+            jobs = left;
+            // Those whose deadline comes first are told with the others: a push cannot be taken back for some.
+            let Some(patience) = jobs.iter().map(|job| job.deadline - now).max() else { return };
+
+            let mut next = self.primary.clone();
+            let mut draft = match self.repository.draft() {
+                Ok(draft) => draft,
+                Err(error) => return self.fail(jobs, &error.to_string()),
+            };
+            let prepared: Vec<Result<Option<String>, Refusal>> =
+                jobs.iter().map(|job| self.make(&mut next, &mut draft, job)).collect();
+            if draft.is_empty() {
+                for (job, outcome) in jobs.iter().zip(prepared) {
+                    server.settle(job, &outcome.map_or_else(Outcome::from, |_| Outcome::SUCCESS));
+                }
+                return;
+            }
+            match self.push(&draft, patience) {
+                Pushed::Accepted => {
+                    self.adopt(next, &draft);
+                    self.publish();
+                    for (job, outcome) in jobs.iter().zip(prepared) {
+                        match outcome {
+                            Ok(summary) => {
+                                if let Some(summary) = summary {
+                                    log::info!("committed: {summary}, from {}", job.client);
+                                }
+                                server.settle(job, &Outcome::SUCCESS);
+                            }
+                            Err(refusal) => server.settle(job, &refusal.into()),
+                        }
+                    }
+                    return;
+                }
+                Pushed::Stale => {
+                    if let Err(error) = self.look() {
+                        return self.fail(jobs, &error.to_string());
+                    }
+                }
+                Pushed::Refused(outcome) => {
+                    if draft.len() == 1 {
+                        return self.conclude(jobs, prepared, &outcome);
+                    }
+                    // One of them is why, or several; the others are to be made.
+                    let second = jobs.split_off(jobs.len() / 2);
+                    self.settle(jobs);
+                    return self.settle(second);
+                }
+                Pushed::Failed(reason) => {
+                    let outcome = Outcome::because(Rcode::SERVER_FAILURE, &reason);
+                    return self.conclude(jobs, prepared, &outcome);
+                }
+            }
+        }
+        self.fail(jobs, "others keep changing the branch");
+    }
+
+    /// Makes a commit of an update upon those before it; returns the message's first line, or `None` if there is nothing
+    /// to change.
+    fn make(&self, next: &mut Primary, draft: &mut Draft, job: &Job) -> Result<Option<String>, Refusal> {
+        let origin = Origin { key: &job.key, client: job.client };
+        let Some(commit) = next.prepare(&job.update, origin, |id| draft.read(&self.repository, *id))? else {
+            return Ok(None);
+        };
+        let mut author = job.key.to_string();
+        author.pop();
+        self.commit(draft, &commit, &author)?;
+        let summary = commit.summary().to_string();
+        next.accept(commit);
+        Ok(Some(summary))
+    }
+
+    fn commit(&self, draft: &mut Draft, commit: &Commit, author: &str) -> Result<(), Refusal> {
+        let Author { name, email } = &self.committer;
+        let now = seconds();
+        let (author, committer) = (Signature::new(author, email, now), Signature::new(name, email, now));
+        let made = draft.commit(&self.repository, &commit.files, &author, &committer, &commit.message);
+        made.map(drop).map_err(|error| Refusal { rcode: Rcode::SERVER_FAILURE, reason: error.to_string().into() })
+    }
+
+    /// Tells what came of updates whose push came to nothing, which is `outcome` for those that had a commit.
+    fn conclude(&mut self, jobs: Vec<Job>, prepared: Vec<Result<Option<String>, Refusal>>, outcome: &Outcome) {
+        for (job, prepared) in jobs.iter().zip(prepared) {
+            if let Ok(Some(_)) = prepared {
+                self.server.settle(job, outcome);
+                continue;
+            }
+            // What it was judged by is not what became true, so it is judged anew.
+            let origin = Origin { key: &job.key, client: job.client };
+            match self.primary.prepare(&job.update, origin, |id| self.repository.read(*id)) {
+                Ok(None) => self.server.settle(job, &Outcome::SUCCESS),
+                Ok(Some(_)) => self.server.settle(job, outcome),
+                Err(refusal) => self.server.settle(job, &refusal.into()),
+            }
+        }
+    }
+
+    fn fail(&self, jobs: Vec<Job>, reason: &str) {
+        for job in jobs {
+            self.server.settle(&job, &Outcome::because(Rcode::SERVER_FAILURE, reason));
+        }
+    }
+
+    /// Takes over what was pushed: `next`, made of `draft`, or what the remote has by now.
+    fn adopt(&mut self, next: Primary, draft: &Draft) {
+        self.primary = next;
+        self.loaded = Some(draft.tip());
+        // Somebody may have pushed upon it before we knew that it was accepted.
+        if self.repository.commit().is_some_and(|commit| commit.id != draft.tip())
+            && let Err(error) = self.load()
+        {
+            log::warn!("{}: {error}", self.repository.remote());
+        }
+    }
+
+    /// Pushes, and does not return before it is known whether the remote has accepted it.
+    fn push(&mut self, draft: &Draft, patience: Duration) -> Pushed {
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let error = match self.repository.push(draft, Deadline::from_now(left), REPORT) {
+                Ok(()) => return Pushed::Accepted,
+                Err(PushError::Stale) => return Pushed::Stale,
+                Err(error @ PushError::Refused { .. }) => {
+                    log::error!("{}: {error}", self.repository.remote());
+                    let PushError::Refused { reason, said } = error else { unreachable!("it was matched just now") };
+                    let said = if said.is_empty() { reason } else { said };
+                    return Pushed::Refused(Outcome::because(Rcode::REFUSED, &said));
+                }
+                Err(error @ PushError::NotSent(_)) => {
+                    log::error!("{}: {error}", self.repository.remote());
+                    return Pushed::Failed(format!("the git remote cannot be pushed to: {error}"));
+                }
+                Err(PushError::Unknown(error)) => error,
+            };
+            log::warn!("{}: {error}; looking what became of the push", self.repository.remote());
+            if self.find_out(draft) {
+                return Pushed::Accepted;
+            }
+            if self.repository.commit().is_none_or(|commit| commit.id != draft.base()) {
+                return Pushed::Stale;
+            }
+            // The same commits once more: should the first push arrive after all, it is the same.
+            if Instant::now() >= deadline {
+                return Pushed::Failed(format!("the git remote did not take the push: {error}"));
+            }
+        }
+    }
+
+    /// Returns whether the remote has the commits of `draft`, as soon as it answers.
+    fn find_out(&mut self, draft: &Draft) -> bool {
+        let (mut wait, most) = INQUIRY;
+        loop {
+            match self.repository.contains(draft.tip(), draft.base()) {
+                Ok(contains) => return contains,
+                Err(error) => log::debug!("{}: {error}; next try in {wait:?}", self.repository.remote()),
+            }
+            thread::sleep(wait);
+            wait = (wait * 2).min(most);
+        }
+    }
+}
+
+impl From<Refusal> for Outcome {
+    fn from(refusal: Refusal) -> Self {
+        Outcome::because(refusal.rcode, &refusal.reason)
+    }
+}
+
+/// Returns the wait after `failures` failures and one more.
+fn backoff(failures: u32) -> Duration {
+    RETRY_FIRST.saturating_mul(2u32.saturating_pow(failures)).min(RETRY_MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_most() {
+        assert_eq!(backoff(0), Duration::from_millis(500));
+        assert_eq!(backoff(1), Duration::from_secs(1));
+        assert_eq!(backoff(5), Duration::from_secs(16));
+        assert_eq!(backoff(6), RETRY_MOST);
+        assert_eq!(backoff(u32::MAX), RETRY_MOST);
+    }
+}
