@@ -1,0 +1,234 @@
+//! The client's end: requests signed, replies verified (RFC 8945 §5.3.1, §5.4).
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::FUDGE;
+use super::algorithm::Algorithm;
+use super::key::{Digest, Key};
+use super::record::{Fields, HEADER, Record, digest_mac, digest_message, error, id, is_mac_length};
+
+/// How many messages of a reply in a row may be unsigned (RFC 8945 §5.3.1).
+const MAX_UNSIGNED: usize = 99;
+
+/// A request that was signed, by which its reply is verified.
+#[derive(Clone)]
+pub struct Sent {
+    key: Arc<Key>,
+    mac: Box<[u8]>,
+}
+
+/// Signs a request at the time `now`, which appends a record to it.
+///
+/// Returns `None`, with nothing changed, if it has no header or there is no room in 65,535 octets.
+pub fn sign(key: &Arc<Key>, message: &mut Vec<u8>, now: u64) -> Option<Sent> {
+    let (name, algorithm) = (key.name(), key.algorithm().wire());
+    let fields = Fields { name, algorithm, time: now, fudge: FUDGE, error: error::NONE, other: &[] };
+    let original_id = id(message)?;
+    let mut digest = key.digest();
+    digest_message(&mut digest, message, original_id);
+    fields.digest(&mut digest, false);
+    let mac = digest.finish();
+    let len = message.len();
+    message.resize(len + fields.room(mac.as_slice().len()), 0);
+    let end = fields.append(message, len, mac.as_slice(), original_id);
+    message.truncate(end.unwrap_or(len));
+    end.map(|_| Sent { key: key.clone(), mac: mac.as_slice().into() })
+}
+
+/// Why a reply is not accepted.
+///
+/// What a stranger can have sent may not end the wait for the true reply; [`Self::is_authentic`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyError {
+    /// It cannot be read, or its TSIG record is not as it has to be.
+    Malformed(&'static str),
+    /// It is not signed.
+    Unsigned,
+    /// It is signed with another key or algorithm.
+    OtherKey,
+    /// The signature is wrong.
+    Signature,
+    /// It is signed at another time, or the clocks differ too much; `ahead` is by how many seconds the server's clock is
+    /// ahead of ours.
+    Time {
+        /// In seconds; negative if the server's clock is behind.
+        ahead: i64,
+    },
+    /// The server says it does not know the key or algorithm (BADKEY); nobody signed that.
+    BadKey,
+    /// The server says our signature is wrong (BADSIG); nobody signed that.
+    BadSignature,
+    /// The server says our clock is wrong (BADTIME), and what its own shows, in seconds since 1970.
+    BadTime {
+        /// The time at the server.
+        server: Option<u64>,
+    },
+    /// The server says our MAC is too short (BADTRUNC).
+    BadTruncation,
+    /// The server says something else.
+    Other(u16),
+    /// More than 99 messages of a reply in a row are unsigned, or the first or the last is.
+    Gap,
+}
+
+impl ReplyError {
+    /// Returns whether the server has said so, by its signature.
+    pub fn is_authentic(&self) -> bool {
+        matches!(self, Self::BadTime { .. } | Self::BadTruncation | Self::Other(_) | Self::Time { .. })
+    }
+}
+
+impl fmt::Display for ReplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(reason) => f.write_str(reason),
+            Self::Unsigned => f.write_str("the reply is not signed"),
+            Self::OtherKey => f.write_str("the reply is signed with another key or algorithm than the request"),
+            Self::Signature => f.write_str("the reply's signature is wrong"),
+            Self::Time { ahead } => write!(f, "the server's clock is {ahead} s ahead of ours, too much to accept"),
+            Self::BadKey => f.write_str("the server does not know the key, or not for this algorithm (BADKEY)"),
+            Self::BadSignature => f.write_str("the server finds the signature wrong; is it the same secret? (BADSIG)"),
+            Self::BadTime { server: Some(server) } => {
+                write!(f, "the server refuses our time; its clock shows {server} s since 1970 (BADTIME)")
+            }
+            Self::BadTime { server: None } => f.write_str("the server refuses our time (BADTIME)"),
+            Self::BadTruncation => f.write_str("the server wants a longer MAC (BADTRUNC)"),
+            Self::Other(code) => write!(f, "the server reports TSIG error {code}"),
+            Self::Gap => f.write_str("too many messages of the reply are unsigned, or its first or last is"),
+        }
+    }
+}
+
+impl std::error::Error for ReplyError {}
+
+impl Sent {
+    /// Returns the key.
+    pub fn key(&self) -> &Arc<Key> {
+        &self.key
+    }
+
+    /// Verifies the reply at the time `now` and returns it without its TSIG record (RFC 8945 §5.4).
+    ///
+    /// # Errors
+    ///
+    /// It is not signed rightly, or the server reports an error.
+    pub fn verify(&self, reply: &[u8], now: u64) -> Result<Vec<u8>, ReplyError> {
+        let record = Record::find(reply).map_err(ReplyError::Malformed)?.ok_or(ReplyError::Unsigned)?;
+        let mut digest = self.key.digest();
+        digest_mac(&mut digest, &self.mac);
+        check(&self.key, digest, &record, reply, false, now)
+    }
+
+    /// Begins to verify a reply of several messages.
+    pub fn chain(&self) -> ChainVerifier {
+        let mut digest = self.key.digest();
+        digest_mac(&mut digest, &self.mac);
+        ChainVerifier { key: self.key.clone(), digest, first: true, unsigned: 0 }
+    }
+}
+
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sent({:?})", self.key)
+    }
+}
+
+/// Verifies the messages of a reply one after the other, each together with the signature before (RFC 8945 §5.3.1).
+///
+/// After an error nothing more of the reply is to be trusted, and the connection should be closed.
+pub struct ChainVerifier {
+    key: Arc<Key>,
+    /// It has the MAC before, and the messages behind that.
+    digest: Digest,
+    first: bool,
+    /// How many messages there were since the last that was signed.
+    unsigned: usize,
+}
+
+impl ChainVerifier {
+    /// Verifies the next message and returns it without its TSIG record.
+    ///
+    /// One that is unsigned comes back as it is, and is proven by the next that is signed: nothing of a reply may take
+    /// effect before [`Self::finish`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Sent::verify`]; or too many messages in a row are unsigned.
+    pub fn verify(&mut self, message: &[u8], now: u64) -> Result<Vec<u8>, ReplyError> {
+        let Some(record) = Record::find(message).map_err(ReplyError::Malformed)? else {
+            self.unsigned += 1;
+            if self.first || self.unsigned > MAX_UNSIGNED {
+                return Err(ReplyError::Gap);
+            }
+            self.digest.update(message);
+            return Ok(message.to_vec());
+        };
+        let mut next = self.key.digest();
+        digest_mac(&mut next, record.mac);
+        let digest = std::mem::replace(&mut self.digest, next);
+        let stripped = check(&self.key, digest, &record, message, !self.first, now)?;
+        (self.first, self.unsigned) = (false, 0);
+        Ok(stripped)
+    }
+
+    /// Ends the reply.
+    ///
+    /// # Errors
+    ///
+    /// There was no message, or the last one is not signed.
+    pub fn finish(self) -> Result<(), ReplyError> {
+        if self.first || self.unsigned > 0 { Err(ReplyError::Gap) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for ChainVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChainVerifier({:?})", self.key)
+    }
+}
+
+/// Verifies a message against a digest of what was before it.
+fn check(
+    key: &Key,
+    mut digest: Digest,
+    record: &Record<'_>,
+    message: &[u8],
+    timers_only: bool,
+    now: u64,
+) -> Result<Vec<u8>, ReplyError> {
+    const NOT_AUTH: u8 = 9;
+    if record.name != *key.name() || Algorithm::from_wire(record.algorithm) != Ok(key.algorithm()) {
+        return Err(ReplyError::OtherKey);
+    }
+    let is_refusal = message.first_chunk::<HEADER>().is_some_and(|header| header[3] & 0xf == NOT_AUTH);
+    if is_refusal && record.mac.is_empty() {
+        match record.error {
+            error::BADKEY => return Err(ReplyError::BadKey),
+            error::BADSIG => return Err(ReplyError::BadSignature),
+            _ => {}
+        }
+    }
+    // A server signs in full length, whatever the request had.
+    if !is_mac_length(key.algorithm(), record.mac.len()) {
+        return Err(ReplyError::Malformed("the reply's MAC is too long or too short"));
+    }
+    let stripped = record.strip(message);
+    record.digest(&mut digest, key, &stripped, timers_only);
+    digest.verify(record.mac).ok_or(ReplyError::Signature)?;
+    match record.error {
+        error::NONE => {}
+        error::BADTIME => {
+            let server = <[u8; 6]>::try_from(record.other).ok();
+            let server = server.map(|[a, b, c, d, e, f]| u64::from_be_bytes([0, 0, a, b, c, d, e, f]));
+            return Err(ReplyError::BadTime { server });
+        }
+        error::BADTRUNC => return Err(ReplyError::BadTruncation),
+        code => return Err(ReplyError::Other(code)),
+    }
+    if record.is_out_of_time(now) {
+        let ahead = i64::try_from(record.time).unwrap_or(i64::MAX).saturating_sub_unsigned(now);
+        return Err(ReplyError::Time { ahead });
+    }
+    Ok(stripped)
+}

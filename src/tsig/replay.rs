@@ -1,0 +1,210 @@
+//! A memory of requests that were accepted, so that none is accepted twice (RFC 8945 §5.2.3).
+//!
+//! Within the fudge around its time a signature stays right, however often it is sent. RFC 8945 suggests to remember
+//! each key's last time signed and refuse what is older; that refuses two requests overtaking each other on their way,
+//! and does not tell a retransmission from a second request of the same second. So here each request is remembered by
+//! its MAC until it is out of time, along with whatever its retransmission shall be answered with.
+//!
+//! When there is no room, the oldest one of the key that has most is forgotten, and with it the right to tell: what that
+//! key signed at or before its time is refused from then on. So the memory is bounded, no request is accepted twice
+//! (also if the clock is set back), and no key can push out what another one has done.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::server::Request;
+use crate::zone::Name;
+
+/// How many requests are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of one key.
+    pub per_key: usize,
+    /// In all.
+    pub total: usize,
+}
+
+impl Default for Limits {
+    /// Twenty requests a second of one key within the usual fudge of five minutes, and ten times that in all.
+    fn default() -> Self {
+        Self { per_key: 6_000, total: 60_000 }
+    }
+}
+
+/// What is known of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Replay<'r, V> {
+    /// It is the first of its kind, and from now on remembered with this.
+    New(&'r mut V),
+    /// It was there before, and this was remembered with it.
+    Seen(&'r mut V),
+    /// It is too old to tell: [`Request::stale`] makes the reply.
+    TooOld,
+}
+
+/// Remembers requests that were accepted, each with a value.
+#[derive(Debug)]
+pub struct Replays<V> {
+    limits: Limits,
+    /// What was signed at this time or before is refused from the start.
+    floor: u64,
+    keys: HashMap<Name, Memory<V>>,
+    /// How many requests are remembered.
+    len: usize,
+    /// When all keys are looked through next for what is out of time.
+    next_sweep: u64,
+}
+
+/// The requests of one key.
+#[derive(Debug)]
+struct Memory<V> {
+    /// What was signed at this time or before is refused, unless it is remembered.
+    floor: u64,
+    /// From this time on, no request that was forgotten could be accepted anyway.
+    settled: u64,
+    /// By time signed and MAC.
+    requests: BTreeMap<(u64, Box<[u8]>), Entry<V>>,
+}
+
+#[derive(Debug)]
+struct Entry<V> {
+    /// The last second in which it is not out of time.
+    until: u64,
+    value: V,
+}
+
+/// How often what is out of time is looked for, in seconds.
+const SWEEP: u64 = 60;
+
+/// For how many seconds longer than need be a key without requests is remembered, in case the clock is set back.
+const GRACE: u64 = 86_400;
+
+impl<V> Replays<V> {
+    /// Makes a memory that refuses what was signed at the time `floor` or before.
+    ///
+    /// What a previous run accepted is not known to this one: with the time of the start as `floor`, that cannot be sent
+    /// again either.
+    pub fn new(limits: Limits, floor: u64) -> Self {
+        Self { limits, floor, keys: HashMap::new(), len: 0, next_sweep: 0 }
+    }
+
+    /// Returns how many requests are remembered.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Tells whether a request was there before, and remembers it with `value` if it was not.
+    pub fn check(&mut self, request: &Request, now: u64, value: impl FnOnce() -> V) -> Replay<'_, V> {
+        self.check_parts(request.key().name(), request.full_mac(), request.time_signed(), request.fudge(), now, value)
+    }
+
+    /// Returns what is remembered with a request, if it still is.
+    pub fn get_mut(&mut self, request: &Request) -> Option<&mut V> {
+        let memory = self.keys.get_mut(request.key().name())?;
+        memory.requests.get_mut(&(request.time_signed(), request.full_mac().into())).map(|entry| &mut entry.value)
+    }
+
+    fn check_parts(
+        &mut self,
+        key: &Name,
+        mac: &[u8],
+        time: u64,
+        fudge: u16,
+        now: u64,
+        value: impl FnOnce() -> V,
+    ) -> Replay<'_, V> {
+        let at = (time, mac.into());
+        let memory = self.keys.get(key);
+        if memory.is_some_and(|memory| memory.requests.contains_key(&at)) {
+            return match self.keys.get_mut(key).and_then(|memory| memory.requests.get_mut(&at)) {
+                Some(entry) => Replay::Seen(&mut entry.value),
+                None => Replay::TooOld,
+            };
+        }
+        if time <= memory.map_or(self.floor, |memory| memory.floor) || !self.make_room(key, time, now) {
+            return Replay::TooOld;
+        }
+        let floor = self.floor;
+        let memory = self.keys.entry(key.clone()).or_insert_with(|| Memory::new(floor));
+        self.len += 1;
+        let entry = Entry { until: time.saturating_add(fudge.into()), value: value() };
+        Replay::New(&mut memory.requests.entry(at).or_insert(entry).value)
+    }
+
+    /// Makes room for one more request of `key`, signed at `time`; `false` if that is older than what would have to go.
+    fn make_room(&mut self, key: &Name, time: u64, now: u64) -> bool {
+        if now >= self.next_sweep || now.saturating_add(SWEEP) < self.next_sweep || self.len >= self.limits.total {
+            self.sweep(now);
+        }
+        if let Some(memory) = self.keys.get_mut(key) {
+            self.len -= memory.expire(now);
+            if time <= memory.floor {
+                return false;
+            }
+            if memory.requests.len() >= self.limits.per_key {
+                return self.forget_oldest(&key.clone(), Some(time));
+            }
+        }
+        if self.len < self.limits.total {
+            return true;
+        }
+        let most = self.keys.iter().max_by_key(|(_, memory)| memory.requests.len()).map(|(name, _)| name.clone());
+        match most {
+            Some(most) => {
+                let time = (most == *key).then_some(time);
+                self.forget_oldest(&most, time)
+            }
+            None => false,
+        }
+    }
+
+    /// Forgets the oldest request of a key; not if a new one of that key was signed no later, for then that is to go.
+    fn forget_oldest(&mut self, key: &Name, time: Option<u64>) -> bool {
+        let Some(memory) = self.keys.get_mut(key) else { return false };
+        let oldest = memory.requests.first_key_value().map(|(&(oldest, _), _)| oldest);
+        if oldest.is_none_or(|oldest| time.is_some_and(|time| time <= oldest)) {
+            return false;
+        }
+        memory.forget_first();
+        self.len -= 1;
+        true
+    }
+
+    /// Forgets all that is out of time.
+    fn sweep(&mut self, now: u64) {
+        self.next_sweep = now.saturating_add(SWEEP);
+        for memory in self.keys.values_mut() {
+            self.len -= memory.expire(now);
+        }
+        self.keys.retain(|_, memory| !memory.requests.is_empty() || now <= memory.settled.saturating_add(GRACE));
+    }
+}
+
+impl<V> Memory<V> {
+    fn new(floor: u64) -> Self {
+        Self { floor, settled: 0, requests: BTreeMap::new() }
+    }
+
+    /// Forgets requests that are out of time, and returns how many.
+    ///
+    /// A request with a larger fudge than the others keeps those behind it, which costs room but no more.
+    fn expire(&mut self, now: u64) -> usize {
+        let mut count = 0;
+        while self.requests.first_key_value().is_some_and(|(_, entry)| entry.until < now) {
+            self.forget_first();
+            count += 1;
+        }
+        count
+    }
+
+    fn forget_first(&mut self) {
+        if let Some(((time, _), entry)) = self.requests.pop_first() {
+            self.floor = self.floor.max(time);
+            self.settled = self.settled.max(entry.until);
+        }
+    }
+}
