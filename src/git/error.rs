@@ -5,7 +5,7 @@ use std::{fmt, io, time::Duration};
 
 const REMEDY: &str = "make the repository smaller or the machine's memory larger";
 
-/// Why a fetch or a read failed.
+/// Why a fetch, a read or a commit failed.
 ///
 /// The text is one line: what happened, where, and what to do if that is not plain. It never holds a secret, and what the
 /// remote said is cut short and stripped of control characters.
@@ -112,6 +112,23 @@ pub enum Error {
     },
     /// Nothing was fetched yet.
     NotFetched,
+    /// A path that cannot be written.
+    Path {
+        /// The path, printable.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// What is followed at the remote can be fetched and not pushed to.
+    NotABranch {
+        /// The full name of the reference.
+        name: String,
+    },
+    /// The remote serves the repository, but takes no pushes.
+    ReadOnly {
+        /// The remote's message.
+        message: String,
+    },
     /// The machine has no memory left for it.
     Memory {
         /// Bytes asked for.
@@ -132,6 +149,10 @@ impl Error {
 
     pub(super) fn limit(what: &'static str, found: u64, bound: u64, unit: &'static str) -> Self {
         Error::Limit { what, found: Some(found), bound, unit }
+    }
+
+    pub(super) fn path(path: &str, what: &str) -> Self {
+        Error::Path { path: printable(path.as_bytes()), what: what.into() }
     }
 
     pub(super) fn protocol(doing: &'static str, what: impl Into<String>) -> Self {
@@ -190,6 +211,15 @@ impl fmt::Display for Error {
             Error::Missing { id } => write!(f, "object {id} was not sent by the remote; run `git fsck` there"),
             Error::NotHeld { id } => write!(f, "object {id} is not part of the current commit"),
             Error::NotFetched => f.write_str("nothing was fetched yet"),
+            Error::Path { path, what } => write!(f, "cannot write `{path}`: it {what}"),
+            Error::NotABranch { name } => {
+                write!(f, "cannot push: {name} at the remote is no branch; name one with #branch")
+            }
+            Error::ReadOnly { message } => write!(
+                f,
+                "the remote takes no pushes ({message}): run `git config daemon.receivepack true` in the repository there, \
+                 or start git daemon with --enable=receive-pack"
+            ),
             Error::Memory { bytes } => write!(f, "not enough memory: {bytes} bytes are not to be had"),
         }
     }

@@ -12,22 +12,27 @@
 //! `zlib`), [`store`] keeps, `tree` reads.
 
 mod delta;
+mod draft;
 mod error;
 mod limits;
 pub mod pack;
 mod protocol;
+mod push;
 mod remote;
+mod signature;
 pub mod store;
 mod transport;
 mod tree;
 mod zlib;
 
+pub use draft::Draft;
 pub use error::Error;
 pub use gix_hash::ObjectId;
 pub use limits::{Deadline, Limits, Timeouts};
+pub use push::{Fate, PushError};
 pub use remote::{Remote, RemoteError};
+pub use signature::Signature;
 
-use gix_object::tree::EntryKind;
 use protocol::{Have, Session};
 use std::collections::BTreeSet;
 use store::Store;
@@ -160,25 +165,18 @@ impl Repository {
     /// zone can have such a name.
     pub fn files(&self) -> Result<Vec<File>, Error> {
         let head = self.head.as_ref().ok_or(Error::NotFetched)?;
-        let mut files = Vec::new();
-        let objects = Objects { held: &self.store, new: None };
-        let zlib = &mut Zlib::new();
-        tree::walk(objects, head.commit.tree, &self.limits, zlib, &mut |path, kind, id| {
-            if !matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable) {
-                return;
-            }
-            match str::from_utf8(path) {
-                Ok(path) => files.push(File { path: path.into(), id }),
-                Err(_) => log::warn!("left out: the file name \"{}\" is not UTF-8", path.escape_ascii()),
-            }
-        })?;
-        files.sort_unstable();
-        Ok(files)
+        tree::files(&Objects { held: &self.store, new: None }, head.commit.tree, &self.limits)
     }
 
     /// Returns the content of an object of the current commit, such as a file's.
     pub fn read(&self, id: ObjectId) -> Result<Vec<u8>, Error> {
         self.store.get(&id).ok_or(Error::NotHeld { id })?.inflate(&mut Zlib::new())
+    }
+
+    /// Begins commits on top of the one held.
+    pub fn draft(&self) -> Result<Draft, Error> {
+        let head = self.head.as_ref().ok_or(Error::NotFetched)?;
+        Ok(Draft::new(head.commit.id, head.commit.tree, &self.limits))
     }
 
     fn fetch_from(&mut self, have: Option<Have>) -> Result<Fetched, Error> {
@@ -194,9 +192,9 @@ impl Repository {
 
         let zlib = &mut Zlib::new();
         let objects = Objects { held: &self.store, new: Some(&received.pack.objects) };
-        let commit = tree::commit(objects, tip.commit, zlib)?;
+        let commit = tree::commit(&objects, tip.commit, zlib)?;
         let mut reached = BTreeSet::from([commit.id, commit.tree]);
-        tree::walk(objects, commit.tree, &self.limits, zlib, &mut |_, _, id| {
+        tree::walk(&objects, commit.tree, &self.limits, zlib, &mut |_, _, id| {
             reached.insert(id);
         })?;
         let bytes: u64 = reached.iter().filter_map(|id| objects.get(id)).map(|object| object.stream.len() as u64).sum();

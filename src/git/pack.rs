@@ -58,7 +58,7 @@ pub fn unpack(
         new: Store::default(),
         entries: Vec::new(),
         waiting: BTreeMap::new(),
-        cache: Cache { entries: VecDeque::new(), bytes: 0, bound: limits.cache_bytes },
+        cache: Cache::new(limits.cache_bytes),
         zlib: Zlib::new(),
     };
     let fail = |source: &Source<'_>, error: io::Error| match error.kind() {
@@ -360,7 +360,7 @@ impl Unpacker<'_> {
 }
 
 /// Recently used bases, inflated; the oldest go when the bound is passed.
-struct Cache {
+pub(super) struct Cache {
     /// The most recent last.
     entries: VecDeque<(ObjectId, Vec<u8>)>,
     bytes: usize,
@@ -368,6 +368,15 @@ struct Cache {
 }
 
 impl Cache {
+    pub(super) fn new(bound: usize) -> Self {
+        Cache { entries: VecDeque::new(), bytes: 0, bound }
+    }
+
+    /// Returns the content of `id` and leaves its turn to go as it is.
+    pub(super) fn peek(&self, id: &ObjectId) -> Option<&[u8]> {
+        self.entries.iter().rev().find(|entry| entry.0 == *id).map(|entry| &entry.1[..])
+    }
+
     fn holds(&self, id: &ObjectId) -> bool {
         self.entries.iter().any(|entry| entry.0 == *id)
     }
@@ -381,7 +390,7 @@ impl Cache {
     }
 
     /// Adds content as the most recent. One entry stays whatever its size: it is the next base.
-    fn put(&mut self, id: ObjectId, content: Vec<u8>) {
+    pub(super) fn put(&mut self, id: ObjectId, content: Vec<u8>) {
         /// Keeps the search short; a chain needs its last member, a family its base.
         const MOST: usize = 64;
         self.bytes += content.len();

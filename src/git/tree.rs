@@ -1,7 +1,7 @@
 //! From a commit to its files: reading commits and walking trees that strangers wrote.
 
 use super::{
-    CommitInfo, Error, Limits, ObjectId,
+    CommitInfo, Error, File, Limits, ObjectId,
     error::printable,
     pack::HASH,
     store::{Object, Store},
@@ -11,6 +11,15 @@ use gix_object::{CommitRefIter, Kind, TreeRefIter, tree::EntryKind, tree::EntryR
 
 /// Longest path of a file; what file systems allow.
 const PATH_MOST: usize = 4096;
+
+/// Where objects come from.
+pub(super) trait Lookup {
+    /// Returns what kind of object `id` is, if it is there.
+    fn kind(&self, id: &ObjectId) -> Option<Kind>;
+
+    /// Returns the content of an object that is there.
+    fn content(&self, id: &ObjectId, zlib: &mut Zlib) -> Result<Vec<u8>, Error>;
+}
 
 /// Objects that are held and those about to be.
 #[derive(Clone, Copy)]
@@ -23,28 +32,32 @@ impl<'a> Objects<'a> {
     pub(super) fn get(&self, id: &ObjectId) -> Option<&'a Object> {
         self.held.get(id).or_else(|| self.new.and_then(|new| new.get(id)))
     }
+}
 
-    /// Returns the content of an object that must be there and of this kind.
-    fn read(&self, id: &ObjectId, kind: Kind, zlib: &mut Zlib) -> Result<Vec<u8>, Error> {
-        self.expect(id, kind)?.inflate(zlib)
+impl Lookup for Objects<'_> {
+    fn kind(&self, id: &ObjectId) -> Option<Kind> {
+        self.get(id).map(|object| object.kind)
     }
 
-    fn expect(&self, id: &ObjectId, kind: Kind) -> Result<&'a Object, Error> {
-        let object = self.get(id).ok_or(Error::Missing { id: *id })?;
-        if object.kind == kind {
-            Ok(object)
-        } else {
-            Err(Error::Object { id: *id, what: format!("it is a {} where a {kind} is named", object.kind) })
-        }
+    fn content(&self, id: &ObjectId, zlib: &mut Zlib) -> Result<Vec<u8>, Error> {
+        self.get(id).ok_or(Error::Missing { id: *id })?.inflate(zlib)
+    }
+}
+
+/// Checks that an object is there and of this kind.
+fn expect(objects: &dyn Lookup, id: &ObjectId, kind: Kind) -> Result<(), Error> {
+    match objects.kind(id).ok_or(Error::Missing { id: *id })? {
+        found if found == kind => Ok(()),
+        found => Err(Error::Object { id: *id, what: format!("it is a {found} where a {kind} is named") }),
     }
 }
 
 /// Reads a commit. Only its tree must make sense; the rest is for people.
-pub(super) fn commit(objects: Objects<'_>, id: ObjectId, zlib: &mut Zlib) -> Result<CommitInfo, Error> {
-    if objects.get(&id).is_some_and(|object| object.kind != Kind::Commit) {
+pub(super) fn commit(objects: &dyn Lookup, id: ObjectId, zlib: &mut Zlib) -> Result<CommitInfo, Error> {
+    if objects.kind(&id).is_some_and(|kind| kind != Kind::Commit) {
         return Err(Error::NotACommit { id });
     }
-    let content = objects.read(&id, Kind::Commit, zlib)?;
+    let content = objects.content(&id, zlib)?;
     let fields = || CommitRefIter::from_bytes(&content, HASH);
     let tree = fields().tree_id().map_err(|_| Error::Object { id, what: "a commit without a tree".into() })?;
     let author = fields().author().ok();
@@ -59,12 +72,28 @@ pub(super) fn commit(objects: Objects<'_>, id: ObjectId, zlib: &mut Zlib) -> Res
     })
 }
 
+/// Returns the regular files below the tree `root`, as [`Repository::files`](super::Repository::files) does.
+pub(super) fn files(objects: &dyn Lookup, root: ObjectId, limits: &Limits) -> Result<Vec<File>, Error> {
+    let mut files = Vec::new();
+    walk(objects, root, limits, &mut Zlib::new(), &mut |path, kind, id| {
+        if !matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable) {
+            return;
+        }
+        match str::from_utf8(path) {
+            Ok(path) => files.push(File { path: path.into(), id }),
+            Err(_) => log::warn!("left out: the file name \"{}\" is not UTF-8", path.escape_ascii()),
+        }
+    })?;
+    files.sort_unstable();
+    Ok(files)
+}
+
 /// Visits every entry below the tree `root` with its path from there, directories included, in no particular order.
 ///
 /// Checks as it goes that every file and directory is there and is one, that names are names, and that the bounds hold;
 /// entries are counted once per path, so a tree that contains itself many times over is no way to exhaust us.
 pub(super) fn walk(
-    objects: Objects<'_>,
+    objects: &dyn Lookup,
     root: ObjectId,
     limits: &Limits,
     zlib: &mut Zlib,
@@ -83,7 +112,8 @@ pub(super) fn walk(
                 unit: "levels",
             });
         }
-        let content = objects.read(&id, Kind::Tree, zlib)?;
+        expect(objects, &id, Kind::Tree)?;
+        let content = objects.content(&id, zlib)?;
         let parent = path.len();
         let mut previous: Option<EntryRef<'_>> = None;
         for entry in TreeRefIter::from_bytes(&content, HASH) {
@@ -129,7 +159,7 @@ pub(super) fn walk(
                     directories.push((below, oid, depth + 1));
                 }
                 EntryKind::Blob | EntryKind::BlobExecutable | EntryKind::Link => {
-                    objects.expect(&oid, Kind::Blob)?;
+                    expect(objects, &oid, Kind::Blob)?;
                     visit(&path, kind, oid);
                 }
                 // A submodule names a commit of another repository.
