@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::queue::{Back, Job, Outcome, Ticket, Waiter, Waiting};
 use super::{Served, Server, seconds};
 use crate::answer::{self, Answer, Context, MOST_PAYLOAD, Rcode, Transport, Verdict};
-use crate::tsig::{self, Failure, Replay, Request, Verified};
+use crate::tsig::{self, Failure, Policy, Replay, Request, Verified};
 use crate::update::{Refusal, Update};
 
 /// What becomes of a message that was set aside.
@@ -39,7 +39,7 @@ impl Server {
         let source = source.to_canonical();
         let served = self.served.load();
         let now = seconds();
-        let verified = match tsig::verify(message, |name| served.keys.get(name), now) {
+        let verified = match tsig::verify(message, |name| served.keys.get(name).cloned(), &Policy::default(), now) {
             Ok(Some(verified)) => verified,
             Ok(None) => {
                 // Only an update comes here without a signature.
@@ -104,7 +104,7 @@ impl Server {
                     Err((outcome, waiter)) => self.compose(&message, &request, &waiter, &outcome, reply).into(),
                 };
             }
-            Replay::Stale => {
+            Replay::TooOld => {
                 drop(replays);
                 let failure = request.stale(seconds());
                 let context = self.context(served, waiter.transport, client, Some(failure.room()));

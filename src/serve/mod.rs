@@ -30,7 +30,7 @@ use crate::git::{Limits, Repository};
 use crate::keys::Keyring;
 use crate::primary::Primary;
 use crate::telemetry::Throttle;
-use crate::tsig::Replays;
+use crate::tsig::{self, Replays};
 use crate::zone::Catalog;
 
 /// The stack of the writer's thread, in octets: a trie of hostile names is some hundreds of branches deep,
@@ -94,7 +94,8 @@ impl Server {
             clock: Clock::new(started),
             first_answer: Milestone::default(),
             queue: Queue::default(),
-            replays: Mutex::default(),
+            // What was signed before the start may have been taken by whoever ran before; two seconds for clocks that tick.
+            replays: Mutex::new(Replays::new(tsig::Limits::default(), seconds().saturating_sub(2))),
             allow_update: config.allow_update.clone(),
             patience: config.update_patience,
             complaints: Throttle::default(),

@@ -22,7 +22,7 @@ use super::queue::{Job, Outcome};
 use super::{Server, seconds};
 use crate::answer::Rcode;
 use crate::config::Author;
-use crate::git::{self, Deadline, Draft, ObjectId, PushError, Repository, Signature};
+use crate::git::{self, Deadline, Draft, Fate, ObjectId, PushError, Repository, Signature};
 use crate::primary::{Commit, Origin, Primary};
 use crate::update::Refusal;
 use crate::zone::Name;
@@ -268,7 +268,9 @@ impl Writer {
                     return;
                 }
                 Pushed::Stale => {
-                    if let Err(error) = self.look() {
+                    let left = patience.saturating_sub(now.elapsed());
+                    let fetched = self.repository.fetch_by(Deadline::from_now(left)).map(drop);
+                    if let Err(error) = fetched.and_then(|()| self.load()) {
                         return self.fail(jobs, &error.to_string());
                     }
                 }
@@ -340,8 +342,9 @@ impl Writer {
     fn adopt(&mut self, next: Primary, draft: &Draft) {
         self.primary = next;
         self.loaded = Some(draft.tip());
-        // Somebody may have pushed upon it before we knew that it was accepted.
-        if self.repository.commit().is_some_and(|commit| commit.id != draft.tip())
+        // Somebody may have pushed upon it before we knew that it was accepted. Where we know that much and no more, because
+        // the remote is away again, the next look brings the rest.
+        if self.repository.commit().is_some_and(|commit| commit.id != draft.tip() && commit.id != draft.base())
             && let Err(error) = self.load()
         {
             log::warn!("{}: {error}", self.repository.remote());
@@ -369,25 +372,27 @@ impl Writer {
                 Err(PushError::Unknown(error)) => error,
             };
             log::warn!("{}: {error}; looking what became of the push", self.repository.remote());
-            if self.find_out(draft) {
-                return Pushed::Accepted;
-            }
-            if self.repository.commit().is_none_or(|commit| commit.id != draft.base()) {
-                return Pushed::Stale;
-            }
-            // The same commits once more: should the first push arrive after all, it is the same.
-            if Instant::now() >= deadline {
-                return Pushed::Failed(format!("the git remote did not take the push: {error}"));
+            match self.find_out(draft) {
+                Fate::Taken => {
+                    if let Err(error) = self.repository.fetch() {
+                        log::warn!("{}: {error}", self.repository.remote());
+                    }
+                    return Pushed::Accepted;
+                }
+                Fate::Lost => return Pushed::Stale,
+                // The same commits once more: should the first push be taken after all, it is the same.
+                Fate::Open if Instant::now() < deadline => {}
+                Fate::Open => return Pushed::Failed(format!("the git remote did not take the push: {error}")),
             }
         }
     }
 
-    /// Returns whether the remote has the commits of `draft`, as soon as it answers.
-    fn find_out(&mut self, draft: &Draft) -> bool {
+    /// Returns what has become of the commits of `draft`, as soon as the remote answers.
+    fn find_out(&mut self, draft: &Draft) -> Fate {
         let (mut wait, most) = INQUIRY;
         loop {
-            match self.repository.contains(draft.tip(), draft.base()) {
-                Ok(contains) => return contains,
+            match self.repository.fate(draft.tip(), draft.base()) {
+                Ok(fate) => return fate,
                 Err(error) => log::debug!("{}: {error}; next try in {wait:?}", self.repository.remote()),
             }
             thread::sleep(wait);

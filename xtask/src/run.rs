@@ -12,6 +12,10 @@ use crate::tools::{self, DIG, GIT, QEMU, SETPRIV};
 /// The zone whose answer tells that all is well.
 const ZONE: &str = "example.org";
 
+/// The file with the key that may change it, and that key's name.
+const KEYS: &str = "example.org._keys";
+const KEY: &str = "laptop._update.example.org";
+
 /// What the command line asks for.
 struct Options<'a> {
     hosted: bool,
@@ -38,7 +42,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     }
     let mut server = boot.start_on(port, Console::Shown)?;
     server.until_serving(ZONE)?;
-    print!("{}", invitation(server.address().port(), remote.clone_path()));
+    print!("{}", invitation(server.address().port(), remote.clone_path(), &remote.read(KEYS)?)?);
 
     let status = server.wait()?;
     Err(Error::Unexpected(format!("the server ended ({status})")))
@@ -101,10 +105,14 @@ fn make_directory(path: &Path) -> Result<()> {
     Ok(fs::create_dir_all(path).map_err(HarnessError::io(format!("cannot make {}", path.display())))?)
 }
 
-/// The lines to paste.
-fn invitation(port: u16, clone: &Path) -> String {
+/// The lines to paste; `keys` is the text of [`KEYS`].
+fn invitation(port: u16, clone: &Path, keys: &str) -> Result<String> {
     let clone = clone.display();
-    format!(
+    let line = keys.lines().find(|line| line.starts_with(KEY));
+    let Some(secret) = line.and_then(|line| line.split_whitespace().last()) else {
+        return Err(Error::Unexpected(format!("zones-example/{KEYS} has no key {KEY}")));
+    };
+    Ok(format!(
         "
 Zonule answers on 127.0.0.1 port {port}. In another terminal:
 
@@ -112,16 +120,26 @@ Zonule answers on 127.0.0.1 port {port}. In another terminal:
   dig @127.0.0.1 -p {port} +tcp example.org MX
   dig @127.0.0.1 -p {port} -x 192.0.2.80
 
-Its zones are a git repository. Change one, push, and ask again:
+Its zones are a git repository. An update becomes a commit there:
 
-  cd '{clone}'
+  nsupdate -y hmac-sha256:{KEY}:{secret} <<'END'
+  server 127.0.0.1 {port}
+  zone example.org
+  update add host7.example.org 3600 A 192.0.2.7
+  send
+  END
+  dig @127.0.0.1 -p {port} +short host7.example.org
+  cd '{clone}' && git pull -q && git show
+
+And a commit is served as soon as it is pushed, its serial raised if you did not:
+
   printf 'hello A 192.0.2.99\\n' >> sub.example.org
-  sed -i 's/ 7 2h/ 8 2h/' sub.example.org     # the serial
   git commit -qam 'Add hello' && git push -q
   until dig @127.0.0.1 -p {port} +short hello.sub.example.org | grep .; do sleep 1; done
+  git pull -q && git log --oneline
 
 Ctrl-C ends it.
 
 "
-    )
+    ))
 }
