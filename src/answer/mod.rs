@@ -258,12 +258,7 @@ pub fn respond(context: &Context<'_>, query: &[u8], reply: &mut [u8]) -> Answer 
 /// silence is right.
 ///
 /// The reply repeats the question, which for an update is the zone (RFC 2136 §3.8).
-pub(crate) fn report(
-    context: &Context<'_>,
-    request: &[u8],
-    verdict: Verdict<'_>,
-    reply: &mut [u8],
-) -> Option<usize> {
+pub(crate) fn report(context: &Context<'_>, request: &[u8], verdict: Verdict<'_>, reply: &mut [u8]) -> Option<usize> {
     let header = request.first_chunk::<HEADER>()?;
     compose(context, header, &Query::parse(request), Some(verdict), reply)
 }

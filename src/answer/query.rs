@@ -39,7 +39,7 @@ pub(super) struct Extras<'q> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rejection<'q> {
     pub(super) reason: Reason,
-    /// The question of a message of another operation, or what stands in its place; empty if there is not just one.
+    /// What stands in an update in the place of the question: its zone; empty if there is not just one.
     pub(super) question: &'q [u8],
     /// What was read before the fault.
     pub(super) extras: Extras<'q>,
@@ -114,12 +114,13 @@ fn without_question<'q>(message: &'q [u8], header: &[u8; HEADER]) -> Rejection<'
         .and_then(|records| extras.read(message, records, count(6) + count(8), count(10)));
     let opcode = header[2] >> 3 & 0xf;
     if opcode != opcode::QUERY {
-        let known = matches!(opcode, opcode::NOTIFY | opcode::UPDATE);
-        // Only of these is it known what they look like.
-        extras.signed &= known;
-        let question = if known && questions == 1 { first_question(message).unwrap_or_default() } else { &[] };
-        let reason = if opcode == opcode::UPDATE { Reason::Update } else { Reason::Opcode };
-        return Rejection { reason, question, extras };
+        // Only of these is it known that they may be signed.
+        extras.signed &= matches!(opcode, opcode::NOTIFY | opcode::UPDATE);
+        if opcode != opcode::UPDATE {
+            return Rejection { reason: Reason::Opcode, question: &[], extras };
+        }
+        let zone = if questions == 1 { first_question(message) } else { None };
+        return Rejection { reason: Reason::Update, question: zone.unwrap_or_default(), extras };
     }
     let reason = match (whole, extras.edns) {
         (None, _) => Reason::Malformed,

@@ -118,7 +118,16 @@ fn settings() -> Settings {
 /// A context in which nothing is limited and nothing told.
 fn context<'a>(zones: Option<&'a Catalog>, settings: &'a Settings, transport: Transport) -> Context<'a> {
     let source = IpAddr::from([192, 0, 2, 1]);
-    Context { zones, settings, limiter: None, transport, source, uptime: Duration::ZERO, unix: 1_800_000_000, reserve: Some(0) }
+    Context {
+        zones,
+        settings,
+        limiter: None,
+        transport,
+        source,
+        uptime: Duration::ZERO,
+        unix: 1_800_000_000,
+        reserve: Some(0),
+    }
 }
 
 fn send_to(context: &Context<'_>, query: &[u8]) -> Option<Vec<u8>> {
@@ -408,8 +417,9 @@ fn outside_our_zones() {
     let reply = send(&zones, Transport::Udp, &query("com", Type::A, Some(1232))).unwrap();
     assert!(reply.ends_with(&[0, 6, 0, 15, 0, 2, 0, 20]));
     let mut reply = [0; 600];
-    let len =
-        respond(&context(None, &settings(), Transport::Udp), &query("com", Type::A, Some(1232)), &mut reply).octets().unwrap();
+    let len = respond(&context(None, &settings(), Transport::Udp), &query("com", Type::A, Some(1232)), &mut reply)
+        .octets()
+        .unwrap();
     assert_eq!(reply[3], 2);
     assert!(reply[..len].ends_with(b"\x00\x0e" as &[u8]) || reply[..len].windows(4).any(|w| w == [0, 26, 0, 14]));
     for qtype in [Type::AXFR, Type::IXFR] {

@@ -157,7 +157,13 @@ impl<'r> Writer<'r> {
 
     /// Completes the message, which has at most `limit` octets, and returns its length.
     #[inline]
-    pub(super) fn finish(self, query: &[u8; HEADER], verdict: &Verdict<'_>, opt: Option<&Opt<'_>>, limit: usize) -> usize {
+    pub(super) fn finish(
+        self,
+        query: &[u8; HEADER],
+        verdict: &Verdict<'_>,
+        opt: Option<&Opt<'_>>,
+        limit: usize,
+    ) -> usize {
         let mut end = self.at;
         let mut additional = self.counts[Section::Additional as usize];
         // The room for it was set aside from the start.

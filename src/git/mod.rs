@@ -107,6 +107,12 @@ pub enum Protocol {
     V2,
 }
 
+/// Returns the id of a file's content; the null id, which no file has, for one made to collide with another.
+pub fn blob_id(content: &[u8]) -> ObjectId {
+    const SHA1: gix_hash::Kind = gix_hash::Kind::Sha1;
+    gix_object::compute_hash(SHA1, gix_object::Kind::Blob, content).unwrap_or(ObjectId::null(SHA1))
+}
+
 impl Repository {
     /// Makes a repository that holds nothing yet. Nothing is sent before the first [`fetch`](Repository::fetch).
     pub fn new(remote: Remote, limits: Limits) -> Self {
@@ -146,10 +152,15 @@ impl Repository {
     ///
     /// Blocks as long as [`Timeouts`] allows. On an error the commit held before stays, whole.
     pub fn fetch(&mut self) -> Result<Fetched, Error> {
+        self.fetch_by(Deadline::from_now(self.timeouts.total))
+    }
+
+    /// Does as [`fetch`](Repository::fetch), but not beyond `deadline`.
+    pub fn fetch_by(&mut self, deadline: Deadline) -> Result<Fetched, Error> {
         let have = self.head.as_ref().map(|head| Have { commit: head.commit.id, shallow: head.shallow });
-        match self.fetch_from(have) {
+        match self.fetch_from(have, deadline) {
             // What we have is not what the remote makes of it. Whatever the reason, a whole clone is not concerned.
-            Err(Error::Missing { .. }) if have.is_some() => self.fetch_from(None),
+            Err(Error::Missing { .. }) if have.is_some() => self.fetch_from(None, deadline),
             result => result,
         }
     }
@@ -179,8 +190,7 @@ impl Repository {
         Ok(Draft::new(head.commit.id, head.commit.tree, &self.limits))
     }
 
-    fn fetch_from(&mut self, have: Option<Have>) -> Result<Fetched, Error> {
-        let deadline = Deadline::from_now(self.timeouts.total);
+    fn fetch_from(&mut self, have: Option<Have>, deadline: Deadline) -> Result<Fetched, Error> {
         let session = Session::open(&self.remote, self.protocol, self.timeouts, deadline)?;
         let tip = session.tip();
         let from = self.head.as_ref().map(|head| head.commit.id);

@@ -23,7 +23,9 @@ use zeroize::Zeroizing;
 use crate::git::{File, ObjectId};
 use crate::keys::Keyring;
 use crate::tsig::Key;
-use crate::zone::{self, Catalog, Diagnostic, Entry, FileRole, IncludeError, Name, Named, Serial, Severity, Trie, Zone};
+use crate::zone::{
+    self, Catalog, Diagnostic, Entry, FileRole, IncludeError, Name, Named, Serial, Severity, Trie, Zone,
+};
 
 /// The zones and keys as of the last commit loaded.
 #[derive(Clone)]
@@ -31,9 +33,10 @@ pub struct Primary {
     policy: SerialPolicy,
     catalog: Catalog,
     sources: Trie<Arc<Source>>,
-    configured: Arc<[Key]>,
+    configured: Arc<[Arc<Key>]>,
     keyring: Arc<Keyring>,
-    key_files: Arc<[File]>,
+    /// The files these keys come from; `None` until the first commit is loaded.
+    key_files: Option<Arc<[File]>>,
 }
 
 /// What becomes of a zone whose contents were changed without a higher serial number.
@@ -134,7 +137,7 @@ impl Primary {
     /// Returns what is served before anything is loaded: nothing, with the keys of the arguments.
     #[must_use]
     pub fn new(policy: SerialPolicy, configured: Vec<Key>) -> Self {
-        let configured: Arc<[Key]> = configured.into();
+        let configured: Arc<[Arc<Key>]> = configured.into_iter().map(Arc::new).collect();
         let (keyring, _) = Keyring::load(&configured, std::iter::empty());
         Primary {
             policy,
@@ -142,7 +145,7 @@ impl Primary {
             sources: Trie::default(),
             configured,
             keyring: Arc::new(keyring),
-            key_files: Arc::default(),
+            key_files: None,
         }
     }
 
@@ -180,8 +183,13 @@ impl Primary {
         let tree: BTreeMap<String, ObjectId> = files.iter().map(|file| (file.path.clone(), file.id)).collect();
         let (sources, key_files) = assign(files, &mut changes);
         self.load_keys(key_files, &mut read, &mut changes);
-        let gone: Vec<Name> =
-            self.sources.iter().map(|source| &source.apex).filter(|apex| !sources.contains_key(apex)).cloned().collect();
+        let gone: Vec<Name> = self
+            .sources
+            .iter()
+            .map(|source| &source.apex)
+            .filter(|apex| !sources.contains_key(apex))
+            .cloned()
+            .collect();
         for apex in gone {
             let serial = self.served(&apex).map(|zone| zone.serial());
             self.catalog.remove(&apex);
@@ -267,7 +275,7 @@ impl Primary {
         read: &mut impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
         changes: &mut Vec<Change>,
     ) {
-        if *self.key_files == *files {
+        if self.key_files.as_deref() == Some(files.as_slice()) {
             return;
         }
         let mut texts = Vec::new();
@@ -282,7 +290,7 @@ impl Primary {
         changes.extend(remarks.into_iter().map(Change::Remark));
         changes.push(Change::Keys { count: keyring.len() });
         self.keyring = Arc::new(keyring);
-        self.key_files = files.into();
+        self.key_files = Some(files.into());
     }
 
     /// Takes zones out that never were good and whose file another zone's file includes.
@@ -395,7 +403,7 @@ impl Change {
                     "zone {apex} refused: there is no good version, so it answers SERVFAIL; mend the file and push"
                 );
             }
-            Change::Keys { count } => log::info!("{count} keys"),
+            Change::Keys { count } => log::log!(usual, "keys: {count}"),
             Change::Remark(diagnostic) => match diagnostic.severity {
                 Severity::Error => log::error!("{diagnostic}"),
                 Severity::Warning => log::warn!("{diagnostic}"),
@@ -434,6 +442,10 @@ mod tests {
         let name = |change: &Change| match change {
             Change::Added { apex, serial, .. } => format!("+{apex} {serial}"),
             Change::Changed { apex, from, to, .. } => format!("{apex} {from}>{to}"),
+            Change::NotRaised { apex, from, to, held } => {
+                format!("{apex} {from}~{to}{}", if *held { " held" } else { "" })
+            }
+            Change::Keys { count } => format!("{count} keys"),
             Change::Removed { apex, serial } => format!("-{apex} {}", serial.map_or(0, |serial| serial.0)),
             Change::Refused { apex, kept } => format!("!{apex} {}", kept.map_or(0, |serial| serial.0)),
             Change::Remark(diagnostic) => diagnostic.to_string(),
@@ -444,19 +456,19 @@ mod tests {
 
     #[test]
     fn a_zone_is_added_changed_and_removed() {
-        let mut primary = Primary::default();
+        let mut primary = Primary::new(SerialPolicy::Bump, Vec::new());
         let (one, two) = (zone(1), zone(2));
         assert_eq!(load(&mut primary, &[("example.org", &one), ("README.md", "hi")]), ["+example.org. 1"]);
         assert_eq!(load(&mut primary, &[("example.org", &one)]), [""; 0]);
         assert_eq!(load(&mut primary, &[("example.org", &two)]), ["example.org. 1>2"]);
-        assert_eq!(load(&mut primary, &[("example.org.zone", &two)]), ["example.org. 2>2"]);
+        assert_eq!(load(&mut primary, &[("example.org.zone", &two)]), [""; 0]);
         assert_eq!(load(&mut primary, &[]), ["-example.org. 2"]);
         assert_eq!(primary.size(), (0, 0));
     }
 
     #[test]
     fn a_broken_zone_keeps_its_last_good_version_and_hinders_no_other() {
-        let mut primary = Primary::default();
+        let mut primary = Primary::new(SerialPolicy::Bump, Vec::new());
         let (one, two) = (zone(1), zone(2));
         load(&mut primary, &[("a.example", &one), ("b.example", &one)]);
         let changes = load(&mut primary, &[("a.example", "@ SOA broken\n"), ("b.example", &two)]);
@@ -468,18 +480,18 @@ mod tests {
 
     #[test]
     fn a_zone_that_never_was_good_is_known_and_then_mended() {
-        let mut primary = Primary::default();
+        let mut primary = Primary::new(SerialPolicy::Bump, Vec::new());
         let changes = load(&mut primary, &[("a.example", "rubbish\n")]);
         assert!(changes.contains(&"!a.example. 0".to_string()), "{changes:?}");
         let apex = Name::from_text("a.example").unwrap();
-        assert!(primary.catalog().get(&apex).is_some_and(|entry| zone_in(entry).is_none()));
+        assert!(primary.catalog().get(&apex).is_some_and(|entry| entry.zone().is_none()));
         let one = zone(1);
         assert_eq!(load(&mut primary, &[("a.example", &one)]), ["+a.example. 1"]);
     }
 
     #[test]
     fn two_files_for_one_zone_are_refused_by_name() {
-        let mut primary = Primary::default();
+        let mut primary = Primary::new(SerialPolicy::Bump, Vec::new());
         let (one, two) = (zone(1), zone(2));
         load(&mut primary, &[("example.org", &one)]);
         let changes = load(&mut primary, &[("example.org", &two), ("Example.ORG.zone", &two)]);
@@ -489,7 +501,7 @@ mod tests {
 
     #[test]
     fn a_change_of_an_included_file_reads_the_zones_that_include_it() {
-        let mut primary = Primary::default();
+        let mut primary = Primary::new(SerialPolicy::Bump, Vec::new());
         let with = |serial| zone(serial) + "$INCLUDE parts/mail\n";
         let (a, b, c) = (with(1), with(2), zone(3));
         let zones = [("a.example", a.as_str()), ("b.example", &b), ("c.example", &c)];
@@ -504,7 +516,7 @@ mod tests {
         assert_eq!(load_with(&mut primary, &one), ["+a.example. 1", "+b.example. 2"], "it came");
         assert_eq!(load_with(&mut primary, &one), [""; 0]);
         let two = [("parts/mail", "@ MX 2 mail.example.net.\n"), ("parts/other", "")];
-        assert_eq!(load_with(&mut primary, &two), ["a.example. 1>1", "b.example. 2>2"], "it changed");
+        assert_eq!(load_with(&mut primary, &two), ["a.example. 1~1", "b.example. 2~2"], "it changed");
         let changes = load_with(&mut primary, &[]);
         assert!(changes.contains(&"!a.example. 1".to_string()), "it is gone: {changes:?}");
         assert_eq!(primary.size().0, 3, "and the last good versions are served");
@@ -514,7 +526,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_only_a_part_of_zones_is_none_itself() {
-        let mut primary = Primary::default();
+        let mut primary = Primary::new(SerialPolicy::Bump, Vec::new());
         let with = zone(1) + "$INCLUDE mail\n";
         let without = zone(2);
         let part = ("mail", "@ MX 1 mail.example.net.\n");
@@ -529,7 +541,7 @@ mod tests {
         assert!(changes.contains(&"!mail. 0".to_string()), "nobody includes it now: {changes:?}");
         assert_eq!(primary.catalog().len(), 2);
         let changes = load(&mut primary, &[part, ("a.example", &with)]);
-        assert_eq!(changes, ["a.example. 2>1"]);
+        assert_eq!(changes, ["a.example. 2~1"]);
         assert_eq!(primary.catalog().len(), 1, "it is a part again");
         // A file that makes a zone is a zone, whoever includes it.
         let both = zone(5);

@@ -50,7 +50,7 @@ impl Primary {
     ///
     /// REFUSED, with what the key may do.
     pub(crate) fn authorize(&self, update: &Update, key: &Name) -> Result<(), Refusal> {
-        let refused = |reason: String| Err(Refusal { rcode: Rcode::REFUSED, reason: reason.into() });
+        let refused = |reason: String| Err(Refusal::new(Rcode::REFUSED, reason));
         let Some(grant) = self.keyring.grant(key) else {
             return refused(format!("the key {key} may do nothing: no _update in its name"));
         };
@@ -84,7 +84,8 @@ impl Primary {
                 let edited = self.edit(before, &amendments, read)?;
                 (edited.files.into_iter().map(|(path, text)| (path, Some(text))).collect(), Some(edited.zone))
             }
-            Effect::Created(zone) => {
+            Effect::Created(amendments) => {
+                let zone = Zone::of(apex.clone(), &amendments).ok_or_else(|| failure("there is no SOA record"))?;
                 let (path, text) = new_file(&zone)?;
                 (BTreeMap::from([(path, Some(text))]), Some(zone))
             }
@@ -129,9 +130,7 @@ impl Primary {
         };
         let mut source = match self.sources.get(apex.as_wire()) {
             Some(source) => Source::clone(source),
-            None => {
-                Source { apex, files: Vec::new(), included: BTreeMap::new(), is_served: true, not_above: None }
-            }
+            None => Source { apex, files: Vec::new(), included: BTreeMap::new(), is_served: true, not_above: None },
         };
         source.not_above = None;
         for (path, text) in files {
@@ -175,14 +174,14 @@ impl Primary {
             Some(Some(id)) => read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
         };
         let edited = edit::edit(apex, path, &text, open, before, amendments).map_err(|error| match error {
-            EditError::Fixed(_) => Refusal { rcode: Rcode::REFUSED, reason: error.to_string().into() },
+            EditError::Fixed(_) => Refusal::new(Rcode::REFUSED, error.to_string()),
             EditError::Unreadable(_) | EditError::Differs(_) => failure(error.to_string()),
         })?;
         for changed in edited.files.keys() {
             let shared = |other: &&Arc<Source>| other.apex != source.apex && other.included.contains_key(changed);
             if let Some(other) = self.sources.iter().find(shared) {
                 let reason = format!("the record stands in {changed}, which the zone {} includes, too", other.apex);
-                return Err(Refusal { rcode: Rcode::REFUSED, reason: reason.into() });
+                return Err(Refusal::new(Rcode::REFUSED, reason));
             }
         }
         Ok(edited)
@@ -192,7 +191,7 @@ impl Primary {
 /// Returns the path and the text of a new zone's file.
 fn new_file(zone: &Zone) -> Result<(String, Vec<u8>), Refusal> {
     let apex = zone.apex();
-    let refused = |reason: Cow<'static, str>| Refusal { rcode: Rcode::REFUSED, reason };
+    let refused = |reason: Cow<'static, str>| Refusal::new(Rcode::REFUSED, reason);
     let path = match apex.to_canonical().to_string() {
         root if root == "." => "root".to_string(),
         mut name => {
@@ -208,7 +207,9 @@ fn new_file(zone: &Zone) -> Result<(String, Vec<u8>), Refusal> {
     match reading.zone {
         Some(read) if zone::difference(&read, zone).is_empty() => Ok((path, text)),
         Some(_) => Err(failure("the new zone's file reads otherwise than meant")),
-        None => Err(refused(reading.diagnostics.first().map_or("the zone has errors".into(), |d| d.reason.clone().into()))),
+        None => {
+            Err(refused(reading.diagnostics.first().map_or("the zone has errors".into(), |d| d.reason.clone().into())))
+        }
     }
 }
 
@@ -223,5 +224,5 @@ fn with_serial(zone: &Zone, serial: Serial) -> Option<Amendment> {
 }
 
 fn failure(reason: impl Into<Cow<'static, str>>) -> Refusal {
-    Refusal { rcode: Rcode::SERVER_FAILURE, reason: reason.into() }
+    Refusal::new(Rcode::SERVER_FAILURE, reason)
 }

@@ -75,14 +75,7 @@ impl Server {
     }
 
     /// Queues an update that is rightly signed, or replies to it where it cannot be made.
-    fn take_in(
-        &self,
-        served: &Served,
-        message: Box<[u8]>,
-        request: Request,
-        waiter: Waiter,
-        reply: &mut [u8],
-    ) -> Done {
+    fn take_in(&self, served: &Served, message: Box<[u8]>, request: Request, waiter: Waiter, reply: &mut [u8]) -> Done {
         let key = request.key().name().clone();
         let (client, octets) = (waiter.source, message.len());
         let update = match self.examine(served, &message, client) {
@@ -122,7 +115,7 @@ impl Server {
 
     /// Reads an update and checks what can be checked at once.
     fn examine(&self, served: &Served, message: &[u8], client: IpAddr) -> Result<Update, Refusal> {
-        let refused = |rcode, reason: &'static str| Err(Refusal { rcode, reason: reason.into() });
+        let refused = |rcode, reason: &'static str| Err(Refusal::new(rcode, reason));
         if self.allow_update.as_ref().is_some_and(|networks| !networks.contain(client)) {
             return refused(Rcode::REFUSED, "updates are not taken from this address (--allow-update)");
         }

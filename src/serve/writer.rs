@@ -312,7 +312,7 @@ impl Writer {
         let now = seconds();
         let (author, committer) = (Signature::new(author, email, now), Signature::new(name, email, now));
         let made = draft.commit(&self.repository, &commit.files, &author, &committer, &commit.message);
-        made.map(drop).map_err(|error| Refusal { rcode: Rcode::SERVER_FAILURE, reason: error.to_string().into() })
+        made.map(drop).map_err(|error| Refusal::new(Rcode::SERVER_FAILURE, error.to_string()))
     }
 
     /// Tells what came of updates whose push came to nothing, which is `outcome` for those that had a commit.

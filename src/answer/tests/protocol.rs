@@ -49,7 +49,8 @@ fn headers_and_edns() {
     let reply = edit(3, 0xf0).unwrap();
     assert_eq!(reply[..4], [0x12, 0x34, 0x85, 0]);
     assert_eq!(edit(2, 0x80), None);
-    for opcode in 1..16 {
+    // Updates are an affair of others.
+    for opcode in (1..16).filter(|opcode| *opcode != 5) {
         let reply = edit(2, opcode << 3).unwrap();
         assert_eq!(reply, [0x12, 0x34, 0x80 | opcode << 3, 4, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
@@ -97,7 +98,8 @@ fn headers_and_edns() {
 /// RFC 1035 §4.1.1, RFC 6895 §2.2, RFC 8906 §3.1.5, §8: opcodes there are not, whatever else the message is.
 #[test]
 fn unknown_opcodes() {
-    for opcode in 1..16 {
+    // Updates are an affair of others.
+    for opcode in (1..16).filter(|opcode| *opcode != 5) {
         let mut plain = query("web.example.org", Type::SOA, None);
         plain[2] = opcode << 3 | 1;
         assert_eq!(udp(&plain), [0x12, 0x34, 0x81 | opcode << 3, 4, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -379,7 +381,8 @@ fn reports() {
     let settings = settings();
     let context = context(None, &settings, Transport::Udp);
     let verdict = Verdict::of(Rcode::YX_RRSET).because(ExtendedError { code: 0, text: "it exists" });
-    for (edns, ending) in [(Some(1232), &b"\0\x0f\0\x0b\0\0it exists"[..]), (None, b"\x07example\x03org\0\0\x06\0\x01")] {
+    for (edns, ending) in [(Some(1232), &b"\0\x0f\0\x0b\0\0it exists"[..]), (None, b"\x07example\x03org\0\0\x06\0\x01")]
+    {
         let mut request = query("example.org", Type::SOA, edns);
         request[2] = 5 << 3;
         let mut reply = [0; 600];
