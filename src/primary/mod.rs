@@ -288,7 +288,9 @@ impl Primary {
         let (keyring, remarks) =
             Keyring::load(&self.configured, texts.iter().map(|(path, text)| (*path, text.as_slice())));
         changes.extend(remarks.into_iter().map(Change::Remark));
-        changes.push(Change::Keys { count: keyring.len() });
+        if !keyring.is_empty() || !self.keyring.is_empty() {
+            changes.push(Change::Keys { count: keyring.len() });
+        }
         self.keyring = Arc::new(keyring);
         self.key_files = Some(files.into());
     }

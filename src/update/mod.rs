@@ -277,17 +277,3 @@ fn shown(name: &Name) -> String {
 
 #[cfg(test)]
 mod tests;
-/// stub
-pub fn commit_message(
-    _: &Name,
-    _: std::net::IpAddr,
-    _: &Name,
-    _: Option<&crate::zone::Zone>,
-    _: Option<&crate::zone::Zone>,
-) -> String {
-    todo!()
-}
-/// stub
-pub fn raise_message(_: &Name, _: crate::zone::Serial, _: crate::zone::Serial, _: &str, _: &str) -> String {
-    todo!()
-}
