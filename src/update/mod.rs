@@ -11,7 +11,7 @@
 //! Where the RFC leaves a choice, or this departs from it, `docs/updates.md` says so.
 
 mod apply;
-
+mod commit_message;
 mod sound;
 
 use std::borrow::Cow;
@@ -19,6 +19,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub use apply::{Effect, raised};
+pub use commit_message::{commit_message, serial_message};
 
 use crate::answer::Rcode;
 use crate::message::{Reader, Record, Section};
