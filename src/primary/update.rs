@@ -77,7 +77,9 @@ impl Primary {
         let apex = update.zone();
         let before = self.zone_to_edit(apex)?;
         if self.sources.get(apex.as_wire()).is_some_and(|source| source.not_above.is_some()) {
-            return Err(failure("the zone was changed without a higher serial, which cannot be raised; raise it first"));
+            return Err(failure(
+                "the zone was changed without a higher serial, which cannot be raised; raise it first",
+            ));
         }
         let effect = update.apply(before.as_deref())?;
         let (files, zone) = match effect {
@@ -118,7 +120,8 @@ impl Primary {
         let to = update::raised(floor);
         let amendment = with_serial(&before, to).ok_or_else(|| failure("the zone has no SOA record"))?;
         let edited = self.edit(&before, &[amendment], read)?;
-        let message = update::serial_message(apex, to, &changed_by.author, &changed_by.id.to_hex_with_len(10).to_string());
+        let message =
+            update::serial_message(apex, to, &changed_by.author, &changed_by.id.to_hex_with_len(10).to_string());
         let files = edited.files.into_iter().map(|(path, text)| (path, Some(text))).collect();
         Ok(Commit { files, message, apex: apex.clone(), zone: Some(edited.zone) })
     }

@@ -219,3 +219,87 @@ impl fmt::Display for Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tsig::{self, Key};
+
+    /// An update of example.org that changes nothing, and its signature.
+    fn message() -> (Box<[u8]>, Request) {
+        let mut update = b"\0\x01\x28\0\0\x01\0\0\0\0\0\0\x07example\x03org\0\0\x06\0\x01".to_vec();
+        let key = Arc::new(
+            Key::parse_argument("k._update:hmac-sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").unwrap(),
+        );
+        tsig::sign(&key, &mut update, 1000).unwrap();
+        let verified = tsig::verify(&update, |_| Some(key), &tsig::Policy::default(), 1000).unwrap().unwrap();
+        (verified.message.into(), verified.request)
+    }
+
+    fn job(deadline: Instant, octets: usize) -> Job {
+        let update = Update::parse(&message().0).unwrap();
+        let client = IpAddr::from([192, 0, 2, 1]);
+        Job { update, key: Name::root(), client, deadline, octets, ticket: Ticket::new() }
+    }
+
+    fn waiter(port: u16) -> Waiter {
+        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
+        let client = SocketAddr::from(([127, 0, 0, 1], port));
+        Waiter { transport: Transport::Udp, source: client.ip(), back: Back::Datagram(socket, client) }
+    }
+
+    #[test]
+    fn the_queue_is_bounded_in_number_and_size() {
+        let later = Instant::now() + Duration::from_secs(60);
+        let queue = Queue::default();
+        while queue.push(job(later, 1)).is_ok() {}
+        assert_eq!(queue.lock().jobs.len(), MOST);
+        assert_eq!(queue.take(later).len(), BATCH);
+        assert!(queue.push(job(later, MOST_OCTETS)).is_err());
+        assert!(queue.push(job(later, 1)).is_ok());
+        let mut taken = BATCH;
+        while taken < MOST + 1 {
+            taken += queue.take(later).len();
+        }
+        assert_eq!(queue.lock().octets, 0);
+        assert!(queue.push(job(later, MOST_OCTETS)).is_ok());
+    }
+
+    #[test]
+    fn what_is_over_is_taken_out_by_whoever_looks() {
+        let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(60));
+        let queue = Queue::default();
+        for deadline in [later, now, later, now] {
+            queue.push(job(deadline, 10)).unwrap_or_else(|_| panic!("there is room"));
+        }
+        assert_eq!(queue.patience(Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!(queue.take_expired().len(), 2);
+        assert!(queue.take_expired().is_empty());
+        assert_eq!(queue.patience(Duration::from_secs(1)), Duration::from_secs(1));
+        assert_eq!(queue.take(later).len(), 2);
+        assert_eq!(queue.lock().octets, 0);
+        assert!(queue.take(now).is_empty(), "nobody waits for ever");
+    }
+
+    #[test]
+    fn a_retransmission_waits_with_the_first_and_is_told_the_same() {
+        let ticket = Ticket::new();
+        let (message, request) = message();
+        ticket.begin(Waiting { message, request, waiters: vec![waiter(1)] });
+        for port in [1, 2, 3, 4, 5, 6] {
+            assert!(ticket.outcome_or_wait(waiter(port)).is_ok());
+        }
+        let outcome = Outcome::because(Rcode::YX_RRSET, "it is there");
+        assert_eq!(ticket.settle(&outcome).unwrap().waiters.len(), WAITERS);
+        assert!(ticket.settle(&Outcome::SUCCESS).is_none(), "it is settled once");
+        let (told, _) = ticket.outcome_or_wait(waiter(7)).unwrap_err();
+        assert_eq!(told.to_string(), "YXRRSET: it is there");
+    }
+
+    #[test]
+    fn a_reason_that_is_too_long_is_cut_between_letters() {
+        let outcome = Outcome::because(Rcode::REFUSED, &"ü".repeat(400));
+        let extended = outcome.verdict().extended.unwrap();
+        assert_eq!((extended.code, extended.text.len()), (18, MOST_REASON));
+    }
+}
