@@ -15,7 +15,8 @@ const MAX_UNSIGNED: usize = 99;
 #[derive(Clone)]
 pub struct Sent {
     key: Arc<Key>,
-    mac: Box<[u8]>,
+    /// The MAC as it was sent.
+    pub(super) mac: Box<[u8]>,
 }
 
 /// Signs a request at the time `now`, which appends a record to it.
