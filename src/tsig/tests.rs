@@ -385,7 +385,9 @@ fn other_spellings() {
     request.sign(&mut reply, len, NOW + 1).unwrap();
     // The forwarder puts the identifier back.
     reply[..2].copy_from_slice(&[0x12, 0x34]);
-    assert_eq!(reply, Written { mac: &hex(MACS[2].2), ..Written::new(&key, NOW + 1) }.on(&hex(REPLY)));
+    let name = Name::from_text("lAPTOP._UPDATE.example.org").unwrap();
+    let as_asked = Written { name: name.as_wire(), mac: &hex(MACS[2].2), ..Written::new(&key, NOW + 1) };
+    assert_eq!(reply, as_asked.on(&hex(REPLY)));
     let mut message = hex(UPDATE);
     assert_eq!(sign(&key, &mut message, NOW).unwrap().verify(&reply, NOW), Ok(hex(REPLY)));
 
