@@ -207,7 +207,8 @@ fn check(
         match record.error {
             error::BADKEY => return Err(ReplyError::BadKey),
             error::BADSIG => return Err(ReplyError::BadSignature),
-            _ => {}
+            // NSD does so for BADTIME.
+            _ => return Err(ReplyError::Malformed("the server reports an error without the signature it has to have")),
         }
     }
     // A server signs in full length, whatever the request had.

@@ -123,6 +123,9 @@ impl Request {
     }
 
     /// Returns how many octets the signature of a reply takes.
+    ///
+    /// A reply that does not fit with it is to be sent as the question alone, with TC set and the code NOERROR (RFC 8945
+    /// §5.3).
     pub fn room(&self) -> usize {
         self.fields(FUDGE, 0, error::NONE, &[]).room(self.key.algorithm().output_len())
     }
