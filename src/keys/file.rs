@@ -149,7 +149,13 @@ const PLAIN: [&str; 8] = [
 /// Says again what the zone-file reader found in a line, with nothing of it: any word may be part of a secret.
 fn redact(reason: &str, line: &[u8]) -> (String, Option<&'static str>) {
     let begins = |word: &[u8]| line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
-    let names = [NameError::Empty, NameError::EmptyLabel, NameError::LabelTooLong, NameError::NameTooLong];
+    let names = [
+        NameError::Empty,
+        NameError::EmptyLabel,
+        NameError::LabelTooLong,
+        NameError::NameTooLong,
+        NameError::BadEscape,
+    ];
     if begins(b"$INCLUDE") {
         return ("a key file includes no other".to_string(), None);
     }

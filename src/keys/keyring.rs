@@ -121,3 +121,82 @@ fn remark(key: &Key, line: u32, column: u32, findings: &mut Findings) {
         findings.warning(line, column, reason, Some("`openssl rand -base64 32` makes one of 32"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const B: &str = "BBECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    fn load(arguments: &[String], files: &[(&str, String)]) -> (Keyring, Vec<String>) {
+        let configured: Vec<_> = arguments.iter().map(|text| Arc::new(Key::parse_argument(text).unwrap())).collect();
+        let (ring, told) = Keyring::load(&configured, files.iter().map(|(path, text)| (*path, text.as_bytes())));
+        (ring, told.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn from_everywhere() {
+        let arguments = [format!("a._update:sha256:{A}")];
+        let files = [
+            ("example.org._keys", format!("b._update DNSKEY 0 3 163 {A}\n")),
+            ("_keys", format!("c._notify.example.net DNSKEY 0 3 163 {A}\n")),
+        ];
+        let (ring, told) = load(&arguments, &files);
+        assert_eq!(told, [""; 0]);
+        assert_eq!((ring.len(), ring.is_empty()), (3, false));
+        let name = Name::from_text("B._UPDATE.example.ORG").unwrap();
+        assert_eq!(ring.get(&name).unwrap().name(), &name);
+        assert_eq!(ring.grant(&name).unwrap().to_string(), "update at and below example.org.");
+        assert!(ring.grant(&Name::from_text("x._update.example.org").unwrap()).is_none());
+        assert_eq!(ring.iter().count(), 3);
+        assert!(Keyring::default().is_empty());
+    }
+
+    /// Keys that are not the same but have one name are both left out, whichever comes first.
+    #[test]
+    fn one_name_twice() {
+        let arguments = [format!("a._update:sha256:{A}"), format!("A._update:sha256:{A}")];
+        let files = |one: &str, two: &str| {
+            [
+                ("_keys", format!("\na._update DNSKEY 0 3 {one}\n")),
+                ("example.org._keys", format!("b._update DNSKEY 0 3 {two}\n")),
+            ]
+        };
+        let (ring, told) = load(&arguments, &files(&format!("163 {A}"), &format!("163 {A}")));
+        assert_eq!((ring.len(), told.len()), (2, 0), "{told:?}");
+
+        let (ring, told) = load(&arguments, &files(&format!("163 {B}"), &format!("163 {A}")));
+        assert_eq!(ring.len(), 1);
+        assert_eq!(told.len(), 1);
+        let expected =
+            "_keys:2:1: error: the key a._update. is in --tsig-key too, with another secret; neither is used (hint: ";
+        assert!(told[0].starts_with(expected), "{told:?}");
+
+        let again = format!("163 {A}\nb._update DNSKEY 0 3 164 {A}\nb._update DNSKEY 0 3 163 {A}");
+        let (ring, told) = load(&[], &files(&format!("163 {A}"), &again));
+        assert_eq!(ring.len(), 1);
+        assert!(told[0].starts_with("example.org._keys:2:1: error: the key b._update.example.org. is in example.org._keys:1 too, with another algorithm"), "{told:?}");
+        assert_eq!(told.len(), 1);
+        assert!(told.iter().all(|told| !told.contains("ECAw")));
+    }
+
+    #[test]
+    fn remarks() {
+        let files = [("_keys", "laptop DNSKEY 0 3 163 c2VjcmV0\n".to_string())];
+        let (ring, told) = load(&[], &files);
+        assert_eq!(ring.len(), 1);
+        assert!(told[0].starts_with("_keys:1:1: warning: the key laptop. may do nothing"), "{told:?}");
+        assert!(
+            told[1].starts_with("_keys:1:1: warning: the secret of the key laptop. has 6 octets only, 32"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn ten_thousand() {
+        let text: String = (0..10_000).map(|n| format!("k{n}._update DNSKEY 0 3 163 {A}\n")).collect();
+        let (ring, told) = load(&[], &[("example.org._keys", text)]);
+        assert_eq!((ring.len(), told.len()), (10_000, 0));
+    }
+}

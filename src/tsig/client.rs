@@ -15,7 +15,8 @@ const MAX_UNSIGNED: usize = 99;
 #[derive(Clone)]
 pub struct Sent {
     key: Arc<Key>,
-    mac: Box<[u8]>,
+    /// The MAC as it was sent.
+    pub(super) mac: Box<[u8]>,
 }
 
 /// Signs a request at the time `now`, which appends a record to it.
@@ -206,7 +207,8 @@ fn check(
         match record.error {
             error::BADKEY => return Err(ReplyError::BadKey),
             error::BADSIG => return Err(ReplyError::BadSignature),
-            _ => {}
+            // NSD does so for BADTIME.
+            _ => return Err(ReplyError::Malformed("the server reports an error without the signature it has to have")),
         }
     }
     // A server signs in full length, whatever the request had.

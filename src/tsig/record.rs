@@ -1,5 +1,7 @@
 //! The TSIG record: found in a message, digested, appended to a message (RFC 8945 §4).
 
+use std::cmp::Ordering;
+
 use super::algorithm::Algorithm;
 use super::key::{Digest, Key};
 use crate::zone::Name;
@@ -72,8 +74,11 @@ impl<'m> Record<'m> {
             let name = expand(message, start).ok_or("the TSIG record's name cannot be read")?;
             return Self::parse(start, name, data).ok_or("the TSIG record's data cannot be read").map(Some);
         }
-        // Questions may have been said to go on behind the end.
-        if at <= message.len() { Ok(None) } else { Err(CUT) }
+        match at.cmp(&message.len()) {
+            Ordering::Equal => Ok(None),
+            Ordering::Less => Err("the message goes on behind its last record"),
+            Ordering::Greater => Err("the message ends within a question"),
+        }
     }
 
     fn parse(start: usize, name: Name, data: &'m [u8]) -> Option<Self> {

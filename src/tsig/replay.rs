@@ -7,7 +7,7 @@
 //!
 //! When there is no room, the oldest one of the key that has most is forgotten, and with it the right to tell: what that
 //! key signed at or before its time is refused from then on. So the memory is bounded, no request is accepted twice
-//! (also if the clock is set back), and no key can push out what another one has done.
+//! (also if the clock is set back), and a key pushes out what it has done itself before that of others.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -205,6 +205,169 @@ impl<V> Memory<V> {
         if let Some(((time, _), entry)) = self.requests.pop_first() {
             self.floor = self.floor.max(time);
             self.settled = self.settled.max(entry.until);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tsig::{Algorithm, Key, Policy, sign, verify};
+
+    fn name(index: u8) -> Name {
+        Name::from_text(&format!("k{index}")).unwrap()
+    }
+
+    /// What came of a request, and what was remembered with it.
+    #[derive(Debug, PartialEq)]
+    enum Told {
+        New,
+        Seen(u32),
+        TooOld,
+    }
+
+    impl Replays<u32> {
+        fn told(&mut self, key: u8, mac: &[u8], time: u64, now: u64, value: u32) -> Told {
+            match self.check_parts(&name(key), mac, time, 300, now, || value) {
+                Replay::New(_) => Told::New,
+                Replay::Seen(value) => Told::Seen(*value),
+                Replay::TooOld => Told::TooOld,
+            }
+        }
+    }
+
+    #[test]
+    fn retransmissions() {
+        let mut replays = Replays::new(Limits::default(), 0);
+        assert_eq!(replays.told(1, b"a", 1000, 1000, 7), Told::New);
+        assert_eq!(replays.told(1, b"a", 1000, 1001, 8), Told::Seen(7));
+        assert_eq!(replays.told(1, b"a", 1000, 1300, 8), Told::Seen(7));
+        // Two in one second, and one overtaken by another, are good.
+        assert_eq!(replays.told(1, b"b", 1000, 1001, 9), Told::New);
+        assert_eq!(replays.told(1, b"c", 999, 1001, 9), Told::New);
+        assert_eq!(replays.told(2, b"a", 1000, 1001, 9), Told::New);
+        assert_eq!(replays.len(), 4);
+        // Behind the fudge nobody asks; if the clock is set back then, it is still known to be late.
+        assert_eq!(replays.told(1, b"d", 1400, 1400, 9), Told::New);
+        assert_eq!(replays.len(), 1);
+        assert_eq!(replays.told(1, b"a", 1000, 1100, 9), Told::TooOld);
+        assert_eq!(replays.told(1, b"e", 1001, 1100, 9), Told::New);
+    }
+
+    #[test]
+    fn what_was_before_the_start_is_refused() {
+        let mut replays = Replays::new(Limits::default(), 1000);
+        assert_eq!(replays.told(1, b"a", 1000, 1001, 1), Told::TooOld);
+        assert_eq!(replays.told(1, b"a", 1001, 1001, 1), Told::New);
+    }
+
+    #[test]
+    fn bounds() {
+        let mut replays = Replays::new(Limits { per_key: 3, total: 5 }, 0);
+        for (mac, time) in [(b"a", 1010), (b"b", 1020), (b"c", 1030)] {
+            assert_eq!(replays.told(1, mac, time, 1030, 1), Told::New);
+        }
+        // The oldest goes; what is older than that cannot be told from it.
+        assert_eq!(replays.told(1, b"o", 1009, 1030, 1), Told::TooOld);
+        assert_eq!(replays.told(1, b"d", 1031, 1031, 1), Told::New);
+        assert_eq!(replays.told(1, b"a", 1010, 1031, 1), Told::TooOld);
+        assert_eq!(replays.told(1, b"n", 1010, 1031, 1), Told::TooOld);
+        assert_eq!(replays.told(1, b"b", 1020, 1031, 2), Told::Seen(1));
+        // Another key is not touched by that, and takes room from the one that has most of it.
+        for mac in [b"e", b"f", b"g"] {
+            assert_eq!(replays.told(2, mac, 1005, 1031, 1), Told::New);
+        }
+        assert_eq!(replays.len(), 5);
+        assert_eq!(replays.told(1, b"b", 1020, 1031, 1), Told::TooOld);
+        assert_eq!(replays.told(2, b"e", 1005, 1031, 2), Told::Seen(1));
+    }
+
+    /// A key that is no longer used is forgotten, but not before its requests are surely out of time.
+    #[test]
+    fn keys_are_forgotten() {
+        let mut replays = Replays::new(Limits::default(), 0);
+        replays.told(1, b"a", 1000, 1000, 1);
+        replays.told(2, b"b", 1300 + GRACE, 1300 + GRACE, 1);
+        assert_eq!((replays.keys.len(), replays.len()), (2, 1));
+        replays.told(2, b"c", 1301 + GRACE + SWEEP, 1301 + GRACE + SWEEP, 1);
+        assert_eq!((replays.keys.len(), replays.len()), (1, 2));
+    }
+
+    /// One request is one, whatever its identifier and however it is truncated.
+    #[test]
+    fn requests() {
+        let key = Arc::new(Key::new(name(1), Algorithm::Sha256, vec![1; 32]).unwrap());
+        let mut message = vec![0, 1, 0x28, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        sign(&key, &mut message, 1000).unwrap();
+        let mut other = message.clone();
+        other[1] = 2;
+        // The MAC's length and the record's, 16 octets less.
+        let mac = message.len() - 6 - 32;
+        let mut truncated = message.clone();
+        truncated.drain(mac + 16..mac + 32);
+        truncated[mac - 1] -= 16;
+        truncated[12 + 4 + 9] -= 16;
+        let mut replays = Replays::new(Limits::default(), 0);
+        for (index, message) in [message, other, truncated].iter().enumerate() {
+            let verified = verify(message, |_| Some(key.clone()), &Policy::default(), 1000).unwrap().unwrap();
+            match replays.check(&verified.request, 1000, || index) {
+                Replay::New(value) => assert_eq!((index, *value), (0, 0)),
+                Replay::Seen(value) => assert_eq!((index > 0, *value), (true, index + 6)),
+                Replay::TooOld => panic!("it is not"),
+            }
+            *replays.get_mut(&verified.request).unwrap() = index + 7;
+            assert_eq!(verified.request.stale(1000).error(), Some(18));
+        }
+        assert_eq!(replays.len(), 1);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Nothing is new twice and the bounds hold, also with a clock that goes back and forth.
+        #[test]
+        fn nothing_is_new_twice(
+            per_key in 1_usize..6,
+            total in 1_usize..10,
+            events in proptest::collection::vec((0_u8..4, 0_u8..60, -30_i64..40), 1..150),
+        ) {
+            let mut replays = Replays::new(Limits { per_key, total }, 0);
+            let mut new = HashSet::new();
+            let mut now = 10_000_u64;
+            for (key, mac, step) in events {
+                now = now.saturating_add_signed(step);
+                // Two requests each have the same time.
+                let told = replays.told(key, &[mac], 9_900 + u64::from(mac / 2) * 40, now, mac.into());
+                match told {
+                    Told::New => prop_assert!(new.insert((key, mac))),
+                    Told::Seen(value) => prop_assert!(value == u32::from(mac) && new.contains(&(key, mac))),
+                    Told::TooOld => {}
+                }
+                let lens: Vec<usize> = replays.keys.values().map(|memory| memory.requests.len()).collect();
+                prop_assert!(replays.len() <= total && lens.iter().all(|&len| len <= per_key));
+                prop_assert_eq!(replays.len(), lens.iter().sum::<usize>());
+            }
+        }
+
+        /// With room and a steady clock, of what is in time nothing is refused.
+        #[test]
+        fn nothing_good_is_refused(events in proptest::collection::vec((0_u8..4, 0_u8..200, 0_u64..40), 1..150)) {
+            let mut replays = Replays::new(Limits::default(), 0);
+            let mut new = HashSet::new();
+            let mut now = 10_000_u64;
+            for (key, mac, step) in events {
+                now += step;
+                let time = 9_800 + u64::from(mac / 2) * 20;
+                if time.abs_diff(now) <= 300 {
+                    let told = replays.told(key, &[mac], time, now, 0);
+                    prop_assert_eq!(told, if new.insert((key, mac)) { Told::New } else { Told::Seen(0) });
+                }
+            }
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Verified {
 #[derive(Clone)]
 pub struct Request {
     key: Arc<Key>,
+    /// The key's name in the letter case of the request, and so of the reply: Knot's tools know it in no other.
+    name: Name,
     /// The MAC as it came, which may be truncated.
     mac: Box<[u8]>,
     /// The MAC in full length.
@@ -85,6 +87,7 @@ pub fn verify(
         time: record.time,
         fudge: record.fudge,
         original_id: record.original_id,
+        name: record.name.clone(),
         key,
     };
     if record.is_out_of_time(now) {
@@ -120,6 +123,9 @@ impl Request {
     }
 
     /// Returns how many octets the signature of a reply takes.
+    ///
+    /// A reply that does not fit with it is to be sent as the question alone, with TC set and the code NOERROR (RFC 8945
+    /// §5.3).
     pub fn room(&self) -> usize {
         self.fields(FUDGE, 0, error::NONE, &[]).room(self.key.algorithm().output_len())
     }
@@ -141,7 +147,7 @@ impl Request {
     }
 
     fn fields<'a>(&'a self, fudge: u16, time: u64, error: u16, other: &'a [u8]) -> Fields<'a> {
-        Fields { name: self.key.name(), algorithm: self.key.algorithm().wire(), time, fudge, error, other }
+        Fields { name: &self.name, algorithm: self.key.algorithm().wire(), time, fudge, error, other }
     }
 
     /// Signs a reply, as the one behind that with the MAC `previous` if it is not the first.
@@ -268,7 +274,7 @@ impl Failure {
         match &self.reply {
             Reply::Plain => None,
             Reply::Unsigned { name, .. } => Some(name),
-            Reply::Signed { request, .. } => Some(request.key.name()),
+            Reply::Signed { request, .. } => Some(&request.name),
         }
     }
 
