@@ -45,7 +45,7 @@ const MAX_TTL: u32 = 0x7fff_ffff;
 
 /// A well-formed update.
 ///
-/// It holds less than 3.4 MB however the message compresses its names (see [`crate::message`]).
+/// It holds less than 4 MB however the message compresses its names (see [`crate::message`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
     zone: Name,
