@@ -8,7 +8,7 @@ use std::{
 };
 use support_git::{
     Server, Work,
-    fake::line,
+    fake::{BLOB, id, line},
     proxy::{Cut, Proxy},
 };
 use zonule::git::{
@@ -72,9 +72,16 @@ fn assert_sound(server: &Server, repository: &Repository) {
     let tip = server.git("zones.git", &["rev-parse", "main"]);
     assert_eq!(tip.trim(), repository.commit().unwrap().id.to_string());
     assert_eq!(server.git("zones.git", &["fsck", "--strict", "--full", "--no-dangling"]), "");
-    for file in repository.files().unwrap() {
-        let content = server.git("zones.git", &["show", &format!("main:{}", file.path)]);
-        assert_eq!(repository.read(file.id).unwrap(), content.as_bytes(), "{}", file.path);
+    let listed =
+        server.git("zones.git", &["ls-tree", "-r", "-z", "--format=%(objectmode) %(objectname) %(path)", "main"]);
+    let files = repository.files().unwrap();
+    let regular = |line: &&str| line.starts_with("100");
+    let listed: Vec<&str> = listed.split_terminator('\0').filter(regular).map(|line| &line[7..]).collect();
+    let mut held: Vec<String> = files.iter().map(|file| format!("{} {}", file.id, file.path)).collect();
+    held.sort_by(|a, b| a[41..].cmp(&b[41..]));
+    assert_eq!(listed, held);
+    for file in files {
+        assert_eq!(id(BLOB, &repository.read(file.id).unwrap()), file.id, "{}", file.path);
     }
 }
 
