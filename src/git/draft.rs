@@ -55,7 +55,9 @@ pub(super) enum Drafted {
 impl Draft {
     pub(super) fn new(base: ObjectId, base_tree: ObjectId, limits: &Limits) -> Self {
         // Room for a directory and for a file before and after a change.
-        let bound = limits.cache_bytes.saturating_add(usize::try_from(2 * limits.object_bytes).unwrap_or(usize::MAX));
+        let bound = limits
+            .cache_bytes
+            .saturating_add(usize::try_from(limits.object_bytes.saturating_mul(2)).unwrap_or(usize::MAX));
         Draft {
             base,
             base_tree,
@@ -149,6 +151,18 @@ impl Draft {
 
     pub(super) fn get(&self, id: &ObjectId) -> Option<&Drafted> {
         self.objects.get(id)
+    }
+
+    /// Returns an object of the draft in the form to hold.
+    pub(super) fn whole(&self, held: &Store, id: ObjectId, zlib: &mut Zlib) -> Result<Object, Error> {
+        match self.objects.get(&id) {
+            Some(Drafted::Whole(object)) => Ok(object.clone()),
+            Some(Drafted::Delta { delta, .. }) => {
+                let content = self.content(held, id, zlib)?;
+                Ok(Object { kind: delta.kind, size: content.len() as u32, stream: zlib.deflate(&content)? })
+            }
+            None => Err(Error::NotHeld { id }),
+        }
     }
 
     /// Returns the draft's objects together with those `held`.
@@ -376,9 +390,10 @@ impl Edit<'_> {
     /// Returns `content` as what differs from the object `base`, unless that is no gain.
     fn delta(&mut self, kind: Kind, base: ObjectId, content: &[u8]) -> Result<Option<Drafted>, Error> {
         let before = self.content(base)?;
-        let Some(delta) = delta::make(&before, content).filter(|delta| delta.len() <= content.len() / 2) else {
+        let delta = delta::make(&before, content);
+        if delta.len() > content.len() / 2 {
             return Ok(None);
-        };
+        }
         // The remote would find out, too, but only after it was told that this is the file.
         if applied(&before, &delta, &self.draft.limits)? != content {
             return Ok(None);

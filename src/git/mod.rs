@@ -34,9 +34,10 @@ pub use remote::{Remote, RemoteError};
 pub use signature::Signature;
 
 use protocol::{Have, Session};
+use push::Parting;
 use std::collections::BTreeSet;
 use store::Store;
-use tree::Objects;
+use tree::{Lookup, Objects};
 use zlib::Zlib;
 
 /// A commit of a remote branch, held in memory.
@@ -47,6 +48,7 @@ pub struct Repository {
     protocol: Protocol,
     store: Store,
     head: Option<Head>,
+    parting: Parting,
 }
 
 /// The commit we hold.
@@ -54,6 +56,8 @@ struct Head {
     commit: CommitInfo,
     /// Whether the remote cut its history off behind it.
     shallow: bool,
+    /// The full name of the reference it was found under, if that is known: what to push to.
+    reference: Option<String>,
 }
 
 /// What a fetch found.
@@ -113,6 +117,16 @@ pub fn blob_id(content: &[u8]) -> ObjectId {
     gix_object::compute_hash(SHA1, gix_object::Kind::Blob, content).unwrap_or(ObjectId::null(SHA1))
 }
 
+impl Protocol {
+    /// Returns the version to push with: there is no version 2 of that.
+    fn for_push(self) -> Self {
+        match self {
+            Protocol::V1 => Protocol::V1,
+            Protocol::V0 | Protocol::V2 => Protocol::V0,
+        }
+    }
+}
+
 impl Repository {
     /// Makes a repository that holds nothing yet. Nothing is sent before the first [`fetch`](Repository::fetch).
     pub fn new(remote: Remote, limits: Limits) -> Self {
@@ -123,6 +137,7 @@ impl Repository {
             protocol: Protocol::default(),
             store: Store::default(),
             head: None,
+            parting: Parting::default(),
         }
     }
 
@@ -157,6 +172,7 @@ impl Repository {
 
     /// Does as [`fetch`](Repository::fetch), but not beyond `deadline`.
     pub fn fetch_by(&mut self, deadline: Deadline) -> Result<Fetched, Error> {
+        self.parting.attend();
         let have = self.head.as_ref().map(|head| Have { commit: head.commit.id, shallow: head.shallow });
         match self.fetch_from(have, deadline) {
             // What we have is not what the remote makes of it. Whatever the reason, a whole clone is not concerned.
@@ -194,32 +210,60 @@ impl Repository {
         let session = Session::open(&self.remote, self.protocol, self.timeouts, deadline)?;
         let tip = session.tip();
         let from = self.head.as_ref().map(|head| head.commit.id);
-        if from == Some(tip.commit) {
+        let reference = session.reference().map(String::from);
+        if let Some(head) = self.head.as_mut().filter(|head| head.commit.id == tip.commit) {
+            head.reference = reference;
             session.close();
             return Ok(Fetched::Unchanged);
         }
         let received = session.fetch(have, &self.store, &self.limits)?;
 
-        let zlib = &mut Zlib::new();
         let objects = Objects { held: &self.store, new: Some(&received.pack.objects) };
-        let commit = tree::commit(&objects, tip.commit, zlib)?;
-        let mut reached = BTreeSet::from([commit.id, commit.tree]);
-        tree::walk(&objects, commit.tree, &self.limits, zlib, &mut |_, _, id| {
-            reached.insert(id);
-        })?;
-        let bytes: u64 = reached.iter().filter_map(|id| objects.get(id)).map(|object| object.stream.len() as u64).sum();
-        if bytes > self.limits.store_bytes {
-            return Err(Error::limit("content of the commit", bytes, self.limits.store_bytes, "compressed bytes"));
-        }
-        if reached.len() as u64 > u64::from(self.limits.objects) {
-            return Err(Error::limit("commit", reached.len() as u64, self.limits.objects.into(), "objects"));
-        }
+        let reached = reach(&objects, tip.commit, &self.limits)?;
+        let size = |id: &ObjectId| objects.get(id).map_or(0, |object| object.stream.len() as u64);
+        reached.check_size(size, &self.limits)?;
 
         // From here on nothing fails.
-        self.store.absorb(received.pack.objects);
-        self.store.retain(|id| reached.contains(id));
-        let moved = Fetched::Moved { commit: commit.id, from, pack_bytes: received.pack.bytes };
-        self.head = Some(Head { commit, shallow: received.shallow });
-        Ok(moved)
+        let (id, pack_bytes) = (reached.commit.id, received.pack.bytes);
+        self.take(reached, received.pack.objects, received.shallow, reference);
+        Ok(Fetched::Moved { commit: id, from, pack_bytes })
+    }
+
+    /// Holds the commit of `reached` from now on, for which `new` is needed, and nothing that it does not reach.
+    fn take(&mut self, reached: Reached, new: Store, shallow: bool, reference: Option<String>) {
+        self.store.absorb(new);
+        self.store.retain(|id| reached.objects.contains(id));
+        self.head = Some(Head { commit: reached.commit, shallow, reference });
+    }
+}
+
+/// A commit and the objects that it needs, itself among them.
+struct Reached {
+    commit: CommitInfo,
+    objects: BTreeSet<ObjectId>,
+}
+
+/// Visits all that `commit` needs and checks that it is there, sound, and within the bounds on files.
+fn reach(objects: &dyn Lookup, commit: ObjectId, limits: &Limits) -> Result<Reached, Error> {
+    let zlib = &mut Zlib::new();
+    let commit = tree::commit(objects, commit, zlib)?;
+    let mut reached = BTreeSet::from([commit.id, commit.tree]);
+    tree::walk(objects, commit.tree, limits, zlib, &mut |_, _, id| {
+        reached.insert(id);
+    })?;
+    Ok(Reached { commit, objects: reached })
+}
+
+impl Reached {
+    /// Checks the bounds on what is held, `size` being the compressed bytes of an object.
+    fn check_size(&self, size: impl Fn(&ObjectId) -> u64, limits: &Limits) -> Result<(), Error> {
+        let bytes: u64 = self.objects.iter().map(size).sum();
+        if bytes > limits.store_bytes {
+            return Err(Error::limit("content of the commit", bytes, limits.store_bytes, "compressed bytes"));
+        }
+        if self.objects.len() as u64 > u64::from(limits.objects) {
+            return Err(Error::limit("commit", self.objects.len() as u64, limits.objects.into(), "objects"));
+        }
+        Ok(())
     }
 }

@@ -6,16 +6,18 @@
 //! negotiate: each request ends in `done`. See gitprotocol-v2(5) and gitprotocol-pack(5).
 
 use super::{
-    Deadline, Error, Limits, ObjectId, Protocol, Remote, Timeouts,
+    Deadline, Error, Fate, Limits, ObjectId, Protocol, Remote, Timeouts,
     error::printable,
-    pack::{self, Unpacked},
+    pack::{self, HASH, Unpacked},
     store::Store,
     transport::{Service, Transport, broken},
+    zlib::Zlib,
 };
+use gix_object::{CommitRefIter, Kind};
 use gix_packetline::{PacketLineRef, blocking_io::encode};
 use std::{cell::RefCell, io, ops::ControlFlow};
 
-const AGENT: &str = concat!("agent=zonule/", env!("CARGO_PKG_VERSION"));
+pub(super) const AGENT: &str = concat!("agent=zonule/", env!("CARGO_PKG_VERSION"));
 const HEAD: &str = "HEAD";
 
 /// A conversation that has found out what the remote's reference names.
@@ -27,6 +29,8 @@ pub(super) struct Session {
     deadline: Deadline,
     timeouts: Timeouts,
     tip: Tip,
+    /// The reference followed; for `HEAD` the one it stands for.
+    reference: Option<String>,
 }
 
 /// What a reference names.
@@ -65,10 +69,7 @@ impl Session {
         let mut capabilities = Capabilities::default();
         let mut listing = Listing::new(wanted);
         let commands = greeting(&mut transport, &mut capabilities, &mut listing)?;
-        if let Some(format) = capabilities.value("object-format").filter(|format| *format != "sha1") {
-            let what = format!("a repository with {} object names", printable(format.as_bytes()));
-            return Err(Error::Unsupported { what });
-        }
+        capabilities.check_format()?;
         if commands {
             transport.doing = "looking up the branch";
             list(&mut transport, &capabilities, &[wanted], &mut listing)?;
@@ -78,13 +79,19 @@ impl Session {
                 list(&mut transport, &capabilities, &["refs/heads/", "refs/tags/"], &mut listing)?;
             }
         }
+        let reference = remote.reference().map(Into::into).or_else(|| listing.target.take());
         let tip = listing.conclude()?;
-        Ok(Session { transport, commands, capabilities, deadline, timeouts, tip })
+        Ok(Session { transport, commands, capabilities, deadline, timeouts, tip, reference })
     }
 
     /// Returns what the reference names now.
     pub(super) fn tip(&self) -> Tip {
         self.tip
+    }
+
+    /// Returns the full name of the reference followed. For `HEAD` it is the one that stands for, if that was told.
+    pub(super) fn reference(&self) -> Option<&str> {
+        self.reference.as_deref()
     }
 
     /// Ends the conversation without a fetch. The remote learns that nothing is wanted; whether it listens is its affair.
@@ -103,13 +110,120 @@ impl Session {
         Ok(Received { pack, shallow })
     }
 
+    /// Finds out whether `commit`, which came after `since`, is on the branch.
+    ///
+    /// Naming both as what we have makes the remote send the commits of the branch that are beyond them. One of these has
+    /// `commit` as its parent, or it is not there: a walk that ends where ours began, however long the history.
+    pub(super) fn fate(mut self, commit: ObjectId, since: ObjectId, limits: &Limits) -> Result<Fate, Error> {
+        if self.tip.commit == commit || self.tip.commit == since {
+            let fate = if self.tip.commit == commit { Fate::Taken } else { Fate::Open };
+            self.close();
+            return Ok(fate);
+        }
+        self.transport.doing = "looking for a commit";
+        let known = if self.commands { self.ask_v2(commit, since)? } else { self.ask_v0(commit, since)? };
+        if !known {
+            return Ok(Fate::Lost);
+        }
+        let received = self.receive(&Store::default(), limits)?;
+        let zlib = &mut Zlib::new();
+        for (_, object) in received.objects.iter().filter(|(_, object)| object.kind == Kind::Commit) {
+            let content = object.inflate(zlib)?;
+            if CommitRefIter::from_bytes(&content, HASH).parent_ids().any(|parent| parent == commit) {
+                return Ok(Fate::Taken);
+            }
+        }
+        Ok(Fate::Lost)
+    }
+
+    /// Asks for what lies beyond two commits, and returns whether the remote knows either. If so, the pack follows.
+    fn ask_v2(&mut self, commit: ObjectId, since: ObjectId) -> Result<bool, Error> {
+        let doing = self.transport.doing;
+        let only_commits = self.fetch_can("filter");
+        let mut known = false;
+        // Says whether it knows them only to those who are not done; then it may send the pack or wait to be asked again.
+        for done in [false, true] {
+            let request = (|| {
+                let mut request = command("fetch", &self.capabilities)?;
+                let filter = only_commits.then_some("filter tree:0");
+                for argument in ["no-progress", "ofs-delta"].into_iter().chain(filter) {
+                    encode::text_to_write(argument.as_bytes(), &mut request)?;
+                }
+                encode::text_to_write(format!("want {}", self.tip.object).as_bytes(), &mut request)?;
+                have_lines(commit, since, &mut request)?;
+                if done {
+                    encode::text_to_write(b"done", &mut request)?;
+                }
+                encode::flush_to_write(&mut request)?;
+                Ok(request)
+            })();
+            let request = request.map_err(|error| self.transport.lost(error))?;
+            self.transport.send(&request)?;
+            loop {
+                match self.transport.line()? {
+                    PacketLineRef::Data(line) if trimmed(line) == b"packfile" => return Ok(true),
+                    PacketLineRef::Data(line) => known |= line.starts_with(b"ACK "),
+                    PacketLineRef::Delimiter => {}
+                    PacketLineRef::Flush if !done && known => break,
+                    PacketLineRef::Flush if !done => return Ok(false),
+                    _ => return Err(Error::protocol(doing, "the remote sent no pack")),
+                }
+            }
+        }
+        Err(Error::protocol(doing, "the remote sent no pack"))
+    }
+
+    /// As [`Session::ask_v2`], in the older versions.
+    fn ask_v0(&mut self, commit: ObjectId, since: ObjectId) -> Result<bool, Error> {
+        let doing = self.transport.doing;
+        let want = self.want_v0(&["no-progress", "ofs-delta", "filter"])?;
+        let request = (|| {
+            let mut request = Vec::new();
+            encode::text_to_write(want.as_bytes(), &mut request)?;
+            if self.capabilities.has("filter") {
+                encode::text_to_write(b"filter tree:0", &mut request)?;
+            }
+            encode::flush_to_write(&mut request)?;
+            have_lines(commit, since, &mut request)?;
+            encode::text_to_write(b"done", &mut request)?;
+            Ok(request)
+        })();
+        let request = request.map_err(|error| self.transport.lost(error))?;
+        self.transport.send(&request)?;
+        match self.transport.line()? {
+            PacketLineRef::Data(line) if line.starts_with(b"ACK ") => Ok(true),
+            PacketLineRef::Data(line) if trimmed(line) == b"NAK" => Ok(false),
+            _ => Err(Error::protocol(doing, "an answer that is neither ACK nor NAK")),
+        }
+    }
+
+    /// Returns whether the remote's fetch command of version 2 has a feature.
+    fn fetch_can(&self, feature: &str) -> bool {
+        self.capabilities.value("fetch").is_some_and(|features| features.split(' ').any(|f| f == feature))
+    }
+
+    /// Returns the first line of a request of version 0, with those of `features` that the remote has.
+    fn want_v0(&self, features: &[&str]) -> Result<String, Error> {
+        if !self.capabilities.has("side-band-64k") {
+            return Err(Error::Unsupported { what: "a git server without side-band-64k".into() });
+        }
+        let mut want = format!("want {} side-band-64k", self.tip.object);
+        for feature in features.iter().filter(|feature| self.capabilities.has(feature)) {
+            want = want + " " + feature;
+        }
+        if self.capabilities.has("agent") {
+            want = want + " " + AGENT;
+        }
+        Ok(want)
+    }
+
     fn request_v2(&self, have: Option<Have>) -> io::Result<Vec<u8>> {
         let mut request = command("fetch", &self.capabilities)?;
         for argument in ["thin-pack", "no-progress", "ofs-delta"] {
             encode::text_to_write(argument.as_bytes(), &mut request)?;
         }
         encode::text_to_write(format!("want {}", self.tip.object).as_bytes(), &mut request)?;
-        if self.capabilities.value("fetch").is_some_and(|features| features.split(' ').any(|f| f == "shallow")) {
+        if self.fetch_can("shallow") {
             depth_lines(have, &mut request)?;
         }
         if let Some(have) = have {
@@ -121,18 +235,7 @@ impl Session {
     }
 
     fn request_v0(&self, have: Option<Have>) -> Result<io::Result<Vec<u8>>, Error> {
-        if !self.capabilities.has("side-band-64k") {
-            return Err(Error::Unsupported { what: "a git server without side-band-64k".into() });
-        }
-        let mut want = format!("want {} side-band-64k", self.tip.object);
-        for feature in ["thin-pack", "no-progress", "ofs-delta"] {
-            if self.capabilities.has(feature) {
-                want = want + " " + feature;
-            }
-        }
-        if self.capabilities.has("agent") {
-            want = want + " " + AGENT;
-        }
+        let want = self.want_v0(&["thin-pack", "no-progress", "ofs-delta"])?;
         Ok((|| {
             let mut request = Vec::new();
             encode::text_to_write(want.as_bytes(), &mut request)?;
@@ -207,7 +310,7 @@ impl Session {
 }
 
 /// Reads what the remote says first and returns whether it speaks version 2.
-fn greeting(
+pub(super) fn greeting(
     transport: &mut Transport,
     capabilities: &mut Capabilities,
     listing: &mut Listing<'_>,
@@ -239,6 +342,9 @@ fn greeting(
         first = false;
         for capability in list.split(|byte| *byte == b' ') {
             capabilities.add(capability)?;
+            if let Some(target) = capability.strip_prefix(b"symref=HEAD:") {
+                listing.points(HEAD.as_bytes(), target);
+            }
         }
         // A remote that is itself shallow says so here; a commit is complete for us all the same.
         if reference.starts_with(b"shallow ") {
@@ -284,10 +390,15 @@ fn list(
         let (id, rest) = id_and(line).ok_or_else(|| Error::protocol(doing, "a line that is no reference"))?;
         let mut words = rest.split(|byte| *byte == b' ');
         let name = words.next().unwrap_or_default();
-        let peeled = words
-            .find_map(|word| word.strip_prefix(b"peeled:"))
-            .map(|hex| ObjectId::from_hex(hex).map_err(|_| Error::protocol(doing, "a tag that names no object")));
-        listing.see(name, id, peeled.transpose()?.unwrap_or(id));
+        let mut commit = id;
+        for word in words {
+            if let Some(hex) = word.strip_prefix(b"peeled:") {
+                commit = ObjectId::from_hex(hex).map_err(|_| Error::protocol(doing, "a tag that names no object"))?;
+            } else if let Some(target) = word.strip_prefix(b"symref-target:") {
+                listing.points(name, target);
+            }
+        }
+        listing.see(name, id, commit);
     }
 }
 
@@ -314,6 +425,14 @@ fn depth_lines(have: Option<Have>, request: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
+/// Names two commits as what we have.
+fn have_lines(commit: ObjectId, since: ObjectId, request: &mut Vec<u8>) -> io::Result<()> {
+    for id in [commit, since] {
+        encode::text_to_write(format!("have {id}").as_bytes(), &mut *request)?;
+    }
+    Ok(())
+}
+
 /// Splits `<id> <rest>`.
 fn id_and(line: &[u8]) -> Option<(ObjectId, &[u8])> {
     let at = line.iter().position(|byte| *byte == b' ')?;
@@ -324,18 +443,31 @@ fn is_shallow(line: &[u8], commit: ObjectId) -> bool {
     trimmed(line).strip_prefix(b"shallow ").and_then(|hex| ObjectId::from_hex(hex).ok()) == Some(commit)
 }
 
-fn trimmed(line: &[u8]) -> &[u8] {
+pub(super) fn trimmed(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\n").unwrap_or(line)
 }
 
 /// What the remote can do, as far as it matters to us.
 #[derive(Default)]
-struct Capabilities(Vec<String>);
+pub(super) struct Capabilities(Vec<String>);
 
 impl Capabilities {
     fn add(&mut self, capability: &[u8]) -> Result<(), Error> {
-        const KNOWN: [&str; 8] =
-            ["agent", "object-format", "fetch", "shallow", "side-band-64k", "thin-pack", "no-progress", "ofs-delta"];
+        const KNOWN: [&str; 13] = [
+            "agent",
+            "object-format",
+            "fetch",
+            "shallow",
+            "filter",
+            "side-band-64k",
+            "thin-pack",
+            "no-progress",
+            "ofs-delta",
+            "report-status",
+            "report-status-v2",
+            "no-thin",
+            "quiet",
+        ];
         let Ok(text) = str::from_utf8(capability) else { return Ok(()) };
         let name = text.split_once('=').map_or(text, |(name, _)| name);
         // Kept once each, so that a remote cannot fill memory with them.
@@ -345,7 +477,18 @@ impl Capabilities {
         Ok(())
     }
 
-    fn has(&self, name: &str) -> bool {
+    /// Refuses a repository whose objects have other names than ours.
+    pub(super) fn check_format(&self) -> Result<(), Error> {
+        match self.value("object-format").filter(|format| *format != "sha1") {
+            Some(format) => {
+                let what = format!("a repository with {} object names", printable(format.as_bytes()));
+                Err(Error::Unsupported { what })
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
@@ -362,17 +505,19 @@ impl Capabilities {
 }
 
 /// The references a remote lists: the one we look for, and some to name if it is not there.
-struct Listing<'a> {
+pub(super) struct Listing<'a> {
     wanted: &'a str,
-    tip: Option<Tip>,
+    pub(super) tip: Option<Tip>,
+    /// The branch that the wanted reference stands for, if it is symbolic.
+    target: Option<String>,
     any: bool,
     branches: Vec<String>,
     more: usize,
 }
 
 impl<'a> Listing<'a> {
-    fn new(wanted: &'a str) -> Self {
-        Listing { wanted, tip: None, any: false, branches: Vec::new(), more: 0 }
+    pub(super) fn new(wanted: &'a str) -> Self {
+        Listing { wanted, tip: None, target: None, any: false, branches: Vec::new(), more: 0 }
     }
 
     fn see(&mut self, name: &[u8], object: ObjectId, commit: ObjectId) {
@@ -387,6 +532,15 @@ impl<'a> Listing<'a> {
             } else {
                 self.more += 1;
             }
+        }
+    }
+
+    /// Notes that the symbolic reference `name` stands for `target`.
+    fn points(&mut self, name: &[u8], target: &[u8]) {
+        const MOST: usize = 1000;
+        let plain = |text: &&str| text.len() <= MOST && !text.contains(|c: char| c.is_control() || c == ' ');
+        if name == self.wanted.as_bytes() {
+            self.target = str::from_utf8(target).ok().filter(plain).map(Into::into);
         }
     }
 

@@ -1,7 +1,40 @@
 //! Git's push conversation: one branch moved by compare-and-swap, and an outcome that is true.
+//!
+//! gitoxide has none. The remote lists its references; we name the branch, where it is and where it shall be, and send a
+//! pack; the remote reports. See gitprotocol-pack(5). It moves the branch only if it is still where we said.
+//!
+//! What is known of the outcome hangs on the pack's checksum, its last 20 bytes. A remote that lacks them cannot take the
+//! push, so until they are written every failure means that nothing has changed. From then on only the remote's report
+//! says what happened, and without one the outcome is unknown until a fetch tells ([`Repository::fate`]). Most of the
+//! work here is to keep these cases apart.
+//!
+//! The pack holds each object as the draft has it: whole, or as a delta against an object that the branch's old commit or
+//! the pack itself has (a "thin" pack, which the remote completes).
 
-use super::{Deadline, Draft, Error, ObjectId, Repository};
-use std::{fmt, time::Duration};
+use super::{
+    Deadline, Draft, Error, ObjectId, Reached, Repository,
+    draft::Drafted,
+    error::printable,
+    pack::HASH,
+    protocol::{AGENT, Capabilities, Listing, Session, greeting, trimmed},
+    reach,
+    store::Store,
+    transport::{Service, Transport},
+    zlib::Zlib,
+};
+use gix_object::Kind;
+use gix_pack::data::{self, entry::Header};
+use gix_packetline::{PacketLineRef, blocking_io::encode, decode};
+use std::{
+    collections::VecDeque,
+    fmt,
+    io::{self, Read},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+const SENDING: &str = "sending the push";
+const WAITING: &str = "waiting for the remote's word on the push";
 
 /// Why a push did not succeed, or is not known to have.
 ///
@@ -46,8 +79,34 @@ impl Repository {
     /// Until `sending` the push may be abandoned without a trace. It bounds everything up to the last bytes of the pack,
     /// without which no remote takes a push. From there `report` bounds the wait for the remote's word.
     pub fn push(&mut self, draft: &Draft, sending: Deadline, report: Duration) -> Result<(), PushError> {
-        let _ = (draft, sending, report);
-        Err(PushError::Stale)
+        self.parting.attend();
+        if draft.is_empty() {
+            return Ok(());
+        }
+        let head = self.head.as_ref().ok_or(PushError::NotSent(Error::NotFetched))?;
+        if head.commit.id == draft.tip() {
+            return Ok(());
+        }
+        if head.commit.id != draft.base() {
+            return Err(PushError::Stale);
+        }
+        let branch = head.reference.as_deref().unwrap_or("HEAD").to_owned();
+        if !branch.starts_with("refs/heads/") {
+            return Err(PushError::NotSent(Error::NotABranch { name: printable(branch.as_bytes()) }));
+        }
+        let (reached, new) = self.outcome(draft).map_err(PushError::NotSent)?;
+
+        let mut push = Push::open(self, sending, &branch).map_err(PushError::NotSent)?;
+        if push.at != Some(draft.tip()) {
+            if push.at != Some(draft.base()) {
+                push.leave();
+                return Err(PushError::Stale);
+            }
+            push.send(draft, &self.store, sending, report)?;
+        }
+        self.parting.add(push.transport.into_stream());
+        self.take(reached, new, true, Some(branch));
+        Ok(())
     }
 
     /// Asks the remote what has become of `commit`, the tip of a draft that began at `since`.
@@ -55,8 +114,22 @@ impl Repository {
     /// Transfers at most the commits the branch has beyond these two, and what they changed. Takes no account of, and
     /// does not change, the commit held.
     pub fn fate(&self, commit: ObjectId, since: ObjectId) -> Result<Fate, Error> {
-        let _ = (commit, since);
-        Err(Error::NotFetched)
+        let deadline = Deadline::from_now(self.timeouts.total);
+        let session = Session::open(&self.remote, self.protocol, self.timeouts, deadline)?;
+        session.fate(commit, since, &self.limits)
+    }
+
+    /// Returns what is held when `draft` has become the head: what it needs, and what of that is not held yet.
+    fn outcome(&self, draft: &Draft) -> Result<(Reached, Store), Error> {
+        let zlib = &mut Zlib::new();
+        let reached = reach(&draft.lookup(&self.store), draft.tip(), &self.limits)?;
+        let mut new = Store::default();
+        for id in reached.objects.iter().filter(|id| draft.get(id).is_some()) {
+            new.insert(*id, draft.whole(&self.store, *id, zlib)?);
+        }
+        let objects = super::Objects { held: &self.store, new: Some(&new) };
+        reached.check_size(|id| objects.get(id).map_or(0, |object| object.stream.len() as u64), &self.limits)?;
+        Ok((reached, new))
     }
 }
 
@@ -93,5 +166,330 @@ impl std::error::Error for PushError {
             PushError::NotSent(error) | PushError::Unknown(error) => Some(error),
             PushError::Stale | PushError::Refused { .. } => None,
         }
+    }
+}
+
+/// A conversation that has found out where the branch is.
+struct Push<'a> {
+    transport: Transport,
+    capabilities: Capabilities,
+    branch: &'a str,
+    /// Where the branch is; `None` if it is not there.
+    at: Option<ObjectId>,
+}
+
+impl<'a> Push<'a> {
+    fn open(repository: &Repository, sending: Deadline, branch: &'a str) -> Result<Self, Error> {
+        let Repository { remote, protocol, timeouts, .. } = repository;
+        let mut transport = Transport::open(remote, Service::ReceivePack, protocol.for_push(), *timeouts, sending)?;
+        let mut capabilities = Capabilities::default();
+        let mut listing = Listing::new(branch);
+        greeting(&mut transport, &mut capabilities, &mut listing).map_err(|error| match error {
+            // What git's daemon says where a fetch is allowed and a push is not; the fetch was.
+            Error::Refused { message, .. } if message.contains("access denied") || message.contains("not enabled") => {
+                Error::ReadOnly { message }
+            }
+            error => error,
+        })?;
+        capabilities.check_format()?;
+        for needed in ["report-status", "side-band-64k"] {
+            // Without the first we could not know what happened, without the second not why.
+            if !capabilities.has(needed) {
+                return Err(Error::Unsupported { what: format!("pushing to a git server without {needed}") });
+            }
+        }
+        let at = listing.tip.map(|tip| tip.object);
+        Ok(Push { transport, capabilities, branch, at })
+    }
+
+    /// Ends the conversation: nothing is to be changed.
+    fn leave(mut self) {
+        let _ = self.transport.send(b"0000");
+    }
+
+    /// Sends the commits of `draft` and waits for the report.
+    fn send(&mut self, draft: &Draft, held: &Store, sending: Deadline, report: Duration) -> Result<(), PushError> {
+        self.transport.doing = SENDING;
+        let checksum = match self.send_most(draft, held, sending) {
+            Ok(checksum) => checksum,
+            // Nothing is lost yet, and a remote that stops reading may have said why.
+            Err(error @ Error::Lost { .. }) => {
+                return Err(match self.report(draft.tip()) {
+                    Err(answer @ (PushError::Refused { .. } | PushError::Stale)) => answer,
+                    _ => PushError::NotSent(error),
+                });
+            }
+            Err(error) => return Err(PushError::NotSent(error)),
+        };
+        self.transport.set_deadline(Deadline::from_now(report));
+        let sent = self.transport.send(&checksum);
+        self.transport.doing = WAITING;
+        match (sent, self.report(draft.tip())) {
+            // The write failed and no report came: the first of the two is the cause.
+            (Err(error), Err(PushError::Unknown(_))) => Err(PushError::Unknown(error)),
+            (_, outcome) => outcome,
+        }
+    }
+
+    /// Sends everything but the pack's checksum, and returns that.
+    fn send_most(&mut self, draft: &Draft, held: &Store, sending: Deadline) -> Result<Vec<u8>, Error> {
+        let lost = |error: io::Error| Error::Lost { doing: SENDING, source: error };
+        let mut command = format!("{} {} {}\0report-status side-band-64k", draft.base(), draft.tip(), self.branch);
+        if self.capabilities.has("report-status-v2") {
+            command += " report-status-v2";
+        }
+        if self.capabilities.has("quiet") {
+            command += " quiet";
+        }
+        if self.capabilities.has("object-format") {
+            command += " object-format=sha1";
+        }
+        if self.capabilities.has("agent") {
+            command = command + " " + AGENT;
+        }
+        let mut begin = Vec::new();
+        encode::data_to_write(command.as_bytes(), &mut begin).map_err(lost)?;
+        encode::flush_to_write(&mut begin).map_err(lost)?;
+
+        let count = u32::try_from(draft.objects().count()).unwrap_or(u32::MAX);
+        let whole = self.capabilities.has("no-thin");
+        let mut pack = Outgoing { transport: &mut self.transport, buffer: begin, hasher: gix_hash::hasher(HASH) };
+        pack.write(&data::header::encode(data::Version::V2, count))?;
+        let zlib = &mut Zlib::new();
+        let mut head = Vec::new();
+        for (id, drafted) in draft.objects() {
+            sending.check(SENDING)?;
+            let made;
+            let (header, object) = match drafted {
+                Drafted::Delta { base, delta } if !whole => (Header::RefDelta { base_id: *base }, delta),
+                Drafted::Whole(object) => (header(object.kind), object),
+                Drafted::Delta { delta, .. } => {
+                    made = draft.whole(held, id, zlib)?;
+                    (header(delta.kind), &made)
+                }
+            };
+            head.clear();
+            header.write_to(object.size.into(), &mut head).map_err(lost)?;
+            pack.write(&head)?;
+            pack.write(&object.stream)?;
+        }
+        let checksum = pack.finish()?;
+        sending.check(SENDING)?;
+        Ok(checksum)
+    }
+
+    /// Reads the report up to its end. What the remote does after it, such as a post-receive hook, is not waited for.
+    fn report(&mut self, tip: ObjectId) -> Result<(), PushError> {
+        /// A line each for the pack and the branch, and a few options.
+        const MOST: usize = 16 << 10;
+        const SAID_MOST: usize = 4 << 10;
+        let unknown = |what: &str| PushError::Unknown(Error::protocol(WAITING, what));
+        let mut report = Vec::new();
+        let mut said = Vec::new();
+        loop {
+            let line = match self.transport.line().map_err(PushError::Unknown)? {
+                PacketLineRef::Data(line) => line,
+                _ => return Err(unknown("the remote ended without a report")),
+            };
+            match line.split_first() {
+                // An empty piece says only that the remote is at it still.
+                Some((1, piece)) => {
+                    report.extend_from_slice(piece);
+                    if report.len() > MOST {
+                        return Err(unknown("a report without an end"));
+                    }
+                    if let Some(report) = Report::read(&report, self.branch).map_err(|what| unknown(&what))? {
+                        return report.outcome(tip, &said);
+                    }
+                }
+                Some((2, text)) => said.extend_from_slice(&text[..text.len().min(SAID_MOST - said.len())]),
+                Some((3, text)) => {
+                    let message = printable(text);
+                    return Err(PushError::Unknown(Error::Refused { doing: WAITING, message }));
+                }
+                _ => return Err(unknown("a line of no side band")),
+            }
+        }
+    }
+}
+
+/// A pack on its way out.
+struct Outgoing<'a> {
+    transport: &'a mut Transport,
+    buffer: Vec<u8>,
+    hasher: gix_hash::Hasher,
+}
+
+impl Outgoing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        const CHUNK: usize = 32 << 10;
+        self.hasher.update(bytes);
+        for piece in bytes.chunks(CHUNK) {
+            self.buffer.extend_from_slice(piece);
+            if self.buffer.len() >= CHUNK {
+                self.transport.send(&self.buffer)?;
+                self.buffer.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is left, and returns the checksum, which is not sent.
+    fn finish(self) -> Result<Vec<u8>, Error> {
+        self.transport.send(&self.buffer)?;
+        match self.hasher.try_finalize() {
+            Ok(sum) => Ok(sum.as_slice().to_vec()),
+            Err(error) => Err(Error::Pack { offset: 0, what: error.to_string() }),
+        }
+    }
+}
+
+fn header(kind: Kind) -> Header {
+    match kind {
+        Kind::Commit => Header::Commit,
+        Kind::Tree => Header::Tree,
+        Kind::Blob => Header::Blob,
+        Kind::Tag => Header::Tag,
+    }
+}
+
+/// What the remote reports, as far as it concerns our branch.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Report {
+    /// Why the pack could not be taken.
+    unpack: Option<String>,
+    /// Whether the branch was moved, and why not.
+    branch: Option<Result<(), String>>,
+    /// The branch that was moved in place of ours.
+    other_name: Option<String>,
+    /// The commit it was moved to in place of ours.
+    other_commit: Option<String>,
+}
+
+impl Report {
+    /// Reads a report; `None` if it has not come to its end.
+    fn read(mut bytes: &[u8], branch: &str) -> Result<Option<Self>, String> {
+        let mut report = Report::default();
+        let mut ours = false;
+        loop {
+            let line = match decode::streaming(bytes) {
+                Ok(decode::Stream::Incomplete { .. }) => return Ok(None),
+                Ok(decode::Stream::Complete { line: PacketLineRef::Data(line), bytes_consumed }) => {
+                    bytes = &bytes[bytes_consumed..];
+                    trimmed(line)
+                }
+                Ok(decode::Stream::Complete { line: PacketLineRef::Flush, .. }) => return Ok(Some(report)),
+                Ok(_) => return Err("a delimiter in the report".into()),
+                Err(error) => return Err(printable(error.to_string().as_bytes())),
+            };
+            let space = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+            let (word, rest) = (&line[..space], line.get(space + 1..).unwrap_or_default());
+            let reason = rest.strip_prefix(branch.as_bytes()).and_then(|reason| match reason.split_first() {
+                None => Some(&b""[..]),
+                Some((b' ', reason)) => Some(reason),
+                Some(_) => None,
+            });
+            match (word, reason) {
+                (b"unpack", _) if rest != b"ok" => report.unpack = Some(printable(rest)),
+                (b"ok" | b"ng", None) => ours = false,
+                (b"ok", Some(_)) => {
+                    report.branch = Some(Ok(()));
+                    ours = true;
+                }
+                (b"ng", Some(reason)) => report.branch = Some(Err(printable(reason))),
+                (b"option", _) if ours => {
+                    if let Some(name) = rest.strip_prefix(b"refname ") {
+                        report.other_name = Some(printable(name)).filter(|name| name != branch);
+                    } else if let Some(id) = rest.strip_prefix(b"new-oid ") {
+                        report.other_commit = Some(printable(id));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn outcome(self, tip: ObjectId, said: &[u8]) -> Result<(), PushError> {
+        if let Some(reason) = self.unpack {
+            let reason = format!("the pack could not be stored: {reason}");
+            return Err(PushError::Refused { reason, said: lines(said) });
+        }
+        match self.branch {
+            Some(Ok(())) if self.other_name.is_some() || self.other_commit.is_some_and(|id| tip != id) => {
+                let what = "a git server that stores something else than was pushed".into();
+                Err(PushError::Unknown(Error::Unsupported { what }))
+            }
+            Some(Ok(())) => Ok(()),
+            Some(Err(reason)) => Err(declined(reason, lines(said))),
+            None => Err(PushError::Unknown(Error::protocol(WAITING, "a report that does not name the branch"))),
+        }
+    }
+}
+
+/// Returns what it means that the remote did not move the branch.
+fn declined(reason: String, said: String) -> PushError {
+    /// What git calls it when the branch is not, or is no longer, where we said, or is locked by somebody's push.
+    const MOVED: [&str; 8] = [
+        "failed to update ref",
+        "failed to lock",
+        "cannot lock ref",
+        "fetch first",
+        "non-fast-forward",
+        "stale info",
+        "incorrect old value",
+        "reference conflict",
+    ];
+    /// The first of these reasons is also given if the branch cannot be written at all.
+    const BROKEN: [&str; 5] =
+        ["Permission denied", "No space left", "Read-only file system", "File too large", "quota exceeded"];
+    let moved = MOVED.iter().any(|text| reason.contains(text));
+    if moved && !BROKEN.iter().any(|text| reason.contains(text) || said.contains(text)) {
+        log::debug!("the branch moved during the push: {reason}: {said}");
+        PushError::Stale
+    } else {
+        PushError::Refused { reason, said }
+    }
+}
+
+/// Returns what the remote said, fit to be shown: lines without control characters and without empty ends.
+fn lines(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let line = |line: &str| line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    let lines: Vec<String> = text.lines().map(|text| line(text).trim_end().to_owned()).collect();
+    lines.join("\n").trim_matches('\n').into()
+}
+
+/// Connections whose push has been reported, while the remote still runs its hooks for it.
+///
+/// Closing at once would break the pipe that a post-receive hook writes to, and with it the hook. So what it writes is read
+/// and dropped now and then until the remote closes.
+#[derive(Default)]
+pub(super) struct Parting(VecDeque<(TcpStream, Instant)>);
+
+impl Parting {
+    fn add(&mut self, stream: TcpStream) {
+        const MOST: usize = 8;
+        if stream.set_nonblocking(true).is_ok() {
+            self.0.push_back((stream, Instant::now()));
+        }
+        while self.0.len() > MOST {
+            self.0.pop_front();
+        }
+    }
+
+    /// Reads what there is, and drops those that have ended and those that do not end.
+    pub(super) fn attend(&mut self) {
+        const LONGEST: Duration = Duration::from_secs(60);
+        self.0.retain_mut(|(stream, since)| {
+            let mut sink = [0; 4096];
+            for _ in 0..64 {
+                match stream.read(&mut sink) {
+                    Ok(read) if read > 0 => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    _ => return false,
+                }
+            }
+            since.elapsed() < LONGEST
+        });
     }
 }

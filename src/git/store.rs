@@ -19,6 +19,7 @@ pub struct Store {
 }
 
 /// An object as held.
+#[derive(Clone)]
 pub(super) struct Object {
     pub(super) kind: Kind,
     /// Bytes when inflated.
@@ -45,6 +46,10 @@ impl Store {
 
     pub(super) fn get(&self, id: &ObjectId) -> Option<&Object> {
         self.objects.get(id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&ObjectId, &Object)> {
+        self.objects.iter()
     }
 
     /// Adds an object under its id; one that is there already stays.

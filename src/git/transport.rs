@@ -19,6 +19,8 @@ use std::{
 pub(super) enum Service {
     /// Sends us objects.
     UploadPack,
+    /// Takes objects and moves branches.
+    ReceivePack,
 }
 
 /// Packet lines from the remote.
@@ -44,10 +46,11 @@ impl Transport {
     ) -> Result<Self, Error> {
         let link = Link { stream: dial(remote, timeouts, deadline)?, timeouts, deadline };
         let lines = StreamingPeekableIter::new(BufReader::with_capacity(32 << 10, link), &[], false);
-        let mut transport = Transport { lines, timeouts, deadline, doing: "opening the repository" };
-        let service = match service {
-            Service::UploadPack => "git-upload-pack",
+        let (service, doing) = match service {
+            Service::UploadPack => ("git-upload-pack", "opening the repository"),
+            Service::ReceivePack => ("git-receive-pack", "opening the repository for a push"),
         };
+        let mut transport = Transport { lines, timeouts, deadline, doing };
         // A home directory is named without the slash that a URL needs.
         let path = remote.path();
         let path = if path.starts_with("/~") { &path[1..] } else { path };
@@ -83,6 +86,17 @@ impl Transport {
             Some(Err(error)) => Err(broken(doing, timeouts, deadline, error)),
             None => Err(Error::protocol(doing, "the remote ended the conversation")),
         }
+    }
+
+    /// Replaces the deadline of everything from now on.
+    pub(super) fn set_deadline(&mut self, deadline: Deadline) {
+        self.deadline = deadline;
+        self.lines.inner_mut().get_mut().deadline = deadline;
+    }
+
+    /// Ends the conversation without closing the connection.
+    pub(super) fn into_stream(self) -> TcpStream {
+        self.lines.into_inner().into_inner().stream
     }
 
     /// Returns the lines as such, for the reader of a pack.

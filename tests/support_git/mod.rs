@@ -3,11 +3,12 @@
 #![allow(dead_code)]
 
 pub(crate) mod fake;
+pub(crate) mod proxy;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use zonule_harness::{Port, Process, Sandbox, git_daemon, run};
+use zonule_harness::{Console, Port, Process, Sandbox, eventually, git_daemon, run};
 
 /// A directory with bare repositories, and `git daemon` serving them until the value is dropped.
 pub(crate) struct Server {
@@ -30,6 +31,21 @@ impl Server {
         Server { port, sandbox, _daemon: daemon }
     }
 
+    /// As [`Server::start`], where the daemon and all it starts run after the shell commands `first`.
+    pub(crate) fn start_after(first: &str) -> Self {
+        let (sandbox, port) = (Sandbox::new("git").unwrap(), Port::new());
+        let script = format!(
+            "{first}; exec \"$(git --exec-path)/git-daemon\" --reuseaddr --export-all --enable=receive-pack \
+             --listen=127.0.0.1 --port={} --base-path=. .",
+            port.number()
+        );
+        let script = format!("cd {} && {script}", sandbox.path().display());
+        let console = Console::File(sandbox.path().join("git-daemon.log"));
+        let daemon = Process::start(Path::new("/bin/sh"), &["-c", &script], console).unwrap();
+        eventually("git daemon accepts connections", || std::net::TcpStream::connect(port.address()).ok()).unwrap();
+        Server { port, sandbox, _daemon: daemon }
+    }
+
     /// Makes an empty bare repository and a working copy for it, on branch `main`.
     pub(crate) fn repository(&self, name: &str) -> Work {
         let root = self.sandbox.path();
@@ -43,9 +59,23 @@ impl Server {
         Work { dir, name: name.into(), port: self.port.number() }
     }
 
+    /// Returns where the bare repository is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.sandbox.path().join(name)
+    }
+
+    /// Installs a shell script as a hook of the bare repository.
+    pub(crate) fn hook(&self, name: &str, hook: &str, script: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.path(name).join("hooks").join(hook);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
     /// Runs git in the bare repository.
     pub(crate) fn git(&self, name: &str, args: &[&str]) -> String {
-        git(&self.sandbox.path().join(name), args)
+        git(&self.path(name), args)
     }
 }
 
