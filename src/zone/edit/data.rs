@@ -127,6 +127,10 @@ impl Written<'_> {
         }
         if self.is_generic(&words) {
             let digits: String = data.iter().map(|octet| format!("{octet:02X}")).collect();
+            let held: usize = words.iter().skip(2).map(ExactSizeIterator::len).sum();
+            if held == digits.len() {
+                return self.replace_digits(words.get(2..).unwrap_or_default(), &digits);
+            }
             let all = ["\\#".to_string(), data.len().to_string(), digits];
             let new = all.into_iter().filter(|word| !word.is_empty()).map(String::into_bytes).collect();
             return self.replace_words(&words, new);
@@ -135,6 +139,22 @@ impl Written<'_> {
             let whole = text(self.rtype, data, self.origin, style);
             self.replace_words(&words, vec![whole.into_bytes()])
         })
+    }
+
+    /// Returns the replacements that put as many hexadecimal digits in place of others, cut into words as they are.
+    fn replace_digits(&self, words: &[Range<usize>], digits: &str) -> Vec<(Range<usize>, Vec<u8>)> {
+        let mut rest = digits.as_bytes();
+        let mut edits = Vec::new();
+        for word in words {
+            let (new, after) = rest.split_at(word.len());
+            rest = after;
+            let old = &self.text[word.clone()];
+            if !old.eq_ignore_ascii_case(new) {
+                let small = old.iter().any(u8::is_ascii_lowercase) && !old.iter().any(u8::is_ascii_uppercase);
+                edits.push((word.clone(), if small { new.to_ascii_lowercase() } else { new.to_vec() }));
+            }
+        }
+        edits
     }
 
     fn replace_fields(

@@ -40,8 +40,8 @@ impl Default for Layout {
 }
 
 impl Layout {
-    /// Returns the layout of the record at `spans` of `text`; `previous` is the record before it in the file.
-    pub(super) fn of(text: &[u8], spans: &Spans, previous: Option<&Spans>) -> Self {
+    /// Returns the layout of the record at `spans` of `text`; `padded` is one before it in the file that has more than a blank between fields.
+    pub(super) fn of(text: &[u8], spans: &Spans, padded: Option<&Spans>) -> Self {
         let start = spans.entry.start;
         let mnemonic = &text[spans.rtype.clone()];
         let small = mnemonic.iter().any(u8::is_ascii_lowercase) && !mnemonic.iter().any(u8::is_ascii_uppercase);
@@ -51,11 +51,11 @@ impl Layout {
             (Some(class), Some(ttl)) => class.start < ttl.start,
             _ => false,
         };
-        // The columns that are kept free for the record before, which did not need all of their width.
-        let columns = previous.map_or_else(Vec::new, |previous| {
-            let fields = [&previous.ttl, &previous.class, &Some(previous.rtype.clone()), &Some(previous.data.clone())];
+        // The columns that another record has kept though it did not need their width.
+        let columns = padded.map_or_else(Vec::new, |other| {
+            let fields = [&other.ttl, &other.class, &Some(other.rtype.clone()), &Some(other.data.clone())];
             let kept = |span: &&Range<usize>| text[..span.start].ends_with(b"  ");
-            let of = |span: &Range<usize>| column(&text[previous.entry.start..span.start], 0);
+            let of = |span: &Range<usize>| column(&text[other.entry.start..span.start], 0);
             fields.into_iter().flatten().filter(kept).map(of).collect()
         });
         let mut gap_start = spans.owner.as_ref().map_or(start, |owner| owner.end);

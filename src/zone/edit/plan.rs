@@ -64,6 +64,11 @@ impl Plan {
         }
         added.retain(|(_, new)| !new.is_empty());
         added.sort_by(|(a, _), (b, _)| natural_cmp(a.owner.as_wire(), b.owner.as_wire()));
+        // What belongs to an RRset that is there comes right behind it.
+        added.sort_by_key(|(amendment, _)| {
+            let mut lines = lines_of(survey, amendment).iter();
+            !lines.any(|line| line.rtype == amendment.rtype && !line.generated && line.spot.file == 0)
+        });
         for (amendment, new) in added {
             plan.place(survey, amendment, new);
         }

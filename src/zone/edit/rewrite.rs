@@ -49,8 +49,8 @@ struct Frame {
     owner_at: Option<Range<usize>>,
     /// The last record in the old text and its type.
     last: Option<(Spans, Type)>,
-    /// The one before that.
-    previous: Option<Spans>,
+    /// The one before that of those that have more than a blank between fields.
+    padded: Option<Spans>,
     /// Behind the line of the last entry.
     behind: usize,
     waiting: Vec<Waiting>,
@@ -98,7 +98,7 @@ impl<'p> Rewrite<'p> {
                 owner,
                 owner_at: None,
                 last,
-                previous: None,
+                padded: None,
                 behind: 0,
                 waiting,
                 making: None,
@@ -189,7 +189,13 @@ impl<'p> Rewrite<'p> {
         if spans.owner.is_some() {
             frame.owner_at.clone_from(&spans.owner);
         }
-        frame.previous = frame.last.replace((spans.clone(), rtype)).map(|(spans, _)| spans);
+        let padded = |spans: &Spans| {
+            let gap = |span: &Range<usize>| entry.text[..span.start].ends_with(b"  ");
+            gap(&spans.data) || gap(&spans.rtype)
+        };
+        if let Some((spans, _)) = frame.last.replace((spans.clone(), rtype)).filter(|(spans, _)| padded(spans)) {
+            frame.padded = Some(spans);
+        }
         frame.behind = line.end;
         if let Some(op) = op {
             let default = self.default_behind(entry);
@@ -310,7 +316,7 @@ impl<'p> Rewrite<'p> {
             }
             _ => None,
         };
-        let layout = Layout::of(entry.text, spans, frame.previous.as_ref());
+        let layout = Layout::of(entry.text, spans, frame.padded.as_ref());
         Look { layout, owner_relative, data: style, rtype: Some(*rtype), leans: None }
     }
 
@@ -382,24 +388,26 @@ fn line_end(text: &[u8], end: usize) -> usize {
     end + rest.iter().position(|&octet| octet == b'\n').map_or(rest.len(), |at| at + 1)
 }
 
-/// Returns a text with changes made to it.
+/// Returns a text with changes made to it; a new line ends as the one before it.
 pub(super) fn apply(text: &[u8], mut changes: Vec<Change>) -> Vec<u8> {
     changes.sort_by_key(|change| change.span.start);
-    let first_end = text.iter().position(|&octet| octet == b'\n');
-    let line_end: &[u8] = match first_end {
-        Some(at) if at > 0 && text[at - 1] == b'\r' => b"\r\n",
-        _ => b"\n",
+    let line_end = |new: &[u8]| -> &'static [u8] {
+        let before = new.iter().rposition(|&octet| octet == b'\n').map(|at| &new[..at]);
+        let after = || text.iter().position(|&octet| octet == b'\n').map(|at| &text[..at]);
+        if before.or_else(after).is_some_and(|line| line.ends_with(b"\r")) { b"\r\n" } else { b"\n" }
     };
     let mut new = Vec::with_capacity(text.len() + 64);
     let mut at = 0;
     for Change { span, text: replacement, is_line } in changes {
         new.extend_from_slice(&text[at..span.start.max(at)]);
         if is_line && !matches!(new.as_slice(), [] | [.., b'\n'] | b"\xef\xbb\xbf") {
-            new.extend_from_slice(line_end);
+            let end = line_end(&new);
+            new.extend_from_slice(end);
         }
         new.extend_from_slice(&replacement);
         if is_line {
-            new.extend_from_slice(line_end);
+            let end = line_end(&new);
+            new.extend_from_slice(end);
         }
         at = span.end.max(at);
     }
