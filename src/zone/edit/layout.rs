@@ -51,31 +51,30 @@ impl Layout {
             (Some(class), Some(ttl)) => class.start < ttl.start,
             _ => false,
         };
-        // The columns that another record has kept though it did not need their width.
-        let columns = padded.map_or_else(Vec::new, |other| {
-            let fields = [&other.ttl, &other.class, &Some(other.rtype.clone()), &Some(other.data.clone())];
-            let kept = |span: &&Range<usize>| text[..span.start].ends_with(b"  ");
-            let of = |span: &Range<usize>| column(&text[other.entry.start..span.start], 0);
-            fields.into_iter().flatten().filter(kept).map(of).collect()
-        });
+        // The columns another record has kept though it did not need their width; this one may have outgrown them.
+        let kept = |of: fn(&Spans) -> Option<&Range<usize>>| {
+            let other = padded?;
+            let span = of(other).filter(|span| text[..span.start].ends_with(b"  "))?;
+            Some(column(&text[other.entry.start..span.start], 0))
+        };
+        let placed = |gap: &[u8], column: usize, kept: Option<usize>| {
+            let kept = kept.filter(|&kept| gap == b" " && kept <= column);
+            let loose = gap == b" " && kept.is_none();
+            Place { column: kept.unwrap_or(column), tabs: gap.contains(&b'\t'), loose }
+        };
         let mut gap_start = spans.owner.as_ref().map_or(start, |owner| owner.end);
         let mut plain = spans.owner.as_ref().is_none_or(|owner| owner.start == start);
-        let mut place = |span: &Range<usize>| {
+        let mut place = |of: fn(&Spans) -> Option<&Range<usize>>| {
+            let span = of(spans)?;
             let gap = &text[gap_start..span.start];
             plain &= is_blank(gap);
             gap_start = span.end;
-            let column = column(&text[start..span.start], 0);
-            Place { column, tabs: gap.contains(&b'\t'), loose: gap == b" " && !columns.contains(&column) }
+            Some(placed(gap, column(&text[start..span.start], 0), kept(of)))
         };
-        let (mut ttl, mut class) = (None, None);
-        if class_first {
-            class = spans.class.as_ref().map(&mut place);
-            ttl = spans.ttl.as_ref().map(&mut place);
-        } else {
-            ttl = spans.ttl.as_ref().map(&mut place).or(ttl);
-            class = spans.class.as_ref().map(&mut place).or(class);
-        }
-        let rtype = place(&spans.rtype);
+        let first = class_first.then(|| place(|spans| spans.class.as_ref())).flatten();
+        let ttl = place(|spans| spans.ttl.as_ref());
+        let class = if class_first { first } else { place(|spans| spans.class.as_ref()) };
+        let rtype = place(|spans| Some(&spans.rtype)).unwrap_or_default();
         let class = class.zip(spans.class.as_ref().map(class_text));
         if !plain {
             let class = class.map(|(_, text)| (Place { column: 0, tabs: true, loose: true }, text));
@@ -85,8 +84,7 @@ impl Layout {
         let behind = &text[spans.rtype.end..spans.entry.end];
         let blanks = blanks(behind);
         let column = column(&text[start..spans.rtype.end + blanks], 0);
-        let gap = &behind[..blanks];
-        let data = Place { column, tabs: gap.contains(&b'\t'), loose: gap == b" " && !columns.contains(&column) };
+        let data = placed(&behind[..blanks], column, kept(|spans| Some(&spans.data)));
         let data = if matches!(behind.get(blanks), None | Some(b'\n' | b'\r' | b';')) { rtype } else { data };
         Self { ttl, class, rtype, data, class_first, small, ttl_text }
     }
