@@ -15,6 +15,8 @@ mod fresh;
 mod layout;
 mod places;
 mod plan;
+#[cfg(test)]
+mod random_tests;
 mod rewrite;
 mod survey;
 #[cfg(test)]
@@ -96,7 +98,7 @@ pub fn edit(
     }
     let plan = Plan::of(&mut survey, &amendments);
     let again = |path: &str| included.get(path).cloned().unwrap_or(Err(IncludeError::Missing));
-    let mut rewrite = Rewrite::new(&plan, &survey.stack);
+    let mut rewrite = Rewrite::new(&plan, &survey);
     entries(apex, path, text, again, |entry| rewrite.visit(&entry));
     let (changes, fixed) = (rewrite.changes, rewrite.fixed);
     let text_of = |path: &str| match included.get(path) {

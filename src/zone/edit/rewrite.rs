@@ -3,12 +3,13 @@
 //! The pass follows how both texts read, the old one and the one it makes. Where an entry would take over another owner
 //! or TTL than before, it is given its own.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::data::{self, Written};
 use super::layout::{Layout, is_relative, rehead, seconds_like, spell};
 use super::plan::{New, Op, Plan};
-use super::survey::{Spot, Stack};
+use super::survey::{Spot, Stack, Survey};
 use crate::zone::entries::{Content, Directive, Entry, Spans};
 use crate::zone::name;
 use crate::zone::rtype::Type;
@@ -63,6 +64,7 @@ pub(super) struct Rewrite<'p> {
     plan: &'p Plan,
     /// How often each file is read.
     times: Vec<usize>,
+    leant_over: &'p HashSet<Spot>,
     stack: Stack,
     frames: Vec<Frame>,
     /// The TTL last written in the new text.
@@ -74,15 +76,16 @@ pub(super) struct Rewrite<'p> {
 }
 
 impl<'p> Rewrite<'p> {
-    /// Begins; `survey` is the way the first pass went through the files.
-    pub(super) fn new(plan: &'p Plan, survey: &Stack) -> Self {
+    /// Begins the pass that follows a survey.
+    pub(super) fn new(plan: &'p Plan, survey: &'p Survey) -> Self {
         Self {
             plan,
-            times: survey.files.iter().map(|&(_, times)| times).collect(),
+            times: survey.stack.files.iter().map(|&(_, times)| times).collect(),
+            leant_over: &survey.leant_over,
             stack: Stack::default(),
             frames: Vec::new(),
             last_ttl: None,
-            changes: survey.files.iter().map(|_| Vec::new()).collect(),
+            changes: survey.stack.files.iter().map(|_| Vec::new()).collect(),
             fixed: None,
         }
     }
@@ -122,7 +125,8 @@ impl<'p> Rewrite<'p> {
     }
 
     fn directive(&mut self, frame: &mut Frame, entry: &Entry<'_>, directive: &Directive, span: &Range<usize>) {
-        if *directive != Directive::Generate {
+        let spot = Spot { file: frame.file, start: span.start };
+        if *directive != Directive::Generate && !self.leant_over.contains(&spot) {
             self.flush(frame, entry);
         }
         frame.behind = line_end(entry.text, span.end);
@@ -130,7 +134,7 @@ impl<'p> Rewrite<'p> {
         if *directive == Directive::Origin {
             frame.owner_at = None;
         }
-        let Some(op) = self.plan.ops.get(&Spot { file: frame.file, start: span.start }) else { return };
+        let Some(op) = self.plan.ops.get(&spot) else { return };
         if op.delete {
             self.change(frame, span.start..frame.behind, Vec::new());
         }

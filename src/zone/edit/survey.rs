@@ -1,6 +1,6 @@
 //! The first pass over the text: where the records stand that an edit is about.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::places::Places;
 use crate::zone::Amendment;
@@ -98,6 +98,15 @@ impl Habits {
     }
 }
 
+/// A file that is open.
+#[derive(Default)]
+struct Open {
+    /// It has had a record with an owner of its own.
+    owned: bool,
+    /// Its directives since then.
+    directives: Vec<Spot>,
+}
+
 /// What the text says about the owners of some amendments.
 pub(super) struct Survey {
     pub(super) stack: Stack,
@@ -108,6 +117,9 @@ pub(super) struct Survey {
     /// How many records in the zone's own file leave out the owner, and how many repeat it.
     pub(super) habits: Habits,
     pub(super) places: Places,
+    /// The directives that stand between a record and another that leans on its owner.
+    pub(super) leant_over: HashSet<Spot>,
+    open: Vec<Open>,
     making: usize,
     small: Vec<u8>,
 }
@@ -122,6 +134,8 @@ impl Survey {
             generated: BTreeMap::new(),
             habits: Habits::default(),
             places: Places::new(apex, adding.map(|amendment| amendment.owner.as_wire())),
+            leant_over: HashSet::new(),
+            open: Vec::new(),
             making: 0,
             small: Vec::new(),
         }
@@ -129,15 +143,21 @@ impl Survey {
 
     /// Takes the next entry.
     pub(super) fn visit(&mut self, entry: &Entry<'_>) {
-        let (file, _) = self.stack.enter(entry);
+        let (file, opened) = self.stack.enter(entry);
+        if opened {
+            self.open.push(Open::default());
+        }
         let (owner, ttl, rtype, data, spans, generated) = match &entry.content {
             Content::End => {
                 self.stack.leave();
+                self.open.pop();
                 return;
             }
-            Content::Directive { directive, .. } => {
+            Content::Directive { directive, span } => {
                 if *directive == Directive::Generate {
                     self.making = 0;
+                } else if let Some(open) = self.open.last_mut() {
+                    open.directives.push(Spot { file, start: span.start });
                 }
                 return;
             }
@@ -150,6 +170,9 @@ impl Survey {
             Some(_) if entry.before.owner().is_some_and(|before| name::eq(before, owner)) => Head::Repeats,
             Some(_) => Head::First,
         };
+        if !generated {
+            self.lean(head);
+        }
         let spot = Spot { file, start: spans.entry.start };
         if generated {
             self.making += 1;
@@ -166,6 +189,23 @@ impl Survey {
             lines.push(Line { spot, rtype, ttl, data: data.into(), generated, head });
             if generated {
                 self.generated.insert(spot, self.making);
+            }
+        }
+    }
+    /// Takes note of the directives a record leans over.
+    fn lean(&mut self, head: Head) {
+        if head != Head::Leans {
+            if let Some(open) = self.open.last_mut() {
+                open.owned = true;
+                open.directives.clear();
+            }
+            return;
+        }
+        // At the head of an included file, a record leans out of it.
+        for open in self.open.iter_mut().rev() {
+            self.leant_over.extend(open.directives.drain(..));
+            if open.owned {
+                break;
             }
         }
     }
