@@ -30,7 +30,7 @@ use super::rtype::Type;
 
 pub use super::reader::{Directive, Spans, State};
 
-/// An entry of a zone's files: a record or a directive.
+/// An entry of a zone's files: a record or a directive; and a file's end.
 #[derive(Debug)]
 pub struct Entry<'a> {
     /// The path of the file it stands in.
@@ -68,9 +68,11 @@ pub enum Content<'a> {
         /// The whole entry, as [`Spans::entry`].
         span: Range<usize>,
     },
+    /// The end of the file, where one more entry could stand.
+    End,
 }
 
-/// Visits all entries of the zone `apex` in the order they are read, out-of-zone records too.
+/// Visits all entries of the zone `apex` in the order they are read, out-of-zone records too, and the files' ends.
 ///
 /// Parameters are those of [`read_including`](super::read_including). Returns what cannot be read; without an error the
 /// visit was complete.
@@ -92,9 +94,9 @@ pub fn entries(
     loop {
         before.clone_from(reader.state());
         let file = reader.file();
-        let Some(step) = reader.step(&mut report) else { break };
+        let step = reader.step(&mut report);
         let content = match &step {
-            Step::Record(record) => Content::Record {
+            Some(Step::Record(record)) => Content::Record {
                 owner: reader.owner(),
                 ttl: record.ttl,
                 rtype: record.rtype,
@@ -102,12 +104,17 @@ pub fn entries(
                 spans: reader.spans(),
                 generated: record.generated,
             },
-            Step::Directive(directive, span) => Content::Directive { directive: directive.clone(), span: span.clone() },
-            Step::Faulty | Step::Returned => continue,
+            Some(Step::Directive(directive, span)) => {
+                Content::Directive { directive: directive.clone(), span: span.clone() }
+            }
+            Some(Step::Returned) | None => Content::End,
+            Some(Step::Faulty) => continue,
         };
         visit(Entry { path: file.path(), text: file.text(), before: &before, content });
+        if step.is_none() {
+            return report.finish(&files);
+        }
     }
-    report.finish(&files)
 }
 
 #[cfg(test)]
@@ -164,6 +171,7 @@ mod tests {
                 let (span, generated) = match &entry.content {
                     Content::Record { spans, generated, .. } => (spans.entry.clone(), *generated),
                     Content::Directive { span, .. } => (span.clone(), false),
+                    Content::End => return,
                 };
                 if let Content::Record { owner, ttl, rtype, data, spans, .. } = &entry.content {
                     records.push((print::record(owner, *ttl, *rtype, data), Vec::new()));
@@ -245,6 +253,7 @@ mod tests {
                     shown(&Some(spans.data.clone())),
                 )),
                 Content::Directive { directive, span } => seen.push(format!("{directive:?} {}", span.start)),
+                Content::End => seen.push(format!("end {:?}", entry.before.ttl())),
             },
         );
         assert_eq!(told.len(), 1, "the TTL is the last one: {told:?}");
@@ -256,6 +265,7 @@ mod tests {
                 "Generate 33",
                 r#"None None None Some("") true"#,
                 r#"None None None Some("") true"#,
+                "end Some(60)",
             ]
         );
     }

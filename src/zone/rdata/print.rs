@@ -51,7 +51,8 @@ fn usual(parts: &[(Field, &[u8])], data: &[u8]) -> Option<String> {
     Some(text)
 }
 
-fn push(field: Field, octets: &[u8], data: &[u8], out: &mut String) -> Option<()> {
+/// Appends one field of some data; `None` if it has no text form.
+pub(in crate::zone) fn push(field: Field, octets: &[u8], data: &[u8], out: &mut String) -> Option<()> {
     let _ = match field {
         Field::U8
         | Field::U16

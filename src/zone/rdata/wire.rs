@@ -42,7 +42,7 @@ pub(super) fn rules(rtype: Type, data: &[u8]) -> Result<(), Cow<'static, str>> {
 }
 
 /// Cuts data into its fields; `None` if it does not consist of them.
-pub(super) fn split<'d>(fields: &[Field], data: &'d [u8]) -> Option<Vec<(Field, &'d [u8])>> {
+pub(in crate::zone) fn split<'d>(fields: &[Field], data: &'d [u8]) -> Option<Vec<(Field, &'d [u8])>> {
     let mut at = 0;
     let mut parts = Vec::with_capacity(fields.len());
     for &field in fields {

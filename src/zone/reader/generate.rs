@@ -64,7 +64,13 @@ impl Reader<'_, '_, '_> {
             }
         };
         let ttl = self.effective_ttl(rtype, head.ttl, directive, report)?;
-        self.spans = Spans { entry: entry.span.clone(), rtype: rtype_token.span(), ..Spans::default() };
+        self.spans = Spans {
+            entry: entry.span.clone(),
+            ttl: head.ttl_at,
+            class: head.class_at,
+            rtype: rtype_token.span(),
+            ..Spans::default()
+        };
         let place = self.file.base() + directive.at();
         let record = Record { rtype, ttl, place, generated: true };
         let mut data_pattern = data.of(text).to_vec();

@@ -69,7 +69,7 @@ impl State {
     }
 }
 
-/// Where in its file a record stands; what is not written, or made by `$GENERATE`, has no span.
+/// Where in its file a record stands; what is not written has no span, nor have owner and data made by `$GENERATE`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spans {
     /// The whole entry from the start of its first line to the end of its last, comments included, the last line's end
