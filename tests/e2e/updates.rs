@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use zonule_harness::{Client, Key, Outcome, Request, Transport, certbot};
+use zonule_harness::{Acme, Client, Key, Outcome, Request, Transport, certbot};
 
 use crate::scene::zone;
 use crate::updating::{KEYS, Updating, ZONE};
@@ -58,7 +58,13 @@ scenario!(certbot_proves_itself, |target| {
     // No other name.
     certbot(address, &scene.key, "add", "_acme-challenge.example.org", "third").unwrap_err();
     assert_eq!(scene.check().len(), 5);
-    assert_eq!(scene.remote.show(ZONE).unwrap(), zone(5, ""));
+
+    // And all of it, with an authority that looks whether the proof is there.
+    let acme = Acme::start(scene.sandbox.path(), address).unwrap();
+    acme.certificate(&scene.key, &["www.example.org"]).unwrap();
+    acme.certificate(&scene.key, &["*.example.org"]).unwrap_err();
+    assert_eq!(scene.check().len(), 7);
+    assert_eq!(scene.remote.show(ZONE).unwrap(), zone(7, ""));
 });
 
 scenario!(history_reads_as_a_person_would_write_it, |target| {

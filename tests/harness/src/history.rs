@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::peer::find;
 use crate::{Error, Remote, Result, run};
 
 /// A commit, as `git log` shows it.
@@ -87,7 +88,7 @@ impl Remote {
         let mut checkout = crate::git(&scratch.join("zones.git"));
         checkout.args([&tree, "--git-dir=.", "checkout", "--quiet", "--force", "main", "--", "."]);
         run(checkout.env("GIT_INDEX_FILE", &index))?;
-        let mut command = Command::new("named-compilezone");
+        let mut command = Command::new(find("named-compilezone"));
         command.current_dir(&directory).args(["-q", "-i", "none", "-k", "ignore", "-s", "full", "-o", "-", zone, zone]);
         let text = run(&mut command)?;
         Ok(text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())

@@ -8,6 +8,7 @@
 //! Nothing here sleeps for a fixed time: what has to happen is polled for, up to [`PATIENCE`].
 #![forbid(unsafe_code)]
 
+mod acme;
 mod dig;
 mod error;
 mod history;
@@ -24,6 +25,7 @@ mod server;
 mod update;
 pub mod wire;
 
+pub use acme::Acme;
 pub use dig::{Reply, dig};
 pub use error::{Error, Result};
 pub use history::Commit;
@@ -36,7 +38,7 @@ pub use qemu::{Machine, Network, Qemu};
 pub use remote::{Gate, Remote, git, git_daemon};
 pub use sandbox::Sandbox;
 pub use server::{Boot, Server, Target, workspace};
-pub use update::{Client, Outcome, Request, Transport, certbot, python_has};
+pub use update::{Client, Outcome, Request, Transport, certbot};
 
 use std::thread;
 use std::time::{Duration, Instant};

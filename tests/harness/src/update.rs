@@ -1,10 +1,8 @@
 //! Clients that send DNS updates (RFC 2136): other people's, and one for what they would never send.
 
-use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::{Error, Key, Result, run};
@@ -250,11 +248,4 @@ fn feed(command: &mut Command, input: &str) -> Result<String> {
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     write!(text, "{}", String::from_utf8_lossy(&output.stderr)).expect("a String accepts all");
     Ok(text)
-}
-
-/// Whether Debian's Python can import `module`.
-pub fn python_has(module: impl AsRef<OsStr>) -> bool {
-    let mut command = Command::new(PYTHON);
-    command.args(["-c", "import importlib, sys; importlib.import_module(sys.argv[1])"]).arg(module);
-    Path::new(PYTHON).is_file() && run(&mut command).is_ok()
 }

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::thread;
 
 use zonule_harness::{
-    Algorithm, Client, Console, Error, Fault, Key, Port, Process, Proxy, Remote, Request, Result, Sandbox, Transport,
-    certbot, dig, eventually, git, run,
+    Acme, Algorithm, Client, Console, Error, Fault, Key, Port, Process, Proxy, Remote, Request, Result, Sandbox,
+    Transport, certbot, dig, eventually, git, run,
 };
 
 const ZONE: &str = "$TTL 300\n@ SOA ns1 hostmaster 1 2h 15m 2w 5m\n@ NS ns1\nns1 A 192.0.2.53\n";
@@ -106,6 +106,10 @@ fn certbot_adds_and_deletes() {
     certbot(address, &key, "delete", name, "proof").unwrap();
     assert_eq!(dig(address, &[name, "TXT"]).unwrap().status, "NXDOMAIN");
     certbot(address, &key.forged().unwrap(), "add", name, "proof").unwrap_err();
+
+    let acme = Acme::start(sandbox.path(), address).unwrap();
+    acme.certificate(&key, &["www.example.org", "*.example.org"]).unwrap();
+    acme.certificate(&key.forged().unwrap(), &["mail.example.org"]).unwrap_err();
 }
 
 /// Commits a change in the clone and pushes it to `url` by git's own protocol.
