@@ -39,6 +39,16 @@ scenario!(every_client_adds_changes_and_deletes, |target| {
     assert_eq!(scene.remote.show(ZONE).unwrap(), zone(25, ""));
 });
 
+scenario!(nsupdate_finds_the_zone_by_itself, |target| {
+    let mut scene = Updating::start(target);
+    for by in Transport::ALL {
+        let operation = format!("update add {by:?}.deep.below.example.org. 60 A 192.0.2.1");
+        let outcome = Client::Nsupdate.update(scene.server.address(), by, Some(&scene.key), "", &[&operation]).unwrap();
+        assert_eq!(outcome.status, "NOERROR", "{by:?}: {}", outcome.text);
+    }
+    assert_eq!(scene.check().len(), 3);
+});
+
 scenario!(certbot_proves_itself, |target| {
     let files = vec![(ZONE.to_owned(), zone(1, ""))];
     let name = "_acme-challenge.www.example.org";
@@ -203,6 +213,33 @@ scenario!(prerequisites_decide, |target| {
     assert_eq!(scene.check().len(), 1 + accepted);
 });
 
+scenario!(mistakes_in_the_zone_section_are_explained, |target| {
+    let mut scene = Updating::start(target);
+    let update = "update add a.example.net. 300 A 192.0.2.1";
+    // Not served; served, but not a zone; not in the zone.
+    for (zone, operation, codes) in [
+        ("example.net", update, &["NOTAUTH", "REFUSED"][..]),
+        ("www.example.org", "update add a.www.example.org. 300 A 192.0.2.1", &["NOTAUTH"]),
+        (ZONE, update, &["NOTZONE"]),
+    ] {
+        let mut request = Request::new(zone, &[operation]);
+        // dnspython makes no such thing of names outside of the zone, and neither does anybody by mistake.
+        let outcome = match zone {
+            ZONE => {
+                Client::Nsupdate.update(scene.server.address(), Transport::Udp, Some(&scene.key), zone, &[operation])
+            }
+            _ => request.key(Some(&scene.key)).send(scene.server.address()).map(|mut all| all.remove(0)),
+        };
+        let outcome = outcome.unwrap();
+        assert!(codes.contains(&outcome.status.as_str()), "{zone}: {outcome:?}");
+        if zone != ZONE {
+            let text = outcome.extended_error.unwrap_or_default();
+            assert!(text.contains(zone), "{zone}: the extended error is {text}");
+        }
+    }
+    assert_eq!(scene.check().len(), 1);
+});
+
 scenario!(nothing_to_do_is_no_commit, |target| {
     let mut scene = Updating::start(target);
     for operations in [
@@ -234,7 +271,13 @@ scenario!(serial_of_the_update_counts, |target| {
 scenario!(zones_come_and_go_by_their_soa, |target| {
     // A key for all zones, because one that does not exist yet has no key of its own.
     let key = Key::new("operator._update").unwrap();
-    let files = vec![(ZONE.to_owned(), zone(1, "")), ("_keys".to_owned(), key.line())];
+    let laptop = Key::new("laptop._update.example.org").unwrap();
+    let narrow = Key::new("host._update.host.example.org").unwrap();
+    let files = vec![
+        (ZONE.to_owned(), zone(1, "")),
+        ("_keys".to_owned(), key.line()),
+        (KEYS.to_owned(), laptop.line() + &narrow.line()),
+    ];
     let mut scene = Updating::with_files(target, files, key, &[]);
     let address = scene.server.address();
     let send = |operations: &[&str]| {
@@ -255,9 +298,19 @@ scenario!(zones_come_and_go_by_their_soa, |target| {
     assert_eq!(deleted.status, "NOERROR", "{}", deleted.text);
     assert_eq!(scene.server.dig(&["www.new.example", "A"]).unwrap().status, "REFUSED");
     scene.remote.show("new.example").unwrap_err();
+    // Only where the grant says so.
+    let created = scene.update_with(&laptop, &["update add deep.example.org. 300 A 192.0.2.1"]);
+    assert_eq!(created.status, "NOERROR", "{}", created.text);
+    let soa = "update add other.example. 300 SOA ns1.example.org. hostmaster.example.org. 1 7200 900 1209600 300";
+    let ns = "update add other.example. 300 NS ns1.example.org.";
+    let refused = Client::Nsupdate.update(address, Transport::Tcp, Some(&laptop), "other.example", &[soa, ns]).unwrap();
+    assert_eq!(refused.status, "REFUSED", "{}", refused.text);
+    let refused =
+        Client::Nsupdate.update(address, Transport::Tcp, Some(&narrow), ZONE, &["update delete example.org. SOA"]);
+    assert_eq!(refused.unwrap().status, "REFUSED");
     let log = scene.check();
-    assert_eq!(log.len(), 3);
-    assert!(log[1..].iter().all(|commit| commit.subject.starts_with("new.example: ")), "{log:#?}");
+    assert_eq!(log.len(), 4);
+    assert!(log[1..3].iter().all(|commit| commit.subject.starts_with("new.example: ")), "{log:#?}");
 });
 
 scenario!(same_message_again_is_answered_and_not_applied_again, |target| {

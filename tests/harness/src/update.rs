@@ -46,7 +46,8 @@ impl Client {
     pub const ALL: [Client; 3] = [Client::Nsupdate, Client::Knsupdate, Client::Dnspython];
 
     /// Sends one update of `zone`: `operations` are lines as `nsupdate` takes them, for example
-    /// `update add www.example.org. 300 A 192.0.2.1`, with absolute names. Returns how it was answered.
+    /// `update add www.example.org. 300 A 192.0.2.1`, with absolute names. Returns how it was answered. Without a `zone`,
+    /// `nsupdate` asks the server which one it is.
     ///
     /// # Errors
     ///
@@ -72,7 +73,8 @@ impl Client {
             command.args(["-y", &key.option()]);
         }
         let (ip, port) = (server.ip(), server.port());
-        let script = format!("server {ip} {port}\nzone {zone}\n{}\nsend\nanswer\n", operations.join("\n"));
+        let zone = if zone.is_empty() { String::new() } else { format!("zone {zone}\n") };
+        let script = format!("server {ip} {port}\n{zone}{}\nsend\nanswer\n", operations.join("\n"));
         let text = feed(&mut command, &script)?;
         Ok(Outcome::of_tool(&text))
     }
