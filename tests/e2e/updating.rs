@@ -123,7 +123,7 @@ impl Updating {
         for pair in log.windows(2) {
             assert_eq!(pair[1].parents, [pair[0].id.clone()], "history is no line");
         }
-        ledger.check(&log);
+        assert_eq!(ledger.first_lie(&log), None);
         log
     }
 }
@@ -186,25 +186,62 @@ impl Ledger {
         self.entries().keys().map(|change| change[1..].to_owned()).collect()
     }
 
-    fn check(&self, log: &[Commit]) {
+    /// Returns the first change that is not as often in the history as its client was told.
+    fn first_lie(&self, log: &[Commit]) -> Option<String> {
         let mut made: BTreeMap<String, usize> = BTreeMap::new();
         for line in log.iter().flat_map(|commit| &commit.changes) {
             let Some(owner) = line[1..].split_whitespace().next() else { continue };
             let owner = owner.strip_suffix(".example.org.").unwrap_or(owner);
             *made.entry(format!("{}{owner}", &line[..1])).or_default() += 1;
         }
-        for (change, told) in self.entries().iter() {
+        self.entries().iter().find_map(|(change, told)| {
             let times = made.get(change).copied().unwrap_or_default();
             let right = match told {
                 Told::Done => times == 1,
                 Told::NotDone => times == 0,
                 Told::Nothing => times <= 1,
             };
-            assert!(right, "{change} was told to be {told:?} and is in the history {times} times");
-        }
+            (!right).then(|| format!("{change} was told to be {told:?} and is in the history {times} times"))
+        })
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Told>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A history of one commit with these changed lines.
+    fn history(changes: &[&str]) -> Vec<Commit> {
+        let changes = changes.iter().map(ToString::to_string).collect();
+        let text = String::new;
+        vec![Commit {
+            id: text(),
+            parents: Vec::new(),
+            author: text(),
+            committer: text(),
+            subject: text(),
+            message: text(),
+            changes,
+        }]
+    }
+
+    fn holds(status: &str, changes: &[&str]) -> bool {
+        let ledger = Ledger::default();
+        ledger.enter("+u1".to_owned(), &Outcome { status: status.to_owned(), ..Outcome::default() });
+        ledger.first_lie(&history(changes)).is_none()
+    }
+
+    #[test]
+    fn ledger_finds_lies() {
+        assert!(holds("NOERROR", &["-@ SOA 1", "+@ SOA 2", "+u1 TXT x", "+u10 TXT x"]));
+        assert!(!holds("NOERROR", &["+u10 TXT x"]));
+        assert!(!holds("NOERROR", &["+u1 TXT x", "-u1 TXT x", "+u1.example.org. TXT x"]));
+        assert!(holds("SERVFAIL", &["-u1 TXT x"]));
+        assert!(!holds("SERVFAIL", &["+u1 TXT x"]));
+        assert!(holds("TIMEOUT", &["+u1 TXT x"]) && holds("TIMEOUT", &[]));
     }
 }
