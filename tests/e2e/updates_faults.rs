@@ -2,9 +2,12 @@
 //!
 //! [`Updating::check`] says what true means; after each fault it is asked.
 
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use zonule_harness::wire::{self, Record, class};
 use zonule_harness::{Client, Fault, Outcome, Request, Transport, git, run};
 
 use crate::scene::zone;
@@ -205,6 +208,50 @@ scenario!(hook_that_is_slow_delays_only_whom_it_must, |target| {
     scene.check();
     scene.add_until_accepted(100);
     scene.check();
+});
+
+scenario!(queue_that_is_full_says_so, |target| {
+    const MOST: u16 = 10_000;
+    let mut scene = Updating::with_arguments(target, &[LONG]);
+    let key = &scene.key;
+    let argument = format!("{}:{}:{}", key.name, key.algorithm, key.secret);
+    let key = Arc::new(zonule::tsig::Key::parse_argument(&argument).unwrap());
+    let gate = scene.remote.gate("pre-receive", "[ -n \"$REMOTE_ADDR\" ]").unwrap();
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    socket.connect(scene.server.address()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    thread::scope(|scope| {
+        let updating = &scene;
+        let first = scope.spawn(move || updating.add(1));
+        gate.until_entered().unwrap();
+        // Each is one more that waits for the first; what it asks for is settled without a commit.
+        let taken = Record { owner: &["www"], kind: 255, class: class::NONE, ttl: 0, data: &[] };
+        let sent = (1..MOST).find(|id| {
+            let mut message = wire::update(*id, ZONE, &[taken], &[]);
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+            zonule::tsig::sign(&key, &mut message, now).unwrap();
+            socket.send(&message).unwrap();
+            let mut reply = [0; 1500];
+            socket.recv(&mut reply).is_ok_and(|length| {
+                assert_eq!(wire::rcode(&reply[..length]), Some(wire::SERVFAIL), "{:02x?}", &reply[..length]);
+                true
+            })
+        });
+        assert!(sent.is_some(), "{MOST} updates and more are kept waiting");
+        // Questions are answered all the while.
+        assert_eq!(updating.server.dig(&["www.example.org", "A"]).unwrap().answer_data(), ["192.0.2.80"]);
+        gate.open().unwrap();
+        assert_eq!(first.join().unwrap().status, "NOERROR");
+    });
+    // What waited is settled after all, and there is room again.
+    zonule_harness::eventually("an update that waited is answered", || {
+        let mut reply = [0; 1500];
+        let length = socket.recv(&mut reply).ok()?;
+        (wire::rcode(&reply[..length]) == Some(wire::YXDOMAIN)).then_some(())
+    })
+    .unwrap();
+    scene.add_until_accepted(2);
+    assert_eq!(scene.check().len(), 3);
 });
 
 scenario!(read_only_remote_is_no_remote_for_updates, |target| {

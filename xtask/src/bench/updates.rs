@@ -6,13 +6,13 @@
 //! user network would be measured otherwise.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use zonule::tsig;
-use zonule_harness::wire::{self, Connection, kind};
+use zonule_harness::wire::{self, Connection, Record, class, kind};
 use zonule_harness::{Error as HarnessError, Key, Machine, Proxy, Remote, Sandbox, Server, Target, namespace};
 
 use crate::cargo::{self, Error, Profile, Result};
@@ -140,26 +140,11 @@ fn send(server: SocketAddr, key: &Arc<tsig::Key>, client: usize) -> Result<Count
 
 /// An update that gives the host of `client` the address of the given number.
 fn update(client: usize, number: usize) -> Vec<u8> {
-    // A question for the SOA is what the zone section looks like, too (RFC 2136 §2.3).
-    let mut message = wire::query(number as u16, ZONE, kind::SOA);
-    // The opcode UPDATE, and two records in the update section.
-    message[2] = 5 << 3;
-    message[9] = 2;
     let label = format!("client{client}");
     let [.., high, middle, low] = number.to_be_bytes();
-    let address = Ipv4Addr::new(10, high, middle, low).octets();
-    for (class, ttl, data) in [(255_u16, 0_u32, &[][..]), (1, 300, &address)] {
-        message.push(label.len() as u8);
-        message.extend(label.as_bytes());
-        // The zone's name, which begins behind the header.
-        message.extend([0xc0, 12]);
-        message.extend(kind::A.to_be_bytes());
-        message.extend(class.to_be_bytes());
-        message.extend(ttl.to_be_bytes());
-        message.extend((data.len() as u16).to_be_bytes());
-        message.extend(data);
-    }
-    message
+    let old = Record { owner: &[&label], kind: kind::A, class: class::ANY, ttl: 0, data: &[] };
+    let new = Record { class: class::IN, ttl: 300, data: &[10, high, middle, low], ..old };
+    wire::update(number as u16, ZONE, &[], &[old, new])
 }
 
 /// The text of [`ZONE`].
@@ -175,17 +160,4 @@ fn zone() -> String {
 /// The seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn writes_updates() {
-        let message = update(7, 258);
-        assert_eq!(message[..12], [1, 2, 0x28, 0, 0, 1, 0, 0, 0, 2, 0, 0]);
-        let tail = b"\x07client7\xc0\x0c\0\x01\0\xff\0\0\0\0\0\0\x07client7\xc0\x0c\0\x01\0\x01\0\0\x01\x2c\0\x04\x0a\0\x01\x02";
-        assert!(message.ends_with(tail), "{message:02x?}");
-    }
 }
