@@ -40,4 +40,8 @@ mod remote_away;
 mod scale;
 mod scene;
 mod streams;
+mod updates;
+mod updates_faults;
+mod updates_tsig;
+mod updating;
 mod zone_files;

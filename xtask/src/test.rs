@@ -13,7 +13,8 @@ use crate::image::{self, Program};
 use crate::nettest;
 use crate::selftest;
 use crate::tools::{
-    self, BIND, CXX, DIG, GIT, IP, KNOT, KZONECHECK, NAMED_CHECKZONE, NSD, NSD_CHECKZONE, QEMU, SETPRIV,
+    self, BIND, CERTBOT, CERTBOT_RFC2136, CXX, DIG, DNSPYTHON, GIT, IP, KNOT, KNSUPDATE, KZONECHECK, NAMED_CHECKZONE,
+    NAMED_COMPILEZONE, NSD, NSD_CHECKZONE, NSUPDATE, OPENSSL, PEBBLE, PRLIMIT, QEMU, SETPRIV,
 };
 
 /// How long each fuzz target runs: enough to try every seed and what is near to it.
@@ -49,7 +50,8 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
         _ => return Err(Error::Usage(format!("`test` knows no `{}`", words.join(" ")))),
     };
     tools::ensure(&[QEMU, GIT, DIG, SETPRIV, CXX, IP])?;
-    tools::ensure(&[NSD, NSD_CHECKZONE, KNOT, KZONECHECK, BIND, NAMED_CHECKZONE])?;
+    tools::ensure(&[NSD, NSD_CHECKZONE, KNOT, KZONECHECK, BIND, NAMED_CHECKZONE, NAMED_COMPILEZONE])?;
+    tools::ensure(&[NSUPDATE, KNSUPDATE, DNSPYTHON, CERTBOT, CERTBOT_RFC2136, PEBBLE, OPENSSL, PRLIMIT])?;
     let start = Instant::now();
     let mut report = Report::default();
     steps(&mut report, hosted_only);

@@ -10,7 +10,7 @@ use zonule_harness::namespace::is_root;
 
 use crate::cargo::{Error, Result, shown};
 
-/// A program and the Debian (and Ubuntu) package that brings it.
+/// A program, or a file by its path, and the Debian (and Ubuntu) package that brings it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tool {
     program: &'static str,
@@ -21,6 +21,11 @@ pub(crate) struct Tool {
 
 const fn tool(program: &'static str, package: &'static str) -> Tool {
     Tool { program, package, service: None }
+}
+
+/// A package without a program, known by a file of its own.
+const fn file(path: &'static str, package: &'static str) -> Tool {
+    Tool { program: path, package, service: None }
 }
 
 const fn server(program: &'static str, package: &'static str, service: &'static str) -> Tool {
@@ -55,6 +60,25 @@ pub(crate) const NAMED_CHECKZONE: Tool = tool("named-checkzone", "bind9-utils");
 pub(crate) const BUSYBOX: Tool = tool("busybox", "busybox-static");
 /// What packs that guest.
 pub(crate) const CPIO: Tool = tool("cpio", "cpio");
+/// A client that updates zones.
+pub(crate) const NSUPDATE: Tool = tool("nsupdate", "bind9-dnsutils");
+/// Another one.
+pub(crate) const KNSUPDATE: Tool = tool("knsupdate", "knot-dnsutils");
+/// A library for clients, for Debian's Python.
+pub(crate) const DNSPYTHON: Tool = file("/usr/lib/python3/dist-packages/dns/update.py", "python3-dnspython");
+/// What gets certificates.
+pub(crate) const CERTBOT: Tool = server("certbot", "certbot", "certbot.timer");
+/// What it proves names with.
+pub(crate) const CERTBOT_RFC2136: Tool =
+    file("/usr/lib/python3/dist-packages/certbot_dns_rfc2136/__init__.py", "python3-certbot-dns-rfc2136");
+/// What it gets them from.
+pub(crate) const PEBBLE: Tool = tool("pebble", "pebble");
+/// What makes that one's own.
+pub(crate) const OPENSSL: Tool = tool("openssl", "openssl");
+/// What fills a disk, and empties it.
+pub(crate) const PRLIMIT: Tool = tool("prlimit", "util-linux");
+/// What BIND reads a zone with, to compare it.
+pub(crate) const NAMED_COMPILEZONE: Tool = tool("named-compilezone", "bind9-utils");
 /// Network devices and namespaces.
 pub(crate) const IP: Tool = tool("ip", "iproute2");
 

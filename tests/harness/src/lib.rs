@@ -8,27 +8,37 @@
 //! Nothing here sleeps for a fixed time: what has to happen is polled for, up to [`PATIENCE`].
 #![forbid(unsafe_code)]
 
+mod acme;
 mod dig;
 mod error;
+mod history;
+mod key;
 pub mod namespace;
 mod peer;
 mod ports;
 mod process;
+mod proxy;
 mod qemu;
 mod remote;
 mod sandbox;
 mod server;
+mod update;
 pub mod wire;
 
+pub use acme::Acme;
 pub use dig::{Reply, dig};
 pub use error::{Error, Result};
+pub use history::Commit;
+pub use key::{Algorithm, Key};
 pub use peer::{Peer, RunningPeer};
 pub use ports::Port;
 pub use process::{Console, Process, run};
+pub use proxy::{Fault, Proxy};
 pub use qemu::{Machine, Network, Qemu};
-pub use remote::{Remote, git, git_daemon};
+pub use remote::{Gate, Remote, git, git_daemon};
 pub use sandbox::Sandbox;
 pub use server::{Boot, Server, Target, workspace};
+pub use update::{Client, Outcome, Request, Transport, certbot};
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -195,7 +195,7 @@ impl RunningPeer {
 }
 
 /// Where a program is: on the path, or where administrators' programs are.
-fn find(program: &str) -> PathBuf {
+pub(crate) fn find(program: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let places = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     places.map(|place| place.join(program)).find(|file| file.is_file()).unwrap_or_else(|| program.into())

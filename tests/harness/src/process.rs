@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -25,11 +26,22 @@ pub struct Process {
     child: Child,
     name: String,
     console: Console,
+    /// Whether it leads a process group of its own, which ends with it.
+    group: bool,
 }
 
 impl Process {
     /// Starts `program` with `arguments`, standard input closed.
     pub fn start<A: AsRef<OsStr>>(program: &Path, arguments: &[A], console: Console) -> Result<Process> {
+        Process::begin(program, arguments, console, false)
+    }
+
+    /// As [`Process::start`], and all that it starts itself is killed together with it.
+    pub fn start_group<A: AsRef<OsStr>>(program: &Path, arguments: &[A], console: Console) -> Result<Process> {
+        Process::begin(program, arguments, console, true)
+    }
+
+    fn begin<A: AsRef<OsStr>>(program: &Path, arguments: &[A], console: Console, group: bool) -> Result<Process> {
         let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments).stdin(Stdio::null());
@@ -39,8 +51,11 @@ impl Process {
             let second = file.try_clone().map_err(Error::io(describe()))?;
             command.stdout(file).stderr(second);
         }
+        if group {
+            command.process_group(0);
+        }
         let child = command.spawn().map_err(|source| Error::Spawn { program: "setpriv".to_owned(), source })?;
-        Ok(Process { child, name, console })
+        Ok(Process { child, name, console, group })
     }
 
     /// How it ended, if it has.
@@ -75,6 +90,11 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.group {
+            // While the leader is not waited for, its id is nobody else's.
+            let group = format!("kill -s KILL -- -{}", self.child.id());
+            let _ = Command::new("sh").args(["-c", &group]).stderr(Stdio::null()).status();
+        }
         // Fails only when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,8 +1,9 @@
 //! A git repository of zones, served by a real `git daemon`.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -127,9 +128,103 @@ impl Remote {
         self.serve()
     }
 
-    /// Stops serving: connections are refused until [`Remote::serve`].
+    /// Stops serving, in the middle of whatever it does: it and all it has started are killed, and connections are
+    /// refused until [`Remote::serve`].
     pub fn go_away(&mut self) {
         self.daemon = None;
+    }
+
+    /// The address and the port of the daemon on this machine.
+    pub fn address(&self) -> SocketAddr {
+        let ip = if self.address.is_unspecified() { Ipv4Addr::LOCALHOST } else { self.address };
+        (ip, self.port.number()).into()
+    }
+
+    /// Runs git in the bare repository.
+    pub fn git_bare(&self, arguments: &[&str]) -> Result<String> {
+        run(git(&self.bare).args(arguments))
+    }
+
+    /// Makes another clone below `directory`, for another person: `name` is its directory's and the author's.
+    pub fn clone_for(&self, directory: &Path, name: &str) -> Result<PathBuf> {
+        let path = directory.join(name);
+        let line = ["clone", "--quiet", "--config", "user.email=people@example.org", "--config", "gc.auto=0"];
+        run(git(directory).args(line).args(["--config", &format!("user.name={name}")]).arg(&self.bare).arg(&path))?;
+        Ok(path)
+    }
+
+    /// Brings the clone up to date, its own commits on top.
+    pub fn pull(&self) -> Result<()> {
+        self.git(&["pull", "--quiet", "--rebase", "origin", "main"]).map(drop)
+    }
+
+    /// Has the bare repository run `script` (of `sh`) as the hook `name`, see githooks(5); for whoever pushes.
+    pub fn hook(&self, name: &str, script: &str) -> Result<()> {
+        // Written beside it and renamed: a hook that is open for writing cannot be run.
+        let (path, new) = (self.bare.join("hooks").join(name), self.bare.join("new-hook"));
+        let text = format!("#!/bin/sh\n{script}\n");
+        let written = fs::write(&new, text)
+            .and_then(|()| fs::set_permissions(&new, Permissions::from_mode(0o755)))
+            .and_then(|()| fs::create_dir_all(self.bare.join("hooks")))
+            .and_then(|()| fs::rename(&new, &path));
+        written.map_err(Error::io(format!("cannot write {}", path.display())))
+    }
+
+    /// Takes the hook `name` away.
+    pub fn unhook(&self, name: &str) -> Result<()> {
+        let path = self.bare.join("hooks").join(name);
+        fs::remove_file(&path).map_err(Error::io(format!("cannot remove {}", path.display())))
+    }
+
+    /// Installs a hook that waits until its gate is opened, with `condition` (of `sh`) the gate is for.
+    pub fn gate(&self, name: &str, condition: &str) -> Result<Gate> {
+        let gate = Gate { entered: self.bare.join("gate-entered"), open: self.bare.join("gate-open") };
+        for file in [&gate.entered, &gate.open] {
+            let _ = fs::remove_file(file);
+        }
+        let (entered, open) = (gate.entered.display(), gate.open.display());
+        // With an end, should the test have ended: two minutes.
+        let wait =
+            format!("count=0; while [ ! -e {open} ] && [ $count -lt 2400 ]; do sleep 0.05; count=$((count + 1)); done");
+        self.hook(name, &format!("cat >/dev/null\nif {condition}; then echo >>{entered}; {wait}; fi\nexit 0"))?;
+        Ok(gate)
+    }
+
+    /// Forbids pushing through the daemon, or allows it again; fetching goes on.
+    pub fn set_read_only(&self, read_only: bool) -> Result<()> {
+        self.git_bare(&["config", "daemon.receivepack", if read_only { "false" } else { "true" }]).map(drop)
+    }
+
+    /// Fills the daemon's disk, or frees it again: nothing it has started from now on can write to a file.
+    pub fn set_disk_full(&self, full: bool) -> Result<()> {
+        let daemon = self.daemon.as_ref().ok_or_else(|| Error::Ended { what: "there is no git daemon".to_owned() })?;
+        // The soft limit, so that an ordinary user can take it back.
+        let limit = if full { "--fsize=0:" } else { "--fsize=unlimited:" };
+        run(Command::new("prlimit").args([format!("--pid={}", daemon.id()), limit.to_owned()])).map(drop)
+    }
+}
+
+/// A hook that waits; see [`Remote::gate`].
+#[derive(Debug)]
+pub struct Gate {
+    entered: PathBuf,
+    open: PathBuf,
+}
+
+impl Gate {
+    /// How many pushes have come to the gate.
+    pub fn entered(&self) -> usize {
+        fs::read(&self.entered).map_or(0, |lines| lines.len())
+    }
+
+    /// Waits until somebody is at the gate.
+    pub fn until_entered(&self) -> Result<()> {
+        eventually("a push comes to the hook", || (self.entered() > 0).then_some(()))
+    }
+
+    /// Lets all pass, now and later.
+    pub fn open(&self) -> Result<()> {
+        fs::write(&self.open, "").map_err(Error::io("cannot open the gate"))
     }
 }
 
@@ -139,6 +234,9 @@ pub fn git_daemon(base: &Path, address: SocketAddr) -> Result<Process> {
     // Not `git daemon`: that is a parent of the daemon, and killing it would leave the daemon behind.
     let program = Path::new(exec_path.trim()).join("git-daemon");
     let arguments = [
+        // A file that grows beyond the limit is an error to its writer, as on a full disk, and no signal.
+        "--ignore-signal=XFSZ".to_owned(),
+        program.display().to_string(),
         "--reuseaddr".to_owned(),
         "--export-all".to_owned(),
         "--enable=receive-pack".to_owned(),
@@ -148,7 +246,7 @@ pub fn git_daemon(base: &Path, address: SocketAddr) -> Result<Process> {
         base.display().to_string(),
     ];
     let console = Console::File(base.join("git-daemon.log"));
-    let mut daemon = Process::start(&program, &arguments, console)?;
+    let mut daemon = Process::start_group(Path::new("env"), &arguments, console)?;
     eventually("git daemon accepts connections", || {
         if daemon.ended().is_some() {
             return Some(Err(Error::Ended { what: format!("git daemon ended: {}", daemon.printed()) }));

@@ -6,7 +6,9 @@ use std::process::ExitStatus;
 use std::{env, thread};
 
 use crate::namespace;
-use crate::{Console, Error, Machine, Network, Port, Process, Qemu, Remote, Reply, Result, Sandbox, dig, eventually};
+use crate::{
+    Console, Error, Machine, Network, Port, Process, Proxy, Qemu, Remote, Reply, Result, Sandbox, dig, eventually,
+};
 
 /// How many lines of its console a server shows when its test fails.
 const CONSOLE_LINES: usize = 100;
@@ -75,6 +77,16 @@ impl Boot {
     /// Takes the zones from `remote`, polled every second.
     pub fn remote(self, remote: &Remote) -> Boot {
         let url = remote.url(self.target.host());
+        self.remote_at(&url)
+    }
+
+    /// Takes the zones from a remote by way of `proxy`, polled every second.
+    pub fn remote_through(self, proxy: &Proxy) -> Boot {
+        let url = proxy.url(self.target.host());
+        self.remote_at(&url)
+    }
+
+    fn remote_at(self, url: &str) -> Boot {
         self.argument(format!("--git-remote={url}")).argument("--git-poll=1")
     }
 

@@ -17,6 +17,12 @@ pub mod kind {
 /// The response code 1: the server cannot make sense of the query.
 pub const FORMERR: u8 = 1;
 
+/// The response code 2: the server cannot do it now.
+pub const SERVFAIL: u8 = 2;
+
+/// The response code 6: a name exists that should not.
+pub const YXDOMAIN: u8 = 6;
+
 /// A query for `name` and a record type, without EDNS.
 ///
 /// # Panics
@@ -34,6 +40,61 @@ pub fn query(id: u16, name: &str, kind: u16) -> Vec<u8> {
     message.push(0);
     message.extend(kind.to_be_bytes());
     message.extend([0, 1]);
+    message
+}
+
+/// A record of an update of a zone (RFC 2136 §2.4, §2.5).
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// The labels of its owner below the zone's name.
+    pub owner: &'a [&'a str],
+    /// Its type, by number.
+    pub kind: u16,
+    /// Its class, which says what is meant by the record: see [`class`].
+    pub class: u16,
+    /// Its TTL in seconds.
+    pub ttl: u32,
+    /// Its data.
+    pub data: &'a [u8],
+}
+
+/// Classes by number.
+pub mod class {
+    /// The Internet.
+    pub const IN: u16 = 1;
+    /// In an update: not this.
+    pub const NONE: u16 = 254;
+    /// In an update: this, whatever its data.
+    pub const ANY: u16 = 255;
+}
+
+/// An unsigned update of `zone`: what must hold, and what shall change.
+///
+/// # Panics
+///
+/// When a label is longer than 63 octets, or data longer than 65,535.
+pub fn update(id: u16, zone: &str, prerequisites: &[Record<'_>], changes: &[Record<'_>]) -> Vec<u8> {
+    // A question for the SOA is what the zone section looks like (RFC 2136 §2.3).
+    let mut message = query(id, zone, kind::SOA);
+    message[2] = 5 << 3;
+    for (place, records) in [(6, prerequisites), (8, changes)] {
+        let count = u16::try_from(records.len()).expect("few records");
+        message[place..place + 2].copy_from_slice(&count.to_be_bytes());
+        for Record { owner, kind, class, ttl, data } in records {
+            for label in *owner {
+                assert!(label.len() < 64, "a label of {} octets", label.len());
+                message.push(label.len() as u8);
+                message.extend(label.as_bytes());
+            }
+            // The zone's name, which begins behind the header.
+            message.extend([0xc0, 12]);
+            message.extend(kind.to_be_bytes());
+            message.extend(class.to_be_bytes());
+            message.extend(ttl.to_be_bytes());
+            message.extend(u16::try_from(data.len()).expect("little data").to_be_bytes());
+            message.extend(*data);
+        }
+    }
     message
 }
 
@@ -128,4 +189,25 @@ pub fn frame(message: &[u8]) -> Vec<u8> {
     let mut framed = length.to_be_bytes().to_vec();
     framed.extend(message);
     framed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_updates() {
+        let no = Record { owner: &["a", "b"], kind: 255, class: class::NONE, ttl: 0, data: &[] };
+        let delete = Record { owner: &["c"], kind: kind::A, class: class::ANY, ttl: 0, data: &[] };
+        let add = Record { owner: &[], kind: kind::A, class: class::IN, ttl: 300, data: &[192, 0, 2, 1] };
+        let message = update(0x102, "x", &[no], &[delete, add]);
+        assert_eq!(message[..12], [1, 2, 0x28, 0, 0, 1, 0, 1, 0, 2, 0, 0]);
+        let records: [&[u8]; 4] = [
+            b"\x01x\0\0\x06\0\x01",
+            b"\x01a\x01b\xc0\x0c\0\xff\0\xfe\0\0\0\0\0\0",
+            b"\x01c\xc0\x0c\0\x01\0\xff\0\0\0\0\0\0",
+            b"\xc0\x0c\0\x01\0\x01\0\0\x01\x2c\0\x04\xc0\0\x02\x01",
+        ];
+        assert_eq!(message[12..], records.concat());
+    }
 }

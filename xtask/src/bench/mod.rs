@@ -5,6 +5,7 @@ mod guest;
 mod load;
 mod memory;
 mod qps;
+mod updates;
 
 use std::{env, fs};
 
@@ -14,7 +15,7 @@ use crate::cargo::{self, Error, Result, cargo, shown};
 use crate::image::Program;
 
 /// What runs when no bench is named: everything that takes minutes at most.
-const USUAL: [&str; 6] = ["size", "answer", "boot", "memory", "records", "qps"];
+const USUAL: [&str; 7] = ["size", "answer", "boot", "memory", "records", "qps", "updates"];
 
 /// How long `soak` runs unless told, in seconds.
 const SOAK_SECONDS: u64 = 600;
@@ -30,6 +31,7 @@ pub(crate) fn bench(words: &[&str]) -> Result<()> {
             "qps" => qps::qps()?,
             "records" => memory::per_record()?,
             "size" => size()?,
+            "updates" => updates::updates()?,
             "soak" => memory::soak(SOAK_SECONDS)?,
             other => {
                 let seconds = other.strip_prefix("soak=").and_then(|seconds| seconds.parse().ok());
