@@ -28,7 +28,7 @@ const BATCH: usize = 64;
 /// The most octets of a reason told to a client.
 const MOST_REASON: usize = 300;
 
-/// The most clients that wait for one update: the first and its retransmissions from other ports.
+/// The most replies to one update that wait: for the first message and its retransmissions.
 const WAITERS: usize = 4;
 
 /// An update that is to be made.
@@ -116,12 +116,8 @@ impl Ticket {
             // The first has not begun to wait; this one will ask again.
             State::New => {}
             State::Waiting(waiting) => {
-                // One that asks again from where it asked before gets one reply.
-                let same = |other: &Waiter| match (&other.back, &waiter.back) {
-                    (Back::Datagram(_, one), Back::Datagram(_, other)) => one == other,
-                    _ => false,
-                };
-                if waiting.waiters.len() < WAITERS && !waiting.waiters.iter().any(same) {
+                // One that asks again from where it asked before gets more replies than one, of which some may be lost.
+                if waiting.waiters.len() < WAITERS {
                     waiting.waiters.push(waiter);
                 }
             }

@@ -170,7 +170,7 @@ scenario!(records_that_stand_elsewhere_are_edited_there_or_refused, |target| {
         "NOERROR" => assert_eq!([visitors(201), visitors(202), visitors(203)], [1, 0, 1]),
         _ => {
             let text = outcome.extended_error.clone().unwrap_or_default();
-            assert!(text.contains("example.org:67") || text.contains("line 67"), "{outcome:?}");
+            assert!(text.contains("example.org:64:"), "{outcome:?}");
             assert_eq!([visitors(201), visitors(202), visitors(203)], [1, 1, 1]);
         }
     }

@@ -16,8 +16,10 @@ scenario!(included_file_that_changes_changes_the_zone, |target| {
     remote.write("hosts.inc", "printer A 192.0.2.2\n").unwrap();
     remote.push("Move the printer").unwrap();
     server.until_dig(&["printer.example.org", "A"], |reply| reply.answer_data() == ["192.0.2.2"]).unwrap();
-    // The zone's own file did not change, so neither did the serial.
+    // The zone's own file did not change, so neither did the serial, which the server then raises there.
     server.until_console("its serial went 1 -> 1").unwrap();
+    server.until_dig(&["example.org", "SOA"], |reply| reply.answer_data()[0].contains(" 2 7200 ")).unwrap();
+    remote.git(&["pull", "--quiet", "--rebase"]).unwrap();
 
     remote.remove("hosts.inc").unwrap();
     remote.push("Lose the file").unwrap();
