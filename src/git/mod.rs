@@ -1,15 +1,20 @@
-//! The remote as a store: fetch a branch into memory, list its files, read them.
+//! The remote as a store: fetch a branch into memory, read its files, commit changes, push them.
 //!
 //! A [`Repository`] holds one commit of one branch with its trees and files, and nothing of its history: the first
 //! [`fetch`](Repository::fetch) clones at depth 1, later ones bring what changed. Everything is in memory, each object
 //! compressed on its own; after a move what the new commit does not reach is dropped, so memory does not grow with time. A
 //! fetch that fails leaves the old commit as it was.
 //!
+//! A [`Draft`] collects commits on top of the one held. [`push`](Repository::push) sends them all at once and either
+//! succeeds, and the last of them is the commit held, or says which of four things happened ([`PushError`]): nothing was
+//! sent, the branch had moved, the remote refused, or nobody knows yet. The branch is never moved by force. What nobody
+//! knows yet is asked later ([`fate`](Repository::fate)).
+//!
 //! The remote is not trusted with anything but the content of its files. All it can make us spend is bounded by [`Limits`]
 //! and [`Timeouts`]; every object is verified by its hash.
 //!
 //! From the wire up: [`remote`](Remote) says where, `transport` gets there, `protocol` asks, [`pack`] unpacks (`delta`,
-//! `zlib`), [`store`] keeps, `tree` reads.
+//! `zlib`), [`store`] keeps, `tree` reads, `draft` writes, `push` sends.
 
 mod delta;
 mod draft;

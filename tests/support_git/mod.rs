@@ -2,6 +2,7 @@
 // Each test program uses its part of this.
 #![allow(dead_code)]
 
+pub(crate) mod drafts;
 pub(crate) mod fake;
 pub(crate) mod proxy;
 
@@ -51,6 +52,8 @@ impl Server {
         let root = self.sandbox.path();
         let bare = root.join(name);
         git(root, &["init", "-q", "--bare", "-b", "main", name]);
+        // A test's repository need not survive a power cut.
+        git(&bare, &["config", "core.fsync", "none"]);
         let dir = root.join(format!("{name}.work"));
         git(root, &["init", "-q", "-b", "main", dir.to_str().unwrap()]);
         git(&dir, &["remote", "add", "origin", bare.to_str().unwrap()]);
