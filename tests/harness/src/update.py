@@ -12,7 +12,8 @@ DATA`, `update delete NAME [TYPE [DATA]]`. All of them go into one message.
   --fudge SECONDS              allow this difference of clocks instead of 300 s
   --mac OCTETS                 send only the first octets of the MAC
   --algorithm NAME             name this algorithm in the signature, whatever the key's is
-  --send N                     send the very same message N times and wait for as many replies
+  --burst N                    send the very same message N times in a row and wait for one reply
+  --send N                     do so N times
   --patience SECONDS           wait so long for a reply
 
 Prints for each reply `status NAME`, and where it has them, `error NAME` (of the signature), `time SECONDS` (the server's),
@@ -44,6 +45,7 @@ def arguments():
     parser.add_argument("--fudge", type=int, default=300)
     parser.add_argument("--mac", type=int)
     parser.add_argument("--algorithm")
+    parser.add_argument("--burst", type=int, default=1)
     parser.add_argument("--send", type=int, default=1)
     parser.add_argument("--patience", type=float, default=60)
     parser.add_argument("server")
@@ -205,8 +207,8 @@ def main():
         mac = message.mac
     exchange = Exchange(options)
     for _ in range(options.send):
-        exchange.send(wire)
-    for _ in range(options.send):
+        for _ in range(options.burst):
+            exchange.send(wire)
         try:
             show(exchange.receive(), options.key, mac)
         except (socket.timeout, EOFError, ConnectionError):

@@ -196,7 +196,12 @@ impl Request {
         self.options([format!("--algorithm={name}")])
     }
 
-    /// Sends the same octets `times` in a row and waits for as many replies.
+    /// Sends the same octets `times` in a row before it waits for a reply, as a client does that is impatient.
+    pub fn burst(&mut self, times: usize) -> &mut Request {
+        self.options([format!("--burst={times}")])
+    }
+
+    /// Sends the same octets again after each reply, `times` in all.
     pub fn times(&mut self, times: usize) -> &mut Request {
         self.options([format!("--send={times}")])
     }
