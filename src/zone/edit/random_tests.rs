@@ -310,6 +310,8 @@ proptest! {
         prop_assume!(before.is_some() && after.is_some());
         let (before, after) = (before.unwrap(), after.unwrap());
         let amendments = difference(&before, &after).amendments(&after);
+        let fresh = read(&apex(), "fresh", new_file(&after).as_bytes()).zone;
+        prop_assert!(fresh.is_some_and(|fresh| difference(&fresh, &after).is_empty()), "{}", new_file(&after));
         match edit(&apex(), "example.org", text.as_bytes(), open, &before, &amendments) {
             Ok(edited) => prop_assert!(difference(&edited.zone, &after).is_empty()),
             Err(EditError::Fixed(_)) => {}
