@@ -186,6 +186,17 @@ fn columns_are_the_neighbours() {
     check("www        A 192.0.2.1\n", &["+ www 60 AAAA ::1"], "www        A 192.0.2.1\nwww     60 AAAA ::1\n");
 }
 
+/// Where the neighbour's line is broken up, the last orderly one is the example.
+#[test]
+fn lines_without_columns() {
+    check(
+        "a   A     192.0.2.1\nb ( IN\n A 192.0.2.2 )\n",
+        &["+ b TXT x"],
+        "a   A     192.0.2.1\nb ( IN\n A 192.0.2.2 )\nb   TXT   \"x\"\n",
+    );
+    check("( b ) A 192.0.2.2\n", &["+ b TXT x"], "( b ) A 192.0.2.2\nb\tTXT\t\"x\"\n");
+}
+
 #[test]
 fn names_are_written_as_the_neighbours() {
     check("a MX 10 mail\n", &["+ a MX 20 backup.example.org."], "a MX 10 mail\na MX 20 backup\n");
@@ -509,50 +520,4 @@ fn check_all(text: &str, changes: &[&str], expected: &str) {
     let files = try_edit(&[("example.org", text)], changes).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let new = files.get("example.org").map_or(text, String::as_str);
     assert!(new == expected, "--- is\n{new}--- should be\n{expected}---");
-}
-
-#[test]
-#[ignore]
-fn million() {
-    use std::fmt::Write;
-    let mut text = HEAD.to_string();
-    for i in 0..500_000 {
-        let _ = write!(
-            text,
-            "host{i}\t\tA\t10.{}.{}.{}\n\t\tAAAA\t2001:db8::{:x}:{:x}\n",
-            i >> 16,
-            i >> 8 & 255,
-            i & 255,
-            i >> 16,
-            i & 65535
-        );
-    }
-    let rss = || {
-        std::fs::read_to_string("/proc/self/status")
-            .unwrap()
-            .lines()
-            .filter(|l| l.starts_with("VmHWM") || l.starts_with("VmRSS"))
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    let t = std::time::Instant::now();
-    let before = zone(&[("example.org", &text)]);
-    println!("text {} MB; read {:?} {}", text.len() >> 20, t.elapsed(), rss());
-    let t = std::time::Instant::now();
-    entries(&apex(), "example.org", text.as_bytes(), |_| Err(IncludeError::Missing), |_| ());
-    println!("entries {:?} {}", t.elapsed(), rss());
-    for changes in [&["+ host250000 A 192.0.2.1"][..], &["+ _acme-challenge.host7 TXT x"], &["+ aaa TXT x"]] {
-        let amendments = amendments(&before, changes);
-        let t = std::time::Instant::now();
-        let new = edit(&apex(), "example.org", text.as_bytes(), |_| Err(IncludeError::Missing), &before, &amendments)
-            .unwrap();
-        println!("{changes:?} {:?} {} {}", t.elapsed(), rss(), new.files.len());
-    }
-    let many: Vec<String> = (0..1000).map(|i| format!("+ new{}.host{} A 192.0.2.1", i, i * 37)).collect();
-    let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let amendments = amendments(&before, &many);
-    let t = std::time::Instant::now();
-    let new =
-        edit(&apex(), "example.org", text.as_bytes(), |_| Err(IncludeError::Missing), &before, &amendments).unwrap();
-    println!("1000 new {:?} {} {}", t.elapsed(), rss(), new.files.len());
 }
