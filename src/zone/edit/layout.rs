@@ -40,8 +40,10 @@ impl Default for Layout {
 }
 
 impl Layout {
-    /// Returns the layout of the record at `spans` of `text`; `padded` is one before it in the file that has more than a blank between fields.
-    pub(super) fn of(text: &[u8], spans: &Spans, padded: Option<&Spans>) -> Self {
+    /// Returns the layout of the record at `spans` of `text`, unless parentheses break it up.
+    ///
+    /// `padded` is one before it in the file that has more than a blank between fields.
+    pub(super) fn of(text: &[u8], spans: &Spans, padded: Option<&Spans>) -> Option<Self> {
         let start = spans.entry.start;
         let mnemonic = &text[spans.rtype.clone()];
         let small = mnemonic.iter().any(u8::is_ascii_lowercase) && !mnemonic.iter().any(u8::is_ascii_uppercase);
@@ -77,8 +79,7 @@ impl Layout {
         let rtype = place(|spans| Some(&spans.rtype)).unwrap_or_default();
         let class = class.zip(spans.class.as_ref().map(class_text));
         if !plain {
-            let class = class.map(|(_, text)| (Place { column: 0, tabs: true, loose: true }, text));
-            return Self { class, small, ..Self::default() };
+            return None;
         }
         // What stands behind the type need not be data: it may be a parenthesis.
         let behind = &text[spans.rtype.end..spans.entry.end];
@@ -86,7 +87,7 @@ impl Layout {
         let column = column(&text[start..spans.rtype.end + blanks], 0);
         let data = placed(&behind[..blanks], column, kept(|spans| Some(&spans.data)));
         let data = if matches!(behind.get(blanks), None | Some(b'\n' | b'\r' | b';')) { rtype } else { data };
-        Self { ttl, class, rtype, data, class_first, small, ttl_text }
+        Some(Self { ttl, class, rtype, data, class_first, small, ttl_text })
     }
 
     /// Returns whether the TTL is written.

@@ -154,6 +154,6 @@ fn fixed_at(path: &str, text: &[u8], at: usize, reason: String) -> Diagnostic {
         column: 1,
         severity: Severity::Error,
         reason,
-        hint: Some("change the file by hand".to_string()),
+        hint: Some("change the file by hand, so that each record has a line of its own".to_string()),
     }
 }

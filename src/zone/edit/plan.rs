@@ -59,7 +59,7 @@ impl Plan {
             if survey.generated.get(&spot) == Some(&count) {
                 plan.op(spot).delete = true;
             } else {
-                plan.fix(spot, "this $GENERATE makes records that are to change and others that are not");
+                plan.fix(spot, "this $GENERATE makes a record that is to go, and others that are not");
             }
         }
         added.retain(|(_, new)| !new.is_empty());

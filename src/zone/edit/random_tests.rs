@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::zone::assemble::canonical_data_cmp;
 use crate::zone::entries::{Content, Entry};
 use crate::zone::{Type, name, print, rdata, read};
 
@@ -196,10 +197,15 @@ fn untouchable(
     type Range = std::ops::Range<usize>;
     entries(&apex(), "example.org", text, open, |entry: Entry<'_>| {
         let file = files.entry(entry.path.to_string()).or_insert_with(|| (entry.text.to_vec(), Vec::new()));
-        let Content::Record { owner, rtype, spans, .. } = &entry.content else { return };
-        let amended = changes.iter().any(|change| name::eq(change.owner.as_wire(), owner) && change.rtype == *rtype);
-        let owner_amended = changes.iter().any(|change| name::eq(change.owner.as_wire(), owner));
-        let leans = spans.owner.is_none() && owner_amended || spans.ttl.is_none() && !entry.before.has_default_ttl();
+        let Content::Record { owner, ttl, rtype, data, spans, .. } = &entry.content else { return };
+        let of_owner = changes.iter().filter(|change| name::eq(change.owner.as_wire(), owner));
+        let has = |list: &[Box<[u8]>]| list.iter().any(|other| canonical_data_cmp(*rtype, other, data).is_eq());
+        let amended = of_owner.clone().any(|change| {
+            let stays = change.new_ttl == Some(*ttl) && (!has(&change.removed) || has(&change.added));
+            change.rtype == *rtype && !stays
+        });
+        let owner_goes = of_owner.clone().any(|change| !change.removed.is_empty());
+        let leans = spans.owner.is_none() && owner_goes || spans.ttl.is_none() && !entry.before.has_default_ttl();
         if amended || leans {
             file.1.push(spans.entry.clone());
         }
@@ -282,6 +288,34 @@ proptest! {
                 prop_assert!(fixed && diagnostic.line > 0, "{diagnostic}\n{}", shown());
             }
             Err(error) => prop_assert!(false, "{error}\n{}", shown()),
+        }
+    }
+    /// The files of one zone can be edited to read as any other.
+    #[test]
+    fn any_zone_becomes_any_other(
+        head in prop::sample::select(HEADS),
+        lines in proptest::collection::vec(prop::sample::select(LINES), 0..14),
+        other in proptest::collection::vec(prop::sample::select(LINES), 0..4),
+        new_head in prop::sample::select(&HEADS[..3]),
+        new_lines in proptest::collection::vec(prop::sample::select(LINES), 0..14),
+    ) {
+        let parts = [("other", other.concat()), ("more", String::new()), ("soa", HEADS[1].to_string())];
+        let open = |path: &str| match parts.iter().find(|(name, _)| *name == path) {
+            Some((_, text)) => Ok(text.clone().into_bytes()),
+            None => Err(IncludeError::Missing),
+        };
+        let (text, new_text) = (format!("{head}{}", lines.concat()), format!("{new_head}{}", new_lines.concat()));
+        let zone = |text: &str| read_including(&apex(), "example.org", text.as_bytes(), open).zone;
+        let (before, after) = (zone(&text), zone(&new_text));
+        prop_assume!(before.is_some() && after.is_some());
+        let (before, after) = (before.unwrap(), after.unwrap());
+        let amendments = difference(&before, &after).amendments(&after);
+        let fresh = read(&apex(), "fresh", new_file(&after).as_bytes()).zone;
+        prop_assert!(fresh.is_some_and(|fresh| difference(&fresh, &after).is_empty()), "{}", new_file(&after));
+        match edit(&apex(), "example.org", text.as_bytes(), open, &before, &amendments) {
+            Ok(edited) => prop_assert!(difference(&edited.zone, &after).is_empty()),
+            Err(EditError::Fixed(_)) => {}
+            Err(error) => prop_assert!(false, "{error}\n{text}\n--- other\n{}\n--- new\n{new_text}", parts[0].1),
         }
     }
 }

@@ -201,15 +201,16 @@ impl<'p> Rewrite<'p> {
             frame.padded = Some(spans);
         }
         frame.behind = line.end;
-        if let Some(op) = op {
+        if let Some(op) = op
+            && !op.behind.is_empty()
+        {
             let default = self.default_behind(entry);
-            let mut look = self.look(frame, entry);
-            look.leans = leans;
+            let look = self.look(frame, entry);
+            let beside = Look { leans, ..look.clone() };
             for new in &op.behind {
                 if name::eq(&new.owner, owner) {
-                    self.insert(frame, entry, owner, default, new, &look);
+                    self.insert(frame, entry, owner, default, new, &beside);
                 } else {
-                    look.leans = None;
                     frame.waiting.push(Waiting { new: new.clone(), look: look.clone() });
                 }
             }
@@ -320,7 +321,9 @@ impl<'p> Rewrite<'p> {
             }
             _ => None,
         };
-        let layout = Layout::of(entry.text, spans, frame.padded.as_ref());
+        let padded = frame.padded.as_ref();
+        let layout = Layout::of(entry.text, spans, padded);
+        let layout = layout.or_else(|| Layout::of(entry.text, padded?, None)).unwrap_or_default();
         Look { layout, owner_relative, data: style, rtype: Some(*rtype), leans: None }
     }
 

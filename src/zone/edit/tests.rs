@@ -186,6 +186,17 @@ fn columns_are_the_neighbours() {
     check("www        A 192.0.2.1\n", &["+ www 60 AAAA ::1"], "www        A 192.0.2.1\nwww     60 AAAA ::1\n");
 }
 
+/// Where the neighbour's line is broken up, the last orderly one is the example.
+#[test]
+fn lines_without_columns() {
+    check(
+        "a   A     192.0.2.1\nb ( IN\n A 192.0.2.2 )\n",
+        &["+ b TXT x"],
+        "a   A     192.0.2.1\nb ( IN\n A 192.0.2.2 )\nb   TXT   \"x\"\n",
+    );
+    check("( b ) A 192.0.2.2\n", &["+ b TXT x"], "( b ) A 192.0.2.2\nb\tTXT\t\"x\"\n");
+}
+
 #[test]
 fn names_are_written_as_the_neighbours() {
     check("a MX 10 mail\n", &["+ a MX 20 backup.example.org."], "a MX 10 mail\na MX 20 backup\n");
