@@ -80,7 +80,9 @@ fn written_out((owner, layout, ttl, names): &Drawn) -> Record {
     Record { owner: owner.clone(), rtype: Type(rtype), class: 1, ttl: *ttl, data }
 }
 
-fn read_all(message: &[u8]) -> Result<(Vec<Question>, Vec<(Section, Record)>), Malformed> {
+type Whole = (Vec<Question>, Vec<(Section, Record)>);
+
+fn read_all(message: &[u8]) -> Result<Whole, Malformed> {
     let mut reader = Reader::new(message)?;
     let (mut questions, mut records) = (Vec::new(), Vec::new());
     while let Some(question) = reader.question()? {
