@@ -80,7 +80,9 @@ fn written_out((owner, layout, ttl, names): &Drawn) -> Record {
     Record { owner: owner.clone(), rtype: Type(rtype), class: 1, ttl: *ttl, data }
 }
 
-fn read_all(message: &[u8]) -> Result<(Vec<Question>, Vec<(Section, Record)>), Malformed> {
+type Whole = (Vec<Question>, Vec<(Section, Record)>);
+
+fn read_all(message: &[u8]) -> Result<Whole, Malformed> {
     let mut reader = Reader::new(message)?;
     let (mut questions, mut records) = (Vec::new(), Vec::new());
     while let Some(question) = reader.question()? {
@@ -144,7 +146,8 @@ proptest! {
         let (_, again) = read_all(&theirs.to_vec().unwrap()).unwrap();
         prop_assert_eq!(again.len(), read.len());
         for ((section, again), (same, record)) in again.iter().zip(&read) {
-            prop_assert_eq!((section, &again.owner, again.rtype, again.ttl), (same, &record.owner, record.rtype, record.ttl));
+            prop_assert_eq!((section, &again.owner), (same, &record.owner));
+            prop_assert_eq!((again.rtype, again.ttl), (record.rtype, record.ttl));
             prop_assert_eq!(again.data.to_ascii_lowercase(), record.data.to_ascii_lowercase());
         }
     }
@@ -160,8 +163,8 @@ proptest! {
         message.extend(counts.iter().flat_map(|&count| [0, count]));
         message.extend(octets);
         if let Ok((_, records)) = read_all(&message) {
-            let held: usize = records.iter().map(|(_, r)| size_of::<Record>() + r.owner.as_wire().len() + r.data.len()).sum();
-            prop_assert!(held <= 51 * message.len());
+            let held = |record: &Record| size_of::<Record>() + record.owner.as_wire().len() + record.data.len();
+            prop_assert!(records.iter().map(|(_, record)| held(record)).sum::<usize>() <= 51 * message.len());
         }
     }
 }

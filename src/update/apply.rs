@@ -172,11 +172,6 @@ impl<'a> Draft<'a> {
 
     /// Adds a record (§3.4.2.2).
     fn add(&mut self, name: &'a Name, rtype: Type, ttl: u32, data: &'a [u8]) {
-        let is_apex = name == self.apex;
-        if rtype == Type::SOA && !is_apex {
-            return;
-        }
-        let zone = self.zone;
         let owner = self.owner(name);
         let beside_cname = |rtype: &Type| *rtype == Type::CNAME || sound::may_stand_beside_cname(*rtype);
         if rtype == Type::CNAME {
@@ -187,15 +182,7 @@ impl<'a> Draft<'a> {
             return;
         }
         if rtype == Type::SOA {
-            // Newer than the zone's too: two steps around the circle may lead back, and secondaries would stay behind.
-            let old = owner.rrsets.get(&Type::SOA).and_then(|soa| soa.data.first()).and_then(|data| serial_of(data));
-            let newer = serial_of(data)
-                .is_some_and(|new| old.into_iter().chain(zone.map(Zone::serial)).all(|old| new.is_newer_than(old)));
-            if newer {
-                owner.rrsets.insert(rtype, Records { ttl, data: vec![data] });
-            }
-            self.deleted = false;
-            return;
+            return self.add_soa(name, ttl, data);
         }
         let records = owner.rrsets.entry(rtype).or_default();
         // RFC 2181 §5.2: one TTL, and the one just asked for is meant.
@@ -210,6 +197,21 @@ impl<'a> Draft<'a> {
             records.data = vec![data];
         } else {
             records.data.insert(at, data);
+        }
+    }
+
+    /// Adds an SOA record: in place of an older one, or the first of a new zone (§3.4.2.2).
+    fn add_soa(&mut self, name: &'a Name, ttl: u32, data: &'a [u8]) {
+        if name != self.apex {
+            return;
+        }
+        self.deleted = false;
+        let first = self.zone.map(Zone::serial);
+        let owner = self.owner(name);
+        let old = owner.rrsets.get(&Type::SOA).and_then(|soa| soa.data.first()).and_then(|data| serial_of(data));
+        // Newer than the zone's too: two steps around the circle may lead back, and secondaries would stay behind.
+        if serial_of(data).is_some_and(|new| old.into_iter().chain(first).all(|old| new.is_newer_than(old))) {
+            owner.rrsets.insert(Type::SOA, Records { ttl, data: vec![data] });
         }
     }
 

@@ -116,12 +116,15 @@ enum Kind {
 impl Kind {
     fn of(change: &Change) -> Self {
         let Change { rtype, old_ttl, new_ttl, removed, added, .. } = change;
-        let same = |pair: (&Box<[u8]>, &Box<[u8]>)| canonical_data_cmp(*rtype, pair.0, pair.1).is_eq();
+        let mut pairs = removed.iter().zip(added);
         if removed.is_empty() {
             Self::Add
         } else if added.is_empty() {
             Self::Remove
-        } else if old_ttl != new_ttl && removed.len() == added.len() && removed.iter().zip(added).all(same) {
+        } else if old_ttl != new_ttl
+            && removed.len() == added.len()
+            && pairs.all(|(a, b)| canonical_data_cmp(*rtype, a, b).is_eq())
+        {
             Self::ChangeTtl
         } else {
             Self::Change

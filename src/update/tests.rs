@@ -491,3 +491,21 @@ fn reasons_are_short() {
     assert_eq!(refusal.reason.len(), MOST_REASON);
     assert!(refusal.reason.starts_with("????"));
 }
+
+/// What BIND's nsupdate sends for one of each: `update delete old`, `mail A` and `web A 192.0.2.81`, `update add` of two
+/// records, after `prereq yxdomain www`, `nxrrset www A` and `yxrrset @ NS ns1`.
+#[test]
+fn as_nsupdate_writes_it() {
+    let update = Update::parse(include_bytes!("../../fuzz/seeds/update/nsupdate")).unwrap();
+    let spoken = self::update(&[
+        "exists www",
+        "absent www A",
+        "has @ NS ns1",
+        "- old",
+        "- mail A",
+        "- web A 192.0.2.81",
+        "+ host7 300 A 192.0.2.7",
+        "+ host7 300 MX 10 mail",
+    ]);
+    assert_eq!(update, spoken);
+}

@@ -201,6 +201,14 @@ mod tests {
             prop_assert!(super::difference(&new, &amended).is_empty());
             prop_assert_eq!(&super::difference(&old, &amended), &difference);
             prop_assert_eq!(told(&old), told(&zone(&a)), "the old version is as it was");
+            // In whatever order, and with records told twice.
+            let mut shuffled = difference.amendments(&new);
+            shuffled.reverse();
+            for amendment in &mut shuffled {
+                amendment.data.extend(amendment.data.first().cloned());
+                amendment.data.reverse();
+            }
+            prop_assert_eq!(told(&old.amend(&shuffled).unwrap()), told(&new));
             // The same as sets of lines.
             let lines = |zone: &Zone| -> std::collections::BTreeSet<String> {
                 zone.iter().flat_map(|node| node.rrsets().flat_map(move |rrset| rrset.rdata().map(move |data| {

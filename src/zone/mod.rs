@@ -6,7 +6,8 @@
 //!
 //! A [`Zone`] and a [`Catalog`] are immutable values over one kind of persistent trie; a new version
 //! shares with the old one all that did not change. [`read`] turns a file's text into a zone or into a
-//! list of what is wrong with it, never both silently: a zone with an error is refused as a whole.
+//! list of what is wrong with it, never both silently: a zone with an error is refused as a whole. [`Zone::amend`]
+//! replaces RRsets, [`difference()`] tells what two versions do not share; both cost what changed, not what is there.
 
 mod amendment;
 mod assemble;

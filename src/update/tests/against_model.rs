@@ -299,8 +299,9 @@ proptest! {
                 (Some(expected), Ok(Effect::Amended(amendments))) => {
                     let amended = zone.amend(&amendments).unwrap();
                     let difference = difference(&expected, &amended);
-                    let raised = difference.changes.iter().all(|change| change.rtype == Type::SOA) && amended.serial().0 == 8;
-                    prop_assert!(difference.is_empty() || raised && expected.serial().0 == 7, "{:?} {:?}", difference, told(&amended));
+                    let only_soa = difference.changes.iter().all(|change| change.rtype == Type::SOA);
+                    let raised = only_soa && (expected.serial().0, amended.serial().0) == (7, 8);
+                    prop_assert!(difference.is_empty() || raised, "{:?} {:?}", difference, told(&amended));
                     prop_assert!(amended.serial().is_newer_than(zone.serial()));
                     prop_assert_eq!(&crate::zone::difference(&zone, &amended).amendments(&amended), &amendments);
                 }
