@@ -190,8 +190,9 @@ impl<'p> Rewrite<'p> {
             None => Some(true),
             Some(_) => name::eq(before, owner).then_some(false),
         };
-        if spans.owner.is_some() {
-            frame.owner_at.clone_from(&spans.owner);
+        if let Some(span) = &spans.owner {
+            // What stood in quotes may mean something else without them.
+            frame.owner_at = Some(span.clone()).filter(|span| !entry.text[..span.start].ends_with(b"\""));
         }
         let padded = |spans: &Spans| {
             let gap = |span: &Range<usize>| entry.text[..span.start].ends_with(b"  ");
