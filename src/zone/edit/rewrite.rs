@@ -302,7 +302,8 @@ impl<'p> Rewrite<'p> {
             return;
         }
         let look = self.look(frame, entry);
-        frame.behind = entry.text.len();
+        // Behind the last comment, but not behind blank lines.
+        frame.behind = line_end(entry.text, entry.text.trim_ascii_end().len());
         let owner = entry.before.owner().unwrap_or_default();
         let default = entry.before.ttl().filter(|_| entry.before.has_default_ttl());
         let plan = self.plan;
