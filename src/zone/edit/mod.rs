@@ -90,7 +90,7 @@ pub fn edit(
 
     // Each included file is asked for once, so that all passes see the same text.
     let mut included: BTreeMap<String, Result<Vec<u8>, IncludeError>> = BTreeMap::new();
-    let mut survey = Survey::new(apex.as_wire(), &amendments);
+    let mut survey = Survey::new(before, &amendments, text);
     let first = |path: &str| included.entry(path.to_string()).or_insert_with(|| open(path)).clone();
     let told = entries(apex, path, text, first, |entry| survey.visit(&entry));
     if let Some(error) = told.into_iter().find(|diagnostic| diagnostic.severity == Severity::Error) {

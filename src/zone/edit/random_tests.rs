@@ -56,6 +56,13 @@ const LINES: &[&str] = &[
     " (\n A 192.0.2.9 ) ; c\n",
     "a 5 A 192.0.2.1\n",
     "B.Example.ORG. 60 SRV 1 2 3 A\n",
+    "\"q r\" A 192.0.2.1\n",
+    "\\097 A 192.0.2.5\n",
+    "\\$x.\\@ A 192.0.2.1\n",
+    "(\n a 60 A 192.0.2.6 ) ; c\n",
+    "a TXT \"a\"\"b\"c\n",
+    "a 60 NSEC b A ( MX\n TXT )\n",
+    "a CLASS1 5 a 192.0.2.7;c\n",
 ];
 
 /// Data of many types.
@@ -254,7 +261,7 @@ proptest! {
         };
         let text = finish(format!("{head}{}", lines.concat()));
         let text = if form == 15 { format!("\u{feff}{text}") } else { text };
-        let parts = [("other", finish(other.concat())), ("more", finish(more.concat())), ("soa", finish(HEADS[1].to_string()))];
+        let parts = [("other", finish(other.concat())), ("more", finish(more.concat())), ("soa", finish(HEADS[1 + usize::from(form & 1)].to_string()))];
         let open = |path: &str| match parts.iter().find(|(name, _)| *name == path) {
             Some((_, text)) => Ok(text.clone().into_bytes()),
             None => Err(IncludeError::Missing),

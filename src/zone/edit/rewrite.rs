@@ -190,8 +190,9 @@ impl<'p> Rewrite<'p> {
             None => Some(true),
             Some(_) => name::eq(before, owner).then_some(false),
         };
-        if spans.owner.is_some() {
-            frame.owner_at.clone_from(&spans.owner);
+        if let Some(span) = &spans.owner {
+            // What stood in quotes may mean something else without them.
+            frame.owner_at = Some(span.clone()).filter(|span| !entry.text[..span.start].ends_with(b"\""));
         }
         let padded = |spans: &Spans| {
             let gap = |span: &Range<usize>| entry.text[..span.start].ends_with(b"  ");
@@ -301,7 +302,8 @@ impl<'p> Rewrite<'p> {
             return;
         }
         let look = self.look(frame, entry);
-        frame.behind = entry.text.len();
+        // Behind the last comment, but not behind blank lines.
+        frame.behind = line_end(entry.text, entry.text.trim_ascii_end().len());
         let owner = entry.before.owner().unwrap_or_default();
         let default = entry.before.ttl().filter(|_| entry.before.has_default_ttl());
         let plan = self.plan;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::places::Places;
-use crate::zone::Amendment;
 use crate::zone::entries::{Content, Directive, Entry};
 use crate::zone::name;
 use crate::zone::rtype::Type;
+use crate::zone::{Amendment, Zone};
 
 /// Where an entry begins: the file's index in the order of the files' first lines, and the offset in it.
 ///
@@ -125,15 +125,18 @@ pub(super) struct Survey {
 }
 
 impl Survey {
-    /// Begins.
-    pub(super) fn new(apex: &[u8], amendments: &[Amendment]) -> Self {
-        let adding = amendments.iter().filter(|amendment| !amendment.data.is_empty());
+    /// Begins to look for the records of some amendments to a zone; `text` is its own file's.
+    pub(super) fn new(before: &Zone, amendments: &[Amendment], text: &[u8]) -> Self {
+        // Names need a place unless they have records there; those they have may all stand in included files.
+        let is_include = |line: &[u8]| line.get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"$INCLUDE"));
+        let includes = text.split(|&octet| octet == b'\n').any(is_include);
+        let new = amendments.iter().filter(|amendment| includes || before.node(&amendment.owner).is_none());
         Self {
             stack: Stack::default(),
             owners: amendments.iter().map(|a| (a.owner.as_wire().to_ascii_lowercase(), Vec::new())).collect(),
             generated: BTreeMap::new(),
             habits: Habits::default(),
-            places: Places::new(apex, adding.map(|amendment| amendment.owner.as_wire())),
+            places: Places::new(before.apex().as_wire(), new.map(|amendment| amendment.owner.as_wire())),
             leant_over: HashSet::new(),
             open: Vec::new(),
             making: 0,
