@@ -54,10 +54,8 @@ pub(super) enum Drafted {
 
 impl Draft {
     pub(super) fn new(base: ObjectId, base_tree: ObjectId, limits: &Limits) -> Self {
-        // Room for a directory and for a file before and after a change.
-        let bound = limits
-            .cache_bytes
-            .saturating_add(usize::try_from(limits.object_bytes.saturating_mul(2)).unwrap_or(usize::MAX));
+        // Room for a large file beside the directories.
+        let bound = limits.cache_bytes.saturating_add(usize::try_from(limits.object_bytes).unwrap_or(usize::MAX));
         Draft {
             base,
             base_tree,
