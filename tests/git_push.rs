@@ -182,6 +182,9 @@ fn what_cannot_be_committed_leaves_the_draft_as_it_was() {
         ("link", "is not a regular file"),
         ("a/b", "not a directory"),
         ("link/b", "not a directory"),
+        (&"d/".repeat(100_000), "too deep"),
+        (&"d/".repeat(65), "too deep"),
+        (&"l".repeat(4097), "too long"),
     ] {
         // Beside a change that is good.
         let changes = [("0", Some("good\n")), (path, Some("bad\n"))];
@@ -191,7 +194,8 @@ fn what_cannot_be_committed_leaves_the_draft_as_it_was() {
     }
     push(&mut repository, &draft).unwrap();
     assert_sound(&server, &repository);
-    assert_eq!(server.git("zones.git", &["count-objects"]), server.git("zones.git", &["count-objects"]));
+    // Nothing of what failed was sent: the files of the first commit, and a commit, a directory and a file.
+    assert_eq!(server.git("zones.git", &["count-objects"]).split(' ').next(), Some("11"));
 
     let mut limits = Limits::default();
     limits.object_bytes = 1000;
