@@ -54,7 +54,8 @@ pub enum PushError {
         said: String,
     },
     /// The push was sent and no report came: whether the remote took it is unknown, or not decided yet.
-    /// [`Repository::fate`] tells. Pushing the same draft again is safe: its commits cannot be taken twice.
+    /// [`Repository::fate`] tells. Pushing the same draft again is safe, since its commits are the same and cannot be taken
+    /// twice; but if that is stale, the first push may have been the one that moved the branch, so ask then, too.
     Unknown(Error),
 }
 
