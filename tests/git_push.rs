@@ -5,7 +5,8 @@ mod support_git;
 use support_git::{
     Server,
     drafts::{
-        assert_sound, begin, commit, fetched, fetched_by, one_change, paths, proxied, push, try_commit, zone_text,
+        assert_sound, begin, commit, fetched, fetched_by, noise, one_change, paths, proxied, push, try_commit,
+        zone_text,
     },
     proxy::Proxy,
 };
@@ -181,6 +182,9 @@ fn what_cannot_be_committed_leaves_the_draft_as_it_was() {
         ("link", "is not a regular file"),
         ("a/b", "not a directory"),
         ("link/b", "not a directory"),
+        (&"d/".repeat(100_000), "too deep"),
+        (&"d/".repeat(65), "too deep"),
+        (&"l".repeat(4097), "too long"),
     ] {
         // Beside a change that is good.
         let changes = [("0", Some("good\n")), (path, Some("bad\n"))];
@@ -190,7 +194,8 @@ fn what_cannot_be_committed_leaves_the_draft_as_it_was() {
     }
     push(&mut repository, &draft).unwrap();
     assert_sound(&server, &repository);
-    assert_eq!(server.git("zones.git", &["count-objects"]), server.git("zones.git", &["count-objects"]));
+    // Nothing of what failed was sent: the files of the first commit, and a commit, a directory and a file.
+    assert_eq!(server.git("zones.git", &["count-objects"]).split(' ').next(), Some("11"));
 
     let mut limits = Limits::default();
     limits.object_bytes = 1000;
@@ -360,6 +365,8 @@ fn pushes_without_end_need_no_more_room() {
 fn what_was_there_long_ago_can_be_fetched_after_a_push() {
     // A remote told that we had all history would leave out a file that comes back.
     let (server, work) = begin();
+    work.write("noise", noise(1, 50_000));
+    work.push("what a whole clone would bring again");
     let mut repository = fetched(&work.url());
     for _ in 0..2 {
         let draft = one_change(&repository, "second\n");
@@ -372,7 +379,8 @@ fn what_was_there_long_ago_can_be_fetched_after_a_push() {
     work.write("a", "second\n");
     work.write("b", "first\n");
     work.push("back");
-    assert!(matches!(repository.fetch().unwrap(), Fetched::Moved { .. }));
+    let Fetched::Moved { pack_bytes, .. } = repository.fetch().unwrap() else { panic!("not moved") };
+    assert!(pack_bytes < 1000, "{pack_bytes} bytes");
     assert_sound(&server, &repository);
 }
 

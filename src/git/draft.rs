@@ -10,8 +10,8 @@ use super::{
     delta::{self, DeltaError},
     pack::{Cache, HASH},
     store::{Object, Store},
-    tree::{self, Lookup},
-    zlib::Zlib,
+    tree::{self, Lookup, PATH_MOST},
+    zlib::{self, Zlib},
 };
 use gix_object::{
     Kind, TreeRefIter,
@@ -54,10 +54,8 @@ pub(super) enum Drafted {
 
 impl Draft {
     pub(super) fn new(base: ObjectId, base_tree: ObjectId, limits: &Limits) -> Self {
-        // Room for a directory and for a file before and after a change.
-        let bound = limits
-            .cache_bytes
-            .saturating_add(usize::try_from(limits.object_bytes.saturating_mul(2)).unwrap_or(usize::MAX));
+        // Room for a large file beside the directories.
+        let bound = limits.cache_bytes.saturating_add(usize::try_from(limits.object_bytes).unwrap_or(usize::MAX));
         Draft {
             base,
             base_tree,
@@ -183,7 +181,7 @@ impl Draft {
         let mut at = id;
         let mut content = loop {
             if let Some(content) = self.cache.peek(&at) {
-                break content.to_vec();
+                break zlib::copy(content)?;
             }
             match self.objects.get(&at) {
                 Some(Drafted::Whole(object)) => break object.inflate(zlib)?,
@@ -257,6 +255,11 @@ impl Edit<'_> {
         message: &str,
     ) -> Result<(ObjectId, ObjectId), Error> {
         let parent = self.draft.tip();
+        for path in changes.keys() {
+            if path.len() > PATH_MOST || path.split('/').count() > self.draft.limits.tree_depth {
+                return Err(Error::path(path, "is too long or too deep"));
+            }
+        }
         let changes: Vec<Change<'_>> =
             changes.iter().map(|(path, content)| (path.as_str(), content.as_deref())).collect();
         let tree = match self.directory("", Some(self.draft.tree()), &changes)? {
@@ -381,8 +384,9 @@ impl Edit<'_> {
         self.draft.bytes = bytes;
         self.draft.objects.insert(id, object);
         self.objects.push(id);
-        if large {
-            self.draft.cache.put(id, content.to_vec());
+        // Without memory for it the next change is slower.
+        if large && let Ok(copy) = zlib::copy(content) {
+            self.draft.cache.put(id, copy);
         }
         Ok(id)
     }

@@ -54,7 +54,8 @@ pub enum PushError {
         said: String,
     },
     /// The push was sent and no report came: whether the remote took it is unknown, or not decided yet.
-    /// [`Repository::fate`] tells. Pushing the same draft again is safe: its commits cannot be taken twice.
+    /// [`Repository::fate`] tells. Pushing the same draft again is safe, since its commits are the same and cannot be taken
+    /// twice; but if that is stale, the first push may have been the one that moved the branch, so ask then, too.
     Unknown(Error),
 }
 
@@ -97,14 +98,16 @@ impl Repository {
         let (reached, new) = self.outcome(draft).map_err(PushError::NotSent)?;
 
         let mut push = Push::open(self, sending, &branch).map_err(PushError::NotSent)?;
-        if push.at != Some(draft.tip()) {
-            if push.at != Some(draft.base()) {
-                push.leave();
+        if push.at == Some(draft.base()) {
+            push.send(draft, &self.store, sending, report)?;
+            self.parting.add(push.transport.into_stream());
+        } else {
+            let taken = push.at == Some(draft.tip());
+            push.leave();
+            if !taken {
                 return Err(PushError::Stale);
             }
-            push.send(draft, &self.store, sending, report)?;
         }
-        self.parting.add(push.transport.into_stream());
         self.take(reached, new, true, Some(branch));
         Ok(())
     }
@@ -491,5 +494,55 @@ impl Parting {
             }
             since.elapsed() < LONGEST
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(lines: &[&str]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for line in lines {
+            encode::text_to_write(line.as_bytes(), &mut out).unwrap();
+        }
+        encode::flush_to_write(&mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn a_report_is_read_when_it_is_complete() {
+        let bytes = report(&["unpack ok", "ng refs/heads/ma no", "ok refs/heads/main", "option new-oid 12"]);
+        for length in 0..bytes.len() {
+            assert_eq!(Report::read(&bytes[..length], "refs/heads/main"), Ok(None));
+        }
+        let expected = Report { branch: Some(Ok(())), other_commit: Some("12".into()), ..Report::default() };
+        assert_eq!(Report::read(&bytes, "refs/heads/main"), Ok(Some(expected)));
+        let expected = Report { branch: Some(Err("no".into())), ..Report::default() };
+        assert_eq!(Report::read(&bytes, "refs/heads/ma"), Ok(Some(expected)));
+        assert_eq!(Report::read(&bytes, "refs/heads/m"), Ok(Some(Report::default())));
+        let bytes = report(&["unpack disk full", "ng refs/heads/main", "what"]);
+        let expected =
+            Report { unpack: Some("disk full".into()), branch: Some(Err(String::new())), ..Report::default() };
+        assert_eq!(Report::read(&bytes, "refs/heads/main"), Ok(Some(expected)));
+        assert!(Report::read(b"0001", "refs/heads/main").is_err());
+        assert!(Report::read(b"HTTP", "refs/heads/main").is_err());
+    }
+
+    #[test]
+    fn a_race_and_a_full_disk_are_told_apart() {
+        let declined = |reason: &str, said: &str| declined(reason.into(), said.into());
+        let raced = "error: cannot lock ref 'refs/heads/main': is at 1 but expected 2";
+        assert!(matches!(declined("failed to update ref", raced), PushError::Stale));
+        assert!(matches!(declined("failed to update ref", ""), PushError::Stale));
+        let full = "error: unable to write new file: No space left on device";
+        assert!(matches!(declined("failed to update ref", full), PushError::Refused { .. }));
+        assert!(matches!(declined("pre-receive hook declined", raced), PushError::Refused { .. }));
+    }
+
+    #[test]
+    fn what_is_said_is_fit_to_be_shown() {
+        assert_eq!(lines(b"\n one\r\n\ttwo\x1b[0m \n\nthree\xff\n\n"), " one\n two [0m\n\nthree\u{fffd}");
+        assert_eq!(lines(b""), "");
     }
 }

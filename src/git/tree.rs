@@ -10,7 +10,7 @@ use super::{
 use gix_object::{CommitRefIter, Kind, TreeRefIter, tree::EntryKind, tree::EntryRef};
 
 /// Longest path of a file; what file systems allow.
-const PATH_MOST: usize = 4096;
+pub(super) const PATH_MOST: usize = 4096;
 
 /// Where objects come from.
 pub(super) trait Lookup {

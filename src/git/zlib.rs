@@ -86,6 +86,14 @@ pub(super) fn buffer(size: u64) -> Result<Vec<u8>, Error> {
     Ok(out)
 }
 
+/// Returns a copy, or an error where there is no memory for it.
+pub(super) fn copy(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::new();
+    out.try_reserve_exact(bytes.len()).map_err(|_| Error::Memory { bytes: bytes.len() as u64 })?;
+    out.extend_from_slice(bytes);
+    Ok(out)
+}
+
 fn damaged(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
