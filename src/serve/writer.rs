@@ -42,6 +42,9 @@ const REPORT: Duration = Duration::from_secs(120);
 /// The waits between two tries to find out what became of a push.
 const INQUIRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
+/// How long a branch that is being moved is left alone, for the first time; then for longer.
+const LOCKED: Duration = Duration::from_millis(20);
+
 /// How many races for the branch may be lost in a row.
 const RACES: usize = 10;
 
@@ -227,7 +230,7 @@ impl Writer {
             self.raise_serials();
             self.publish();
         }
-        for _ in 0..RACES {
+        for race in 0..RACES {
             let now = Instant::now();
             let (expired, left): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.deadline <= now);
             for job in expired {
@@ -272,6 +275,10 @@ impl Writer {
                     let fetched = self.repository.fetch_by(Deadline::from_now(left)).map(drop);
                     if let Err(error) = fetched.and_then(|()| self.load()) {
                         return self.fail(jobs, &error.to_string());
+                    }
+                    if self.repository.commit().is_some_and(|commit| commit.id == draft.base()) {
+                        // Somebody is about to move the branch and holds its lock.
+                        thread::sleep(LOCKED * (race as u32 + 1));
                     }
                 }
                 Pushed::Refused(outcome) => {
@@ -354,10 +361,16 @@ impl Writer {
     /// Pushes, and does not return before it is known whether the remote has accepted it.
     fn push(&mut self, draft: &Draft, patience: Duration) -> Pushed {
         let deadline = Instant::now() + patience;
+        let mut in_doubt = false;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let error = match self.repository.push(draft, Deadline::from_now(left), REPORT) {
                 Ok(()) => return Pushed::Accepted,
+                // What moved the branch may be the first push, of which nothing was heard.
+                Err(PushError::Stale) if in_doubt => match self.find_out(draft) {
+                    Fate::Taken => return self.taken(),
+                    Fate::Lost | Fate::Open => return Pushed::Stale,
+                },
                 Err(PushError::Stale) => return Pushed::Stale,
                 Err(error @ PushError::Refused { .. }) => {
                     log::error!("{}: {error}", self.repository.remote());
@@ -373,18 +386,21 @@ impl Writer {
             };
             log::warn!("{}: {error}; looking what became of the push", self.repository.remote());
             match self.find_out(draft) {
-                Fate::Taken => {
-                    if let Err(error) = self.repository.fetch() {
-                        log::warn!("{}: {error}", self.repository.remote());
-                    }
-                    return Pushed::Accepted;
-                }
+                Fate::Taken => return self.taken(),
                 Fate::Lost => return Pushed::Stale,
                 // The same commits once more: should the first push be taken after all, it is the same.
-                Fate::Open if Instant::now() < deadline => {}
+                Fate::Open if Instant::now() < deadline => in_doubt = true,
                 Fate::Open => return Pushed::Failed(format!("the git remote did not take the push: {error}")),
             }
         }
+    }
+
+    /// Brings what the remote has beside a push that it took without a word.
+    fn taken(&mut self) -> Pushed {
+        if let Err(error) = self.repository.fetch() {
+            log::warn!("{}: {error}", self.repository.remote());
+        }
+        Pushed::Accepted
     }
 
     /// Returns what has become of the commits of `draft`, as soon as the remote answers.
