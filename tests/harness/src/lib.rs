@@ -2,18 +2,22 @@
 //!
 //! There is one way to start each thing, and it is here: [`Remote`] is a repository served by a real
 //! `git daemon`, [`Target`] is what is under test (the Linux binary or the image on one of QEMU's machines),
-//! [`Server`] is a running one, [`Peer`] is another make of name server, [`dig()`] asks them questions. Every child process is tied to the thread that
+//! [`Server`] is a running one, [`Peer`] is another make of name
+//! server, [`Neighbour`] is one that shares zones with it, [`dig()`] asks them questions. Every child process is tied to the thread that
 //! started it: it ends with its handle, and the kernel ends it when that thread dies in any other way.
 //!
 //! Nothing here sleeps for a fixed time: what has to happen is polled for, up to [`PATIENCE`].
 #![forbid(unsafe_code)]
 
 mod acme;
+mod ask;
 mod dig;
 mod error;
 mod history;
 mod key;
 pub mod namespace;
+mod neighbour;
+mod neighbour_config;
 mod peer;
 mod ports;
 mod process;
@@ -22,14 +26,18 @@ mod qemu;
 mod remote;
 mod sandbox;
 mod server;
+pub mod transfer;
 mod update;
+mod way;
 pub mod wire;
 
 pub use acme::Acme;
+pub use ask::{Answer, Ask};
 pub use dig::{Reply, dig};
 pub use error::{Error, Result};
 pub use history::Commit;
 pub use key::{Algorithm, Key};
+pub use neighbour::{Make, Neighbour, Setup, is_refused, serial, whole_zone};
 pub use peer::{Peer, RunningPeer};
 pub use ports::Port;
 pub use process::{Console, Process, run};
@@ -39,6 +47,7 @@ pub use remote::{Gate, Remote, git, git_daemon};
 pub use sandbox::Sandbox;
 pub use server::{Boot, Server, Target, workspace};
 pub use update::{Client, Outcome, Request, Transport, certbot};
+pub use way::{Form, Passed, Way};
 
 use std::thread;
 use std::time::{Duration, Instant};

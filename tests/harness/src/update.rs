@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use crate::{Error, Key, Result, run};
 
 /// What interprets the scripts: Debian's own, which has the packages they need, whatever else is on the path.
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// Sends updates as its options say.
 const UPDATE: &str = include_str!("update.py");

@@ -12,6 +12,18 @@ pub mod kind {
     pub const A: u16 = 1;
     /// The start of a zone's authority.
     pub const SOA: u16 = 6;
+    /// The differences between versions of a zone (RFC 1995).
+    pub const IXFR: u16 = 251;
+    /// All of a zone (RFC 5936).
+    pub const AXFR: u16 = 252;
+}
+
+/// Operation codes by number.
+pub mod opcode {
+    /// A query.
+    pub const QUERY: u8 = 0;
+    /// A zone has changed (RFC 1996).
+    pub const NOTIFY: u8 = 4;
 }
 
 /// The response code 1: the server cannot make sense of the query.
@@ -103,6 +115,11 @@ pub fn id(message: &[u8]) -> Option<u16> {
     message.get(..2).map(|octets| u16::from_be_bytes([octets[0], octets[1]]))
 }
 
+/// The operation code of a message, if it has a header.
+pub fn opcode_of(message: &[u8]) -> Option<u8> {
+    message.get(2).map(|octet| octet >> 3 & 0x0f)
+}
+
 /// The response code of a message, if it has a header.
 pub fn rcode(message: &[u8]) -> Option<u8> {
     message.get(3).map(|octet| octet & 0x0f)
@@ -111,6 +128,69 @@ pub fn rcode(message: &[u8]) -> Option<u8> {
 /// The number of records in the answer section, if it has a header.
 pub fn answers(message: &[u8]) -> Option<u16> {
     message.get(6..8).map(|octets| u16::from_be_bytes([octets[0], octets[1]]))
+}
+
+/// The name, without its final dot, and the type in the first question of a message.
+pub fn question(message: &[u8]) -> Option<(String, u16)> {
+    let mut labels = Vec::new();
+    let mut at = 12;
+    loop {
+        let length = usize::from(*message.get(at)?);
+        at += 1;
+        if length == 0 {
+            break;
+        }
+        labels.push(String::from_utf8_lossy(message.get(at..at + length)?).into_owned());
+        at += length;
+    }
+    Some((labels.join("."), number(message, at)?))
+}
+
+/// A record in the answer section of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer<'m> {
+    /// Its type, by number.
+    pub kind: u16,
+    /// Its data; names in it may be compressed.
+    pub data: &'m [u8],
+}
+
+impl Answer<'_> {
+    /// The serial of an SOA record.
+    pub fn serial(&self) -> Option<u32> {
+        // Five numbers are the end of it (RFC 1035 §3.3.13).
+        let start = self.data.len().checked_sub(20).filter(|_| self.kind == kind::SOA)?;
+        self.data[start..].first_chunk().map(|octets| u32::from_be_bytes(*octets))
+    }
+}
+
+/// The records in the answer section of a message, as far as they can be read.
+pub fn records(message: &[u8]) -> impl Iterator<Item = Answer<'_>> {
+    let questions = number(message, 4).unwrap_or_default();
+    let mut at = (0..questions).try_fold(12, |at, _| Some(skip_name(message, at)? + 4));
+    (0..answers(message).unwrap_or_default()).map_while(move |_| {
+        let fields = skip_name(message, at?)?;
+        let start = fields + 10;
+        let end = start + usize::from(number(message, fields + 8)?);
+        at = Some(end);
+        Some(Answer { kind: number(message, fields)?, data: message.get(start..end)? })
+    })
+}
+
+/// The number of two octets at a place.
+fn number(message: &[u8], at: usize) -> Option<u16> {
+    message.get(at..at + 2).map(|octets| u16::from_be_bytes([octets[0], octets[1]]))
+}
+
+/// The place behind the name at a place.
+fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *message.get(at)? {
+            0 => return Some(at + 1),
+            length if length >= 0xc0 => return Some(at + 2),
+            length => at += 1 + usize::from(length),
+        }
+    }
 }
 
 /// Sends a datagram and waits at most `patience` for one in return.
@@ -194,6 +274,21 @@ pub fn frame(message: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_records() {
+        let mut message = query(7, "a.x", kind::AXFR);
+        message[6..8].copy_from_slice(&[0, 2]);
+        message.extend(b"\xc0\x0e\0\x06\0\x01\0\0\0\0\0\x16\0\0\0\0\0\x09");
+        message.extend([0; 16]);
+        message.extend(b"\x01b\xc0\x0c\0\x01\0\x01\0\0\0\0\0\x04\xc0\0\x02\x01");
+        assert_eq!(question(&message), Some(("a.x".to_owned(), kind::AXFR)));
+        let records: Vec<_> = records(&message).collect();
+        assert_eq!(records.iter().map(|record| record.kind).collect::<Vec<_>>(), [kind::SOA, kind::A]);
+        assert_eq!((records[0].serial(), records[1].serial()), (Some(9), None));
+        assert_eq!(records[1].data, [192, 0, 2, 1]);
+        assert_eq!(super::records(&message[..40]).count(), 0);
+    }
 
     #[test]
     fn writes_updates() {

@@ -1,0 +1,77 @@
+//! Reads transfers of large zones as octets and keeps nothing of them.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use crate::wire::{self, Connection, kind};
+
+/// A transfer of a whole zone that is under way, unsigned.
+#[derive(Debug)]
+pub struct Transfer {
+    connection: Connection,
+    id: u16,
+    /// What has come so far.
+    pub seen: Seen,
+}
+
+/// What has come of a transfer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The messages.
+    pub messages: u64,
+    /// Their octets.
+    pub octets: u64,
+    /// The records, the SOA record at the begin and at the end among them.
+    pub records: u64,
+    /// The serial at the begin.
+    pub first: Option<u32>,
+    /// The serial at the end.
+    pub last: Option<u32>,
+    /// The sum of all addresses (type A) as numbers: two versions of a zone have different ones.
+    pub addresses: u64,
+}
+
+impl Transfer {
+    /// Asks the server at `address` for `zone`, and reads nothing yet.
+    pub fn begin(address: SocketAddr, zone: &str) -> io::Result<Transfer> {
+        let mut connection = Connection::open(address)?;
+        let id = 4711;
+        connection.send(&wire::query(id, zone, kind::AXFR))?;
+        Ok(Transfer { connection, id, seen: Seen::default() })
+    }
+
+    /// Reads one message more; returns whether the end is reached.
+    pub fn step(&mut self) -> io::Result<bool> {
+        let message = self.connection.receive()?.ok_or(ErrorKind::UnexpectedEof)?;
+        if wire::rcode(&message) != Some(0) || wire::id(&message) != Some(self.id) {
+            return Err(io::Error::new(ErrorKind::InvalidData, format!("response code {:?}", wire::rcode(&message))));
+        }
+        let seen = &mut self.seen;
+        seen.messages += 1;
+        seen.octets += message.len() as u64;
+        let mut read = 0;
+        for record in wire::records(&message) {
+            read += 1;
+            seen.records += 1;
+            match record.kind {
+                kind::SOA if seen.first.is_none() => seen.first = record.serial(),
+                kind::SOA => seen.last = record.serial(),
+                kind::A => {
+                    let octets = record.data.first_chunk().copied().unwrap_or_default();
+                    seen.addresses += u64::from(u32::from_be_bytes(octets));
+                }
+                _ => {}
+            }
+        }
+        if Some(read) != wire::answers(&message) {
+            return Err(io::Error::new(ErrorKind::InvalidData, "a record that cannot be read"));
+        }
+        Ok(seen.last.is_some())
+    }
+
+    /// Reads the rest.
+    pub fn finish(mut self) -> io::Result<Seen> {
+        while !self.step()? {}
+        Ok(self.seen)
+    }
+}
