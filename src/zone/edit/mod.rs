@@ -1,14 +1,17 @@
 //! Minimal edits of zone files: only what an update changes is written anew.
 //!
 //! ```text
-//! text ─ survey ─► records concerned ─ plan ─► what to do where ─ rewrite ─► replacements ─► new text ─ read ─► verified
+//! text ─ survey ─► records concerned ─ plan ─► what to do where ─ rewrite ─► new text ─ read ─► verified
 //! ```
 //!
 //! Two passes go over the text. The first finds the records that the amendments are about and the places where
 //! new ones would go; the plan says what becomes of each; the second pass follows how the old and the new text read
 //! side by side and turns the plan into replacements of spans, so that what leans on a changed record is given what it
-//! can no longer take over (see [`entries`](super::entries)). All other octets stay. The new text is read again and must give
-//! the zone that was meant; a mistake made here costs an update, never data.
+//! can no longer take over (see [`entries`](super::entries)). All other octets stay. The new text is read again and
+//! must give the zone that was meant; a mistake made here costs an update, never data.
+//!
+//! Time and memory are those of reading the zone about twice; apart from the texts, only records of amended owners
+//! are kept.
 
 mod data;
 mod fresh;
@@ -67,8 +70,8 @@ impl std::error::Error for EditError {}
 
 /// Edits the files of the zone `apex` so that they read as `before` with `amendments`.
 ///
-/// `path`, `text` and `open` are as for [`read_including`]; reading them must give `before`. Where an owner and type are
-/// amended twice, the last holds.
+/// `path`, `text` and `open` are as for [`read_including`]; reading them must give `before`. Where an owner and type
+/// are amended twice, the last holds.
 ///
 /// # Errors
 ///
