@@ -49,9 +49,9 @@ pub struct Edited {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EditError {
     /// The files cannot be read; this is the first thing wrong with them.
-    Unreadable(Box<Diagnostic>),
+    Unreadable(Diagnostic),
     /// An entry would have to change that cannot; says which, why and what to do.
-    Fixed(Box<Diagnostic>),
+    Fixed(Diagnostic),
     /// The amendments make no zone, or the new text does not read as meant, for the reason given. Nothing may be
     /// made of the edit.
     Differs(String),
@@ -97,7 +97,7 @@ pub fn edit(
     let first = |path: &str| included.entry(path.to_string()).or_insert_with(|| open(path)).clone();
     let told = entries(apex, path, text, first, |entry| survey.visit(&entry));
     if let Some(error) = told.into_iter().find(|diagnostic| diagnostic.severity == Severity::Error) {
-        return Err(EditError::Unreadable(Box::new(error)));
+        return Err(EditError::Unreadable(error));
     }
     let plan = Plan::of(&mut survey, &amendments);
     let again = |path: &str| included.get(path).cloned().unwrap_or(Err(IncludeError::Missing));
@@ -110,7 +110,7 @@ pub fn edit(
     };
     if let Some((Spot { file, start }, reason)) = plan.fixed.or(fixed) {
         let path = &survey.stack.files[file].0;
-        return Err(EditError::Fixed(Box::new(fixed_at(path, text_of(path), start, reason))));
+        return Err(EditError::Fixed(fixed_at(path, text_of(path), start, reason)));
     }
 
     let mut files = BTreeMap::new();
