@@ -191,6 +191,8 @@ scenario!(hook_that_is_slow_delays_only_whom_it_must, |target| {
         let updating = &scene;
         let first = scope.spawn(move || updating.add(1));
         gate.until_entered().unwrap();
+        // What the remote has not accepted is not served.
+        assert_eq!(updating.server.dig(&["u1.example.org", "TXT"]).unwrap().status, "NXDOMAIN");
         // Those that come now are not pushed yet: they are told in time that they will not be.
         let queued: Vec<_> = (2..6).map(|number| scope.spawn(move || in_time(|| updating.add(number)))).collect();
         for outcome in queued.into_iter().map(|queued| queued.join().unwrap()) {
