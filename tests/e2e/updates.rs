@@ -1,8 +1,11 @@
 //! Updates: what clients send becomes commits, and what is served follows them.
 
+use std::sync::Arc;
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use zonule_harness::{Acme, Client, Key, Outcome, Request, Transport, certbot};
+use zonule_harness::wire::{self, Record, class, kind};
+use zonule_harness::{Acme, Client, Key, Outcome, PATIENCE, Request, Transport, certbot};
 
 use crate::scene::zone;
 use crate::updating::{KEYS, Updating, ZONE};
@@ -322,6 +325,23 @@ scenario!(same_message_again_is_answered_and_not_applied_again, |target| {
     let told: Vec<_> = outcomes.iter().map(|outcome| (outcome.status.as_str(), outcome.signed)).collect();
     assert_eq!(told, [("NOERROR", true); 3]);
     assert_eq!(scene.check().len(), 2);
+
+    // A copy that arrives late, or that somebody has kept, does not bring back what was deleted since.
+    let argument = format!("{}:{}:{}", scene.key.name, scene.key.algorithm, scene.key.secret);
+    let key = Arc::new(zonule::tsig::Key::parse_argument(&argument).unwrap());
+    let record = Record { owner: &["late"], kind: kind::A, class: class::IN, ttl: 300, data: &[192, 0, 2, 2] };
+    let mut message = wire::update(1, ZONE, &[], &[record]);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let sent = zonule::tsig::sign(&key, &mut message, now).unwrap();
+    let send = || {
+        let reply = wire::exchange(address, &message, PATIENCE).unwrap().expect("a reply");
+        wire::rcode(&sent.verify(&reply, now).unwrap())
+    };
+    assert_eq!(send(), Some(0));
+    assert_eq!(scene.update(&["update delete late.example.org."]).status, "NOERROR");
+    assert_eq!(send(), Some(0));
+    assert_eq!(scene.server.dig(&["late.example.org", "A"]).unwrap().status, "NXDOMAIN");
+    assert_eq!(scene.check().len(), 4);
 });
 
 scenario!(serial_left_as_it_was_is_raised, |target| {
