@@ -43,5 +43,7 @@ pub use rtype::Type;
 pub use serial::Serial;
 pub use zone::Zone;
 
+pub(crate) use assemble::canonical_data_cmp;
 pub(crate) use key::Key;
+pub(crate) use rdata::wire::check as check_data;
 pub(crate) use zone::Lookup;

@@ -203,6 +203,20 @@ impl<V: Named + Clone> Trie<V> {
         }
     }
 
+    /// Iterates over the values of a name (in wire form) and all below it, in canonical order.
+    pub(crate) fn below(&self, name: &[u8]) -> Iter<'_, V> {
+        let key = Key::new(name);
+        let mut link = self.root.as_ref();
+        while let Some(Link::Branch(branch)) = link
+            && usize::from(branch.at) < key.len()
+        {
+            link = branch.twig(key.symbol(branch.at));
+        }
+        // What lies between the branches was not looked at on the way; all names reached share it.
+        let link = link.filter(|link| super::name::is_at_or_below(link.first().name(), name));
+        Iter { stack: link.map(|link| std::slice::from_ref(link).iter()).into_iter().collect() }
+    }
+
     /// Iterates over the values in canonical order.
     pub(crate) fn iter(&self) -> Iter<'_, V> {
         Iter { stack: self.root.iter().map(|root| std::slice::from_ref(root).iter()).collect() }
@@ -606,6 +620,9 @@ mod tests {
                 for sought in sought_names.iter().chain(map.keys()) {
                     let wire = sought.as_wire();
                     prop_assert_eq!(trie.get(wire).map(|item| item.1), map.get(sought).copied());
+                    let below: Vec<_> = trie.below(wire).map(|item| item.0.clone()).collect();
+                    let expected: Vec<_> = map.keys().filter(|name| name.is_at_or_below(sought)).cloned().collect();
+                    prop_assert_eq!(below, expected);
                     let floor = map.range(..=sought.clone()).next_back().map(|(name, _)| name);
                     prop_assert_eq!(trie.floor(wire).map(|item| &item.0), floor);
                     let longest = map.keys().filter(|name| sought.is_at_or_below(name)).max_by_key(|name| name.label_count());

@@ -72,32 +72,49 @@ impl Zone {
     /// records, or a record longer data, than 65,535.
     #[must_use]
     pub fn amend(&self, amendments: &[Amendment]) -> Option<Self> {
-        let mut zone = self.clone();
+        self.clone().with(amendments)
+    }
+
+    /// Returns the zone that has these RRsets and no others; `None` in the cases of [`Self::amend`].
+    #[must_use]
+    pub fn of(name: Name, amendments: &[Amendment]) -> Option<Self> {
+        let mut builder = NodeBuilder::default();
+        builder.begin(name.as_wire());
+        let (apex, nodes) = (builder.finish(true), Trie::default());
+        Self { name, apex, nodes, serial: Serial(0), records: 0, has_wildcards: false }.with(amendments)
+    }
+
+    fn with(mut self, amendments: &[Amendment]) -> Option<Self> {
         let mut builder = NodeBuilder::default();
         for amendments in amendments.chunk_by(|a, b| a.owner == b.owner) {
             let owner = &amendments[0].owner;
-            if !owner.is_at_or_below(&zone.name) {
+            if !owner.is_at_or_below(&self.name) {
                 return None;
             }
-            let old = zone.nodes.get(owner.as_wire()).cloned();
-            let is_apex = *owner == zone.name;
+            let old = self.nodes.get(owner.as_wire()).cloned();
+            let is_apex = *owner == self.name;
             let new = amended(old.as_ref(), owner, is_apex, amendments, &mut builder)?;
-            zone.records -= old.as_ref().map_or(0, Node::record_count);
-            zone.records += new.as_ref().map_or(0, Node::record_count);
+            self.records -= old.as_ref().map_or(0, Node::record_count);
+            self.records += new.as_ref().map_or(0, Node::record_count);
             match new {
                 None => {
-                    zone.nodes.remove(owner.as_wire());
+                    self.nodes.remove(owner.as_wire());
                 }
                 Some(node) => {
-                    zone.has_wildcards |= is_wildcard_or_below(node.name());
-                    zone.nodes.insert(node);
+                    self.has_wildcards |= is_wildcard_or_below(node.name());
+                    self.nodes.insert(node);
                 }
             }
         }
-        zone.apex = zone.nodes.get(zone.name.as_wire())?.clone();
-        let serial = serial_of(zone.soa()?.rdata().next()?)?;
-        zone.serial = serial;
-        Some(zone)
+        self.apex = self.nodes.get(self.name.as_wire())?.clone();
+        let serial = serial_of(self.soa()?.rdata().next()?)?;
+        self.serial = serial;
+        Some(self)
+    }
+
+    /// Iterates, in canonical order, over the node of a name, if it has one, and all nodes below it.
+    pub(crate) fn below(&self, name: &[u8]) -> impl Iterator<Item = &Node> {
+        self.nodes.below(name)
     }
 
     /// Visits, in canonical order, the nodes that differ between this zone and a newer one, and perhaps equal ones.
