@@ -131,6 +131,21 @@ impl History {
         is_unique.then(|| chain.range(start..=end).map(|(difference, ..)| difference.clone()).collect())
     }
 
+    #[cfg(test)]
+    pub(super) fn chain_len(&self, zone: &Name) -> usize {
+        self.zones.get(zone).map_or(0, |past| past.chain.len())
+    }
+
+    /// Checks that what is kept beside the differences agrees with them.
+    #[cfg(test)]
+    pub(super) fn check_books(&self) {
+        let pasts = || self.zones.iter().flat_map(|(zone, past)| past.chain.iter().map(move |kept| (zone, kept)));
+        assert_eq!(self.octets, pasts().map(|(_, (difference, ..))| octets(difference)).sum());
+        let fronts = self.zones.iter().filter_map(|(zone, past)| past.chain.front().map(|kept| (kept.1, zone.clone())));
+        assert_eq!(self.oldest, fronts.collect());
+        assert!(pasts().all(|(_, &(_, came, _))| came > 0));
+    }
+
     /// Changes a zone's past, then forgets what is too much.
     fn change(&mut self, zone: &Name, change: impl FnOnce(&mut Past, &Limits)) {
         let past = self.zones.entry(zone.clone()).or_default();
