@@ -3,7 +3,7 @@
 //! [`Reader`] hands out one question or record after the other, so what is held of a message is what its reader keeps.
 //! A name costs at most 254 steps and 255 octets, wherever its pointers lead. Of a message's own octets each becomes at
 //! most 51 in [`Record`]s kept (a record of sixteen octets whose owner and two names all are pointers to longest names),
-//! so all records of the largest message take less than 3.4 MB.
+//! so all records of the largest message take less than 4 MB.
 //!
 //! The fast path of the queries does not come here: it reads in place and writes nothing out.
 

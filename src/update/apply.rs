@@ -176,6 +176,7 @@ impl<'a> Draft<'a> {
         if rtype == Type::SOA && !is_apex {
             return;
         }
+        let zone = self.zone;
         let owner = self.owner(name);
         let beside_cname = |rtype: &Type| *rtype == Type::CNAME || sound::may_stand_beside_cname(*rtype);
         if rtype == Type::CNAME {
@@ -186,10 +187,10 @@ impl<'a> Draft<'a> {
             return;
         }
         if rtype == Type::SOA {
-            let newer =
-                owner.rrsets.get(&Type::SOA).and_then(|soa| soa.data.first()).is_none_or(|old| {
-                    serial_of(data).zip(serial_of(old)).is_some_and(|(new, old)| new.is_newer_than(old))
-                });
+            // Newer than the zone's too: two steps around the circle may lead back, and secondaries would stay behind.
+            let old = owner.rrsets.get(&Type::SOA).and_then(|soa| soa.data.first()).and_then(|data| serial_of(data));
+            let newer = serial_of(data)
+                .is_some_and(|new| old.into_iter().chain(zone.map(Zone::serial)).all(|old| new.is_newer_than(old)));
             if newer {
                 owner.rrsets.insert(rtype, Records { ttl, data: vec![data] });
             }
@@ -199,15 +200,16 @@ impl<'a> Draft<'a> {
         let records = owner.rrsets.entry(rtype).or_default();
         // RFC 2181 §5.2: one TTL, and the one just asked for is meant.
         records.ttl = ttl;
+        if rtype == WKS
+            && let Some(service) = data.get(..5)
+        {
+            records.data.retain(|other| other.get(..5) != Some(service));
+        }
         let Err(at) = records.find(rtype, data) else { return };
-        match rtype {
-            Type::CNAME | Type::DNAME => records.data = vec![data],
-            WKS => {
-                records.data.retain(|other| other.get(..5) != data.get(..5));
-                let at = records.find(rtype, data).unwrap_or_else(|at| at);
-                records.data.insert(at, data);
-            }
-            _ => records.data.insert(at, data),
+        if matches!(rtype, Type::CNAME | Type::DNAME) {
+            records.data = vec![data];
+        } else {
+            records.data.insert(at, data);
         }
     }
 

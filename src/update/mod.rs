@@ -11,7 +11,7 @@
 //! Where the RFC leaves a choice, or this departs from it, `docs/updates.md` says so.
 
 mod apply;
-
+mod commit_message;
 mod sound;
 
 use std::borrow::Cow;
@@ -19,6 +19,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub use apply::{Effect, raised};
+pub use commit_message::{commit_message, serial_message};
 
 use crate::answer::Rcode;
 use crate::message::{Reader, Record, Section};
@@ -44,7 +45,7 @@ const MAX_TTL: u32 = 0x7fff_ffff;
 
 /// A well-formed update.
 ///
-/// It holds less than 3.4 MB however the message compresses its names (see [`crate::message`]).
+/// It holds less than 4 MB however the message compresses its names (see [`crate::message`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
     zone: Name,

@@ -360,6 +360,9 @@ fn start_of_authority() {
     }
     // No further raise where the update raised it.
     assert_eq!(becomes("", &["+ @ 5 SOA ns host 100 1 1 1 1", "+ a 60 TXT x"]), (vec!["a 60 TXT \"x\"".into()], 100));
+    // Nor do two steps lead around the circle.
+    let around = ["+ @ 5 SOA ns host 8 1 1 1 1", "+ @ 5 SOA ns host 2147483655 1 1 1 1"];
+    assert_eq!(becomes("", &around), (Vec::new(), 8));
     // Elsewhere there is none to be replaced.
     assert_eq!(after("", &["+ www 5 SOA ns host 100 1 1 1 1"]), ["unchanged"]);
     assert_eq!(raised(Serial(7)), Serial(8));
