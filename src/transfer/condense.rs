@@ -49,16 +49,15 @@ fn condense_rrset(changes: &[&Change]) -> Option<Change> {
         added = union(rtype, &still_added, &slices(&change.added));
     }
     let (old_ttl, new_ttl) = (first.old_ttl, last.new_ttl);
-    let (mut net_removed, mut net_added): (Vec<Box<[u8]>>, Vec<Box<[u8]>>) = (Vec::new(), Vec::new());
+    let owner = last.owner.clone();
+    let mut net = Change { owner, rtype, old_ttl, new_ttl, removed: Vec::new(), added: Vec::new() };
     merge(rtype, &removed, &added, |old, new| {
         if !(old.is_some() && new.is_some() && old_ttl == new_ttl) {
-            net_removed.extend(old.map(Box::from));
-            net_added.extend(new.map(Box::from));
+            net.removed.extend(old.map(Box::from));
+            net.added.extend(new.map(Box::from));
         }
     });
-    let is_nothing = net_removed.is_empty() && net_added.is_empty();
-    let owner = last.owner.clone();
-    (!is_nothing).then_some(Change { owner, rtype, old_ttl, new_ttl, removed: net_removed, added: net_added })
+    (!net.removed.is_empty() || !net.added.is_empty()).then_some(net)
 }
 
 fn slices(data: &[Box<[u8]>]) -> Records<'_> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::mem::size_of;
 use std::sync::Arc;
 
-use crate::zone::{Change, Difference, Name, Serial, Zone, difference};
+use crate::zone::{Change, Difference, Name, Serial, Zone, difference_within};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,24 +67,25 @@ impl History {
     }
 
     /// Takes note that a zone's new version is served in place of the old one.
+    ///
+    /// This compares the versions, which takes its time if they share nothing.
     pub fn add(&mut self, old: &Zone, new: &Zone) {
-        let (name, difference) = (new.apex(), difference(old, new));
-        if difference.is_empty() || old.apex() != name {
+        let name = new.apex();
+        let difference = difference_within(old, new, worthwhile(new));
+        if old.apex() != name || difference.as_ref().is_some_and(Difference::is_empty) {
             return;
         }
         self.change(name, |past, limits| {
-            if !difference.new.is_newer_than(difference.old) {
-                past.distrust(old.serial());
-                return;
+            if !new.serial().is_newer_than(old.serial()) {
+                return past.distrust(old.serial());
             }
-            if past.chain.back().is_some_and(|(last, ..)| last.new != difference.old) {
+            let follows = past.chain.back().is_none_or(|(last, ..)| last.new == old.serial());
+            let (is_sure, octets) = (past.is_sure(old.serial()), difference.as_ref().map_or(0, octets));
+            if !follows || !is_sure || difference.is_none() || octets > limits.octets {
                 past.chain.clear();
             }
-            let octets = octets(&difference);
-            if past.is_sure(difference.old) && octets <= limits.octets {
+            if let Some(difference) = difference.filter(|_| is_sure && octets <= limits.octets) {
                 past.chain.push_back((Arc::new(difference), 0, octets));
-            } else {
-                past.chain.clear();
             }
         });
     }
@@ -199,7 +200,7 @@ impl History {
 /// count as one.
 ///
 /// Returns `None` if `wanted` is not among them, if a serial number stands for two different versions or is not older
-/// than the one that follows, or if the differences take more than `most` octets of memory: the client is to get the
+/// than the one that follows, if a difference is larger than the zone, or if they all take more than `most` octets of memory: the client is to get the
 /// whole zone then.
 pub fn from_versions(
     current: &Zone,
@@ -212,7 +213,7 @@ pub fn from_versions(
         if newer.serial() == wanted && newer.serial().is_newer_than(version.serial()) {
             break;
         }
-        let difference = difference(&version, &newer);
+        let difference = difference_within(&version, &newer, worthwhile(&newer))?;
         if difference.is_empty() {
             continue;
         }
@@ -230,6 +231,12 @@ pub fn from_versions(
     }
     chain.reverse();
     (newer.serial() == wanted && !chain.is_empty()).then_some(chain)
+}
+
+/// Returns how many records a difference that leads to a zone may remove and add to be of use: as many as the zone has,
+/// beside the SOA records.
+fn worthwhile(zone: &Zone) -> usize {
+    zone.record_count() + 2
 }
 
 /// Returns about how many octets of memory a difference takes.
