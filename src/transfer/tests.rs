@@ -38,6 +38,7 @@ const LINES: &[&str] = &[
     "c CNAME a\n",
     "_sip._tcp SRV 1 1 5060 sip.example.org.\n",
     "$GENERATE 1-40 many TXT record-$-of-an-RRset-that-is-split\n",
+    "$GENERATE 1-40 many A 192.0.2.$\n",
     "$GENERATE 1-90 h$ A 192.0.2.$\n",
     "$GENERATE 1-60 h$ MX \"1 mail$.h$\"\n",
 ];

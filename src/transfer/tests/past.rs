@@ -171,6 +171,23 @@ fn no_chain_no_difference() {
     assert_eq!(added_and_removed.changes.len(), 1, "the SOA record only");
 }
 
+/// Serial numbers must rise from version to version.
+#[test]
+fn numbers_that_step_back() {
+    let past = |serials: &[u32], wanted| {
+        let older = serials.iter().map(|serial| Zone::clone(&zone(*serial, &format!("a TXT {serial}\n"))));
+        from_versions(&zone(10, "a TXT 10\n"), older, Serial(wanted), usize::MAX).map(|chain| chain.len())
+    };
+    assert_eq!(past(&[9, 8, 7], 8), Some(2));
+    assert_eq!(past(&[9, 8], 8), Some(2));
+    assert_eq!(past(&[9, 12, 8, 7], 8), None);
+    assert_eq!(past(&[9, 8, 12], 8), None);
+    assert_eq!(past(&[9, 12], 12), None);
+    assert_eq!(past(&[9, 8, 7, 12], 8), Some(2), "more is not read");
+    assert_eq!(past(&[9, 8, 7], 10), None);
+    assert_eq!(past(&[], 9), None);
+}
+
 /// A number that was used twice is not trusted, nor any before it, until the numbers are beyond it.
 #[test]
 fn numbers_used_twice() {
