@@ -1,7 +1,8 @@
 //! How fast the messages of a transfer are made.
 //!
 //! `cargo bench --bench transfer` prints, for a zone of a million records, records and octets per second of an AXFR into
-//! messages of the largest size, plain and signed.
+//! messages of the largest size, plain and signed; and how long it takes to compare two versions of the zone read one
+//! after the other, which share nothing.
 #![allow(missing_docs)]
 
 use std::hint::black_box;
@@ -27,11 +28,12 @@ fn main() {
 }
 
 fn measure(kind: &str, line: impl Fn(u64) -> String) {
-    let apex = Name::from_text("big.example").expect("a good name");
-    let mut text = String::from("$TTL 3600\n@ IN SOA ns1 hostmaster 1 2 3 4 5\n@ IN NS ns1\nns1 IN A 192.0.2.1\n");
-    text.extend((0..RECORDS).map(line));
-    let reading = zone::read(&apex, "big.example", text.as_bytes());
-    let zone = Arc::new(reading.zone.expect("a good zone"));
+    let zone = Arc::new(read(1, &line));
+    let newer = read(2, &line);
+    let start = Instant::now();
+    let difference = zone::difference(&zone, &newer);
+    let took = start.elapsed();
+    println!("{kind:<12} compared in {} ms, {} RRset differs", took.as_millis(), difference.changes.len());
     for is_signed in [false, true] {
         let best = (0..5).map(|_| transfer(&zone, is_signed)).min_by(|a, b| a.0.total_cmp(&b.0));
         let (seconds, records, octets, messages) = best.expect("five rounds");
@@ -43,6 +45,13 @@ fn measure(kind: &str, line: impl Fn(u64) -> String) {
             octets as f64 / records as f64,
         );
     }
+}
+
+fn read(serial: u32, line: impl Fn(u64) -> String) -> Zone {
+    let apex = Name::from_text("big.example").expect("a good name");
+    let mut text = format!("$TTL 3600\n@ IN SOA ns1 hostmaster {serial} 2 3 4 5\n@ IN NS ns1\nns1 IN A 192.0.2.1\n");
+    text.extend((0..RECORDS).map(line));
+    zone::read(&apex, "big.example", text.as_bytes()).zone.expect("a good zone")
 }
 
 /// Makes all messages; returns the seconds it took, and how many records, octets and messages there are.

@@ -23,8 +23,8 @@ use super::request::{Kind, Request};
 use crate::zone::node::{Node, RECORD_HEAD};
 use crate::zone::{Change, Difference, Name, RRset, Serial, Type, Zone};
 
-/// What a reply tells.
-#[derive(Clone, Debug)]
+/// What a reply tells; shown, it is words for the log.
+#[derive(Clone)]
 pub enum Content {
     /// The whole zone.
     Zone(Arc<Zone>),
@@ -62,6 +62,23 @@ impl Content {
         match self {
             Self::Zone(zone) | Self::Difference(zone, _) | Self::Soa(zone) => zone,
         }
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let serial = self.zone().serial();
+        match self {
+            Self::Zone(_) => write!(f, "all of serial {serial}"),
+            Self::Difference(_, difference) => write!(f, "what leads from serial {} to {serial}", difference.old),
+            Self::Soa(_) => write!(f, "the SOA record of serial {serial}"),
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Content({}: {self})", self.zone().apex())
     }
 }
 
@@ -227,7 +244,7 @@ impl Outgoing {
 
 impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Outgoing({:?}, {} records written)", self.content, self.records)
+        write!(f, "Outgoing({}: {}, {} records written)", self.content.zone().apex(), self.content, self.records)
     }
 }
 

@@ -391,31 +391,27 @@ fn truncated_datagram() {
 /// RFC 1995 §2, §4.
 #[test]
 fn what_an_ixfr_is_answered_with() {
+    const ZONE: &str = "all of serial 6";
+    const SOA: &str = "the SOA record of serial 6";
     let lines = "$GENERATE 1-9 h$ A 192.0.2.$\n";
     let (old, new) = (zone(5, lines), zone(6, "$GENERATE 2-9 h$ A 192.0.2.$\n"));
     let chain = [Arc::new(difference(&old, &new))];
-    let content = |serial, differences: Option<&[Arc<Difference>]>| match Content::of(
-        &request(Kind::Ixfr(Serial(serial))),
-        new.clone(),
-        differences,
-    ) {
-        Content::Zone(_) => "zone",
-        Content::Difference(..) => "difference",
-        Content::Soa(_) => "soa",
+    let content = |serial, differences: Option<&[Arc<Difference>]>| {
+        Content::of(&request(Kind::Ixfr(Serial(serial))), new.clone(), differences).to_string()
     };
-    assert_eq!(content(6, Some(&chain)), "soa", "up to date");
-    assert_eq!(content(7, Some(&chain)), "soa", "newer than ours");
-    assert_eq!(content(6 + 0x7fff_ffff, None), "soa");
-    assert_eq!(content(6 + 0x8000_0000, None), "zone", "neither newer nor older (RFC 1982 §3.2)");
-    assert_eq!(content(5, Some(&chain)), "difference");
-    assert_eq!(content(5, None), "zone", "unknown");
-    assert_eq!(content(5, Some(&[])), "zone");
-    assert_eq!(content(4, Some(&chain)), "zone", "it does not begin there");
+    assert_eq!(content(6, Some(&chain)), SOA, "up to date");
+    assert_eq!(content(7, Some(&chain)), SOA, "newer than ours");
+    assert_eq!(content(6 + 0x7fff_ffff, None), SOA);
+    assert_eq!(content(6 + 0x8000_0000, None), ZONE, "neither newer nor older (RFC 1982 §3.2)");
+    assert_eq!(content(5, Some(&chain)), "what leads from serial 5 to 6");
+    assert_eq!(content(5, None), ZONE, "unknown");
+    assert_eq!(content(5, Some(&[])), ZONE);
+    assert_eq!(content(4, Some(&chain)), ZONE, "it does not begin there");
     let elsewhere = [Arc::new(difference(&old, &zone(7, lines)))];
-    assert_eq!(content(5, Some(&elsewhere)), "zone", "it leads elsewhere");
+    assert_eq!(content(5, Some(&elsewhere)), ZONE, "it leads elsewhere");
     let other_soa = read(&apex(), "", format!("$TTL 60\n@ SOA ns other 6 1 1 1 1\n@ NS ns\n{lines}").as_bytes()).zone;
     let other_soa = [Arc::new(difference(&old, &other_soa.unwrap()))];
-    assert_eq!(content(5, Some(&other_soa)), "zone", "it leads to another version with this number");
+    assert_eq!(content(5, Some(&other_soa)), ZONE, "it leads to another version with this number");
     let emptied = zone(6, "");
     let large = [Arc::new(difference(&old, &emptied))];
     let content = Content::of(&request(Kind::Ixfr(Serial(5))), emptied, Some(&large));
