@@ -12,6 +12,7 @@ pub mod message;
 pub mod primary;
 pub mod serve;
 pub mod telemetry;
+pub mod transfer;
 pub mod tsig;
 pub mod update;
 pub mod zone;

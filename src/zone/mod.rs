@@ -34,7 +34,7 @@ pub use amendment::Amendment;
 pub use assemble::{Reading, read, read_including};
 pub use catalog::{Catalog, Entry};
 pub use diagnostic::{Diagnostic, Severity};
-pub use difference::{Change, Difference, difference};
+pub use difference::{Change, Difference, difference, difference_within};
 pub use files::IncludeError;
 pub use name::{Name, NameError};
 pub use node::{Node, RRset};
