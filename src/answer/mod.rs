@@ -129,7 +129,10 @@ impl Rcode {
     pub(crate) const NOT_IMPLEMENTED: Self = Self(4);
     pub(crate) const REFUSED: Self = Self(5);
     pub(crate) const YX_DOMAIN: Self = Self(6);
+    pub(crate) const YX_RRSET: Self = Self(7);
+    pub(crate) const NX_RRSET: Self = Self(8);
     pub(crate) const NOT_AUTHORITATIVE: Self = Self(9);
+    pub(crate) const NOT_ZONE: Self = Self(10);
     pub(crate) const BAD_VERSION: Self = Self(16);
     pub(crate) const BAD_COOKIE: Self = Self(23);
 }

@@ -1,1 +1,279 @@
 //! Updates (RFC 2136): a message and a zone in, what becomes of its RRsets out.
+//!
+//! ```text
+//! octets ─ parse (§3.1, §3.4.1: form) ─► Update ─ apply (§3.2, §3.4.2: content) ─► Effect: amendments
+//! ```
+//!
+//! [`Update::parse`] finds all that is wrong with a message whatever the zone holds, so that [`Update::apply`] can be run
+//! again on a newer version of the zone when a race was lost. Neither knows who sent the update: whether they may,
+//! and that it happens once, is for the caller.
+//!
+//! Where the RFC leaves a choice, or this departs from it, `docs/updates.md` says so.
+
+mod apply;
+
+mod sound;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+
+pub use apply::{Effect, raised};
+
+use crate::answer::Rcode;
+use crate::message::{Reader, Record, Section};
+use crate::zone::{Name, Type, check_data};
+
+/// The most octets of a refusal's reason: it must fit any reply, and a line of the log.
+pub const MOST_REASON: usize = 200;
+
+/// The most octets of a name that a reason shows, so that what is said of it has room.
+const MOST_NAME: usize = 70;
+
+const OPCODE: u8 = 5;
+
+/// What stands in the place of the class: the record's own, or what is meant instead (RFC 2136 §2.4, §2.5).
+mod class {
+    pub(super) const IN: u16 = 1;
+    pub(super) const NONE: u16 = 254;
+    pub(super) const ANY: u16 = 255;
+}
+
+/// The largest TTL; what is larger counts as 0 (RFC 2181 §8).
+const MAX_TTL: u32 = 0x7fff_ffff;
+
+/// A well-formed update.
+///
+/// It holds less than 3.4 MB however the message compresses its names (see [`crate::message`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    zone: Name,
+    prerequisites: Vec<Prerequisite>,
+    operations: Vec<Operation>,
+}
+
+/// What must hold before an update (RFC 2136 §2.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Prerequisite {
+    name: Name,
+    condition: Condition,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Condition {
+    /// The name owns records (§2.4.4).
+    InUse,
+    /// The name owns no records (§2.4.5).
+    NotInUse,
+    /// There is an RRset of this type (§2.4.1).
+    Exists(Type),
+    /// There is no RRset of this type (§2.4.3).
+    Absent(Type),
+    /// This is one of the records of the RRset, of which all are told (§2.4.2).
+    Has(Type, Box<[u8]>),
+}
+
+/// One record of the update section (RFC 2136 §2.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Operation {
+    name: Name,
+    action: Action,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Action {
+    /// Add a record (§2.5.1).
+    Add { rtype: Type, ttl: u32, data: Box<[u8]> },
+    /// Delete an RRset (§2.5.2).
+    DeleteRRset(Type),
+    /// Delete all RRsets of the name (§2.5.3).
+    DeleteAll,
+    /// Delete a record (§2.5.4).
+    DeleteRecord { rtype: Type, data: Box<[u8]> },
+}
+
+/// Why an update is not made.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The response code.
+    pub(crate) rcode: Rcode,
+    /// What is wrong, in printable ASCII of at most [`MOST_REASON`] octets.
+    pub reason: Cow<'static, str>,
+}
+
+impl Refusal {
+    /// Makes a refusal; a reason that is too long or not printable is made to fit.
+    pub(crate) fn new(rcode: Rcode, reason: impl Into<Cow<'static, str>>) -> Self {
+        let reason = reason.into();
+        let printable = |octet: &u8| matches!(octet, b' '..=b'~');
+        if reason.len() <= MOST_REASON && reason.as_bytes().iter().all(printable) {
+            return Self { rcode, reason };
+        }
+        let shown = |letter: char| if matches!(letter, ' '..='~') { letter } else { '?' };
+        let mut text: String = reason.chars().map(shown).take(MOST_REASON - 3).collect();
+        text.push_str("...");
+        Self { rcode, reason: text.into() }
+    }
+
+    fn malformed(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Rcode::FORMAT_ERROR, reason)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.rcode, self.reason)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Update {
+    /// Reads an update whose signature has been taken off.
+    ///
+    /// # Errors
+    ///
+    /// FORMERR, NOTZONE, or NOTAUTH for another class than IN: what is wrong whatever the zone holds.
+    pub fn parse(message: &[u8]) -> Result<Self, Refusal> {
+        let malformed = |fault: crate::message::Malformed| Refusal::malformed(fault.to_string());
+        let mut reader = Reader::new(message).map_err(malformed)?;
+        if reader.header().opcode() != OPCODE {
+            return Err(Refusal::malformed("this is no update"));
+        }
+        // §3.1.1.
+        if reader.header().counts[0] != 1 {
+            return Err(Refusal::malformed("not exactly one record in the zone section"));
+        }
+        let zone = reader.question().map_err(malformed)?.ok_or_else(|| Refusal::malformed("no zone"))?;
+        if zone.qtype != Type::SOA {
+            return Err(Refusal::malformed(format!("the type in the zone section is {}, not SOA", zone.qtype)));
+        }
+        if zone.qclass != class::IN {
+            return Err(Refusal::new(Rcode::NOT_AUTHORITATIVE, "only zones of class IN are served"));
+        }
+        let mut update = Self { zone: zone.name, prerequisites: Vec::new(), operations: Vec::new() };
+        while let Some((section, record)) = reader.record().map_err(malformed)? {
+            match section {
+                Section::Answer => {
+                    let prerequisite = Prerequisite::of(record, &update.zone)?;
+                    update.prerequisites.push(prerequisite);
+                }
+                Section::Authority => {
+                    let operation = Operation::of(record, &update.zone)?;
+                    update.operations.push(operation);
+                }
+                // Glue that came along for information (§2.6), and OPT.
+                Section::Additional => {}
+            }
+        }
+        Ok(update)
+    }
+
+    /// Returns the name of the zone to be updated.
+    pub fn zone(&self) -> &Name {
+        &self.zone
+    }
+
+    /// Iterates, in canonical order, over the names whose records the update may change.
+    ///
+    /// The apex's SOA record gets a new serial number though the apex may not be among them.
+    pub fn owners(&self) -> impl Iterator<Item = &Name> {
+        self.operations.iter().map(|operation| &operation.name).collect::<BTreeSet<_>>().into_iter()
+    }
+
+    /// Returns whether the update adds an SOA record at the apex, which creates a zone that does not exist.
+    pub fn adds_soa(&self) -> bool {
+        self.at_apex().any(|action| matches!(action, Action::Add { rtype: Type::SOA, .. }))
+    }
+
+    /// Returns whether the update deletes the SOA record of the apex, and so may delete the zone.
+    pub fn deletes_soa(&self) -> bool {
+        let deletes = |action: &Action| {
+            matches!(action, Action::DeleteRRset(Type::SOA) | Action::DeleteRecord { rtype: Type::SOA, .. })
+        };
+        self.at_apex().any(deletes)
+    }
+
+    fn at_apex(&self) -> impl Iterator<Item = &Action> {
+        self.operations.iter().filter(|operation| operation.name == self.zone).map(|operation| &operation.action)
+    }
+}
+
+impl Prerequisite {
+    /// Reads a record of the prerequisite section (§2.4, §3.2.5).
+    fn of(record: Record, zone: &Name) -> Result<Self, Refusal> {
+        let Record { owner: name, rtype, class, ttl, data } = record;
+        let fault = |what: &str| Err(Refusal::malformed(format!("prerequisite: {} {rtype}: {what}", shown(&name))));
+        if ttl != 0 {
+            return fault("the TTL is not 0");
+        }
+        within(&name, zone, "prerequisite")?;
+        let condition = match class {
+            class::ANY | class::NONE if !data.is_empty() => return fault("there are data"),
+            class::ANY if rtype == Type::ANY => Condition::InUse,
+            class::NONE if rtype == Type::ANY => Condition::NotInUse,
+            class::ANY | class::NONE | class::IN if rtype.is_meta() => return fault("no record has this type"),
+            class::ANY => Condition::Exists(rtype),
+            class::NONE => Condition::Absent(rtype),
+            class::IN => match check_data(rtype, &data) {
+                Ok(()) => Condition::Has(rtype, data),
+                Err(reason) => return fault(&reason),
+            },
+            _ => return fault("the class is not IN, ANY or NONE"),
+        };
+        Ok(Self { name, condition })
+    }
+}
+
+impl Operation {
+    /// Reads a record of the update section (§2.5, §3.4.1).
+    fn of(record: Record, zone: &Name) -> Result<Self, Refusal> {
+        let Record { owner: name, rtype, class, ttl, data } = record;
+        let fault = |what: &str| Err(Refusal::malformed(format!("update: {} {rtype}: {what}", shown(&name))));
+        within(&name, zone, "update")?;
+        let action = match class {
+            class::ANY | class::NONE if ttl != 0 => return fault("a deletion whose TTL is not 0"),
+            class::ANY if !data.is_empty() => return fault("a deletion of an RRset that has data"),
+            class::ANY if rtype == Type::ANY => Action::DeleteAll,
+            class::ANY | class::NONE | class::IN if rtype.is_meta() => return fault("no record has this type"),
+            class::ANY => Action::DeleteRRset(rtype),
+            class::NONE | class::IN => {
+                // The message's reader lets empty data pass.
+                if let Err(reason) = check_data(rtype, &data) {
+                    return fault(&reason);
+                }
+                let ttl = if ttl <= MAX_TTL { ttl } else { 0 };
+                if class == class::IN { Action::Add { rtype, ttl, data } } else { Action::DeleteRecord { rtype, data } }
+            }
+            _ => return fault("the class is not IN, ANY or NONE"),
+        };
+        Ok(Self { name, action })
+    }
+}
+
+fn within(name: &Name, zone: &Name, section: &str) -> Result<(), Refusal> {
+    if name.is_at_or_below(zone) {
+        return Ok(());
+    }
+    let reason = format!("{section}: {} is not in the zone {}", shown(name), shown(zone));
+    Err(Refusal::new(Rcode::NOT_ZONE, reason))
+}
+
+/// Returns a name as a reason shows it: not longer than [`MOST_NAME`].
+fn shown(name: &Name) -> String {
+    let mut text = name.to_string();
+    if text.len() > MOST_NAME {
+        text.truncate(MOST_NAME - 3);
+        text.push_str("...");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

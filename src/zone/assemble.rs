@@ -206,7 +206,7 @@ impl Records {
 
 /// Compares two records' data in canonical form and order (RFC 4034 §6.2, §6.3): names in lower case, all else as
 /// it is.
-pub(super) fn canonical_data_cmp(rtype: Type, a: &[u8], b: &[u8]) -> Ordering {
+pub(crate) fn canonical_data_cmp(rtype: Type, a: &[u8], b: &[u8]) -> Ordering {
     let Some((front, count)) = rtype.names() else { return a.cmp(b) };
     let split = |data: &[u8]| {
         let (front, mut rest) = data.split_at_checked(front).unwrap_or((data, &[]));

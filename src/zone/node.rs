@@ -75,6 +75,16 @@ impl Node {
         self.name()
     }
 
+    /// Returns whether two nodes are one allocation, which makes them equal without a look at them.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Returns how many records there are.
+    pub(crate) fn record_count(&self) -> usize {
+        self.rrsets().map(|rrset| usize::from(rrset.len())).sum()
+    }
+
     /// Returns the node's marks.
     #[inline]
     pub(crate) fn marks(&self) -> Marks {

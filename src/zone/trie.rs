@@ -190,6 +190,33 @@ impl<V: Named + Clone> Trie<V> {
         Some(reached)
     }
 
+    /// Visits, in canonical order, the names that differ between this trie and a newer one: their value here, and there.
+    ///
+    /// What both share is passed over without being looked at, so the visit costs what differs, not what there is.
+    /// Values of one name that are stored in two places are shown though they may be equal.
+    pub(crate) fn compare<'t>(&'t self, newer: &'t Self, visit: &mut impl FnMut(Option<&'t V>, Option<&'t V>)) {
+        match (&self.root, &newer.root) {
+            (Some(old), Some(new)) => old.compare(new, visit),
+            (Some(old), None) => old.each(&mut |leaf| visit(Some(leaf), None)),
+            (None, Some(new)) => new.each(&mut |leaf| visit(None, Some(leaf))),
+            (None, None) => {}
+        }
+    }
+
+    /// Iterates over the values of a name (in wire form) and all below it, in canonical order.
+    pub(crate) fn below(&self, name: &[u8]) -> Iter<'_, V> {
+        let key = Key::new(name);
+        let mut link = self.root.as_ref();
+        while let Some(Link::Branch(branch)) = link
+            && usize::from(branch.at) < key.len()
+        {
+            link = branch.twig(key.symbol(branch.at));
+        }
+        // What lies between the branches was not looked at on the way; all names reached share it.
+        let link = link.filter(|link| super::name::is_at_or_below(link.first().name(), name));
+        Iter { stack: link.map(|link| std::slice::from_ref(link).iter()).into_iter().collect() }
+    }
+
     /// Iterates over the values in canonical order.
     pub(crate) fn iter(&self) -> Iter<'_, V> {
         Iter { stack: self.root.iter().map(|root| std::slice::from_ref(root).iter()).collect() }
@@ -214,6 +241,93 @@ impl<V: Named + Clone> Link<V> {
                 Link::Leaf(leaf) => return leaf,
                 Link::Branch(branch) => link = &branch.twigs[branch.twigs.len() - 1],
             }
+        }
+    }
+
+    /// Visits all values in canonical order.
+    fn each<'t>(&'t self, visit: &mut impl FnMut(&'t V)) {
+        match self {
+            Link::Leaf(leaf) => visit(leaf),
+            Link::Branch(branch) => branch.twigs.iter().for_each(|twig| twig.each(visit)),
+        }
+    }
+
+    /// Compares two subtrees whose names share all that leads here, as [`Trie::compare`].
+    fn compare<'t>(&'t self, newer: &'t Self, visit: &mut impl FnMut(Option<&'t V>, Option<&'t V>)) {
+        if let (Link::Branch(old), Link::Branch(new)) = (self, newer)
+            && Arc::ptr_eq(&old.twigs, &new.twigs)
+        {
+            return;
+        }
+        match self.relation(newer) {
+            Relation::SameName => visit(Some(self.first()), Some(newer.first())),
+            Relation::Before => {
+                self.each(&mut |leaf| visit(Some(leaf), None));
+                newer.each(&mut |leaf| visit(None, Some(leaf)));
+            }
+            Relation::After => {
+                newer.each(&mut |leaf| visit(None, Some(leaf)));
+                self.each(&mut |leaf| visit(Some(leaf), None));
+            }
+            Relation::Branches(old, new) => {
+                for symbol in symbols(old.map | new.map) {
+                    match (old.twig(symbol), new.twig(symbol)) {
+                        (Some(old), Some(new)) => old.compare(new, visit),
+                        (old, new) => {
+                            old.into_iter().for_each(|old| old.each(&mut |leaf| visit(Some(leaf), None)));
+                            new.into_iter().for_each(|new| new.each(&mut |leaf| visit(None, Some(leaf))));
+                        }
+                    }
+                }
+            }
+            Relation::NewerWithin(old, place) => {
+                for symbol in symbols(old.map | 1 << place) {
+                    match old.twig(symbol) {
+                        Some(twig) if symbol == place => twig.compare(newer, visit),
+                        Some(twig) => twig.each(&mut |leaf| visit(Some(leaf), None)),
+                        None => newer.each(&mut |leaf| visit(None, Some(leaf))),
+                    }
+                }
+            }
+            Relation::Within(new, place) => {
+                for symbol in symbols(new.map | 1 << place) {
+                    match new.twig(symbol) {
+                        Some(twig) if symbol == place => self.compare(twig, visit),
+                        Some(twig) => twig.each(&mut |leaf| visit(None, Some(leaf))),
+                        None => self.each(&mut |leaf| visit(Some(leaf), None)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns how the names below two links lie to each other.
+    ///
+    /// Not inlined, so that its large keys are not on the stack at each level of the walk.
+    #[inline(never)]
+    fn relation<'t>(&'t self, other: &'t Self) -> Relation<'t, V> {
+        let (ours, theirs) = (self.first().name(), other.first().name());
+        if let (Link::Leaf(_), Link::Leaf(_)) = (self, other)
+            && super::name::eq(ours, theirs)
+        {
+            return Relation::SameName;
+        }
+        let (ours, theirs) = (Key::new(ours), Key::new(theirs));
+        let at = |link: &Self| if let Link::Branch(branch) = link { branch.at } else { u16::MAX };
+        match ours.difference(&theirs) {
+            Some(differs) if differs < at(self).min(at(other)) => {
+                if ours.symbol(differs) < theirs.symbol(differs) {
+                    Relation::Before
+                } else {
+                    Relation::After
+                }
+            }
+            _ => match (self, other) {
+                (Link::Branch(old), Link::Branch(new)) if old.at == new.at => Relation::Branches(old, new),
+                (Link::Branch(old), _) if old.at < at(other) => Relation::NewerWithin(old, theirs.symbol(old.at)),
+                (_, Link::Branch(new)) => Relation::Within(new, ours.symbol(new.at)),
+                _ => Relation::SameName,
+            },
         }
     }
 
@@ -268,6 +382,32 @@ impl<V: Named + Clone> Link<V> {
             branch.map &= !(1 << symbol);
         }
     }
+}
+
+/// How the names below two links lie to each other, the older one's told first.
+enum Relation<'t, V> {
+    /// Both are leaves and bear the same name.
+    SameName,
+    /// All names of the first come before all of the second.
+    Before,
+    /// All names of the first come after all of the second.
+    After,
+    /// Both branch at the same place.
+    Branches(&'t Branch<V>, &'t Branch<V>),
+    /// All names of the second belong where the first, a branch, has this symbol.
+    NewerWithin(&'t Branch<V>, u8),
+    /// All names of the first belong where the second, a branch, has this symbol.
+    Within(&'t Branch<V>, u8),
+}
+
+/// Iterates over the symbols of a branch's map in order.
+fn symbols(map: u64) -> impl Iterator<Item = u8> {
+    let mut rest = map;
+    std::iter::from_fn(move || {
+        let symbol = rest.trailing_zeros();
+        rest &= rest.checked_sub(1)?;
+        u8::try_from(symbol).ok()
+    })
 }
 
 /// An iterator over a trie's values in canonical order.
@@ -387,6 +527,30 @@ mod tests {
     }
 
     #[test]
+    fn comparing_looks_only_at_what_differs() {
+        let name = |text: &str| Name::from_text(text).unwrap();
+        let mut builder = Builder::new();
+        for number in 10_000..60_000 {
+            builder.push(Item(name(&format!("h{number}.test")), 0));
+        }
+        let old = builder.finish();
+        let mut new = old.clone();
+        new.insert(Item(name("h12345.test"), 1));
+        new.remove(name("h23456.test").as_wire());
+        new.insert(Item(name("h34567x.test"), 1));
+        let (mut looks, mut seen) = (0, Vec::new());
+        old.compare(&new, &mut |a: Option<&Item>, b: Option<&Item>| {
+            looks += 1;
+            if a != b {
+                seen.push(a.or(b).unwrap().0.to_string());
+            }
+        });
+        assert_eq!(seen, ["h12345.test.", "h23456.test.", "h34567x.test."]);
+        // Beside each of them the up to nine leaves of its branch, which are no allocations to be told apart.
+        assert!(looks < 50, "{looks}");
+    }
+
+    #[test]
     fn a_label_that_begins_another_is_no_ancestor() {
         let name = |text: &str| Name::from_text(text).unwrap();
         let mut trie = Trie::default();
@@ -423,6 +587,29 @@ mod tests {
             for (trie, map) in &versions {
                 same(trie, map)?;
             }
+            let empty = Trie::default();
+            let tries: Vec<_> = versions.iter().map(|(trie, map)| (trie, map.clone())).chain([(&empty, BTreeMap::new())]).collect();
+            for (old, old_map) in &tries {
+                for (new, new_map) in &tries {
+                    let mut seen = Vec::new();
+                    old.compare(new, &mut |a: Option<&Item>, b: Option<&Item>| {
+                        let name = a.or(b).map(|item| item.0.clone()).unwrap();
+                        let (a, b) = (a.map(|item| item.1), b.map(|item| item.1));
+                        if a != b {
+                            seen.push((name, a, b));
+                        }
+                    });
+                    let mut names: Vec<_> = old_map.keys().chain(new_map.keys()).cloned().collect();
+                    names.sort();
+                    names.dedup();
+                    let expected: Vec<_> = names
+                        .into_iter()
+                        .map(|name| (name.clone(), old_map.get(&name).copied(), new_map.get(&name).copied()))
+                        .filter(|(_, a, b)| a != b)
+                        .collect();
+                    prop_assert_eq!(seen, expected);
+                }
+            }
             let mut builder = Builder::new();
             for (name, &value) in &map {
                 builder.push(Item(name.clone(), value));
@@ -433,6 +620,9 @@ mod tests {
                 for sought in sought_names.iter().chain(map.keys()) {
                     let wire = sought.as_wire();
                     prop_assert_eq!(trie.get(wire).map(|item| item.1), map.get(sought).copied());
+                    let below: Vec<_> = trie.below(wire).map(|item| item.0.clone()).collect();
+                    let expected: Vec<_> = map.keys().filter(|name| name.is_at_or_below(sought)).cloned().collect();
+                    prop_assert_eq!(below, expected);
                     let floor = map.range(..=sought.clone()).next_back().map(|(name, _)| name);
                     prop_assert_eq!(trie.floor(wire).map(|item| &item.0), floor);
                     let longest = map.keys().filter(|name| sought.is_at_or_below(name)).max_by_key(|name| name.label_count());

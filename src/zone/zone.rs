@@ -3,9 +3,13 @@
 //! [`Zone::lookup`] answers what RFC 1034 §4.3.2 step 3 asks in one descent: is there a cut or a DNAME on
 //! the way down, is the name there, does it exist without records, does a wildcard stand in for it?
 
+use std::collections::BTreeMap;
+
+use super::amendment::Amendment;
+use super::assemble::canonical_data_cmp;
 use super::key::Key;
 use super::name::{self, Name};
-use super::node::{Marks, Node, RRset};
+use super::node::{Marks, Node, NodeBuilder, RRset};
 use super::rtype::Type;
 use super::serial::Serial;
 use super::trie::{Named, Trie};
@@ -18,7 +22,7 @@ pub struct Zone {
     nodes: Trie<Node>,
     serial: Serial,
     records: usize,
-    /// Some name has a label `*`; without one, names that do not exist need no second look.
+    /// Some name has, or had before an amendment, a label `*`; without one, names that do not exist need no second look.
     has_wildcards: bool,
 }
 
@@ -53,10 +57,69 @@ impl Zone {
     pub(crate) fn new(name: Name, nodes: Trie<Node>) -> Option<Self> {
         let apex = nodes.get(name.as_wire())?.clone();
         let soa = apex.rrset(Type::SOA)?.rdata().next()?;
-        let serial = Serial(u32::from_be_bytes(*soa.last_chunk::<20>()?.first_chunk()?));
-        let records = nodes.iter().flat_map(Node::rrsets).map(|rrset| usize::from(rrset.len())).sum();
-        let has_wildcards = nodes.iter().any(|node| name::labels(node.name()).any(|label| label == b"*"));
+        let serial = serial_of(soa)?;
+        let records = nodes.iter().map(Node::record_count).sum();
+        let has_wildcards = nodes.iter().any(|node| is_wildcard_or_below(node.name()));
         Some(Self { name, apex, nodes, serial, records, has_wildcards })
+    }
+
+    /// Returns the zone with RRsets replaced; it shares all else with this one and costs what it does not share.
+    ///
+    /// Where an owner and type are given twice, the last holds. The result is, letter case aside, what reading a text
+    /// of its records gives. Nothing is checked but what is said below: who amends sees to it that the zone is sound.
+    ///
+    /// Returns `None` if that were no zone: its apex would have no SOA record, an owner is not in it, an RRset has more
+    /// records, or a record longer data, than 65,535.
+    #[must_use]
+    pub fn amend(&self, amendments: &[Amendment]) -> Option<Self> {
+        self.clone().with(amendments)
+    }
+
+    /// Returns the zone that has these RRsets and no others; `None` in the cases of [`Self::amend`].
+    #[must_use]
+    pub fn of(name: Name, amendments: &[Amendment]) -> Option<Self> {
+        let mut builder = NodeBuilder::default();
+        builder.begin(name.as_wire());
+        let (apex, nodes) = (builder.finish(true), Trie::default());
+        Self { name, apex, nodes, serial: Serial(0), records: 0, has_wildcards: false }.with(amendments)
+    }
+
+    fn with(mut self, amendments: &[Amendment]) -> Option<Self> {
+        let mut builder = NodeBuilder::default();
+        for amendments in amendments.chunk_by(|a, b| a.owner == b.owner) {
+            let owner = &amendments[0].owner;
+            if !owner.is_at_or_below(&self.name) {
+                return None;
+            }
+            let old = self.nodes.get(owner.as_wire()).cloned();
+            let is_apex = *owner == self.name;
+            let new = amended(old.as_ref(), owner, is_apex, amendments, &mut builder)?;
+            self.records -= old.as_ref().map_or(0, Node::record_count);
+            self.records += new.as_ref().map_or(0, Node::record_count);
+            match new {
+                None => {
+                    self.nodes.remove(owner.as_wire());
+                }
+                Some(node) => {
+                    self.has_wildcards |= is_wildcard_or_below(node.name());
+                    self.nodes.insert(node);
+                }
+            }
+        }
+        self.apex = self.nodes.get(self.name.as_wire())?.clone();
+        let serial = serial_of(self.soa()?.rdata().next()?)?;
+        self.serial = serial;
+        Some(self)
+    }
+
+    /// Iterates, in canonical order, over the node of a name, if it has one, and all nodes below it.
+    pub(crate) fn below(&self, name: &[u8]) -> impl Iterator<Item = &Node> {
+        self.nodes.below(name)
+    }
+
+    /// Visits, in canonical order, the nodes that differ between this zone and a newer one, and perhaps equal ones.
+    pub(super) fn compare<'z>(&'z self, newer: &'z Self, mut visit: impl FnMut(Option<&'z Node>, Option<&'z Node>)) {
+        self.nodes.compare(&newer.nodes, &mut visit);
     }
 
     /// Returns the name of the zone.
@@ -158,6 +221,54 @@ impl Zone {
             _ => Lookup::NoName,
         }
     }
+}
+
+/// Returns the serial number in an SOA record's data.
+fn serial_of(soa: &[u8]) -> Option<Serial> {
+    Some(Serial(u32::from_be_bytes(*soa.last_chunk::<20>()?.first_chunk()?)))
+}
+
+fn is_wildcard_or_below(name: &[u8]) -> bool {
+    name::labels(name).any(|label| label == b"*")
+}
+
+/// Returns what becomes of an owner's node: `Some(None)` if nothing is left, `None` if the amendments cannot be.
+fn amended(
+    old: Option<&Node>,
+    owner: &Name,
+    is_apex: bool,
+    amendments: &[Amendment],
+    builder: &mut NodeBuilder,
+) -> Option<Option<Node>> {
+    type Records<'r> = (u32, Vec<&'r [u8]>);
+    let mut rrsets: BTreeMap<Type, Records<'_>> = BTreeMap::new();
+    for rrset in old.into_iter().flat_map(Node::rrsets) {
+        if amendments.iter().all(|amendment| amendment.rtype != rrset.rtype()) {
+            rrsets.insert(rrset.rtype(), (rrset.ttl(), rrset.rdata().collect()));
+        }
+    }
+    for Amendment { rtype, ttl, data, .. } in amendments {
+        let mut data: Vec<&[u8]> = data.iter().map(|data| &**data).collect();
+        data.sort_by(|a, b| canonical_data_cmp(*rtype, a, b));
+        data.dedup_by(|a, b| canonical_data_cmp(*rtype, a, b).is_eq());
+        let most = usize::from(u16::MAX);
+        if data.len() > most || data.iter().any(|data| data.len() > most) {
+            return None;
+        }
+        rrsets.insert(*rtype, (*ttl, data));
+    }
+    rrsets.retain(|_, (_, data)| !data.is_empty());
+    if rrsets.is_empty() {
+        return Some(None);
+    }
+    builder.begin(old.map_or(owner.as_wire(), Node::owner));
+    for (rtype, (ttl, data)) in rrsets {
+        builder.begin_rrset(rtype);
+        for data in data {
+            builder.push(rtype, ttl, data);
+        }
+    }
+    Some(Some(builder.finish(is_apex)))
 }
 
 impl std::fmt::Debug for Zone {

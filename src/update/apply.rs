@@ -1,0 +1,290 @@
+//! What becomes of a zone: prerequisites judged, then the update's records taken in order.
+//!
+//! A draft holds the names the update touches, as slices of the zone's data and the message's. Each record of the update
+//! changes the draft as RFC 2136 §3.4.2 says; at the end the draft is compared with the zone, and what differs is
+//! the effect. So what cancels out is no change, and the zone itself is never touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, Condition, Refusal, Update, shown, sound};
+use crate::answer::Rcode;
+use crate::zone::{Amendment, Name, RRset, Serial, Type, Zone, canonical_data_cmp};
+
+/// WKS, whose records replace each other where address and protocol are the same (RFC 2136 §3.4.2.2).
+const WKS: Type = Type(11);
+
+/// What an update does to a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: all it says is so already.
+    Unchanged,
+    /// These RRsets change, in canonical order of owners and then by type; the SOA record with its new serial number is
+    /// among them. [`Zone::amend`] gives the new zone.
+    Amended(Vec<Amendment>),
+    /// The zone comes to be with these RRsets. [`Zone::of`] gives it.
+    Created(Vec<Amendment>),
+    /// The zone ends.
+    Deleted,
+}
+
+/// Returns the serial number that follows, for a zone that changed; never 0, which some take for none.
+#[must_use]
+pub fn raised(serial: Serial) -> Serial {
+    match serial.next() {
+        Serial(0) => Serial(1),
+        next => next,
+    }
+}
+
+impl Update {
+    /// Returns what the update does to the zone it names, `None` if that is not served.
+    ///
+    /// All of it is done or nothing. The zone that comes of it is one that [`crate::zone::read`] would not refuse.
+    ///
+    /// # Errors
+    ///
+    /// NOTAUTH: there is no such zone, and the update does not create it. NXDOMAIN, YXDOMAIN, NXRRSET, YXRRSET: a
+    /// prerequisite does not hold. REFUSED: the zone would not be sound.
+    pub fn apply(&self, zone: Option<&Zone>) -> Result<Effect, Refusal> {
+        if zone.is_none() && !self.adds_soa() {
+            return Err(self.no_zone());
+        }
+        self.check_prerequisites(zone)?;
+        let mut draft = Draft { zone, apex: &self.zone, owners: BTreeMap::new(), deleted: false };
+        for operation in &self.operations {
+            let name = &operation.name;
+            match &operation.action {
+                Action::Add { rtype, ttl, data } => draft.add(name, *rtype, *ttl, data),
+                Action::DeleteRRset(rtype) => draft.delete_rrset(name, *rtype),
+                Action::DeleteAll => draft.delete_all(name),
+                Action::DeleteRecord { rtype, data } => draft.delete_record(name, *rtype, data),
+            }
+        }
+        let has = |rtype| draft.owners.get(&self.zone).is_some_and(|owner| owner.rrsets.contains_key(&rtype));
+        let Some(zone) = zone else {
+            if draft.deleted || !has(Type::SOA) {
+                return Err(self.no_zone());
+            }
+            if !has(Type::NS) {
+                let reason = format!("the new zone {} would have no NS record at its apex", shown(&self.zone));
+                return Err(Refusal::new(Rcode::REFUSED, reason));
+            }
+            let amendments = draft.amendments();
+            sound::check(None, &self.zone, &amendments)?;
+            return Ok(Effect::Created(amendments));
+        };
+        if draft.deleted {
+            return Ok(Effect::Deleted);
+        }
+        let mut amendments = draft.amendments();
+        if amendments.is_empty() {
+            return Ok(Effect::Unchanged);
+        }
+        // The SOA record only ever changes to a newer one (§3.4.2.2).
+        let is_soa = |amendment: &Amendment| amendment.rtype == Type::SOA;
+        if !amendments.iter().any(is_soa) {
+            amendments.extend(with_serial(zone, raised(zone.serial())));
+            amendments.sort_by(|a, b| a.owner.cmp(&b.owner).then(a.rtype.cmp(&b.rtype)));
+        }
+        sound::check(Some(zone), &self.zone, &amendments)?;
+        Ok(Effect::Amended(amendments))
+    }
+
+    fn no_zone(&self) -> Refusal {
+        let reason = format!("no zone {} is served; to create it, add its SOA and NS records", shown(&self.zone));
+        Refusal::new(Rcode::NOT_AUTHORITATIVE, reason)
+    }
+
+    /// Judges the prerequisites (§3.2).
+    fn check_prerequisites(&self, zone: Option<&Zone>) -> Result<(), Refusal> {
+        let node = |name: &Name| zone.and_then(|zone| zone.node(name));
+        let mut wanted: BTreeMap<(&Name, Type), Vec<&[u8]>> = BTreeMap::new();
+        for prerequisite in &self.prerequisites {
+            let name = &prerequisite.name;
+            let node = node(name);
+            let has = |rtype: Type| node.is_some_and(|node| node.rrset(rtype).is_some());
+            let fails = |rcode, what: String| Err(Refusal::new(rcode, format!("prerequisite: {}{what}", shown(name))));
+            match &prerequisite.condition {
+                Condition::InUse if node.is_none() => return fails(Rcode::NAME_ERROR, " has no records".into()),
+                Condition::NotInUse if node.is_some() => return fails(Rcode::YX_DOMAIN, " has records".into()),
+                Condition::Exists(rtype) if !has(*rtype) => {
+                    return fails(Rcode::NX_RRSET, format!(" {rtype} does not exist"));
+                }
+                Condition::Absent(rtype) if has(*rtype) => return fails(Rcode::YX_RRSET, format!(" {rtype} exists")),
+                Condition::Has(rtype, data) => wanted.entry((name, *rtype)).or_default().push(data),
+                _ => {}
+            }
+        }
+        for ((name, rtype), mut data) in wanted {
+            data.sort_by(|a, b| canonical_data_cmp(rtype, a, b));
+            data.dedup_by(|a, b| canonical_data_cmp(rtype, a, b).is_eq());
+            let rrset = node(name).and_then(|node| node.rrset(rtype));
+            if !rrset.is_some_and(|rrset| has_just(&rrset, &data)) {
+                let what = if rrset.is_some() { "has other records" } else { "does not exist" };
+                return Err(Refusal::new(Rcode::NX_RRSET, format!("prerequisite: {} {rtype} {what}", shown(name))));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the SOA record of a zone with another serial number.
+fn with_serial(zone: &Zone, serial: Serial) -> Option<Amendment> {
+    let soa = zone.soa()?;
+    let mut data: Box<[u8]> = soa.rdata().next()?.into();
+    data.last_chunk_mut::<20>()?[..4].copy_from_slice(&serial.0.to_be_bytes());
+    Some(Amendment { owner: zone.apex().clone(), rtype: Type::SOA, ttl: soa.ttl(), data: vec![data] })
+}
+
+/// The names an update touches, as they stand after the records taken so far.
+struct Draft<'a> {
+    zone: Option<&'a Zone>,
+    apex: &'a Name,
+    owners: BTreeMap<&'a Name, Owner<'a>>,
+    /// The zone's SOA record was deleted and none added since.
+    deleted: bool,
+}
+
+#[derive(Default)]
+struct Owner<'a> {
+    /// None is empty.
+    rrsets: BTreeMap<Type, Records<'a>>,
+}
+
+#[derive(Default)]
+struct Records<'a> {
+    ttl: u32,
+    /// In canonical order, no two the same.
+    data: Vec<&'a [u8]>,
+}
+
+impl<'a> Draft<'a> {
+    /// Returns an owner as it stands.
+    fn owner(&mut self, name: &'a Name) -> &mut Owner<'a> {
+        let zone = self.zone;
+        self.owners.entry(name).or_insert_with(|| {
+            let node = zone.and_then(|zone| zone.node(name));
+            let rrsets = node.into_iter().flat_map(|node| node.rrsets());
+            let records = |rrset: RRset<'a>| Records { ttl: rrset.ttl(), data: rrset.rdata().collect() };
+            Owner { rrsets: rrsets.map(|rrset| (rrset.rtype(), records(rrset))).collect() }
+        })
+    }
+
+    /// Adds a record (§3.4.2.2).
+    fn add(&mut self, name: &'a Name, rtype: Type, ttl: u32, data: &'a [u8]) {
+        let is_apex = name == self.apex;
+        if rtype == Type::SOA && !is_apex {
+            return;
+        }
+        let owner = self.owner(name);
+        let beside_cname = |rtype: &Type| *rtype == Type::CNAME || sound::may_stand_beside_cname(*rtype);
+        if rtype == Type::CNAME {
+            if !owner.rrsets.keys().all(beside_cname) {
+                return;
+            }
+        } else if owner.rrsets.contains_key(&Type::CNAME) && !beside_cname(&rtype) {
+            return;
+        }
+        if rtype == Type::SOA {
+            let newer =
+                owner.rrsets.get(&Type::SOA).and_then(|soa| soa.data.first()).is_none_or(|old| {
+                    serial_of(data).zip(serial_of(old)).is_some_and(|(new, old)| new.is_newer_than(old))
+                });
+            if newer {
+                owner.rrsets.insert(rtype, Records { ttl, data: vec![data] });
+            }
+            self.deleted = false;
+            return;
+        }
+        let records = owner.rrsets.entry(rtype).or_default();
+        // RFC 2181 §5.2: one TTL, and the one just asked for is meant.
+        records.ttl = ttl;
+        let Err(at) = records.find(rtype, data) else { return };
+        match rtype {
+            Type::CNAME | Type::DNAME => records.data = vec![data],
+            WKS => {
+                records.data.retain(|other| other.get(..5) != data.get(..5));
+                let at = records.find(rtype, data).unwrap_or_else(|at| at);
+                records.data.insert(at, data);
+            }
+            _ => records.data.insert(at, data),
+        }
+    }
+
+    /// Deletes an RRset (§3.4.2.3).
+    fn delete_rrset(&mut self, name: &'a Name, rtype: Type) {
+        match rtype {
+            Type::SOA if name == self.apex => self.deleted = true,
+            Type::NS if name == self.apex => {}
+            _ => {
+                self.owner(name).rrsets.remove(&rtype);
+            }
+        }
+    }
+
+    /// Deletes all RRsets of a name (§3.4.2.3).
+    fn delete_all(&mut self, name: &'a Name) {
+        let is_apex = name == self.apex;
+        self.owner(name).rrsets.retain(|rtype, _| is_apex && matches!(*rtype, Type::SOA | Type::NS));
+    }
+
+    /// Deletes a record (§3.4.2.4).
+    fn delete_record(&mut self, name: &'a Name, rtype: Type, data: &'a [u8]) {
+        let is_apex = name == self.apex;
+        let owner = self.owner(name);
+        let Some(records) = owner.rrsets.get_mut(&rtype) else { return };
+        let Ok(at) = records.find(rtype, data) else { return };
+        match rtype {
+            Type::SOA if is_apex => self.deleted = true,
+            Type::NS if is_apex && records.data.len() == 1 => {}
+            _ if records.data.len() == 1 => {
+                owner.rrsets.remove(&rtype);
+            }
+            _ => {
+                records.data.remove(at);
+            }
+        }
+    }
+
+    /// Returns the RRsets that are not as in the zone, in canonical order.
+    fn amendments(&self) -> Vec<Amendment> {
+        let mut amendments = Vec::new();
+        for (name, owner) in &self.owners {
+            let node = self.zone.and_then(|zone| zone.node(name));
+            let old = |rtype| node.and_then(|node| node.rrset(rtype));
+            let old_types = node.into_iter().flat_map(|node| node.rrsets().map(|rrset| rrset.rtype()));
+            let types: BTreeSet<Type> = old_types.chain(owner.rrsets.keys().copied()).collect();
+            for rtype in types {
+                let (ttl, data) = match owner.rrsets.get(&rtype) {
+                    Some(records) => (records.ttl, &*records.data),
+                    None => (0, &[][..]),
+                };
+                if old(rtype).is_some_and(|old| old.ttl() == ttl && has_just(&old, data)) {
+                    continue;
+                }
+                // The zone's own spelling stays.
+                let owner = node.and_then(|node| Name::from_wire(node.owner()).ok()).unwrap_or_else(|| (*name).clone());
+                let data = data.iter().map(|data| Box::from(*data)).collect();
+                amendments.push(Amendment { owner, rtype, ttl, data });
+            }
+        }
+        amendments
+    }
+}
+
+impl Records<'_> {
+    fn find(&self, rtype: Type, data: &[u8]) -> Result<usize, usize> {
+        self.data.binary_search_by(|other| canonical_data_cmp(rtype, other, data))
+    }
+}
+
+/// Returns whether an RRset's records are just these, which are in canonical order.
+fn has_just(rrset: &RRset<'_>, data: &[&[u8]]) -> bool {
+    let mut pairs = rrset.rdata().zip(data);
+    usize::from(rrset.len()) == data.len() && pairs.all(|(a, b)| canonical_data_cmp(rrset.rtype(), a, b).is_eq())
+}
+
+/// Returns the serial number in an SOA record's data.
+fn serial_of(soa: &[u8]) -> Option<Serial> {
+    Some(Serial(u32::from_be_bytes(*soa.last_chunk::<20>()?.first_chunk()?)))
+}

@@ -1,0 +1,1 @@
+//! Messages of the commits that updates become.

@@ -1,0 +1,1 @@
+//! Random updates of random zones, against the RFC's text followed word by word.

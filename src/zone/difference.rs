@@ -1,0 +1,259 @@
+//! What differs between two versions of a zone: records removed and records added.
+//!
+//! The walk passes over what both versions share, so the difference between a zone and its amendment costs what was
+//! amended. Names are compared without regard to letter case, in owners as in data.
+
+use std::cmp::Ordering;
+
+use super::amendment::Amendment;
+use super::assemble::canonical_data_cmp;
+use super::name::Name;
+use super::node::{Node, RRset};
+use super::rtype::Type;
+use super::serial::Serial;
+use super::zone::Zone;
+
+/// What differs between an old and a new version of a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The serial number of the old version.
+    pub old: Serial,
+    /// The serial number of the new version.
+    pub new: Serial,
+    /// The RRsets that differ, by owner in canonical order (RFC 4034 §6.1), then by type.
+    pub changes: Vec<Change>,
+}
+
+/// What differs in an RRset.
+///
+/// Records share a TTL; where it changes, all of the old records are removed and all of the new are added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The owner.
+    pub owner: Name,
+    /// The type.
+    pub rtype: Type,
+    /// The time to live of the old RRset in seconds; `None` if there was none.
+    pub old_ttl: Option<u32>,
+    /// The time to live of the new RRset in seconds; `None` if there is none.
+    pub new_ttl: Option<u32>,
+    /// The data of the records removed, in wire form and canonical order.
+    pub removed: Vec<Box<[u8]>>,
+    /// The data of the records added, in wire form and canonical order.
+    pub added: Vec<Box<[u8]>>,
+}
+
+/// Returns what differs between two versions of a zone.
+#[must_use]
+pub fn difference(old: &Zone, new: &Zone) -> Difference {
+    let mut changes = Vec::new();
+    old.compare(new, |old, new| {
+        if let (Some(old), Some(new)) = (old, new)
+            && old.is_same(new)
+        {
+            return;
+        }
+        compare_nodes(old, new, &mut changes);
+    });
+    Difference { old: old.serial(), new: new.serial(), changes }
+}
+
+impl Difference {
+    /// Returns whether the versions are equal but for letter case.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Returns the amendments that make the old version the new one; `new` must be the new version.
+    #[must_use]
+    pub fn amendments(&self, new: &Zone) -> Vec<Amendment> {
+        let amendment = |change: &Change| {
+            let rrset = new.node(&change.owner).and_then(|node| node.rrset(change.rtype));
+            Amendment {
+                owner: change.owner.clone(),
+                rtype: change.rtype,
+                ttl: rrset.map_or(0, |rrset| rrset.ttl()),
+                data: rrset.map_or_else(Vec::new, |rrset| rrset.rdata().map(Box::from).collect()),
+            }
+        };
+        self.changes.iter().map(amendment).collect()
+    }
+}
+
+fn compare_nodes(old: Option<&Node>, new: Option<&Node>, changes: &mut Vec<Change>) {
+    let Some(owner) = new.or(old).map(Node::owner) else { return };
+    let mut old = old.into_iter().flat_map(Node::rrsets).peekable();
+    let mut new = new.into_iter().flat_map(Node::rrsets).peekable();
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(old), Some(new)) => old.rtype().cmp(&new.rtype()),
+        };
+        let a = if order.is_le() { old.next() } else { None };
+        let b = if order.is_ge() { new.next() } else { None };
+        changes.extend(compare_rrsets(owner, a, b));
+    }
+}
+
+fn compare_rrsets(owner: &[u8], old: Option<RRset<'_>>, new: Option<RRset<'_>>) -> Option<Change> {
+    let rtype = new.or(old)?.rtype();
+    let (old_ttl, new_ttl) = (old.map(|rrset| rrset.ttl()), new.map(|rrset| rrset.ttl()));
+    let (mut removed, mut added) = (Vec::new(), Vec::new());
+    match (old, new) {
+        (Some(old), Some(new)) if old.image() == new.image() => return None,
+        (Some(old), Some(new)) if old_ttl == new_ttl => {
+            let (mut old, mut new) = (old.rdata().peekable(), new.rdata().peekable());
+            loop {
+                let order = match (old.peek(), new.peek()) {
+                    (None, None) => break,
+                    (Some(_), None) => Ordering::Less,
+                    (None, Some(_)) => Ordering::Greater,
+                    (Some(a), Some(b)) => canonical_data_cmp(rtype, a, b),
+                };
+                let a = if order.is_le() { old.next() } else { None };
+                let b = if order.is_ge() { new.next() } else { None };
+                if order.is_ne() {
+                    removed.extend(a.map(Box::from));
+                    added.extend(b.map(Box::from));
+                }
+            }
+            if removed.is_empty() && added.is_empty() {
+                return None;
+            }
+        }
+        _ => {
+            removed.extend(old.iter().flat_map(RRset::rdata).map(Box::from));
+            added.extend(new.iter().flat_map(RRset::rdata).map(Box::from));
+        }
+    }
+    let owner = Name::from_wire(owner).ok()?;
+    Some(Change { owner, rtype, old_ttl, new_ttl, removed, added })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::zone::node::Marks;
+    use crate::zone::{print, read};
+
+    const HEAD: &str = "$TTL 60\n@ SOA ns host 7 1 1 1 1\n@ NS ns\n";
+
+    /// Records that share names, types and data with each other often.
+    const LINES: &[&str] = &[
+        "a 60 A 192.0.2.1\n",
+        "A 60 A 192.0.2.1\n",
+        "a 60 A 192.0.2.2\n",
+        "a 5 A 192.0.2.1\n",
+        "a 60 MX 1 B.example.org.\n",
+        "a 60 MX 1 b.example.org.\n",
+        "b.a 60 TXT x\n",
+        "*.w 60 TXT x\n",
+        "*.w 60 A 192.0.2.9\n",
+        "sub NS ns.sub\n",
+        "ns.sub AAAA ::1\n",
+        "@ 60 NS NS2\n",
+        "@ 60 NS ns2\n",
+        "d DNAME x.test.\n",
+        "c CNAME a\n",
+    ];
+
+    fn apex() -> Name {
+        Name::from_text("example.org").unwrap()
+    }
+
+    fn zone(lines: &str) -> Zone {
+        let reading = read(&apex(), "example.org", format!("{HEAD}{lines}").as_bytes());
+        reading.zone.unwrap_or_else(|| panic!("{:?}", reading.diagnostics))
+    }
+
+    /// All that can be told of a zone from outside, octet by octet but for the case of letters.
+    fn told(zone: &Zone) -> Vec<u8> {
+        let mut told = format!("{zone:?}").into_bytes();
+        for node in zone.iter() {
+            told.extend(node.owner().to_ascii_lowercase());
+            told.extend([Marks::CUT, Marks::DNAME, Marks::CNAME].map(|mark| u8::from(node.marks().has(mark))));
+            for rrset in node.rrsets() {
+                told.extend(rrset.len().to_be_bytes());
+                told.extend(rrset.image());
+            }
+        }
+        told.to_ascii_lowercase()
+    }
+
+    fn any_lines() -> impl Strategy<Value = String> {
+        proptest::collection::vec(prop::sample::select(LINES), 0..8).prop_map(|lines| lines.concat())
+    }
+
+    proptest! {
+        /// The difference of two versions leads from the one to the other, and tells just what the texts tell.
+        #[test]
+        fn leads_from_old_to_new(a in any_lines(), b in any_lines()) {
+            let (old, new) = (zone(&a), zone(&b));
+            let difference = difference(&old, &new);
+            let amended = old.amend(&difference.amendments(&new)).unwrap();
+            prop_assert_eq!(told(&amended), told(&new));
+            prop_assert!(super::difference(&amended, &new).is_empty());
+            prop_assert!(super::difference(&new, &amended).is_empty());
+            prop_assert_eq!(&super::difference(&old, &amended), &difference);
+            prop_assert_eq!(told(&old), told(&zone(&a)), "the old version is as it was");
+            // The same as sets of lines.
+            let lines = |zone: &Zone| -> std::collections::BTreeSet<String> {
+                zone.iter().flat_map(|node| node.rrsets().flat_map(move |rrset| rrset.rdata().map(move |data| {
+                    print::record(node.owner(), rrset.ttl(), rrset.rtype(), data).to_lowercase()
+                }).collect::<Vec<_>>())).collect()
+            };
+            let all = |ttl: fn(&Change) -> Option<u32>, data: fn(&Change) -> &Vec<Box<[u8]>>| -> std::collections::BTreeSet<String> {
+                difference.changes.iter().flat_map(|change| data(change).iter().map(move |data| {
+                    print::record(change.owner.as_wire(), ttl(change).unwrap(), change.rtype, data).to_lowercase()
+                })).collect()
+            };
+            let (a, b) = (lines(&old), lines(&new));
+            prop_assert_eq!(all(|c| c.old_ttl, |c| &c.removed), a.difference(&b).cloned().collect());
+            prop_assert_eq!(all(|c| c.new_ttl, |c| &c.added), b.difference(&a).cloned().collect());
+            let order = |change: &Change| (change.owner.clone(), change.rtype);
+            prop_assert!(difference.changes.is_sorted_by(|a, b| order(a) < order(b)));
+        }
+    }
+
+    #[test]
+    fn serials_and_wildcards_follow() {
+        let (old, new) = (zone(""), zone("*.w TXT x\n"));
+        let mut amendments = difference(&old, &new).amendments(&new);
+        let soa = Amendment {
+            owner: apex(),
+            rtype: Type::SOA,
+            ttl: 60,
+            data: vec![b"\0\0\0\0\0\x08\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01".as_slice().into()],
+        };
+        amendments.push(soa.clone());
+        let amended = old.amend(&amendments).unwrap();
+        assert_eq!((amended.serial(), amended.record_count()), (Serial(8), 3));
+        let name = Name::from_text("x.w.example.org").unwrap();
+        let key = crate::zone::Key::new(name.as_wire());
+        assert!(matches!(amended.lookup(name.as_wire(), &key), crate::zone::Lookup::Wildcard(_)));
+    }
+
+    #[test]
+    fn what_would_be_no_zone() {
+        let old = zone("");
+        let amendment = |owner: &str, rtype, data: Vec<Box<[u8]>>| Amendment {
+            owner: Name::from_text(owner).unwrap(),
+            rtype,
+            ttl: 1,
+            data,
+        };
+        assert!(old.amend(&[amendment("example.org", Type::SOA, vec![])]).is_none());
+        assert!(old.amend(&[amendment("example.net", Type::TXT, vec![Box::from(*b"\0")])]).is_none());
+        assert!(old.amend(&[amendment("a.example.org", Type::TXT, vec![vec![0; 65_536].into()])]).is_none());
+        let last = [
+            amendment("example.org", Type::SOA, vec![]),
+            amendment("example.org", Type::SOA, vec![vec![0; 22].into()]),
+        ];
+        assert_eq!(old.amend(&last).unwrap().serial(), Serial(0), "the last holds");
+    }
+}
