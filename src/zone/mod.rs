@@ -10,6 +10,7 @@
 
 mod amendment;
 mod assemble;
+mod assembly;
 mod catalog;
 mod check;
 mod diagnostic;
@@ -31,6 +32,7 @@ mod zone;
 
 pub use amendment::Amendment;
 pub use assemble::{Reading, read, read_including};
+pub use assembly::Assembly;
 pub use catalog::{Catalog, Entry};
 pub use diagnostic::{Diagnostic, Severity};
 pub use difference::{Change, Difference, difference};
