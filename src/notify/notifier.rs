@@ -481,3 +481,6 @@ impl Waiting {
         is_ours.then_some(header.rcode())
     }
 }
+
+#[cfg(test)]
+mod tests;

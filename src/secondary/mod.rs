@@ -12,10 +12,16 @@
 //! A transfer yields a whole sound zone or nothing: what is served never gets worse by it.
 
 mod differences;
+mod events;
+mod follower;
 mod incoming;
 mod machine;
 mod sources;
 
+pub use events::{Effect, Event, Failure, Limits, Order};
 pub use incoming::{Bounds, Incoming, Outcome, Progress, TransferError};
-pub use machine::{Effect, Event, Failure, Limits, Order, Secondary};
+pub use machine::Secondary;
 pub use sources::{Primary, named_by_keys};
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ impl Assembly {
         let zone = self.records.assemble(&self.apex, &mut report);
         if let Some(outside) = self.outside {
             let reason =
-                format!("{} records are left out, which are not in the zone; one is of {outside}", self.left_out);
+                format!("records left out because they are not in the zone: {}, one of {outside}", self.left_out);
             report.warning(Fault::file(reason));
         }
         let mut found = report.finish(&Files::new(source, b""));
@@ -95,8 +95,7 @@ mod tests {
     use super::*;
     use crate::zone::{difference, read};
 
-    const TEXT: &str =
-        "$TTL 60\n@ SOA ns host 7 1 1 1 1\n@ NS ns\nns A 192.0.2.1\nNS AAAA ::1\n*.w MX 1 ns\nsub NS a.sub\n";
+    const TEXT: &str = "$TTL 60\n@ SOA ns host 7 1 1 1 1\n@ NS ns\nns A 192.0.2.1\nNS AAAA ::1\n*.w MX 1 ns\nsub NS a.sub\na.sub A 192.0.2.3\n";
 
     fn records(zone: &Zone) -> Vec<(Name, Type, u32, Vec<u8>)> {
         let mut records = Vec::new();
@@ -136,7 +135,12 @@ mod tests {
         let mut outside = all.clone();
         outside.push((Name::from_text("example.net").unwrap(), Type::TXT, 1, b"\x01x".to_vec()));
         let (_, found) = assembled(&outside).unwrap();
-        assert!(found[0].to_string().starts_with("transfer: warning: 1 records are left out"), "{found:?}");
+        assert!(
+            found[0]
+                .to_string()
+                .starts_with("transfer: warning: records left out because they are not in the zone: 1, "),
+            "{found:?}"
+        );
         for (rtype, reason) in [(Type::SOA, "no SOA record"), (Type::NS, "no NS record")] {
             let without: Vec<_> = all.iter().filter(|record| record.1 != rtype).cloned().collect();
             let found = assembled(&without).unwrap_err();
