@@ -11,3 +11,6 @@ mod subscription;
 pub use consume::{Broken, Member, Members, consume};
 pub use produce::{Unproducible, produce};
 pub use subscription::{Step, Subscription};
+
+#[cfg(test)]
+mod tests;
