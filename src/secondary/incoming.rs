@@ -131,7 +131,7 @@ enum State {
     /// The first SOA record has come; the next record tells differences from a whole zone (RFC 1995 §4).
     Undecided(Record),
     /// The zone itself comes, with this SOA record at both ends.
-    Whole(Record, Assembly),
+    Whole(Record, Box<Assembly>),
     /// Differences come.
     Differences(Differences),
     /// The last SOA record has come.
@@ -143,7 +143,7 @@ enum State {
 /// What is to become of the records once the last message is known to be good.
 #[derive(Debug)]
 enum Ended {
-    Whole(Assembly),
+    Whole(Box<Assembly>),
     Differences(Differences),
 }
 
@@ -310,7 +310,7 @@ impl Incoming {
     }
 
     fn begin_whole(&self, soa: Record) -> Result<State, TransferError> {
-        let mut assembly = Assembly::new(&self.apex);
+        let mut assembly = Box::new(Assembly::new(&self.apex));
         self.push(&mut assembly, &soa)?;
         Ok(State::Whole(soa, assembly))
     }

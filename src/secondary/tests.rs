@@ -62,13 +62,13 @@ fn differences(versions: &[&Zone]) -> Vec<Raw> {
         let changes: Vec<_> = changes.iter().filter(|change| change.rtype != Type::SOA).collect();
         records.push(soa(pair[0]));
         for change in &changes {
-            let raw = |data: &Box<[u8]>| (change.owner.clone(), change.rtype, change.old_ttl.unwrap(), data.to_vec());
-            records.extend(change.removed.iter().map(raw));
+            let raw = |data: &[u8]| (change.owner.clone(), change.rtype, change.old_ttl.unwrap(), data.to_vec());
+            records.extend(change.removed.iter().map(|data| raw(data)));
         }
         records.push(soa(pair[1]));
         for change in &changes {
-            let raw = |data: &Box<[u8]>| (change.owner.clone(), change.rtype, change.new_ttl.unwrap(), data.to_vec());
-            records.extend(change.added.iter().map(raw));
+            let raw = |data: &[u8]| (change.owner.clone(), change.rtype, change.new_ttl.unwrap(), data.to_vec());
+            records.extend(change.added.iter().map(|data| raw(data)));
         }
     }
     records.push(soa(newest));
