@@ -11,6 +11,7 @@
 
 mod amendment;
 mod assemble;
+mod assembly;
 mod catalog;
 mod check;
 mod diagnostic;
@@ -32,6 +33,7 @@ mod zone;
 
 pub use amendment::Amendment;
 pub use assemble::{Reading, read, read_including};
+pub use assembly::Assembly;
 pub use catalog::{Catalog, Entry};
 pub use diagnostic::{Diagnostic, Severity};
 pub use difference::{Change, Difference, difference, difference_within};

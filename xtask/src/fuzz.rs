@@ -12,6 +12,7 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
 
 /// The targets, each with the longest input that is worth trying, in octets.
 const TARGETS: &[(&str, u32)] = &[
+    ("incoming", 2048),
     ("query", 1024),
     ("tsig", 1024),
     ("update", 1024),
