@@ -24,7 +24,7 @@ use crate::git::{File, ObjectId};
 use crate::keys::Keyring;
 use crate::tsig::Key;
 use crate::zone::{
-    self, Catalog, Diagnostic, Entry, FileRole, IncludeError, Name, Named, Serial, Severity, Trie, Zone,
+    self, Catalog, Diagnostic, Entry, Fault, FileRole, IncludeError, Name, Named, Serial, Severity, Trie, Zone,
 };
 
 /// The zones and keys as of the last commit loaded.
@@ -136,8 +136,8 @@ pub enum Change {
 impl Primary {
     /// Returns what is served before anything is loaded: nothing, with the keys of the arguments.
     #[must_use]
-    pub fn new(policy: SerialPolicy, configured: Vec<Key>) -> Self {
-        let configured: Arc<[Arc<Key>]> = configured.into_iter().map(Arc::new).collect();
+    pub fn new(policy: SerialPolicy, configured: Vec<Arc<Key>>) -> Self {
+        let configured: Arc<[Arc<Key>]> = configured.into();
         let (keyring, _) = Keyring::load(&configured, std::iter::empty());
         Primary {
             policy,
@@ -228,7 +228,7 @@ impl Primary {
         }
         self.forget_parts(&mut refused);
         for (apex, mut told) in refused {
-            self.catalog.insert_broken(apex);
+            self.catalog.insert_broken(apex, Fault::Errors);
             changes.append(&mut told);
         }
         changes
