@@ -148,7 +148,7 @@ impl History {
             limits: limits.clone(),
             reader: Mutex::new(Reader { zlib: Zlib::new(), cache: Cache::new(limits.cache_bytes) }),
         };
-        let came = |id: &&ObjectId| history.objects.kind(id).is_some();
+        let came = |id: &&ObjectId| history.objects.kind(id) == Some(Kind::Commit);
         let last = starts.last().ok_or(Error::NotFetched)?;
         let mut next = Some(*starts.iter().find(came).unwrap_or(last));
         while let Some(id) = next {
