@@ -33,6 +33,8 @@ pub(super) struct Follower {
     pub(super) left: VecDeque<Primary>,
     /// How many rounds have failed in a row.
     pub(super) failures: u32,
+    /// How many transfers of differences got lost since a primary last answered.
+    pub(super) lost_differences: u32,
     /// A primary is known to have a newer version.
     pub(super) behind: bool,
     /// A notification came while a round was under way, telling this serial number if any.
@@ -92,6 +94,7 @@ impl Follower {
             phase: Phase::Idle { due: Duration::ZERO },
             left: VecDeque::new(),
             failures: 0,
+            lost_differences: 0,
             behind: false,
             again: None,
             notifier: None,
@@ -155,7 +158,8 @@ impl Follower {
         let [refresh, retry, expire] = self.timers();
         let refresh = refresh.clamp(limits.least_refresh, LONGEST);
         let retry = retry.clamp(limits.least_retry, LONGEST);
-        (self.failures, self.behind, self.expired) = (0, false, false);
+        (self.failures, self.lost_differences) = (0, 0);
+        (self.behind, self.expired) = (false, false);
         self.expires = self.held.as_ref().map(|_| now + expire.max(refresh + retry));
         let uncovered = self.again.take().is_some_and(|serial| serial.is_none_or(|serial| self.wants(serial)));
         (refresh, uncovered.then(|| self.soonest(now, limits)))

@@ -30,6 +30,10 @@ use crate::notify::{CLASS_IN, Now, Warnings, peer, rcode, request, serial_of};
 use crate::tsig::{Sent, sign};
 use crate::zone::{Name, Serial, Type, Zone};
 
+/// How many transfers of differences may get lost in a row before the whole zone is asked for: there are primaries that
+/// have none, say so by their SOA record alone, and then nothing more.
+const MOST_LOST: u32 = 2;
+
 /// Follows zones.
 #[derive(Debug, Default)]
 pub struct Secondary {
@@ -482,6 +486,9 @@ impl Secondary {
             }
             Err(failure) => {
                 let reason = failure.to_string();
+                if let (Some(zone), Failure::Lost(_), false) = (self.zones.get_mut(&apex), &failure, whole) {
+                    zone.lost_differences += 1;
+                }
                 let cause = match failure {
                     Failure::Unreachable(_) => Cause::Unreachable,
                     Failure::Lost(_) => Cause::Lost,
@@ -534,9 +541,12 @@ impl Secondary {
     }
 
     fn start(&mut self, apex: &Name, turn: &mut Turn<'_>) {
-        let Some(zone) = self.zones.get(apex) else { return };
-        let Phase::Queued { primary, whole } = &zone.phase else { return };
-        let (primary, whole) = (primary.clone(), *whole || zone.held.is_none());
+        let Some(zone) = self.zones.get_mut(apex) else { return };
+        // It is out of the queue already, and a long queue is not to be searched for it.
+        let due = turn.now.uptime;
+        let phase = std::mem::replace(&mut zone.phase, Phase::Idle { due });
+        let Phase::Queued { primary, whole } = phase else { return };
+        let whole = whole || zone.held.is_none() || zone.lost_differences >= MOST_LOST;
         self.last_order += 1;
         let held = zone.held.clone().filter(|_| !whole);
         let order = Order { id: self.last_order, apex: apex.clone(), primary: primary.clone(), held };

@@ -287,6 +287,31 @@ fn bad_transfers() {
     assert!(scene.served().is_empty(), "an order ends once");
 }
 
+/// A connection that breaks is tried again soon, with differences once more and then without.
+#[test]
+fn broken_connections() {
+    let mut scene = Scene::holding(&zone(5, ""), &[FIRST]);
+    scene.wait();
+    let mut waits = Vec::new();
+    for differences in [true, true, false, false] {
+        let query = scene.query();
+        scene.answer(&query, &zone(6, ""));
+        let order = scene.order();
+        assert_eq!(order.held.is_some(), differences);
+        scene.ended(&order, Err(Failure::Lost("reset".into())));
+        waits.push(scene.wait());
+    }
+    let close =
+        |wait: &Duration, seconds: u64| *wait <= self::seconds(seconds) && *wait > self::seconds(seconds) * 8 / 10;
+    assert!(waits.iter().zip([1, 2, 4, 8]).all(|(wait, seconds)| close(wait, seconds)), "{waits:?}");
+    assert!(scene.served().is_empty());
+    let query = scene.query();
+    scene.answer(&query, &zone(6, ""));
+    let order = scene.order();
+    scene.ended(&order, Ok(outcome(&zone(6, ""))));
+    assert_eq!(scene.served(), [6]);
+}
+
 #[test]
 fn failover() {
     let mut scene = Scene::new();
