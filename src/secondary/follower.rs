@@ -41,8 +41,8 @@ pub(super) struct Follower {
     again: Option<Option<Serial>>,
     /// Who sent the last notification.
     notifier: Option<IpAddr>,
-    /// When the last round began.
-    begun: Option<Duration>,
+    /// When the last round began, or its query was sent again.
+    pub(super) begun: Option<Duration>,
     /// When the timer is set to.
     pub(super) timer: Option<Duration>,
 }
@@ -134,17 +134,23 @@ impl Follower {
         }
         self.notifier = Some(source);
         self.behind |= serial.is_some();
-        let soonest = self.soonest(now, limits);
+        if !self.look(now, limits) {
+            self.again = Some(match (self.again, serial) {
+                (None, serial) => serial,
+                (Some(Some(a)), Some(b)) => Some(if b.is_newer_than(a) { b } else { a }),
+                _ => None,
+            });
+        }
+    }
+
+    /// Sees to it that a zone that is idle is looked after at this time, or as soon as it may; returns whether it is.
+    pub(super) fn look(&mut self, at: Duration, limits: &Limits) -> bool {
+        let soonest = self.soonest(at, limits);
         match &mut self.phase {
             Phase::Idle { due } => *due = soonest.min(*due),
-            _ => {
-                self.again = Some(match (self.again, serial) {
-                    (None, serial) => serial,
-                    (Some(Some(a)), Some(b)) => Some(if b.is_newer_than(a) { b } else { a }),
-                    _ => None,
-                });
-            }
+            _ => return false,
         }
+        true
     }
 
     /// Returns when the next round may begin that was not planned.

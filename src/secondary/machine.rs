@@ -258,7 +258,8 @@ impl Secondary {
             if zone.expire(turn.now.uptime) {
                 let text = format!("{apex}: expired, no primary has answered for too long; its names get SERVFAIL");
                 turn.effects.push(Effect::Expire(apex.clone()));
-                turn.log(Level::Error, text);
+                let text = self.warnings.tell(turn.now.uptime, text);
+                turn.effects.extend(text.map(|text| Effect::Log(Level::Error, text)));
             }
             let is_due = zone.phase.due().is_some_and(|due| due <= turn.now.uptime);
             match &zone.phase {
@@ -357,7 +358,9 @@ impl Secondary {
     }
 
     fn ask_again(&mut self, apex: &Name, turn: &mut Turn<'_>) {
-        let Some(Phase::Asking(asking)) = self.zones.get_mut(apex).map(|zone| &mut zone.phase) else { return };
+        let Some(zone) = self.zones.get_mut(apex) else { return };
+        let Phase::Asking(asking) = &mut zone.phase else { return };
+        zone.begun = Some(turn.now.uptime);
         asking.due = turn.now.uptime + self.limits.timeout * 2_u32.saturating_pow(asking.tries);
         asking.tries += 1;
         turn.effects.push(Effect::Send { to: asking.to, message: asking.message.clone() });
@@ -404,8 +407,8 @@ impl Secondary {
         let waiting = self.zones.iter().filter(|(_, zone)| zone.failures > 0 && has(zone));
         for apex in waiting.map(|(apex, _)| apex.clone()).collect::<Vec<_>>() {
             let soon = turn.now.uptime + turn.up_to(Duration::from_secs(1));
-            if let Some(Phase::Idle { due }) = self.zones.get_mut(&apex).map(|zone| &mut zone.phase) {
-                *due = soon.min(*due);
+            if let Some(zone) = self.zones.get_mut(&apex) {
+                zone.look(soon, &self.limits);
             }
             self.set_timer(&apex);
         }

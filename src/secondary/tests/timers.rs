@@ -341,6 +341,34 @@ fn failover() {
     assert_eq!(served, 20);
 }
 
+/// Ten thousand zones at boot: few at a time, and all in the end.
+#[test]
+fn many_zones() {
+    let mut scene = Scene::new();
+    let mut running = std::collections::VecDeque::new();
+    for n in 0..10_000 {
+        let primary = primary([FIRST, SECOND][n % 2]);
+        scene.event(Event::Follow { apex: name(&format!("z{n}.example")), primaries: vec![primary] });
+        running.extend(scene.orders());
+    }
+    assert_eq!(running.len(), 16);
+    let mut served = 0;
+    while let Some(order) = running.pop_front() {
+        scene.ended(&order, Ok(outcome(&zone_of(&order.apex.to_string(), 1, ""))));
+        served += scene.served().len();
+        running.extend(scene.orders());
+        assert!(running.len() <= 16);
+    }
+    assert_eq!(served, 10_000);
+    // Chance spreads what comes then.
+    let first = scene.secondary.wake().unwrap();
+    scene.uptime = first + seconds(10);
+    scene.effects.clear();
+    scene.event(Event::Tick);
+    let queries = scene.effects.iter().filter(|effect| matches!(effect, Effect::Send { .. })).count();
+    assert_eq!(queries, 256, "no more at a time");
+}
+
 #[test]
 fn zones_wait_for_a_primary_to_come_back_and_are_looked_after_at_once() {
     let mut scene = Scene::new();
