@@ -30,6 +30,10 @@ use crate::notify::{CLASS_IN, Now, Warnings, peer, rcode, request, serial_of};
 use crate::tsig::{Sent, sign};
 use crate::zone::{Name, Serial, Type, Zone};
 
+/// How many transfers of differences may get lost in a row before the whole zone is asked for: there are primaries that
+/// have none, say so by their SOA record alone, and then nothing more.
+const MOST_LOST: u32 = 2;
+
 /// Follows zones.
 #[derive(Debug, Default)]
 pub struct Secondary {
@@ -254,7 +258,8 @@ impl Secondary {
             if zone.expire(turn.now.uptime) {
                 let text = format!("{apex}: expired, no primary has answered for too long; its names get SERVFAIL");
                 turn.effects.push(Effect::Expire(apex.clone()));
-                turn.log(Level::Error, text);
+                let text = self.warnings.tell(turn.now.uptime, text);
+                turn.effects.extend(text.map(|text| Effect::Log(Level::Error, text)));
             }
             let is_due = zone.phase.due().is_some_and(|due| due <= turn.now.uptime);
             match &zone.phase {
@@ -353,7 +358,9 @@ impl Secondary {
     }
 
     fn ask_again(&mut self, apex: &Name, turn: &mut Turn<'_>) {
-        let Some(Phase::Asking(asking)) = self.zones.get_mut(apex).map(|zone| &mut zone.phase) else { return };
+        let Some(zone) = self.zones.get_mut(apex) else { return };
+        let Phase::Asking(asking) = &mut zone.phase else { return };
+        zone.begun = Some(turn.now.uptime);
         asking.due = turn.now.uptime + self.limits.timeout * 2_u32.saturating_pow(asking.tries);
         asking.tries += 1;
         turn.effects.push(Effect::Send { to: asking.to, message: asking.message.clone() });
@@ -400,8 +407,8 @@ impl Secondary {
         let waiting = self.zones.iter().filter(|(_, zone)| zone.failures > 0 && has(zone));
         for apex in waiting.map(|(apex, _)| apex.clone()).collect::<Vec<_>>() {
             let soon = turn.now.uptime + turn.up_to(Duration::from_secs(1));
-            if let Some(Phase::Idle { due }) = self.zones.get_mut(&apex).map(|zone| &mut zone.phase) {
-                *due = soon.min(*due);
+            if let Some(zone) = self.zones.get_mut(&apex) {
+                zone.look(soon, &self.limits);
             }
             self.set_timer(&apex);
         }
@@ -482,6 +489,9 @@ impl Secondary {
             }
             Err(failure) => {
                 let reason = failure.to_string();
+                if let (Some(zone), Failure::Lost(_), false) = (self.zones.get_mut(&apex), &failure, whole) {
+                    zone.lost_differences += 1;
+                }
                 let cause = match failure {
                     Failure::Unreachable(_) => Cause::Unreachable,
                     Failure::Lost(_) => Cause::Lost,
@@ -534,9 +544,12 @@ impl Secondary {
     }
 
     fn start(&mut self, apex: &Name, turn: &mut Turn<'_>) {
-        let Some(zone) = self.zones.get(apex) else { return };
-        let Phase::Queued { primary, whole } = &zone.phase else { return };
-        let (primary, whole) = (primary.clone(), *whole || zone.held.is_none());
+        let Some(zone) = self.zones.get_mut(apex) else { return };
+        // It is out of the queue already, and a long queue is not to be searched for it.
+        let due = turn.now.uptime;
+        let phase = std::mem::replace(&mut zone.phase, Phase::Idle { due });
+        let Phase::Queued { primary, whole } = phase else { return };
+        let whole = whole || zone.held.is_none() || zone.lost_differences >= MOST_LOST;
         self.last_order += 1;
         let held = zone.held.clone().filter(|_| !whole);
         let order = Order { id: self.last_order, apex: apex.clone(), primary: primary.clone(), held };
