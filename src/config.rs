@@ -451,7 +451,10 @@ fn origin(
             return Err(error("--primary", "and --git-remote exclude each other: a server is primary or secondary"));
         }
         Some(_) if has_zones => {
-            return Err(error("--zones", "is for secondaries; with --git-remote the files of the repository say which"));
+            return Err(error(
+                "--zones",
+                "is for secondaries; with --git-remote the files of the repository say which",
+            ));
         }
         Some(remote) => return Ok(Origin::Git(remote)),
         None => {}

@@ -73,7 +73,8 @@ impl Peer {
 
 /// Reads a domain name, with or without its final dot.
 pub(super) fn parse_name(value: &str) -> Result<Name, String> {
-    Name::from_text(value).map_err(|error| format!("has \"{}\", which is no domain name: {error}", value.escape_debug()))
+    Name::from_text(value)
+        .map_err(|error| format!("has \"{}\", which is no domain name: {error}", value.escape_debug()))
 }
 
 /// Reads domain names separated by commas.

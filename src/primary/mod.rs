@@ -161,6 +161,15 @@ impl Primary {
         &self.keyring
     }
 
+    /// Returns the path of a zone's file.
+    #[must_use]
+    pub fn file_of(&self, apex: &Name) -> Option<&str> {
+        match self.sources.get(apex.as_wire())?.files.as_slice() {
+            [(path, _)] => Some(path),
+            _ => None,
+        }
+    }
+
     /// Returns how many good zones are served, and how many records they have together.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {

@@ -25,10 +25,8 @@ impl Exchange {
         receive: impl FnMut(SocketAddr, Vec<u8>) -> bool + Clone + Send + 'static,
     ) -> io::Result<Self> {
         let bind = |address: SocketAddr| UdpSocket::bind(address).map(Arc::new).ok();
-        let exchange = Exchange {
-            v4: bind((Ipv4Addr::UNSPECIFIED, 0).into()),
-            v6: bind((Ipv6Addr::UNSPECIFIED, 0).into()),
-        };
+        let exchange =
+            Exchange { v4: bind((Ipv4Addr::UNSPECIFIED, 0).into()), v6: bind((Ipv6Addr::UNSPECIFIED, 0).into()) };
         for socket in exchange.v4.iter().chain(&exchange.v6) {
             let (socket, receive) = (Arc::clone(socket), receive.clone());
             let thread = thread::Builder::new().name(name.to_string()).stack_size(STACK);

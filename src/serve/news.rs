@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -31,8 +31,7 @@ pub(super) fn start(
     news: Receiver<News>,
     sender: Sender<News>,
 ) -> io::Result<()> {
-    let exchange =
-        Exchange::open("notify", move |source, message| sender.send(News::Reply(source, message)).is_ok())?;
+    let exchange = Exchange::open("notify", move |source, message| sender.send(News::Reply(source, message)).is_ok())?;
     let configured = config.notify.clone();
     let own = own_addresses(config);
     let thread = thread::Builder::new().name("notify".to_string()).stack_size(SERVICE_STACK);

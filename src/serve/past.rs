@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::{GIT_STACK, Server};
 use crate::git::{self, ObjectId, Remote, Timeouts};
 use crate::transfer::from_versions;
-use crate::zone::{self, IncludeError, Name, Serial, Zone};
+use crate::zone::{self, IncludeError, Name, Serial, Type, Zone};
 
 /// How long a secondary waits for it; then it gets the whole zone.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -112,12 +112,36 @@ impl Past {
             self.commits = Some((*tip, fetched));
         }
         let Some((_, commits)) = &self.commits else { return Ok(false) };
-        let versions = versions(commits, zone.apex(), path);
+        let versions = raised(versions(commits, zone.apex(), path));
         let Some(differences) = from_versions(zone, versions, from, MOST) else { return Ok(false) };
         let mut history = self.server.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.extend(zone.apex(), differences);
         Ok(history.chain(from, zone).is_some())
     }
+}
+
+/// Leaves out the versions that were pushed without a higher serial number and got one with the next commit: they were
+/// not served, but held back until then. Versions come newest first.
+///
+/// Should one have been served after all, because that commit could not be pushed at once, the difference from the version
+/// before it makes the same of it: it lacks nothing but the number.
+fn raised(versions: impl Iterator<Item = Zone>) -> impl Iterator<Item = Zone> {
+    let mut versions = versions.peekable();
+    let mut newer: Option<Zone> = None;
+    std::iter::from_fn(move || {
+        loop {
+            let version = versions.next()?;
+            let older = versions.peek();
+            let only_raised =
+                |newer: &Zone| zone::difference(&version, newer).changes.iter().all(|change| change.rtype == Type::SOA);
+            let is_held_back = older.is_some_and(|older| older.serial() == version.serial())
+                && newer.as_ref().is_some_and(only_raised);
+            newer = Some(version.clone());
+            if !is_held_back {
+                return Some(version);
+            }
+        }
+    })
 }
 
 /// Yields the versions of a zone in past commits, newest first, each once; those that were no good zones are left out.
@@ -138,4 +162,30 @@ fn versions<'a>(commits: &'a git::History, apex: &'a Name, path: &'a str) -> imp
         last = Some((id, !reading.included.is_empty()));
         reading.zone
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_held_back_are_left_out() {
+        let apex = Name::from_text("example.org").unwrap();
+        let version = |serial: u32, hosts: &[&str]| {
+            let hosts: String = hosts.iter().map(|host| format!("{host} A 192.0.2.1\n")).collect();
+            let text = format!("$TTL 60\n@ SOA ns h {serial} 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n{hosts}");
+            zone::read(&apex, "example.org", text.as_bytes()).zone.unwrap()
+        };
+        let shown = |versions: Vec<Zone>| {
+            let kept = raised(versions.into_iter());
+            kept.map(|zone| (zone.serial().0, zone.record_count() - 3)).collect::<Vec<_>>()
+        };
+        // Pushed without a higher number, which was raised afterwards.
+        let versions = vec![version(8, &["a", "b"]), version(7, &["a", "b"]), version(7, &["a"]), version(6, &[])];
+        assert_eq!(shown(versions), [(8, 2), (7, 1), (6, 0)]);
+        // Raised on its own, with nothing of that number before; and changed along with the raise.
+        assert_eq!(shown(vec![version(8, &["a"]), version(7, &["a"]), version(6, &["a"])]), [(8, 1), (7, 1), (6, 1)]);
+        let versions = vec![version(8, &["a", "b", "c"]), version(7, &["a", "b"]), version(7, &["a"])];
+        assert_eq!(shown(versions), [(8, 3), (7, 2), (7, 1)]);
+    }
 }
