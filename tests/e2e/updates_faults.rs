@@ -11,7 +11,7 @@ use zonule_harness::wire::{self, Record, class};
 use zonule_harness::{Client, Fault, Outcome, Request, Transport};
 
 use crate::scene::zone;
-use crate::updating::{Updating, ZONE};
+use crate::updating::{KEYS, Updating, ZONE};
 
 /// The patience the server is given where it has to lose it, in seconds.
 const PATIENCE: &str = "--update-patience=2";
@@ -108,6 +108,24 @@ scenario!(connections_that_break_tell_no_lies, |target| {
     assert_eq!(scene.proxy.pushes(), pushes + 1);
     scene.proxy.repair();
     scene.check();
+});
+
+scenario!(connection_cut_while_a_hook_is_at_work_is_no_second_commit, |target| {
+    let mut scene = Updating::with_arguments(target, &[LONG]);
+    let gate = scene.remote.gate("pre-receive", "[ -n \"$REMOTE_ADDR\" ]").unwrap();
+    let outcome = thread::scope(|scope| {
+        let updating = &scene;
+        let waiting = scope.spawn(move || updating.add(1));
+        gate.until_entered().unwrap();
+        // All has been sent, and nothing is decided: the server has to ask, and to send the same once more.
+        updating.proxy.cut();
+        zonule_harness::eventually("the push is sent again", || (gate.entered() > 1).then_some(())).unwrap();
+        gate.open().unwrap();
+        waiting.join().unwrap()
+    });
+    // Two of the remote's processes are at the same commit now, and one of them succeeds.
+    assert_eq!(outcome.status, "NOERROR", "{}", outcome.text);
+    assert_eq!(scene.check().len(), 2);
 });
 
 scenario!(push_that_never_arrives_is_told_in_time, |target| {
@@ -296,9 +314,9 @@ scenario!(branch_that_cannot_move_is_told, |target| {
     assert_eq!(scene.check().len(), 2);
 });
 
-/// Has a person push `more` lines at the end of the zone while the server's push of `operations` waits; returns how the
+/// Has a person push `more` lines at the end of `file` while the server's push of `operations` waits; returns how the
 /// update was answered.
-fn overtaken(scene: &mut Updating, operations: &[&str], more: &str) -> Outcome {
+fn overtaken(scene: &mut Updating, operations: &[&str], file: &str, more: &str) -> Outcome {
     let gate = scene.remote.gate("pre-receive", "[ -n \"$REMOTE_ADDR\" ]").unwrap();
     let outcome = thread::scope(|scope| {
         let updating = &*scene;
@@ -308,8 +326,8 @@ fn overtaken(scene: &mut Updating, operations: &[&str], more: &str) -> Outcome {
         });
         gate.until_entered().unwrap();
         updating.remote.pull().unwrap();
-        let text = updating.remote.read(ZONE).unwrap();
-        updating.remote.write(ZONE, text + more).unwrap();
+        let text = updating.remote.read(file).unwrap();
+        updating.remote.write(file, text + more).unwrap();
         updating.remote.push("Be quicker").unwrap();
         gate.open().unwrap();
         waiting.join().unwrap()
@@ -320,7 +338,8 @@ fn overtaken(scene: &mut Updating, operations: &[&str], more: &str) -> Outcome {
 
 scenario!(race_that_is_lost_is_run_again, |target| {
     let mut scene = Updating::with_arguments(target, &[LONG]);
-    let outcome = overtaken(&mut scene, &["update add ours.example.org. 300 A 192.0.2.1"], "theirs A 192.0.2.2\n");
+    let outcome =
+        overtaken(&mut scene, &["update add ours.example.org. 300 A 192.0.2.1"], ZONE, "theirs A 192.0.2.2\n");
     assert_eq!(outcome.status, "NOERROR", "{}", outcome.text);
     scene.check();
     let text = scene.remote.show(ZONE).unwrap();
@@ -328,17 +347,37 @@ scenario!(race_that_is_lost_is_run_again, |target| {
 
     // What the update takes for granted is looked at again.
     let operations = ["prereq nxdomain taken.example.org.", "update add taken.example.org. 300 A 192.0.2.3"];
-    let outcome = overtaken(&mut scene, &operations, "taken A 192.0.2.4\n");
+    let outcome = overtaken(&mut scene, &operations, ZONE, "taken A 192.0.2.4\n");
     assert_eq!(outcome.status, "YXDOMAIN", "{}", outcome.text);
     scene.check();
     assert_eq!(scene.server.dig(&["taken.example.org", "A"]).unwrap().answer_data(), ["192.0.2.4"]);
 
     // And so is the zone: one that is broken on the new head takes no update, and keeps its last good version.
-    let outcome = overtaken(&mut scene, &["update add late.example.org. 300 A 192.0.2.5"], "broken A 192.0.2.300\n");
+    let outcome =
+        overtaken(&mut scene, &["update add late.example.org. 300 A 192.0.2.5"], ZONE, "broken A 192.0.2.300\n");
     assert_eq!(outcome.status, "SERVFAIL", "{}", outcome.text);
     assert_eq!(scene.server.dig(&["late.example.org", "A"]).unwrap().status, "NXDOMAIN");
     assert_eq!(scene.server.dig(&["taken.example.org", "A"]).unwrap().answer_data(), ["192.0.2.4"]);
     assert_eq!(scene.remote.fsck().unwrap(), "");
+});
+
+scenario!(key_that_is_revoked_meanwhile_changes_nothing_more, |target| {
+    let mut scene = Updating::with_arguments(target, &[LONG]);
+    let forged = scene.key.forged().unwrap();
+    let gate = scene.remote.gate("pre-receive", "[ -n \"$REMOTE_ADDR\" ]").unwrap();
+    let outcome = thread::scope(|scope| {
+        let updating = &scene;
+        let waiting = scope.spawn(move || updating.add(1));
+        gate.until_entered().unwrap();
+        updating.remote.write(KEYS, forged.line()).unwrap();
+        updating.remote.push("Another secret").unwrap();
+        gate.open().unwrap();
+        waiting.join().unwrap()
+    });
+    assert_ne!(outcome.status, "NOERROR", "{}", outcome.text);
+    scene.key = forged;
+    scene.add_until_accepted(2);
+    assert_eq!(scene.check().len(), 3);
 });
 
 scenario!(server_that_dies_in_the_middle_leaves_nothing_half_done, |target| {
