@@ -21,14 +21,18 @@ use std::time::Duration;
 
 use log::Level;
 
+use super::answer::{self, Answer};
 use super::events::{Effect, Event, Failure, Limits, Order};
 use super::follower::{Asking, Follower, Phase};
 use super::incoming::Outcome;
 use super::sources::Primary;
-use crate::message::{Reader, Section};
-use crate::notify::{CLASS_IN, Now, Warnings, peer, rcode, request, serial_of};
+use crate::message::Reader;
+use crate::notify::{Now, Warnings, peer, request};
 use crate::tsig::{Sent, sign};
 use crate::zone::{Name, Serial, Type, Zone};
+
+/// How many remarks on a zone that was transferred are told.
+const MOST_REMARKS: usize = 5;
 
 /// How many transfers of differences may get lost in a row before the whole zone is asked for: there are primaries that
 /// have none, say so by their SOA record alone, and then nothing more.
@@ -378,7 +382,7 @@ impl Secondary {
             // Anybody may have sent it: the true reply may still come.
             Some(Err(_)) => return,
         };
-        let Some(answer) = answer(message, &apex) else { return };
+        let Some(answer) = answer::read(message, &apex) else { return };
         let primary = asking.primary.clone();
         self.heard(source, turn);
         let Some(zone) = self.zones.get_mut(&apex) else { return };
@@ -475,8 +479,9 @@ impl Secondary {
         match result {
             Ok(Outcome::UpToDate(serial)) => self.up_to_date(&apex, address, serial, turn),
             Ok(Outcome::Zone { zone, remarks, incremental }) => {
-                for remark in remarks.into_iter().take(5) {
-                    self.warn(remark.to_string(), turn);
+                // They are for the primary's operator to act upon.
+                for remark in remarks.into_iter().take(MOST_REMARKS) {
+                    turn.log(Level::Info, remark.to_string());
                 }
                 self.take_over(&apex, zone, address, incremental, turn);
             }
@@ -559,39 +564,4 @@ impl Secondary {
         let phase = Phase::Transferring { primary, order: self.last_order, whole, idle, end };
         self.enter(apex, phase, turn);
     }
-}
-
-/// What a primary says to an SOA query.
-enum Answer {
-    Serial(Serial),
-    /// Over TCP there is room.
-    Truncated,
-    No(String),
-}
-
-/// Reads the reply to an SOA query; `None` if it is none.
-fn answer(message: &[u8], apex: &Name) -> Option<Answer> {
-    let mut reader = Reader::new(message).ok()?;
-    let header = *reader.header();
-    let question = reader.question().ok()??;
-    let is_ours = question.name == *apex && question.qtype == Type::SOA && question.qclass == CLASS_IN;
-    if !header.is_response() || header.opcode() != 0 || header.counts[0] != 1 || !is_ours {
-        return None;
-    }
-    if header.rcode() != rcode::NO_ERROR {
-        return Some(Answer::No(format!("answers {}", rcode::mnemonic(header.rcode()))));
-    }
-    if header.is_truncated() {
-        return Some(Answer::Truncated);
-    }
-    if !header.is_authoritative() {
-        return Some(Answer::No("does not answer with authority".into()));
-    }
-    while let Ok(Some((section, record))) = reader.record() {
-        let is_answer = section == Section::Answer && record.owner == *apex && record.class == CLASS_IN;
-        if is_answer && record.rtype == Type::SOA {
-            return serial_of(&record.data).map(Answer::Serial);
-        }
-    }
-    Some(Answer::No("answers without an SOA record".into()))
 }
