@@ -403,7 +403,7 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
         Host::Process => {}
     }
     // Keys may stand behind the arguments that name them.
-    let resolve = |peers: Vec<(String, values::Peer)>| -> Result<Vec<(SocketAddr, Option<Arc<Key>>)>, ArgumentError> {
+    let resolve = |peers: Vec<(String, values::Peer)>| -> Result<Vec<values::Resolved>, ArgumentError> {
         peers.into_iter().map(|(word, peer)| peer.with_key(&tsig_keys).map_err(|reason| error(&word, reason))).collect()
     };
     let notify = resolve(notify)?.into_iter().map(|(address, key)| Target { address, key }).collect();

@@ -60,9 +60,12 @@ pub(super) fn parse_peer(value: &str) -> Result<Peer, String> {
     Ok(Peer { address, key })
 }
 
+/// Another server: its address, and what to sign with.
+pub(super) type Resolved = (SocketAddr, Option<Arc<Key>>);
+
 impl Peer {
     /// Returns the address and the key of that name.
-    pub(super) fn with_key(self, keys: &[Arc<Key>]) -> Result<(SocketAddr, Option<Arc<Key>>), String> {
+    pub(super) fn with_key(self, keys: &[Arc<Key>]) -> Result<Resolved, String> {
         let Some(name) = self.key else { return Ok((self.address, None)) };
         match keys.iter().find(|key| *key.name() == name) {
             Some(key) => Ok((self.address, Some(Arc::clone(key)))),

@@ -332,9 +332,12 @@ impl Source {
     }
 }
 
+/// The files that bear a zone's name, by zone.
+type FilesByZone = BTreeMap<Name, Vec<(String, ObjectId)>>;
+
 /// Sorts files by the zone they describe, those of keys apart.
-fn assign(files: Vec<File>, changes: &mut Vec<Change>) -> (BTreeMap<Name, Vec<(String, ObjectId)>>, Vec<File>) {
-    let mut sources: BTreeMap<Name, Vec<(String, ObjectId)>> = BTreeMap::new();
+fn assign(files: Vec<File>, changes: &mut Vec<Change>) -> (FilesByZone, Vec<File>) {
+    let mut sources = FilesByZone::new();
     let mut keys = Vec::new();
     for file in files {
         match FileRole::of(&file.path) {

@@ -172,7 +172,8 @@ impl Server {
         drop(replays);
         ticket.begin(Waiting { message, request, waiters: vec![waiter] });
         let deadline = Instant::now() + self.patience;
-        if let Err(job) = self.queue.push(Job { update, key, client, deadline, octets, ticket }) {
+        let job = Box::new(Job { update, key, client, deadline, octets, ticket });
+        if let Err(job) = self.queue.push(job) {
             self.settle(&job, &Outcome::because(Rcode::SERVER_FAILURE, "too many updates are waiting"));
         }
         Done::Later

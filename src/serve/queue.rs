@@ -146,13 +146,13 @@ impl Ticket {
 
 impl Queue {
     /// Puts an update in, or gives it back where there is no room.
-    pub(super) fn push(&self, job: Job) -> Result<(), Job> {
+    pub(super) fn push(&self, job: Box<Job>) -> Result<(), Box<Job>> {
         let mut inner = self.lock();
         if inner.jobs.len() >= MOST || inner.octets + job.octets > MOST_OCTETS {
             return Err(job);
         }
         inner.octets += job.octets;
-        inner.jobs.push_back(job);
+        inner.jobs.push_back(*job);
         self.changed.notify_one();
         Ok(())
     }
@@ -251,10 +251,10 @@ mod tests {
         (verified.message.into(), verified.request)
     }
 
-    fn job(deadline: Instant, octets: usize) -> Job {
+    fn job(deadline: Instant, octets: usize) -> Box<Job> {
         let update = Update::parse(&message().0).unwrap();
         let client = IpAddr::from([192, 0, 2, 1]);
-        Job { update, key: Name::root(), client, deadline, octets, ticket: Ticket::new() }
+        Box::new(Job { update, key: Name::root(), client, deadline, octets, ticket: Ticket::new() })
     }
 
     fn waiter(port: u16) -> Waiter {
