@@ -5,13 +5,17 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod catalog_zone;
 pub mod config;
 pub mod git;
 pub mod keys;
 pub mod message;
+pub mod notify;
 pub mod primary;
+pub mod secondary;
 pub mod serve;
 pub mod telemetry;
+pub mod transfer;
 pub mod tsig;
 pub mod update;
 pub mod zone;

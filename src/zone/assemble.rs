@@ -76,6 +76,33 @@ pub(super) struct Gathered {
     owner_len: u8,
 }
 
+/// What became of a record to be gathered.
+pub(super) enum Added {
+    /// It is among the others.
+    Yes,
+    /// It is left out: its owner is not in the zone.
+    OutOfZone,
+    /// There can be no more.
+    Full,
+}
+
+/// Where the last owner lies, which the next record may share.
+pub(super) struct Owners {
+    apex: Name,
+    key: Key,
+    apex_len: usize,
+    /// The place in the buffer, the length, and the first symbols of the name.
+    last: Option<(u32, u8, u128)>,
+}
+
+impl Owners {
+    /// Begins with a zone's name.
+    pub(super) fn new(apex: &Name) -> Self {
+        let key = Key::new(apex.as_wire());
+        Self { apex: apex.clone(), apex_len: key.len(), key, last: None }
+    }
+}
+
 /// All records of a file and the octets of their names and data.
 #[derive(Default)]
 pub(super) struct Records {
@@ -103,49 +130,73 @@ impl Records {
         report: &mut Report,
     ) -> Vec<String> {
         let mut reader = Reader::new(apex, files, open);
-        let mut key = Key::new(apex.as_wire());
-        let apex_len = key.len();
-        let mut last: Option<(u32, u8, u128)> = None;
+        let mut owners = Owners::new(apex);
         while let Some(record) = reader.next(report) {
-            let owner = reader.owner();
             // All texts together have less than 4 GiB.
             let place = record.place as u32;
-            let same = last.filter(|&(at, len, _)| self.octets[at as usize..][..usize::from(len)] == *owner);
-            let (owner_at, owner_len, order) = match same {
-                Some(same) => same,
-                None => {
-                    if !name::is_at_or_below(owner, apex.as_wire()) {
-                        let reason = format!("{} is not in the zone {apex} and left out", name::Display(owner));
-                        let hint = "the zone's name is the file's name; a name without a final dot ends in $ORIGIN";
-                        report.warning(Fault::at(place as usize, reason).hint(hint));
-                        continue;
-                    }
-                    key.set(owner);
-                    let at = self.octets.len() as u32;
-                    self.octets.extend_from_slice(owner);
-                    let new = (at, owner.len() as u8, key.packed(apex_len));
-                    last = Some(new);
-                    new
+            let owner = reader.owner();
+            match self.add(&mut owners, owner, record.rtype, record.ttl, reader.rdata(), place) {
+                Added::Yes => {}
+                Added::OutOfZone => {
+                    let reason = format!("{} is not in the zone {apex} and left out", name::Display(owner));
+                    let hint = "the zone's name is the file's name; a name without a final dot ends in $ORIGIN";
+                    report.warning(Fault::at(place as usize, reason).hint(hint));
                 }
-            };
-            let data = self.octets.len() as u32;
-            self.octets.extend_from_slice(reader.rdata());
-            if self.octets.len() > u32::MAX as usize - (1 << 17) {
-                report.error(Fault::at(place as usize, "the zone's data is larger than 4 GiB"));
-                break;
+                Added::Full => {
+                    report.error(Fault::at(place as usize, "the zone's data is larger than 4 GiB"));
+                    break;
+                }
             }
-            self.list.push(Gathered {
-                order,
-                owner: owner_at,
-                data,
-                place,
-                ttl: record.ttl,
-                data_len: reader.rdata().len() as u16,
-                rtype: record.rtype,
-                owner_len,
-            });
         }
         reader.into_included()
+    }
+
+    /// Adds a record with at most 65,535 octets of data.
+    pub(super) fn add(
+        &mut self,
+        owners: &mut Owners,
+        owner: &[u8],
+        rtype: Type,
+        ttl: u32,
+        rdata: &[u8],
+        place: u32,
+    ) -> Added {
+        let same = owners.last.filter(|&(at, len, _)| self.octets[at as usize..][..usize::from(len)] == *owner);
+        let (owner_at, owner_len, order) = match same {
+            Some(same) => same,
+            None => {
+                if !name::is_at_or_below(owner, owners.apex.as_wire()) {
+                    return Added::OutOfZone;
+                }
+                owners.key.set(owner);
+                let at = self.octets.len() as u32;
+                self.octets.extend_from_slice(owner);
+                let new = (at, owner.len() as u8, owners.key.packed(owners.apex_len));
+                owners.last = Some(new);
+                new
+            }
+        };
+        let data = self.octets.len() as u32;
+        self.octets.extend_from_slice(rdata);
+        if self.octets.len() > u32::MAX as usize - (1 << 17) {
+            return Added::Full;
+        }
+        self.list.push(Gathered {
+            order,
+            owner: owner_at,
+            data,
+            place,
+            ttl,
+            data_len: rdata.len() as u16,
+            rtype,
+            owner_len,
+        });
+        Added::Yes
+    }
+
+    /// Returns how many octets of memory the records take.
+    pub(super) fn size(&self) -> usize {
+        self.octets.len() + self.list.len() * size_of::<Gathered>()
     }
 
     fn compare(&self, a: &Gathered, b: &Gathered) -> Ordering {
@@ -157,7 +208,7 @@ impl Records {
     }
 
     /// Sorts and checks the records and builds the zone of them.
-    fn assemble(mut self, apex: &Name, report: &mut Report) -> Option<Zone> {
+    pub(super) fn assemble(mut self, apex: &Name, report: &mut Report) -> Option<Zone> {
         let readable = !report.has_errors();
         let mut list = std::mem::take(&mut self.list);
         let records = self;

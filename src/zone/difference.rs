@@ -47,15 +47,37 @@ pub struct Change {
 #[must_use]
 pub fn difference(old: &Zone, new: &Zone) -> Difference {
     let mut changes = Vec::new();
+    compare(old, new, |old, new| compare_nodes(old, new, &mut changes));
+    Difference { old: old.serial(), new: new.serial(), changes }
+}
+
+/// Returns what differs between two versions of a zone; `None` if more records than `most` are removed and added.
+///
+/// It never holds many more than that, however much differs.
+#[must_use]
+pub fn difference_within(old: &Zone, new: &Zone, most: usize) -> Option<Difference> {
+    let (mut changes, mut counted, mut records) = (Vec::new(), 0, 0);
+    compare(old, new, |old, new| {
+        if records <= most {
+            compare_nodes(old, new, &mut changes);
+            let more = changes[counted..].iter().map(|change: &Change| change.removed.len() + change.added.len());
+            records += more.sum::<usize>();
+            counted = changes.len();
+        }
+    });
+    (records <= most).then(|| Difference { old: old.serial(), new: new.serial(), changes })
+}
+
+/// Visits the nodes that may differ.
+fn compare<'z>(old: &'z Zone, new: &'z Zone, mut visit: impl FnMut(Option<&'z Node>, Option<&'z Node>)) {
     old.compare(new, |old, new| {
         if let (Some(old), Some(new)) = (old, new)
             && old.is_same(new)
         {
             return;
         }
-        compare_nodes(old, new, &mut changes);
+        visit(old, new);
     });
-    Difference { old: old.serial(), new: new.serial(), changes }
 }
 
 impl Difference {
@@ -200,6 +222,9 @@ mod tests {
             prop_assert!(super::difference(&amended, &new).is_empty());
             prop_assert!(super::difference(&new, &amended).is_empty());
             prop_assert_eq!(&super::difference(&old, &amended), &difference);
+            let records = difference.changes.iter().map(|change| change.removed.len() + change.added.len()).sum();
+            prop_assert_eq!(&difference_within(&old, &new, records), &Some(difference.clone()));
+            prop_assert!(records == 0 || difference_within(&old, &new, records - 1).is_none());
             prop_assert_eq!(told(&old), told(&zone(&a)), "the old version is as it was");
             // In whatever order, and with records told twice.
             let mut shuffled = difference.amendments(&new);

@@ -9,7 +9,7 @@
 //! * **TTL.** A record whose `ttl` span is `None` has [`State::ttl`]. With [`State::has_default_ttl`] that is `$TTL`'s
 //!   and no other record matters. Without, it is the TTL of the record last read that had one, across `$INCLUDE` in
 //!   both directions: when that record is deleted, or one with a TTL inserted behind it, the next record that leans
-//!   on it must be given its TTL.
+//!   on it must be given its TTL; so must a `$GENERATE` that leans on it.
 //! * **Insertion.** Put a record behind the last one of its owner in the file; then it may begin with a blank. In any
 //!   other place its owner is written out, and it stands in front of a record with an owner of its own. Its TTL is
 //!   written unless [`State::ttl`] there is the same. A file may lack the end of its last line.

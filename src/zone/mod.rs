@@ -11,6 +11,7 @@
 
 mod amendment;
 mod assemble;
+mod assembly;
 mod catalog;
 mod check;
 mod diagnostic;
@@ -32,9 +33,10 @@ mod zone;
 
 pub use amendment::Amendment;
 pub use assemble::{Reading, read, read_including};
-pub use catalog::{Catalog, Entry};
+pub use assembly::Assembly;
+pub use catalog::{Catalog, Entry, Fault};
 pub use diagnostic::{Diagnostic, Severity};
-pub use difference::{Change, Difference, difference};
+pub use difference::{Change, Difference, difference, difference_within};
 pub use files::IncludeError;
 pub use name::{Name, NameError};
 pub use node::{Node, RRset};

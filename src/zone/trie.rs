@@ -206,6 +206,27 @@ impl<V: Named + Clone> Trie<V> {
         Iter { stack: link.map(|link| std::slice::from_ref(link).iter()).into_iter().collect() }
     }
 
+    /// Iterates over the values in canonical order from that of a name (in wire form) on, or the first after it.
+    pub(crate) fn starting_at(&self, name: &[u8]) -> Iter<'_, V> {
+        let key = Key::new(name);
+        let mut rest = Iter { stack: Vec::new() };
+        let Some(reached) = self.descend(&key, |_| ()) else { return rest };
+        let differs = Key::new(reached.name()).difference(&key);
+        let mut link = self.root.as_ref();
+        while let Some(Link::Branch(branch)) = link
+            && differs.is_none_or(|differs| branch.at <= differs)
+        {
+            let symbol = key.symbol(branch.at);
+            link = branch.twig(symbol);
+            rest.stack.push(branch.twigs[branch.rank(symbol) + usize::from(link.is_some())..].iter());
+        }
+        // All names below share the symbols up to the difference, so one of them speaks for all.
+        let is_after =
+            |link: &&Link<V>| differs.is_none_or(|at| Key::new(link.first().name()).symbol(at) > key.symbol(at));
+        rest.stack.extend(link.filter(is_after).map(|link| std::slice::from_ref(link).iter()));
+        rest
+    }
+
     /// Iterates over the values in canonical order.
     pub(crate) fn iter(&self) -> Iter<'_, V> {
         Iter { stack: self.root.iter().map(|root| std::slice::from_ref(root).iter()).collect() }
@@ -452,6 +473,9 @@ mod tests {
                     let below: Vec<_> = trie.below(wire).map(|item| item.0.clone()).collect();
                     let expected: Vec<_> = map.keys().filter(|name| name.is_at_or_below(sought)).cloned().collect();
                     prop_assert_eq!(below, expected);
+                    let rest: Vec<_> = trie.starting_at(wire).map(|item| item.0.clone()).collect();
+                    let expected: Vec<_> = map.range(sought.clone()..).map(|(name, _)| name.clone()).collect();
+                    prop_assert_eq!(rest, expected);
                     let floor = map.range(..=sought.clone()).next_back().map(|(name, _)| name);
                     prop_assert_eq!(trie.floor(wire).map(|item| &item.0), floor);
                     let longest = map.keys().filter(|name| sought.is_at_or_below(name)).max_by_key(|name| name.label_count());

@@ -117,6 +117,11 @@ impl Zone {
         self.nodes.below(name)
     }
 
+    /// Iterates over the nodes in canonical order from that of a name on, or the first after it.
+    pub(crate) fn starting_at(&self, name: &[u8]) -> impl Iterator<Item = &Node> {
+        self.nodes.starting_at(name)
+    }
+
     /// Visits, in canonical order, the nodes that differ between this zone and a newer one, and perhaps equal ones.
     pub(super) fn compare<'z>(&'z self, newer: &'z Self, mut visit: impl FnMut(Option<&'z Node>, Option<&'z Node>)) {
         self.nodes.compare(&newer.nodes, &mut visit);

@@ -42,6 +42,7 @@ mod scene;
 mod streams;
 mod updates;
 mod updates_faults;
+mod updates_storm;
 mod updates_tsig;
 mod updating;
 mod zone_files;

@@ -1,8 +1,11 @@
 //! Updates: what clients send becomes commits, and what is served follows them.
 
+use std::sync::Arc;
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use zonule_harness::{Acme, Client, Key, Outcome, Request, Transport, certbot};
+use zonule_harness::wire::{self, Record, class, kind};
+use zonule_harness::{Acme, Client, Key, Outcome, PATIENCE, Request, Transport, certbot};
 
 use crate::scene::zone;
 use crate::updating::{KEYS, Updating, ZONE};
@@ -157,6 +160,41 @@ scenario!(one_record_more_is_one_line_more, |target| {
     let files = scene.remote.git_bare(&["log", "--format=", "--name-only", "main", "--max-count=3"]).unwrap();
     assert!(files.lines().all(|file| file == ZONE), "{files}");
     scene.server.until_dig(&["host7.example.org", "A"], |reply| reply.status == "NXDOMAIN").unwrap();
+});
+
+scenario!(foreign_files_are_left_as_they_are, |target| {
+    let key = Key::new("laptop._update.example.org").unwrap();
+    let files = vec![
+        (ZONE.to_owned(), zone(1, "")),
+        (KEYS.to_owned(), key.line()),
+        ("example.net".to_owned(), zone(1, "broken A 192.0.2.300\n")),
+        ("README.md".to_owned(), "Not a zone.\r\n\0".to_owned()),
+    ];
+    let mut scene = Updating::with_files(target, files, key, &[]);
+    // Directories, programs, links and whatever else people keep beside their zones.
+    let clone = scene.remote.clone_path().to_owned();
+    std::fs::create_dir_all(clone.join("tools/deep")).unwrap();
+    std::fs::write(clone.join("tools/deep/check"), "#!/bin/sh\n").unwrap();
+    std::fs::write(clone.join("\u{f6} \\ \n"), "an odd name\n").unwrap();
+    std::os::unix::fs::symlink("tools/deep/check", clone.join("a-link")).unwrap();
+    scene.remote.git(&["add", "--all"]).unwrap();
+    scene.remote.git(&["update-index", "--chmod=+x", "tools/deep/check"]).unwrap();
+    let module = format!("160000,{},module", scene.remote.head().unwrap());
+    scene.remote.git(&["update-index", "--add", "--cacheinfo", &module]).unwrap();
+    scene.remote.git(&["commit", "--quiet", "--message", "More than zones"]).unwrap();
+    scene.remote.git(&["push", "--quiet", "origin", "HEAD:main"]).unwrap();
+    let others = |scene: &Updating| {
+        let text = scene.remote.git_bare(&["ls-tree", "-r", "-z", "main"]).unwrap();
+        text.split('\0').filter(|line| !line.ends_with("\texample.org")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = others(&scene);
+    assert_eq!(before.len(), 8, "{before:#?}");
+    scene.add_until_accepted(1);
+    // The remote packs what it has, and forgets what nobody needs.
+    scene.remote.git_bare(&["gc", "--quiet", "--prune=now"]).unwrap();
+    scene.add_until_accepted(100);
+    assert_eq!(others(&scene), before);
+    assert_eq!(scene.check().len(), 4);
 });
 
 scenario!(records_that_stand_elsewhere_are_edited_there_or_refused, |target| {
@@ -322,6 +360,23 @@ scenario!(same_message_again_is_answered_and_not_applied_again, |target| {
     let told: Vec<_> = outcomes.iter().map(|outcome| (outcome.status.as_str(), outcome.signed)).collect();
     assert_eq!(told, [("NOERROR", true); 3]);
     assert_eq!(scene.check().len(), 2);
+
+    // A copy that arrives late, or that somebody has kept, does not bring back what was deleted since.
+    let argument = format!("{}:{}:{}", scene.key.name, scene.key.algorithm, scene.key.secret);
+    let key = Arc::new(zonule::tsig::Key::parse_argument(&argument).unwrap());
+    let record = Record { owner: &["late"], kind: kind::A, class: class::IN, ttl: 300, data: &[192, 0, 2, 2] };
+    let mut message = wire::update(1, ZONE, &[], &[record]);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let sent = zonule::tsig::sign(&key, &mut message, now).unwrap();
+    let send = || {
+        let reply = wire::exchange(address, &message, PATIENCE).unwrap().expect("a reply");
+        wire::rcode(&sent.verify(&reply, now).unwrap())
+    };
+    assert_eq!(send(), Some(0));
+    assert_eq!(scene.update(&["update delete late.example.org."]).status, "NOERROR");
+    assert_eq!(send(), Some(0));
+    assert_eq!(scene.server.dig(&["late.example.org", "A"]).unwrap().status, "NXDOMAIN");
+    assert_eq!(scene.check().len(), 4);
 });
 
 scenario!(serial_left_as_it_was_is_raised, |target| {

@@ -57,7 +57,7 @@ scenario!(every_algorithm_is_understood, |target| {
 });
 
 scenario!(wrong_signatures_change_nothing, |target| {
-    let mut scene = Updating::start(target);
+    let mut scene = Updating::with_arguments(target, &["--log=trace"]);
     let key = scene.key.clone();
     let forged = key.forged().unwrap();
     let stranger = Key::new("stranger._update.example.org").unwrap();
@@ -141,7 +141,7 @@ scenario!(keys_may_come_from_the_arguments, |target| {
     let key = Key::with_algorithm("operator._update.example.org", Algorithm::Sha512).unwrap();
     let files = vec![(ZONE.to_owned(), zone(1, ""))];
     let argument = key.argument();
-    let mut scene = Updating::with_files(target, files, key, &[&argument]);
+    let mut scene = Updating::with_files(target, files, key, &[&argument, "--log=trace"]);
     assert_eq!(scene.add(1).status, "NOERROR");
     assert_eq!(scene.check().len(), 2);
     assert!(!scene.server.console().contains(&scene.key.secret));
@@ -204,7 +204,7 @@ scenario!(keys_come_and_go_with_commits, |target| {
 });
 
 scenario!(key_files_are_not_served, |target| {
-    let mut scene = Updating::start(target);
+    let mut scene = Updating::with_arguments(target, &["--log=trace"]);
     let (key, server) = (scene.key.clone(), &scene.server);
     for name in ["example.org._keys", "_keys", "laptop._update.example.org", "_update.example.org", "_keys.example.org"]
     {

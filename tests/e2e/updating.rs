@@ -176,11 +176,6 @@ impl Ledger {
         self.entries().insert(change.to_owned(), Told::Nothing);
     }
 
-    /// How many changes were told to be done.
-    pub(crate) fn done(&self) -> usize {
-        self.entries().values().filter(|told| **told == Told::Done).count()
-    }
-
     /// The owners of all changes.
     fn names(&self) -> BTreeSet<String> {
         self.entries().keys().map(|change| change[1..].to_owned()).collect()

@@ -11,8 +11,15 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1";
 
 /// The targets, each with the longest input that is worth trying, in octets.
-const TARGETS: &[(&str, u32)] =
-    &[("query", 1024), ("tsig", 1024), ("update", 1024), ("zone_file", 4096), ("edit", 4096)];
+const TARGETS: &[(&str, u32)] = &[
+    ("incoming", 2048),
+    ("query", 1024),
+    ("tsig", 1024),
+    ("update", 1024),
+    ("edit", 4096),
+    ("transfer", 1024),
+    ("zone_file", 4096),
+];
 
 /// Builds the targets and runs each for `seconds`.
 ///

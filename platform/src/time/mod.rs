@@ -1,4 +1,4 @@
-//! Time: a monotonic clock, a wall clock set at boot, a one-shot timer.
+//! Time: a monotonic clock, a wall clock set at boot and corrected since, a one-shot timer.
 
 mod calibrate;
 mod cmos;
@@ -55,6 +55,27 @@ pub(crate) fn start(features: &Features) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Looks at the machine's time of day again and corrects the wall clock if it has drifted; returns by how many
+/// nanoseconds, where more was missing than such a clock can tell.
+///
+/// One thread may do so at a time.
+pub fn correct_wall() -> Option<i64> {
+    let wall = kvmclock::detect().and_then(|kvm| kvm.wall()).or_else(cmos::read)?;
+    let before = WALL_AT_ENTRY.load(Relaxed);
+    let at_entry = corrected(before, wall, monotonic())?;
+    WALL_AT_ENTRY.store(at_entry, Relaxed);
+    WALL_KNOWN.store(true, Relaxed);
+    Some(at_entry.wrapping_sub(before) as i64)
+}
+
+/// Returns the wall clock at entry by which it shows `wall` now, unless it nearly does so.
+fn corrected(at_entry: u64, wall: Duration, monotonic: Nanos) -> Option<u64> {
+    /// A clock that ticks in seconds is up to one behind, and takes a while to be read.
+    const TOLERANCE: u64 = 2_000_000_000;
+    let right = (wall.as_nanos() as u64).saturating_sub(monotonic);
+    (right.abs_diff(at_entry) > TOLERANCE).then_some(right)
+}
+
 /// Returns the time-stamp counter's ticks since entry.
 #[inline]
 fn ticks() -> u64 {
@@ -66,4 +87,20 @@ fn ticks() -> u64 {
 pub(crate) fn read_tsc() -> u64 {
     // SAFETY: every 64-bit processor has it, and nothing restricts it here.
     unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_clock_is_corrected_where_it_is_clearly_wrong() {
+        const SECOND: u64 = 1_000_000_000;
+        let wall = |seconds| Duration::from_secs(seconds);
+        assert_eq!(corrected(1000 * SECOND, wall(1102), 100 * SECOND), None);
+        assert_eq!(corrected(1000 * SECOND, wall(1098), 100 * SECOND), None);
+        assert_eq!(corrected(1000 * SECOND, wall(1103), 100 * SECOND), Some(1003 * SECOND));
+        assert_eq!(corrected(1000 * SECOND, wall(1000), 100 * SECOND), Some(900 * SECOND));
+        assert_eq!(corrected(0, wall(1_800_000_000), 0), Some(1_800_000_000 * SECOND));
+    }
 }

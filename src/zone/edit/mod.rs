@@ -1,14 +1,17 @@
 //! Minimal edits of zone files: only what an update changes is written anew.
 //!
 //! ```text
-//! text ─ survey ─► records concerned ─ plan ─► what to do where ─ rewrite ─► replacements ─► new text ─ read ─► verified
+//! text ─ survey ─► records concerned ─ plan ─► what to do where ─ rewrite ─► new text ─ read ─► verified
 //! ```
 //!
 //! Two passes go over the text. The first finds the records that the amendments are about and the places where
 //! new ones would go; the plan says what becomes of each; the second pass follows how the old and the new text read
 //! side by side and turns the plan into replacements of spans, so that what leans on a changed record is given what it
-//! can no longer take over (see [`entries`](super::entries)). All other octets stay. The new text is read again and must give
-//! the zone that was meant; a mistake made here costs an update, never data.
+//! can no longer take over (see [`entries`](super::entries)). All other octets stay. The new text is read again and
+//! must give the zone that was meant; a mistake made here costs an update, never data.
+//!
+//! Time and memory are those of reading the zone about twice; apart from the texts, only records of amended owners
+//! are kept.
 
 mod data;
 mod fresh;
@@ -46,9 +49,9 @@ pub struct Edited {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EditError {
     /// The files cannot be read; this is the first thing wrong with them.
-    Unreadable(Box<Diagnostic>),
+    Unreadable(Diagnostic),
     /// An entry would have to change that cannot; says which, why and what to do.
-    Fixed(Box<Diagnostic>),
+    Fixed(Diagnostic),
     /// The amendments make no zone, or the new text does not read as meant, for the reason given. Nothing may be
     /// made of the edit.
     Differs(String),
@@ -67,8 +70,8 @@ impl std::error::Error for EditError {}
 
 /// Edits the files of the zone `apex` so that they read as `before` with `amendments`.
 ///
-/// `path`, `text` and `open` are as for [`read_including`]; reading them must give `before`. Where an owner and type are
-/// amended twice, the last holds.
+/// `path`, `text` and `open` are as for [`read_including`]; reading them must give `before`. Where an owner and type
+/// are amended twice, the last holds.
 ///
 /// # Errors
 ///
@@ -94,7 +97,7 @@ pub fn edit(
     let first = |path: &str| included.entry(path.to_string()).or_insert_with(|| open(path)).clone();
     let told = entries(apex, path, text, first, |entry| survey.visit(&entry));
     if let Some(error) = told.into_iter().find(|diagnostic| diagnostic.severity == Severity::Error) {
-        return Err(EditError::Unreadable(Box::new(error)));
+        return Err(EditError::Unreadable(error));
     }
     let plan = Plan::of(&mut survey, &amendments);
     let again = |path: &str| included.get(path).cloned().unwrap_or(Err(IncludeError::Missing));
@@ -107,7 +110,7 @@ pub fn edit(
     };
     if let Some((Spot { file, start }, reason)) = plan.fixed.or(fixed) {
         let path = &survey.stack.files[file].0;
-        return Err(EditError::Fixed(Box::new(fixed_at(path, text_of(path), start, reason))));
+        return Err(EditError::Fixed(fixed_at(path, text_of(path), start, reason)));
     }
 
     let mut files = BTreeMap::new();

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
+use super::places::split_number;
 use super::survey::{Habits, Line, Spot, Survey};
 use crate::zone::Amendment;
 use crate::zone::assemble::canonical_data_cmp;
@@ -175,11 +176,13 @@ fn lines_of<'s>(survey: &'s Survey, amendment: &Amendment) -> &'s [Line] {
     survey.owners.get(&amendment.owner.as_wire().to_ascii_lowercase()).map_or(&[], Vec::as_slice)
 }
 
-/// Compares names in canonical order, but such that differ in a number at the end of the first label by that.
+/// Compares names by what stands above them, then by their first labels, in which numbers at the end count as such.
 fn natural_cmp(a: &[u8], b: &[u8]) -> Ordering {
-    let (a_split, b_split) = (super::places::split_number(a), super::places::split_number(b));
-    match (a_split, b_split) {
-        (Some((a_stem, a, _)), Some((b_stem, b, _))) if name::eq(&a_stem, &b_stem) => a.cmp(&b),
-        _ => name::canonical_cmp(a, b),
-    }
+    let parent = |name: &[u8]| name.get(usize::from(name[0]) + 1..).unwrap_or_default().to_vec();
+    let first = |name: &[u8]| {
+        let split = split_number(&name.to_ascii_lowercase());
+        split.map_or_else(|| (name.to_ascii_lowercase(), 0), |(stem, number, _)| (stem[1..].to_vec(), number))
+    };
+    let parents = || name::canonical_cmp(&parent(a), &parent(b));
+    parents().then_with(|| first(a).cmp(&first(b))).then_with(|| name::canonical_cmp(a, b))
 }

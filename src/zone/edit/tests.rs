@@ -269,6 +269,22 @@ fn else_beside_its_relatives() {
     );
 }
 
+/// Many new names at one place have one order, whatever they look like.
+#[test]
+fn many_new_names() {
+    let owners: Vec<String> = (0..300)
+        .map(|n| format!("{}{}{}", ["h", "h1", "", "h0"][n % 4], n * 7919 % 300, ["", "a", ".x"][n % 3]))
+        .collect();
+    let changes: Vec<String> = owners.iter().map(|owner| format!("+ {owner} TXT x")).collect();
+    let new = edited("z A 192.0.2.1\nb A 192.0.2.1\n", &changes.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(new.lines().filter(|line| line.ends_with("TXT \"x\"")).count(), 300);
+    check(
+        "z A 192.0.2.1\nb A 192.0.2.1\n",
+        &["+ h10 A 192.0.2.3", "+ h1a A 192.0.2.4", "+ h2 A 192.0.2.2", "+ h A 192.0.2.1", "+ c.h A 192.0.2.5"],
+        "z A 192.0.2.1\nb A 192.0.2.1\nh A 192.0.2.1\nh2 A 192.0.2.2\nh10 A 192.0.2.3\nh1a A 192.0.2.4\nc.h A 192.0.2.5\n",
+    );
+}
+
 #[test]
 fn else_at_the_end() {
     check(

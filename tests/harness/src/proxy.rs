@@ -106,6 +106,11 @@ impl Proxy {
         cut(&self.shared.silent);
     }
 
+    /// Ends all connections there are now.
+    pub fn cut(&self) {
+        cut(&self.shared.streams);
+    }
+
     /// How many pushes have come this way, whole or not.
     pub fn pushes(&self) -> usize {
         self.shared.pushes.load(Ordering::SeqCst)

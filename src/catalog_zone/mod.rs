@@ -1,0 +1,16 @@
+//! Catalog zones (RFC 9432): which zones there are, told as a zone.
+//!
+//! ```text
+//! names ─ produce ─► Zone ─ transfers ─► Zone ─ consume ─► Members ─► Subscription ─► Steps: follow, forget
+//! ```
+
+mod consume;
+mod produce;
+mod subscription;
+
+pub use consume::{Broken, Member, Members, consume};
+pub use produce::{Unproducible, produce};
+pub use subscription::{Step, Subscription};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Notifications of changed zones (RFC 1996), sent and received.
+//!
+//! ```text
+//! zone changed ─ targets ─► Notifier ─► datagrams ─► secondaries ─ acknowledgements ─► Notifier
+//! datagram ─ Notification::parse ─ decide ─► reply at once, and perhaps Trigger ─► a fetch, later
+//! ```
+//!
+//! [`Notifier`] and [`Trigger`] are values that events and the time change; what they want done comes back as values.
+//! Neither knows a clock, a socket or a random source. Whoever drives them calls again when the time they tell has come.
+
+mod notifier;
+mod received;
+mod targets;
+mod trigger;
+mod warnings;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use notifier::{Effect, Event, Limits, Notifier};
+pub use received::{Notification, Ruling, Sender, decide, reply};
+pub use targets::{Target, targets};
+pub use trigger::Trigger;
+
+pub(crate) use received::serial_of;
+pub(crate) use warnings::Warnings;
+
+use crate::zone::{Name, Type};
+
+/// The port of name servers.
+pub(crate) const PORT: u16 = 53;
+
+/// The operation's number (RFC 1996 §3.2).
+pub(crate) const OPCODE: u8 = 4;
+
+/// The class of all zones served.
+pub(crate) const CLASS_IN: u16 = 1;
+
+/// What the clocks show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// The time since some moment that is the same for all events; it never goes back.
+    pub uptime: Duration,
+    /// The time in seconds since 1970, for signatures.
+    pub unix: u64,
+}
+
+/// Response codes (RFC 1035 §4.1.1, RFC 2136 §2.2).
+pub(crate) mod rcode {
+    pub(crate) const NO_ERROR: u8 = 0;
+    pub(crate) const FORMAT_ERROR: u8 = 1;
+    pub(crate) const SERVER_FAILURE: u8 = 2;
+    pub(crate) const NOT_IMPLEMENTED: u8 = 4;
+    pub(crate) const REFUSED: u8 = 5;
+    pub(crate) const NOT_AUTHORITATIVE: u8 = 9;
+
+    /// Returns the mnemonic of a response code.
+    pub(crate) fn mnemonic(code: u8) -> String {
+        match code {
+            0 => "NOERROR".into(),
+            1 => "FORMERR".into(),
+            2 => "SERVFAIL".into(),
+            3 => "NXDOMAIN".into(),
+            4 => "NOTIMP".into(),
+            5 => "REFUSED".into(),
+            9 => "NOTAUTH".into(),
+            other => format!("RCODE{other}"),
+        }
+    }
+}
+
+/// Makes a message of a header and one question.
+pub(crate) fn request(id: u16, flags: u16, name: &Name, qtype: Type) -> Vec<u8> {
+    let mut message = Vec::with_capacity(512);
+    for field in [id, flags, 1, 0, 0, 0] {
+        message.extend(field.to_be_bytes());
+    }
+    message.extend_from_slice(name.as_wire());
+    message.extend(qtype.0.to_be_bytes());
+    message.extend(CLASS_IN.to_be_bytes());
+    message
+}
+
+/// Returns an address by which a peer is told from others: IPv4 is IPv4 however it is written, and scopes do not count.
+pub(crate) fn peer(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

@@ -1,0 +1,486 @@
+//! Notifications sent: to whom, when, and how often (RFC 1996 §3, §4).
+//!
+//! For each zone and target there is one *job* at most, however often the zone changes:
+//!
+//! ```text
+//! queued ─ a slot is free ─► waiting ─ acknowledged ─► resting ─ the interval is over ─► gone, or queued again
+//!                             │  ▲ │
+//!                             └──┘ └ refused, or no reply to the last try ─► gone, with a warning
+//!                            no reply
+//! ```
+//!
+//! What is sent is always the newest version. A zone that changes while a reply is awaited is sent at the time the old
+//! version would have been sent again, or when that is acknowledged: a storm of changes makes no storm of messages.
+//!
+//! Slots are bounded over all targets and for each. A target that has not acknowledged anything while a job went through
+//! all its tries has one slot only until it is heard again, so that the many jobs of a dead server neither keep the
+//! others waiting nor send much.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::Level;
+
+use super::{CLASS_IN, Now, OPCODE, Target, Warnings, peer, rcode, request};
+use crate::message::Reader;
+use crate::tsig::{Sent, sign};
+use crate::zone::{Name, Serial, Type, Zone};
+
+/// The opcode with the bit that says the sender has authority (RFC 1996 §4.1).
+const FLAGS: u16 = (OPCODE as u16) << 11 | 0x0400;
+
+/// The most octets of a message without EDNS over UDP (RFC 1035 §2.3.4); the hint is left out if it does not fit.
+const MOST_OCTETS: usize = 512;
+
+/// How many tries are forgotten when a newer version takes the place of one not acknowledged: all but these.
+const TRIES_KEPT: u32 = 3;
+
+/// How many peers are remembered that there is nothing to do for.
+const MOST_IDLE_PEERS: usize = 4096;
+
+/// How much is sent at a time, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long to wait for the first reply; each further wait is twice as long as the one before.
+    pub timeout: Duration,
+    /// How often a notification is sent at most.
+    pub tries: u32,
+    /// How long after one notification of a zone the next may follow to the same target at the earliest.
+    pub interval: Duration,
+    /// How many replies are awaited at a time, over all targets.
+    pub outstanding: usize,
+    /// How many replies are awaited at a time from one target.
+    pub per_target: usize,
+}
+
+impl Default for Limits {
+    /// Six tries within a minute (RFC 1996 §3.6 leaves both to us), a zone's at least half a second apart.
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(1),
+            tries: 6,
+            interval: Duration::from_millis(500),
+            outstanding: 1024,
+            per_target: 32,
+        }
+    }
+}
+
+/// What happens to a [`Notifier`].
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A zone has a new serial number, or is served for the first time.
+    Changed {
+        /// The zone as it is served now.
+        zone: &'a Zone,
+        /// Who is to be told; see [`targets`](super::targets).
+        targets: Vec<Target>,
+    },
+    /// A zone is not served any more.
+    Removed {
+        /// Its name.
+        apex: &'a Name,
+    },
+    /// A datagram has come.
+    Reply {
+        /// Whence.
+        source: SocketAddr,
+        /// Its octets.
+        message: &'a [u8],
+    },
+    /// Nothing but that time has passed.
+    Tick,
+}
+
+/// What a [`Notifier`] wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Send a datagram, from a port that replies come in at.
+    Send {
+        /// Whither.
+        to: SocketAddr,
+        /// Its octets.
+        message: Vec<u8>,
+    },
+    /// Write a line to the log.
+    Log(Level, String),
+}
+
+/// Sends notifications until they are acknowledged or given up.
+#[derive(Debug, Default)]
+pub struct Notifier {
+    limits: Limits,
+    /// Jobs by a number that rises, so that the first to come is the first to be served.
+    jobs: HashMap<u64, Job>,
+    last_job: u64,
+    index: BTreeMap<(Name, SocketAddr), u64>,
+    peers: HashMap<SocketAddr, Peer>,
+    /// Peers with something queued and a free slot, each once.
+    ready: VecDeque<SocketAddr>,
+    timers: BTreeSet<(Duration, u64)>,
+    outstanding: usize,
+    warnings: Warnings,
+}
+
+/// The version of a zone that is to be told of.
+#[derive(Debug)]
+struct Version {
+    apex: Name,
+    serial: Serial,
+    ttl: u32,
+    soa: Box<[u8]>,
+}
+
+#[derive(Debug)]
+struct Job {
+    target: Target,
+    version: Arc<Version>,
+    state: State,
+    /// How often was sent since the target last replied.
+    tries: u32,
+    /// When was sent first since then, and when last.
+    first_sent: Duration,
+    last_sent: Duration,
+    /// It has been told that replies cannot be verified.
+    warned: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Queued,
+    Waiting(Box<Waiting>),
+    Resting { due: Duration, again: bool },
+}
+
+/// A message whose reply is awaited.
+#[derive(Debug)]
+struct Waiting {
+    id: u16,
+    version: Arc<Version>,
+    octets: Vec<u8>,
+    sent: Option<Sent>,
+    due: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Peer {
+    queue: BTreeSet<u64>,
+    /// The jobs that await a reply, by the identifiers of their messages.
+    ids: HashMap<u16, u64>,
+    is_ready: bool,
+    silent: bool,
+    last_heard: Option<Duration>,
+}
+
+impl Peer {
+    fn has_slot(&self, limits: &Limits) -> bool {
+        self.ids.len() < if self.silent { 1 } else { limits.per_target }
+    }
+}
+
+impl Notifier {
+    /// Makes a notifier with nothing to do.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Lets an event happen, and returns what is to be done. `random` yields random numbers.
+    pub fn handle(&mut self, now: Now, event: Event<'_>, random: &mut dyn FnMut() -> u32) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Changed { zone, targets } => self.changed(zone, targets),
+            Event::Removed { apex } => self.keep(apex, &BTreeSet::new()),
+            Event::Reply { source, message } => self.reply(now, peer(source), message, &mut effects),
+            Event::Tick => {}
+        }
+        self.pass(now, random, &mut effects);
+        self.send_queued(now, random, &mut effects);
+        effects
+    }
+
+    /// Returns when [`Event::Tick`] is due; `None` if there is nothing to wait for.
+    #[must_use]
+    pub fn wake(&self) -> Option<Duration> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// Returns whether there is nothing to do.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    fn changed(&mut self, zone: &Zone, targets: Vec<Target>) {
+        let rrset = zone.node(zone.apex()).and_then(|node| node.rrset(Type::SOA));
+        let Some((soa, rrset)) = rrset.and_then(|rrset| Some((rrset.rdata().next()?, rrset))) else { return };
+        let (apex, serial) = (zone.apex().clone(), zone.serial());
+        let version = Arc::new(Version { apex: apex.clone(), serial, ttl: rrset.ttl(), soa: soa.into() });
+        self.keep(&apex, &targets.iter().map(|target| peer(target.address)).collect());
+        for target in targets {
+            let address = peer(target.address);
+            let Some(id) = self.index.get(&(apex.clone(), address)) else {
+                self.begin(target, version.clone());
+                continue;
+            };
+            let Some(job) = self.jobs.get_mut(id) else { continue };
+            (job.target, job.version) = (target, version.clone());
+            match &mut job.state {
+                State::Queued => {}
+                State::Waiting(_) => job.tries = job.tries.min(TRIES_KEPT),
+                State::Resting { again, .. } => *again = true,
+            }
+        }
+    }
+
+    fn begin(&mut self, target: Target, version: Arc<Version>) {
+        self.last_job += 1;
+        let (id, address) = (self.last_job, peer(target.address));
+        self.index.insert((version.apex.clone(), address), id);
+        let never = Duration::ZERO;
+        let job =
+            Job { target, version, state: State::Queued, tries: 0, first_sent: never, last_sent: never, warned: false };
+        self.jobs.insert(id, job);
+        if self.peers.len() > MOST_IDLE_PEERS {
+            self.peers.retain(|_, peer| peer.is_ready || !peer.queue.is_empty() || !peer.ids.is_empty());
+        }
+        self.enqueue(id, address);
+    }
+
+    fn enqueue(&mut self, id: u64, address: SocketAddr) {
+        self.peers.entry(address).or_default().queue.insert(id);
+        self.make_ready(address);
+    }
+
+    /// Puts a peer among those that something can be sent to, if that is so.
+    fn make_ready(&mut self, address: SocketAddr) {
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        if !peer.is_ready && !peer.queue.is_empty() && peer.has_slot(&self.limits) {
+            peer.is_ready = true;
+            self.ready.push_back(address);
+        }
+    }
+
+    /// Ends the jobs of a zone whose targets are not among these.
+    fn keep(&mut self, apex: &Name, targets: &BTreeSet<SocketAddr>) {
+        let first = (apex.clone(), SocketAddr::from(([0, 0, 0, 0], 0)));
+        let all = self.index.range(first..).take_while(|((name, _), _)| name == apex);
+        let gone: Vec<u64> = all.filter(|((_, to), _)| !targets.contains(to)).map(|(_, id)| *id).collect();
+        for id in gone {
+            self.end(id);
+        }
+    }
+
+    fn end(&mut self, id: u64) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let address = peer(job.target.address);
+        self.index.remove(&(job.version.apex.clone(), address));
+        self.leave_state(id);
+        self.jobs.remove(&id);
+    }
+
+    /// Takes a job out of the queue, the slot or the timer that its state means; another state is to be set.
+    fn leave_state(&mut self, id: u64) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let address = peer(job.target.address);
+        match std::mem::replace(&mut job.state, State::Queued) {
+            State::Queued => {
+                if let Some(peer) = self.peers.get_mut(&address) {
+                    peer.queue.remove(&id);
+                }
+            }
+            State::Waiting(waiting) => {
+                self.timers.remove(&(waiting.due, id));
+                if let Some(peer) = self.peers.get_mut(&address) {
+                    peer.ids.remove(&waiting.id);
+                }
+                self.outstanding -= 1;
+                self.make_ready(address);
+            }
+            State::Resting { due, .. } => drop(self.timers.remove(&(due, id))),
+        }
+    }
+
+    /// Does what is due.
+    fn pass(&mut self, now: Now, random: &mut dyn FnMut() -> u32, effects: &mut Vec<Effect>) {
+        while let Some(&(due, id)) = self.timers.first() {
+            if due > now.uptime {
+                return;
+            }
+            let Some(job) = self.jobs.get(&id) else {
+                self.timers.pop_first();
+                continue;
+            };
+            match job.state {
+                State::Waiting(_) if job.tries >= self.limits.tries => self.give_up(now, id, effects),
+                State::Waiting(_) => self.send(now, id, random, effects),
+                State::Resting { again: true, .. } => {
+                    let address = peer(job.target.address);
+                    self.leave_state(id);
+                    self.enqueue(id, address);
+                }
+                State::Resting { again: false, .. } | State::Queued => {
+                    self.timers.pop_first();
+                    self.end(id);
+                }
+            }
+        }
+    }
+
+    fn give_up(&mut self, now: Now, id: u64, effects: &mut Vec<Effect>) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let Version { apex, serial, .. } = &*job.version;
+        let text = format!("{apex} {serial}: no reply to {} notifications from {}", job.tries, job.target.address);
+        if let Some(peer) = self.peers.get_mut(&peer(job.target.address)) {
+            peer.silent |= peer.last_heard.is_none_or(|heard| heard < job.first_sent);
+        }
+        self.warn(now, text, effects);
+        self.end(id);
+    }
+
+    fn warn(&mut self, now: Now, text: String, effects: &mut Vec<Effect>) {
+        effects.extend(self.warnings.tell(now.uptime, text).map(|text| Effect::Log(Level::Warn, text)));
+    }
+
+    /// Sends what is queued, target by target in turn, as far as there are slots.
+    fn send_queued(&mut self, now: Now, random: &mut dyn FnMut() -> u32, effects: &mut Vec<Effect>) {
+        while self.outstanding < self.limits.outstanding {
+            let Some(address) = self.ready.pop_front() else { return };
+            let Some(peer) = self.peers.get_mut(&address) else { continue };
+            peer.is_ready = false;
+            if peer.has_slot(&self.limits)
+                && let Some(id) = peer.queue.pop_first()
+            {
+                self.send(now, id, random, effects);
+            }
+            self.make_ready(address);
+        }
+    }
+
+    /// Sends a job's message for the first time or again.
+    fn send(&mut self, now: Now, id: u64, random: &mut dyn FnMut() -> u32, effects: &mut Vec<Effect>) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&peer(job.target.address)) else { return };
+        let before = match std::mem::replace(&mut job.state, State::Queued) {
+            State::Waiting(waiting) => {
+                self.timers.remove(&(waiting.due, id));
+                self.outstanding -= 1;
+                peer.ids.remove(&waiting.id);
+                Some(waiting)
+            }
+            State::Queued | State::Resting { .. } => None,
+        };
+        let is_current = |waiting: &Waiting| {
+            let same_key = waiting.sent.as_ref().map(Sent::key) == job.target.key.as_ref();
+            same_key && Arc::ptr_eq(&waiting.version, &job.version)
+        };
+        let mut waiting = match before {
+            // The same octets, so that a reply to any of them can be verified.
+            Some(waiting) if is_current(&waiting) => waiting,
+            _ => {
+                let mut message_id = random() as u16;
+                while peer.ids.contains_key(&message_id) {
+                    message_id = message_id.wrapping_add(1);
+                }
+                let mut octets = job.version.message(message_id);
+                let sent = job.target.key.as_ref().and_then(|key| sign(key, &mut octets, now.unix));
+                Box::new(Waiting { id: message_id, version: job.version.clone(), octets, sent, due: now.uptime })
+            }
+        };
+        if job.tries == 0 {
+            job.first_sent = now.uptime;
+        }
+        waiting.due = now.uptime + self.limits.timeout * 2_u32.saturating_pow(job.tries.min(16));
+        (job.tries, job.last_sent) = (job.tries + 1, now.uptime);
+        effects.push(Effect::Send { to: job.target.address, message: waiting.octets.clone() });
+        self.timers.insert((waiting.due, id));
+        peer.ids.insert(waiting.id, id);
+        self.outstanding += 1;
+        job.state = State::Waiting(waiting);
+    }
+
+    /// Takes a datagram; what is no reply that is awaited is passed over.
+    fn reply(&mut self, now: Now, source: SocketAddr, message: &[u8], effects: &mut Vec<Effect>) {
+        let Ok(reader) = Reader::new(message) else { return };
+        let Some(&id) = self.peers.get(&source).and_then(|peer| peer.ids.get(&reader.header().id)) else { return };
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let State::Waiting(waiting) = &job.state else { return };
+        let Some(code) = waiting.code_of(reader) else { return };
+        if let Some(sent) = &waiting.sent
+            && let Err(error) = sent.verify(message, now.unix)
+        {
+            // Anybody may have sent it: the true reply may still come.
+            if !std::mem::replace(&mut job.warned, true) {
+                let text = format!("{}: notification of {}: {error}", job.version.apex, job.target.address);
+                self.warn(now, text, effects);
+            }
+            return;
+        }
+        if let Some(peer) = self.peers.get_mut(&source) {
+            (peer.silent, peer.last_heard) = (false, Some(now.uptime));
+        }
+        match code {
+            rcode::NO_ERROR => {}
+            // It may do better the next time.
+            rcode::SERVER_FAILURE => return,
+            code => {
+                let (code, address) = (rcode::mnemonic(code), job.target.address);
+                let text = format!("{}: {address} answers {code} to a notification", job.version.apex);
+                self.warn(now, text, effects);
+                self.end(id);
+                return;
+            }
+        }
+        let again = waiting.version.serial != job.version.serial;
+        let due = job.last_sent + self.limits.interval;
+        let (apex, serial) = (&job.version.apex, waiting.version.serial);
+        let text = format!("{apex} {serial}: acknowledged by {}", job.target.address);
+        effects.push(Effect::Log(Level::Debug, text));
+        self.leave_state(id);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            (job.tries, job.warned, job.state) = (0, false, State::Resting { due, again });
+            self.timers.insert((due, id));
+        }
+    }
+}
+
+impl Version {
+    /// Writes the notification, with the SOA record as a hint (RFC 1996 §3.7).
+    fn message(&self, id: u16) -> Vec<u8> {
+        let mut message = request(id, FLAGS, &self.apex, Type::SOA);
+        let Ok(len) = u16::try_from(self.soa.len()) else { return message };
+        if message.len() + 12 + self.soa.len() > MOST_OCTETS {
+            return message;
+        }
+        message[7] = 1;
+        message.extend(b"\xc0\x0c\x00\x06\x00\x01");
+        message.extend(self.ttl.to_be_bytes());
+        message.extend(len.to_be_bytes());
+        message.extend_from_slice(&self.soa);
+        message
+    }
+}
+
+impl Waiting {
+    /// Returns the response code if a message with the right identifier is the reply (RFC 1996 §3.8).
+    fn code_of(&self, mut reader: Reader<'_>) -> Option<u8> {
+        let header = *reader.header();
+        if !header.is_response() || header.opcode() != OPCODE {
+            return None;
+        }
+        let is_ours = match reader.question().ok()? {
+            Some(question) => {
+                let same = question.name == self.version.apex && question.qtype == Type::SOA;
+                same && question.qclass == CLASS_IN && header.counts[0] == 1
+            }
+            // Who cannot read a question, or does not want to, does not repeat it.
+            None => header.rcode() != rcode::NO_ERROR,
+        };
+        is_ours.then_some(header.rcode())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Notifications received: what they say, who may send them, and the reply.
+
+use std::fmt;
+
+use super::{CLASS_IN, OPCODE, rcode};
+use crate::keys::{Grant, Operation};
+use crate::message::{Reader, Section};
+use crate::zone::{Name, Serial, Type};
+
+/// What a notification says (RFC 1996 §3.7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// The zone that has changed.
+    pub zone: Name,
+    /// The serial number it is said to have: a hint that is to be checked with the primary (§3.11).
+    pub serial: Option<Serial>,
+}
+
+/// Who sent a notification.
+#[derive(Clone, Copy, Debug)]
+pub enum Sender<'s> {
+    /// It is not signed; `allowed` if its address may notify unsigned, as that of a zone's primary may.
+    Unsigned {
+        /// Whether the address may notify unsigned.
+        allowed: bool,
+    },
+    /// It is signed with a key, which may do this.
+    Signed(Option<&'s Grant>),
+}
+
+/// What becomes of a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// The reply's response code.
+    pub rcode: u8,
+    /// Whether to look for changes.
+    pub look: bool,
+}
+
+impl Notification {
+    /// Reads a notification whose signature has been taken off.
+    ///
+    /// # Errors
+    ///
+    /// The response code: FORMERR for what cannot be read or does not ask for one SOA record, NOTAUTH for another class
+    /// than IN, NOTIMP for another operation.
+    pub fn parse(message: &[u8]) -> Result<Self, u8> {
+        let mut reader = Reader::new(message).map_err(|_| rcode::FORMAT_ERROR)?;
+        if reader.header().is_response() || reader.header().opcode() != OPCODE {
+            return Err(rcode::NOT_IMPLEMENTED);
+        }
+        if reader.header().counts[0] != 1 {
+            return Err(rcode::FORMAT_ERROR);
+        }
+        let question = reader.question().ok().flatten().ok_or(rcode::FORMAT_ERROR)?;
+        if question.qtype != Type::SOA {
+            return Err(rcode::FORMAT_ERROR);
+        }
+        if question.qclass != CLASS_IN {
+            return Err(rcode::NOT_AUTHORITATIVE);
+        }
+        let mut serial = None;
+        while let Some((section, record)) = reader.record().map_err(|_| rcode::FORMAT_ERROR)? {
+            if section == Section::Answer && record.rtype == Type::SOA && record.owner == question.name {
+                serial = serial.or(serial_of(&record.data));
+            }
+        }
+        Ok(Self { zone: question.name, serial })
+    }
+}
+
+impl fmt::Display for Notification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.serial {
+            Some(serial) => write!(f, "{} is said to have serial {serial}", self.zone),
+            None => write!(f, "{} is said to have changed", self.zone),
+        }
+    }
+}
+
+/// Rules on a notification of a zone that is `served`, or should be.
+///
+/// A key that may notify makes us look for changes also if the zone is not served: it may just have been made. The code
+/// is NOTAUTH then all the same. All others are told REFUSED first, so that nobody learns what is served.
+#[must_use]
+pub fn decide(notification: &Notification, sender: Sender<'_>, served: bool) -> Ruling {
+    let (may, signed) = match sender {
+        Sender::Unsigned { allowed } => (allowed, false),
+        Sender::Signed(grant) => (grant.is_some_and(|grant| grant.allows(Operation::Notify, &notification.zone)), true),
+    };
+    match (may, served) {
+        (false, _) => Ruling { rcode: rcode::REFUSED, look: false },
+        (true, true) => Ruling { rcode: rcode::NO_ERROR, look: true },
+        (true, false) => Ruling { rcode: rcode::NOT_AUTHORITATIVE, look: signed },
+    }
+}
+
+/// Makes the reply to a notification (RFC 1996 §3.8), to be signed as the request was; `None` if that has no header.
+#[must_use]
+pub fn reply(message: &[u8], rcode: u8) -> Option<Vec<u8>> {
+    const RESPONSE: u16 = 0x8000;
+    const AUTHORITATIVE: u16 = 0x0400;
+    const KEPT: u16 = 0x7900;
+    let mut reader = Reader::new(message).ok()?;
+    let header = *reader.header();
+    let question = if header.counts[0] == 1 { reader.question().ok().flatten() } else { None };
+    let mut flags = header.flags & KEPT | RESPONSE | u16::from(rcode & 0xf);
+    if rcode == rcode::NO_ERROR {
+        flags |= AUTHORITATIVE;
+    }
+    let mut reply = Vec::with_capacity(512);
+    for field in [header.id, flags, u16::from(question.is_some()), 0, 0, 0] {
+        reply.extend(field.to_be_bytes());
+    }
+    if let Some(question) = question {
+        reply.extend_from_slice(question.name.as_wire());
+        reply.extend(question.qtype.0.to_be_bytes());
+        reply.extend(question.qclass.to_be_bytes());
+    }
+    Some(reply)
+}
+
+/// Returns the serial number in an SOA record's data.
+pub(crate) fn serial_of(soa: &[u8]) -> Option<Serial> {
+    let [a, b, c, d] = *soa.last_chunk::<20>()?.first_chunk()?;
+    Some(Serial(u32::from_be_bytes([a, b, c, d])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::request;
+
+    const FLAGS: u16 = 0x2400;
+
+    fn name(text: &str) -> Name {
+        Name::from_text(text).unwrap()
+    }
+
+    /// RFC 1996 §3.7: with and without the hint.
+    #[test]
+    fn read() {
+        let mut message = request(7, FLAGS, &name("example.org"), Type::SOA);
+        assert_eq!(Notification::parse(&message), Ok(Notification { zone: name("example.org"), serial: None }));
+        message[7] = 1;
+        message.extend(b"\xc0\x0c\x00\x06\x00\x01\0\0\0\0\x00\x16\0\0\0\0\0\x09\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        let notification = Notification::parse(&message).unwrap();
+        assert_eq!(notification.serial, Some(Serial(9)));
+        for len in 0..message.len() {
+            assert!(Notification::parse(&message[..len]).is_err());
+            assert_eq!(reply(&message[..len], 1).is_some(), len >= 12);
+        }
+        let acknowledged = reply(&message, 0).unwrap();
+        assert_eq!(acknowledged[..8], [0, 7, 0xa4, 0, 0, 1, 0, 0]);
+        assert_eq!(reply(&message, 5).unwrap()[2..4], [0xa0, 5]);
+        assert_eq!(Notification::parse(&acknowledged), Err(rcode::NOT_IMPLEMENTED), "a reply is no notification");
+    }
+
+    #[test]
+    fn what_is_none() {
+        for (message, code) in [
+            (request(7, FLAGS, &name("a"), Type::A), rcode::FORMAT_ERROR),
+            (request(7, 0, &name("a"), Type::SOA), rcode::NOT_IMPLEMENTED),
+        ] {
+            assert_eq!(Notification::parse(&message), Err(code));
+        }
+        let mut chaos = request(7, FLAGS, &name("a"), Type::SOA);
+        *chaos.last_mut().unwrap() = 3;
+        assert_eq!(Notification::parse(&chaos), Err(rcode::NOT_AUTHORITATIVE));
+    }
+
+    /// RFC 1996 §3.10, §3.11: who may, and for what.
+    #[test]
+    fn who_may() {
+        let notification = Notification { zone: name("example.org"), serial: None };
+        let grant = Grant::of(&name("k._notify.example.org")).unwrap();
+        let elsewhere = Grant::of(&name("k._update.example.net")).unwrap();
+        let rule = |sender, served| {
+            let Ruling { rcode, look } = decide(&notification, sender, served);
+            (rcode, look)
+        };
+        assert_eq!(rule(Sender::Signed(Some(&grant)), true), (0, true));
+        assert_eq!(rule(Sender::Signed(Some(&grant)), false), (9, true));
+        assert_eq!(rule(Sender::Signed(Some(&elsewhere)), true), (5, false));
+        assert_eq!(rule(Sender::Signed(None), true), (5, false));
+        assert_eq!(rule(Sender::Unsigned { allowed: true }, true), (0, true));
+        assert_eq!(rule(Sender::Unsigned { allowed: true }, false), (9, false));
+        assert_eq!(rule(Sender::Unsigned { allowed: false }, false), (5, false));
+    }
+}

@@ -1,0 +1,87 @@
+//! Several differences in a row as one (RFC 1995 §5).
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use crate::zone::{Change, Difference, Type, canonical_data_cmp};
+
+/// Returns the one difference that leads where several lead, each from where the one before leads to, oldest first.
+///
+/// It is what [`crate::zone::difference`] finds between the first and the last version: records added and removed
+/// again, or removed and added again, are left out.
+///
+/// Returns `None` if there is none, or one does not begin where the one before ends.
+#[must_use]
+pub fn condense(differences: &[Arc<Difference>]) -> Option<Difference> {
+    let (first, last) = (differences.first()?, differences.last()?);
+    if differences.windows(2).any(|pair| pair[0].new != pair[1].old) {
+        return None;
+    }
+    let mut changes: Vec<&Change> = differences.iter().flat_map(|difference| &difference.changes).collect();
+    // Stable: what befell an RRset stays in the order of time.
+    changes.sort_by(|a, b| a.owner.cmp(&b.owner).then(a.rtype.cmp(&b.rtype)));
+    let rrsets = changes.chunk_by(|a, b| a.owner == b.owner && a.rtype == b.rtype);
+    Some(Difference { old: first.old, new: last.new, changes: rrsets.filter_map(condense_rrset).collect() })
+}
+
+/// Records' data in canonical order.
+type Records<'d> = Vec<&'d [u8]>;
+
+/// Condenses what befell one RRset.
+///
+/// Where the TTL changes, a change tells of all records; so the records removed all have the first TTL, and those added
+/// the last.
+fn condense_rrset(changes: &[&Change]) -> Option<Change> {
+    let (first, last) = (changes.first()?, changes.last()?);
+    if changes.len() == 1 {
+        return Some((*first).clone());
+    }
+    let rtype = first.rtype;
+    let (mut removed, mut added): (Records<'_>, Records<'_>) = (Vec::new(), Vec::new());
+    for change in changes {
+        let (mut still_added, mut gone): (Records<'_>, Records<'_>) = (Vec::new(), Vec::new());
+        merge(rtype, &added, &slices(&change.removed), |of_late, of_old| match (of_late, of_old) {
+            (Some(data), None) => still_added.push(data),
+            (None, Some(data)) => gone.push(data),
+            _ => {}
+        });
+        removed = union(rtype, &removed, &gone);
+        added = union(rtype, &still_added, &slices(&change.added));
+    }
+    let (old_ttl, new_ttl) = (first.old_ttl, last.new_ttl);
+    let owner = last.owner.clone();
+    let mut net = Change { owner, rtype, old_ttl, new_ttl, removed: Vec::new(), added: Vec::new() };
+    merge(rtype, &removed, &added, |old, new| {
+        if !(old.is_some() && new.is_some() && old_ttl == new_ttl) {
+            net.removed.extend(old.map(Box::from));
+            net.added.extend(new.map(Box::from));
+        }
+    });
+    (!net.removed.is_empty() || !net.added.is_empty()).then_some(net)
+}
+
+fn slices(data: &[Box<[u8]>]) -> Records<'_> {
+    data.iter().map(|data| &**data).collect()
+}
+
+fn union<'d>(rtype: Type, a: &[&'d [u8]], b: &[&'d [u8]]) -> Records<'d> {
+    let mut union = Vec::with_capacity(a.len() + b.len());
+    merge(rtype, a, b, |a, b| union.extend(b.or(a)));
+    union
+}
+
+/// Walks over two lists of records in canonical order; what is in both is visited once.
+fn merge<'d>(rtype: Type, a: &[&'d [u8]], b: &[&'d [u8]], mut visit: impl FnMut(Option<&'d [u8]>, Option<&'d [u8]>)) {
+    let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
+    loop {
+        let order = match (a.peek(), b.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => canonical_data_cmp(rtype, a, b),
+        };
+        let a = if order.is_le() { a.next() } else { None };
+        let b = if order.is_ge() { b.next() } else { None };
+        visit(a, b);
+    }
+}

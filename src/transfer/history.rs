@@ -1,0 +1,256 @@
+//! The differences between past versions of the zones, within bounds.
+//!
+//! A serial number must mean one version, or a client is told a difference from what it does not have. So a number that
+//! is seen with two contents, or from which the zone steps back, makes all there was up to it worthless: nothing that
+//! begins at it or before is kept or taken any more.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::mem::size_of;
+use std::sync::Arc;
+
+use crate::zone::{Change, Difference, Name, Serial, Zone, difference_within};
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of memory, of all zones together.
+    pub octets: usize,
+    /// Differences of each zone.
+    pub differences: usize,
+}
+
+/// The differences between past versions of the zones, which lead to those that are served.
+///
+/// What exceeds the limits is forgotten, of the zone first whose oldest difference came first.
+#[derive(Debug)]
+pub struct History {
+    limits: Limits,
+    octets: usize,
+    zones: HashMap<Name, Past>,
+    /// The zones with differences by when the oldest of these came.
+    oldest: BTreeMap<u64, Name>,
+    /// How many differences came so far.
+    came: u64,
+}
+
+/// A zone's past.
+#[derive(Debug, Default)]
+struct Past {
+    /// Each begins where the one before ends; oldest first, along with when it came and its octets.
+    chain: VecDeque<(Arc<Difference>, u64, usize)>,
+    /// Differences must begin after this.
+    unsure: Option<Serial>,
+}
+
+impl Past {
+    /// Forgets all there was up to a serial number, and whatever number is not later.
+    fn distrust(&mut self, serial: Serial) {
+        self.chain.clear();
+        self.unsure = Some(self.unsure.filter(|unsure| unsure.is_newer_than(serial)).unwrap_or(serial));
+    }
+
+    fn is_sure(&self, serial: Serial) -> bool {
+        self.unsure.is_none_or(|unsure| serial.is_newer_than(unsure))
+    }
+}
+
+impl History {
+    /// Begins without any differences.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, octets: 0, zones: HashMap::new(), oldest: BTreeMap::new(), came: 0 }
+    }
+
+    /// Returns how many octets of memory the differences take.
+    pub fn octets(&self) -> usize {
+        self.octets
+    }
+
+    /// Takes note that a zone's new version is served in place of the old one.
+    ///
+    /// This compares the versions, which takes its time if they share nothing.
+    pub fn add(&mut self, old: &Zone, new: &Zone) {
+        let name = new.apex();
+        let difference = difference_within(old, new, worthwhile(new));
+        if old.apex() != name || difference.as_ref().is_some_and(Difference::is_empty) {
+            return;
+        }
+        self.change(name, |past, limits| {
+            if !new.serial().is_newer_than(old.serial()) {
+                return past.distrust(old.serial());
+            }
+            let follows = past.chain.back().is_none_or(|(last, ..)| last.new == old.serial());
+            let (is_sure, octets) = (past.is_sure(old.serial()), difference.as_ref().map_or(0, octets));
+            if !follows || !is_sure || difference.is_none() || octets > limits.octets {
+                past.chain.clear();
+            }
+            if let Some(difference) = difference.filter(|_| is_sure && octets <= limits.octets) {
+                past.chain.push_back((Arc::new(difference), 0, octets));
+            }
+        });
+    }
+
+    /// Takes the differences between older versions, oldest first, as [`from_versions`] finds them.
+    ///
+    /// They are taken as far as they lead to what is known; into a zone's empty past, all of them.
+    pub fn extend(&mut self, zone: &Name, older: Vec<Difference>) {
+        let fits = older.windows(2).all(|pair| pair[0].new == pair[1].old);
+        self.change(zone, |past, limits| {
+            let known = match past.chain.front() {
+                Some((first, ..)) => older.iter().position(|older| older.new == first.old).map(|last| last + 1),
+                None => Some(older.len()),
+            };
+            let Some(known) = known.filter(|_| fits) else { return };
+            let mut room = limits.octets;
+            for older in older.into_iter().take(known).rev() {
+                let octets = octets(&older);
+                if !past.is_sure(older.old) || octets > room || past.chain.len() >= limits.differences {
+                    break;
+                }
+                room -= octets;
+                past.chain.push_front((Arc::new(older), 0, octets));
+            }
+        });
+    }
+
+    /// Forgets a zone's past, as is right when it is no longer served.
+    ///
+    /// Some octets remain: should the zone come back, its serial number may begin anew, and clients may have kept the old.
+    pub fn remove(&mut self, zone: &Zone) {
+        self.change(zone.apex(), |past, _| past.distrust(zone.serial()));
+    }
+
+    /// Returns the differences that lead from a serial number to this version of a zone, oldest first; `None` if they
+    /// are not known.
+    pub fn chain(&self, from: Serial, zone: &Zone) -> Option<Vec<Arc<Difference>>> {
+        let chain = &self.zones.get(zone.apex())?.chain;
+        let mut starts = (0..chain.len()).filter(|&at| chain[at].0.old == from);
+        let start = starts.next()?;
+        let end = start + chain.range(start..).position(|(difference, ..)| difference.new == zone.serial())?;
+        // All around the circle of serial numbers the same may come again.
+        let is_unique = starts.next().is_none() && chain.back().is_none_or(|(last, ..)| last.new != from);
+        is_unique.then(|| chain.range(start..=end).map(|(difference, ..)| difference.clone()).collect())
+    }
+
+    #[cfg(test)]
+    pub(super) fn chain_len(&self, zone: &Name) -> usize {
+        self.zones.get(zone).map_or(0, |past| past.chain.len())
+    }
+
+    /// Checks that what is kept beside the differences agrees with them.
+    #[cfg(test)]
+    pub(super) fn check_books(&self) {
+        let pasts = || self.zones.iter().flat_map(|(zone, past)| past.chain.iter().map(move |kept| (zone, kept)));
+        assert_eq!(self.octets, pasts().map(|(_, (difference, ..))| octets(difference)).sum());
+        let fronts = self.zones.iter().filter_map(|(zone, past)| past.chain.front().map(|kept| (kept.1, zone.clone())));
+        assert_eq!(self.oldest, fronts.collect());
+        assert!(pasts().all(|(_, &(_, came, _))| came > 0));
+    }
+
+    /// Changes a zone's past, then forgets what is too much.
+    fn change(&mut self, zone: &Name, change: impl FnOnce(&mut Past, &Limits)) {
+        let past = self.zones.entry(zone.clone()).or_default();
+        if let Some((_, came, _)) = past.chain.front() {
+            self.oldest.remove(came);
+        }
+        self.octets -= past.chain.iter().map(|(.., octets)| octets).sum::<usize>();
+        change(past, &self.limits);
+        while past.chain.len() > self.limits.differences {
+            past.chain.pop_front();
+        }
+        for (_, came, octets) in &mut past.chain {
+            self.octets += *octets;
+            if *came == 0 {
+                self.came += 1;
+                *came = self.came;
+            }
+        }
+        match past.chain.front() {
+            Some(&(_, came, _)) => {
+                self.oldest.insert(came, zone.clone());
+            }
+            None if past.unsure.is_none() => {
+                self.zones.remove(zone);
+            }
+            None => {}
+        }
+        while self.octets > self.limits.octets && self.forget_oldest().is_some() {}
+    }
+
+    /// Forgets the oldest difference of the zone whose oldest came first.
+    fn forget_oldest(&mut self) -> Option<()> {
+        let (_, zone) = self.oldest.pop_first()?;
+        let past = self.zones.get_mut(&zone)?;
+        let (_, _, octets) = past.chain.pop_front()?;
+        self.octets -= octets;
+        if let Some(&(_, came, _)) = past.chain.front() {
+            self.oldest.insert(came, zone);
+        } else if past.unsure.is_none() {
+            self.zones.remove(&zone);
+        }
+        Some(())
+    }
+}
+
+/// Finds the differences that lead from the version `wanted` to the current one, oldest first, in older versions of
+/// the zone, newest first.
+///
+/// Of the versions no more are taken than needed, one of them at a time: up to the first that is older than `wanted`,
+/// which may turn out to be ambiguous before that. Versions that differ in nothing but comments and the like
+/// count as one.
+///
+/// Returns `None` if `wanted` is not among them, if a serial number stands for two different versions or is not older
+/// than the one that follows, if a difference is larger than the zone, or if they all take more than `most` octets of memory: the client is to get the
+/// whole zone then.
+pub fn from_versions(
+    current: &Zone,
+    older: impl IntoIterator<Item = Zone>,
+    wanted: Serial,
+    most: usize,
+) -> Option<Vec<Difference>> {
+    let (mut newer, mut chain, mut total) = (current.clone(), Vec::<Difference>::new(), 0);
+    for version in older {
+        if newer.serial() == wanted && newer.serial().is_newer_than(version.serial()) {
+            break;
+        }
+        let difference = difference_within(&version, &newer, worthwhile(&newer))?;
+        if difference.is_empty() {
+            continue;
+        }
+        let is_repeated =
+            version.serial() == current.serial() || chain.iter().any(|known| known.old == version.serial());
+        if !newer.serial().is_newer_than(version.serial()) || is_repeated || version.apex() != current.apex() {
+            return None;
+        }
+        total += octets(&difference);
+        if total > most {
+            return None;
+        }
+        chain.push(difference);
+        newer = version;
+    }
+    chain.reverse();
+    (newer.serial() == wanted && !chain.is_empty()).then_some(chain)
+}
+
+/// Returns how many records a difference that leads to a zone may remove and add to be of use: as many as the zone has,
+/// beside the SOA records.
+fn worthwhile(zone: &Zone) -> usize {
+    zone.record_count() + 2
+}
+
+/// Returns about how many octets of memory a difference takes.
+fn octets(difference: &Difference) -> usize {
+    /// What the allocator adds to each block.
+    const BLOCK: usize = 16;
+    let records =
+        |records: &[Box<[u8]>]| records.iter().map(|data| size_of::<Box<[u8]>>() + BLOCK + data.len()).sum::<usize>();
+    let change = |change: &Change| {
+        size_of::<Change>()
+            + 3 * BLOCK
+            + change.owner.as_wire().len()
+            + records(&change.removed)
+            + records(&change.added)
+    };
+    size_of::<Difference>() + BLOCK + difference.changes.iter().map(change).sum::<usize>()
+}

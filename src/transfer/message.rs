@@ -1,0 +1,122 @@
+//! One message of a reply, filled record by record.
+
+use super::names::Names;
+use crate::zone::Type;
+use crate::zone::name::wire_len;
+
+/// Octets of a message's header.
+pub(super) const HEADER: usize = 12;
+
+/// There is no room for the record, which ends the message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Full;
+
+/// The owner of records that follow each other, and where it stands.
+pub(super) struct Owner<'n> {
+    name: &'n [u8],
+    at: Option<u16>,
+}
+
+impl<'n> Owner<'n> {
+    pub(super) fn new(name: &'n [u8]) -> Self {
+        Self { name, at: None }
+    }
+}
+
+/// A message under way.
+pub(super) struct Message<'m> {
+    /// As far as records may reach.
+    octets: &'m mut [u8],
+    at: usize,
+    names: &'m mut Names,
+    /// How many records there are in the answer section.
+    records: u16,
+}
+
+impl<'m> Message<'m> {
+    /// Begins a message whose records fit `octets`, with the question given.
+    pub(super) fn new(octets: &'m mut [u8], names: &'m mut Names, question: &[u8]) -> Result<Self, Full> {
+        names.clear();
+        let mut message = Self { octets, at: HEADER, names, records: 0 };
+        if let Some((name, rest)) = question.split_at_checked(question.len().saturating_sub(4))
+            && !name.is_empty()
+        {
+            message.name(name)?;
+            message.put(rest)?;
+        }
+        message.octets.get(..message.at).ok_or(Full)?;
+        Ok(message)
+    }
+
+    /// Returns where the message ends.
+    pub(super) fn len(&self) -> usize {
+        self.at
+    }
+
+    /// Returns how many records there are.
+    pub(super) fn records(&self) -> u16 {
+        self.records
+    }
+
+    /// Adds a record; `head` is type, class, TTL and the length of the data, which is put right if that is compressed.
+    #[inline]
+    pub(super) fn record(
+        &mut self,
+        owner: &mut Owner<'_>,
+        rtype: Type,
+        head: &[u8; 10],
+        data: &[u8],
+    ) -> Result<(), Full> {
+        let start = self.at;
+        let result = self.parts(owner, rtype, head, data);
+        match result {
+            Ok(()) => self.records += 1,
+            Err(Full) => self.at = start,
+        }
+        result
+    }
+
+    #[inline]
+    fn parts(&mut self, owner: &mut Owner<'_>, rtype: Type, head: &[u8; 10], data: &[u8]) -> Result<(), Full> {
+        match owner.at {
+            Some(at) => self.put(&(0xc000 | at).to_be_bytes())?,
+            None => owner.at = self.name(owner.name)?,
+        }
+        self.put(head)?;
+        match rtype.compressible() {
+            None => self.put(data),
+            Some((front, names)) => self.compressed(front, names, data),
+        }
+    }
+
+    fn compressed(&mut self, front: usize, names: usize, data: &[u8]) -> Result<(), Full> {
+        let start = self.at;
+        let (front, mut rest) = data.split_at_checked(front).unwrap_or((data, &[]));
+        self.put(front)?;
+        for _ in 0..names {
+            let Some((name, after)) = wire_len(rest).and_then(|len| rest.split_at_checked(len)) else { break };
+            self.name(name)?;
+            rest = after;
+        }
+        self.put(rest)?;
+        let len = (self.at - start) as u16;
+        self.octets[start - 2..start].copy_from_slice(&len.to_be_bytes());
+        Ok(())
+    }
+
+    /// Writes a name and returns what to point to for it.
+    #[inline]
+    fn name(&mut self, name: &[u8]) -> Result<Option<u16>, Full> {
+        let written = self.names.write(self.octets, self.at, name).ok_or(Full)?;
+        self.at = written.end;
+        Ok(written.at)
+    }
+
+    #[inline]
+    fn put(&mut self, octets: &[u8]) -> Result<(), Full> {
+        let end = self.at + octets.len();
+        self.octets.get_mut(self.at..end).ok_or(Full)?.copy_from_slice(octets);
+        self.at = end;
+        Ok(())
+    }
+}

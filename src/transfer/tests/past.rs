@@ -1,0 +1,223 @@
+//! Differences condensed, kept and found.
+
+use super::*;
+
+/// Versions whose serial numbers mostly rise, but now and then stay or fall.
+fn wandering() -> impl Strategy<Value = Vec<Arc<Zone>>> {
+    let lines = proptest::collection::vec(prop::sample::select(&LINES[..19]), 0..6);
+    let step = prop_oneof![12 => Just(1), 2 => Just(2), 1 => Just(0), 1 => Just(-1), 1 => Just(-2)];
+    proptest::collection::vec((step, lines), 1..14).prop_map(|versions| {
+        let versions = versions.iter().scan(20_u32, |serial, (step, lines)| {
+            *serial = serial.wrapping_add_signed(*step);
+            Some(zone(*serial, &format!("$GENERATE 1-20 base A 192.0.2.$\n{}", lines.concat())))
+        });
+        versions.collect()
+    })
+}
+
+/// Versions whose serial numbers rise.
+fn rising() -> impl Strategy<Value = Vec<Arc<Zone>>> {
+    let lines = proptest::collection::vec(prop::sample::select(&LINES[..19]), 0..6);
+    proptest::collection::vec(lines, 2..9)
+        .prop_map(|versions| versions.iter().zip(1..).map(|(lines, serial)| zone(serial, &lines.concat())).collect())
+}
+
+fn chain_of(versions: &[Arc<Zone>]) -> Vec<Arc<Difference>> {
+    versions.windows(2).map(|pair| Arc::new(difference(&pair[0], &pair[1]))).collect()
+}
+
+/// Whether no step removes and adds more records than the zone it leads to has; what is larger is of no use.
+fn are_of_use(versions: &[Arc<Zone>]) -> bool {
+    versions.windows(2).all(|pair| {
+        let changes = difference(&pair[0], &pair[1]).changes;
+        let others = changes.iter().filter(|change| change.rtype != Type::SOA);
+        others.map(|change| change.removed.len() + change.added.len()).sum::<usize>() <= pair[1].record_count()
+    })
+}
+
+const LARGE: Limits = Limits { octets: usize::MAX, differences: usize::MAX };
+
+fn sizes(history: &History, zone: &Zone) -> usize {
+    history.chain_len(zone.apex())
+}
+
+proptest! {
+    /// RFC 1995 §5: the condensed difference is that of the first and the last version, however it came about.
+    #[test]
+    fn condensed_is_as_if_nothing_was_between(versions in rising(), at in any::<prop::sample::Index>()) {
+        let chain = chain_of(&versions);
+        let whole = condense(&chain).unwrap();
+        prop_assert_eq!(&whole, &difference(&versions[0], &versions[versions.len() - 1]));
+        let (front, back) = chain.split_at(at.index(chain.len()));
+        let parts: Vec<_> = [front, back].into_iter().filter_map(condense).map(Arc::new).collect();
+        prop_assert_eq!(condense(&parts), Some(whole));
+    }
+
+    /// Whatever the serial numbers do, no difference is told that does not begin at all there was under its number.
+    #[test]
+    fn never_a_wrong_difference(versions in wandering(), most in 0_usize..9, octets in 0_usize..9000) {
+        for limits in [LARGE, Limits { octets, differences: most }] {
+            let mut history = History::new(limits);
+            for (at, pair) in versions.windows(2).enumerate() {
+                history.add(&pair[0], &pair[1]);
+                prop_assert!(history.octets() <= limits.octets);
+                prop_assert!(sizes(&history, &pair[1]) <= limits.differences);
+                let current = &pair[1];
+                for old in &versions[..=at] {
+                    let Some(chain) = history.chain(old.serial(), current) else { continue };
+                    prop_assert_eq!(condense(&chain), Some(difference(old, current)));
+                }
+            }
+        }
+    }
+
+    /// With serial numbers that rise, and within the limits, all is known that is of use.
+    #[test]
+    fn what_is_kept_is_found(versions in rising(), most in 0_usize..9) {
+        let mut history = History::new(Limits { octets: usize::MAX, differences: most });
+        versions.windows(2).for_each(|pair| history.add(&pair[0], &pair[1]));
+        let current = &versions[versions.len() - 1];
+        for (at, old) in versions.iter().enumerate() {
+            let steps = versions.len() - 1 - at;
+            let is_known = (1..=most).contains(&steps) && are_of_use(&versions[at..]);
+            let expected = is_known.then_some(steps);
+            prop_assert_eq!(history.chain(old.serial(), current).map(|chain| chain.len()), expected);
+        }
+        // A snapshot that is no longer the newest has its past as well.
+        if most >= 2 && versions.len() > 2 && are_of_use(&versions[versions.len() - 3..]) {
+            let (old, then) = (&versions[versions.len() - 3], &versions[versions.len() - 2]);
+            prop_assert_eq!(history.chain(old.serial(), then).map(|chain| chain.len()), Some(1));
+        }
+    }
+
+    /// What is found in past versions leads to the current one, and is the same as what is kept as it happens.
+    #[test]
+    fn past_versions(versions in rising(), wanted in 0_u32..10, split in any::<prop::sample::Index>()) {
+        let (current, older) = versions.split_last().unwrap();
+        let newest_first = || older.iter().rev().flat_map(|zone| [zone, zone]).map(|zone| Zone::clone(zone));
+        let found = from_versions(current, newest_first(), Serial(wanted), usize::MAX);
+        let at = older.iter().position(|version| version.serial() == Serial(wanted));
+        prop_assert_eq!(found.is_some(), at.is_some_and(|at| are_of_use(&versions[at..])));
+        prop_assert!(from_versions(current, newest_first(), Serial(wanted), 10).is_none());
+        let Some(found) = found else { return Ok(()) };
+        let kept: Vec<_> = chain_of(&versions[wanted as usize - 1..]);
+        prop_assert!(found.iter().eq(kept.iter().map(|difference| &**difference)));
+
+        // Taken into a history that knows of the last few.
+        let mut history = History::new(LARGE);
+        let known = split.index(versions.len());
+        versions[known..].windows(2).for_each(|pair| history.add(&pair[0], &pair[1]));
+        history.extend(&apex(), found);
+        prop_assert_eq!(history.chain(Serial(wanted), current), Some(kept));
+    }
+
+    /// Whatever past versions there are: what is found begins at all versions read that have the number.
+    #[test]
+    fn ambiguous_past(versions in wandering(), wanted in 19_u32..26) {
+        let (current, older) = versions.split_last().unwrap();
+        let mut taken = Vec::new();
+        let newest_first = older.iter().rev().map(|zone| Zone::clone(zone)).inspect(|zone| taken.push(zone.clone()));
+        let Some(found) = from_versions(current, newest_first, Serial(wanted), usize::MAX) else { return Ok(()) };
+        let found: Vec<_> = found.into_iter().map(Arc::new).collect();
+        for version in taken.iter().filter(|version| version.serial() == Serial(wanted)) {
+            prop_assert_eq!(condense(&found), Some(difference(version, current)));
+        }
+        prop_assert!(taken.iter().any(|version| version.serial() == Serial(wanted)));
+    }
+
+    /// The bounds hold for all zones together, and the books are right.
+    #[test]
+    fn bounds_of_many_zones(steps in proptest::collection::vec((0_usize..4, 0_usize..4), 1..60), octets in 500_usize..4000) {
+        let mut history = History::new(Limits { octets, differences: 4 });
+        let versions: Vec<Vec<Zone>> = (0..4).map(|number| (1..=30).map(|serial| {
+            let apex = name(&format!("zone{number}.example"));
+            let text = format!("$TTL 60\n@ SOA ns host {serial} 1 1 1 1\n@ NS ns\na TXT \"{}\"\n", "x".repeat(serial as usize * 7));
+            read(&apex, "", text.as_bytes()).zone.unwrap()
+        }).collect()).collect();
+        let mut at = [0; 4];
+        for (zone, action) in steps {
+            let now = at[zone];
+            match action {
+                0 => history.remove(&versions[zone][now]),
+                1 => {
+                    let past = versions[zone][..=now].windows(2).map(|pair| difference(&pair[0], &pair[1]));
+                    history.extend(versions[zone][0].apex(), past.collect());
+                }
+                _ if now < 29 => {
+                    history.add(&versions[zone][now], &versions[zone][now + 1]);
+                    at[zone] += 1;
+                }
+                _ => {}
+            }
+            prop_assert!(history.octets() <= octets);
+            history.check_books();
+            for (versions, &now) in versions.iter().zip(&at) {
+                let known = (0..now).filter_map(|old| history.chain(versions[old].serial(), &versions[now]).map(|chain| (old, chain)));
+                for (old, chain) in known {
+                    prop_assert_eq!(condense(&chain), Some(difference(&versions[old], &versions[now])));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_chain_no_difference() {
+    let versions = [zone(1, ""), zone(2, "a A 192.0.2.1\n"), zone(3, ""), zone(4, "")];
+    let chain = chain_of(&versions);
+    assert_eq!(condense(&[]), None);
+    assert_eq!(condense(&[chain[0].clone(), chain[2].clone()]), None);
+    let added_and_removed = condense(&chain[..2]).unwrap();
+    assert_eq!(added_and_removed.changes.len(), 1, "the SOA record only");
+}
+
+/// Serial numbers must rise from version to version.
+#[test]
+fn numbers_that_step_back() {
+    let past = |serials: &[u32], wanted| {
+        let older = serials.iter().map(|serial| Zone::clone(&zone(*serial, &format!("a TXT {serial}\n"))));
+        from_versions(&zone(10, "a TXT 10\n"), older, Serial(wanted), usize::MAX).map(|chain| chain.len())
+    };
+    assert_eq!(past(&[9, 8, 7], 8), Some(2));
+    assert_eq!(past(&[9, 8], 8), Some(2));
+    assert_eq!(past(&[9, 12, 8, 7], 8), None);
+    assert_eq!(past(&[9, 8, 12], 8), None);
+    assert_eq!(past(&[9, 12], 12), None);
+    assert_eq!(past(&[9, 8, 7, 12], 8), Some(2), "more is not read");
+    assert_eq!(past(&[9, 8, 7], 10), None);
+    assert_eq!(past(&[], 9), None);
+}
+
+/// A number that was used twice is not trusted, nor any before it, until the numbers are beyond it.
+#[test]
+fn numbers_used_twice() {
+    let a = |serial, host: &str| zone(serial, &format!("{host} A 192.0.2.1\n"));
+    let mut history = History::new(LARGE);
+    history.add(&a(1, "a"), &a(2, "b"));
+    history.add(&a(2, "b"), &a(2, "c"));
+    assert!(history.chain(Serial(1), &a(2, "c")).is_none());
+    history.add(&a(2, "c"), &a(3, "d"));
+    assert!(history.chain(Serial(2), &a(3, "d")).is_none(), "the client may have b or c");
+    history.add(&a(3, "d"), &a(4, "e"));
+    assert!(history.chain(Serial(3), &a(4, "e")).is_some());
+
+    // The numbers begin anew with the zone.
+    history.remove(&a(4, "e"));
+    history.add(&a(3, "f"), &a(4, "g"));
+    history.add(&a(4, "g"), &a(5, "h"));
+    assert!(history.chain(Serial(4), &a(5, "h")).is_none(), "the client may have e");
+    history.add(&a(5, "h"), &a(6, "i"));
+    assert!(history.chain(Serial(5), &a(6, "i")).is_some());
+    let gap = [difference(&a(3, "x"), &a(4, "g"))];
+    history.extend(&apex(), gap.to_vec());
+    assert!(history.chain(Serial(3), &a(6, "i")).is_none());
+
+    // Serial number arithmetic goes around (RFC 1982): what was far behind is ahead.
+    let mut history = History::new(LARGE);
+    let around = [7, 0x7000_0000, 0xe000_0000, 7, 8];
+    let around: Vec<_> = around.iter().zip(["a", "b", "c", "d", "e"]).map(|(serial, host)| a(*serial, host)).collect();
+    around.windows(2).for_each(|pair| history.add(&pair[0], &pair[1]));
+    assert!(history.chain(Serial(7), &around[4]).is_none(), "it is there twice");
+    assert!(history.chain(Serial(7), &around[1]).is_none());
+    assert!(history.chain(Serial(0xe000_0000), &around[4]).is_some());
+}
