@@ -79,7 +79,7 @@ struct Faults {
 
 #[derive(Debug)]
 struct Shared {
-    target: SocketAddr,
+    target: Mutex<SocketAddr>,
     faults: Mutex<Faults>,
     passed: Mutex<Vec<Passed>>,
     /// How many of them are forgotten.
@@ -98,7 +98,7 @@ impl Way {
         let socket = UdpSocket::bind((ip, port.number())).map_err(listen())?;
         socket.set_read_timeout(Some(TICK)).map_err(listen())?;
         let shared = Arc::new(Shared {
-            target,
+            target: Mutex::new(target),
             faults: Mutex::default(),
             passed: Mutex::default(),
             forgotten: AtomicUsize::new(0),
@@ -114,6 +114,11 @@ impl Way {
     /// Where it begins, on this machine.
     pub fn address(&self) -> SocketAddr {
         self.port.address()
+    }
+
+    /// Leads to another server from now on.
+    pub fn lead_to(&self, target: SocketAddr) {
+        *lock(&self.shared.target) = target;
     }
 
     /// Loses the next `count` notifications.
@@ -201,7 +206,8 @@ impl Shared {
         if lock(&self.faults).closed {
             return client.shutdown(Shutdown::Both);
         }
-        let server = match TcpStream::connect(self.target) {
+        let target = *lock(&self.target);
+        let server = match TcpStream::connect(target) {
             Ok(server) => server,
             Err(_) => return client.shutdown(Shutdown::Both),
         };
@@ -301,7 +307,7 @@ impl Shared {
         back: &UdpSocket,
     ) -> io::Result<()> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect(self.target)?;
+        socket.connect(*lock(&self.target))?;
         socket.send(message)?;
         socket.set_read_timeout(Some(TICK))?;
         let begin = Instant::now();
