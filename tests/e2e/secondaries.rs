@@ -67,7 +67,8 @@ scenario!(hundred_random_changes_arrive, |target| {
 fn change(text: &mut String, kind: u32, host: u32, other: u32, number: u32) {
     match kind {
         0 => {
-            let keep = |line: &&str| !line.starts_with(&format!("h{host} ")) && !line.starts_with(&format!("h{other} "));
+            let keep =
+                |line: &&str| !line.starts_with(&format!("h{host} ")) && !line.starts_with(&format!("h{other} "));
             *text = text.lines().filter(keep).fold(String::new(), |text, line| text + line + "\n");
         }
         1 => writeln!(text, "h{host} AAAA 2001:db8::{number:x}\nh{other}.deep MX 10 h{host}").unwrap(),
@@ -139,7 +140,9 @@ scenario!(secondary_that_comes_later_is_told_at_the_next_start, |target| {
     // At its start the server does not know who knows what.
     let before = scene.followers[0].way.notifications(ZONE).len();
     scene.reboot();
-    eventually("a notification after the start", || (scene.followers[0].way.notifications(ZONE).len() > before).then_some(()))
-        .unwrap();
+    eventually("a notification after the start", || {
+        (scene.followers[0].way.notifications(ZONE).len() > before).then_some(())
+    })
+    .unwrap();
     scene.compare();
 });

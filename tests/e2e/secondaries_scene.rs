@@ -1,8 +1,8 @@
 //! What scenarios of secondaries share: a server, and others that follow it by ways that are watched.
 
 use zonule_harness::{
-    Algorithm, Boot, Client, Console, Form, Key, Make, Neighbour, Port, Remote, Sandbox, Server, Setup, Target, Transport,
-    Way, serial, whole_zone,
+    Algorithm, Boot, Client, Console, Form, Key, Make, Neighbour, Port, Remote, Sandbox, Server, Setup, Target,
+    Transport, Way, serial, whole_zone,
 };
 
 /// The zone that is followed.
@@ -126,7 +126,9 @@ impl Leading {
 
     /// Waits until the server serves the version of this serial.
     pub(crate) fn until_serial(&mut self, wanted: u32) {
-        self.server().until(&format!("serial {wanted}"), |server| (serial(server.address(), ZONE)? == wanted).then_some(())).unwrap();
+        self.server()
+            .until(&format!("serial {wanted}"), |server| (serial(server.address(), ZONE)? == wanted).then_some(()))
+            .unwrap();
     }
 
     /// Commits a change of the zone's text as a person does, who raises the serial; returns it. Nothing is pushed.

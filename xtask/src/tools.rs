@@ -75,6 +75,17 @@ pub(crate) const CERTBOT_RFC2136: Tool =
 pub(crate) const PEBBLE: Tool = tool("pebble", "pebble");
 /// What makes that one's own.
 pub(crate) const OPENSSL: Tool = tool("openssl", "openssl");
+/// A server with a database, and what its zones are put into that with.
+pub(crate) const POWERDNS: Tool = server("pdns_server", "pdns-server", "pdns");
+/// Its backend.
+pub(crate) const POWERDNS_SQLITE: Tool =
+    file("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql", "pdns-backend-sqlite3");
+/// What fills that one's database.
+pub(crate) const SQLITE: Tool = tool("sqlite3", "sqlite3");
+/// What lies to servers about the time of day.
+pub(crate) const FAKETIME: Tool = tool("faketime", "faketime");
+/// Another client.
+pub(crate) const KDIG: Tool = tool("kdig", "knot-dnsutils");
 /// What fills a disk, and empties it.
 pub(crate) const PRLIMIT: Tool = tool("prlimit", "util-linux");
 /// What BIND reads a zone with, to compare it.

@@ -13,7 +13,7 @@ use std::{fmt, fs};
 use crate::neighbour_config as config;
 use crate::peer::find;
 use crate::wire::{self, kind};
-use crate::{Console, Error, Key, Port, Process, Result, dig, eventually, run};
+use crate::{Console, Error, Key, Port, Process, Result, dig, eventually, run, within};
 
 /// An implementation of secondaries and primaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,13 +241,19 @@ impl Neighbour {
         })
     }
 
-    /// Changes a zone it is the primary of.
+    /// Changes a zone it is the primary of, and waits until it serves another serial than before.
     pub fn change(&self, zone: &str, text: &str) -> Result<()> {
-        write(&self.setup.home.join(zone), text)?;
-        match self.make() {
-            Make::Bind | Make::Knot | Make::Nsd => self.signal("HUP"),
-            Make::PowerDns => config::load_powerdns(&self.setup, zone),
-        }
+        let before = self.serial(zone);
+        let what = format!("{} loads {zone} again", self.make());
+        eventually(&what, || {
+            // Once more if it takes long: who is told while it loads may forget it.
+            let told = write(&self.setup.home.join(zone), text).and_then(|()| match self.make() {
+                Make::Bind | Make::Knot | Make::Nsd => self.signal("HUP"),
+                Make::PowerDns => config::load_powerdns(&self.setup, zone),
+            });
+            let loaded = || (self.serial(zone) != before).then_some(());
+            told.map(|()| within(Duration::from_secs(2), &what, loaded).ok()).transpose()
+        })?
     }
 
     /// Is the primary of these zones, and those it gives no more are gone; Knot only.

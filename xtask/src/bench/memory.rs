@@ -206,7 +206,7 @@ fn small_zone(serial: u32) -> String {
 }
 
 /// The resident memory of the server's process in KiB.
-fn resident_kib(server: &Server) -> Result<u64> {
+pub(super) fn resident_kib(server: &Server) -> Result<u64> {
     let path = format!("/proc/{}/status", server.process_id());
     let status = fs::read_to_string(&path).map_err(HarnessError::io(path.clone()))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

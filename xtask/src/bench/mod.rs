@@ -5,6 +5,7 @@ mod guest;
 mod load;
 mod memory;
 mod qps;
+mod transfers;
 mod updates;
 
 use std::{env, fs};
@@ -15,7 +16,7 @@ use crate::cargo::{self, Error, Result, cargo, shown};
 use crate::image::Program;
 
 /// What runs when no bench is named: everything that takes minutes at most.
-const USUAL: [&str; 7] = ["size", "answer", "boot", "memory", "records", "qps", "updates"];
+const USUAL: [&str; 8] = ["size", "answer", "boot", "memory", "records", "qps", "updates", "transfers"];
 
 /// How long `soak` runs unless told, in seconds.
 const SOAK_SECONDS: u64 = 600;
@@ -31,6 +32,7 @@ pub(crate) fn bench(words: &[&str]) -> Result<()> {
             "qps" => qps::qps()?,
             "records" => memory::per_record()?,
             "size" => size()?,
+            "transfers" => transfers::transfers()?,
             "updates" => updates::updates()?,
             "soak" => memory::soak(SOAK_SECONDS)?,
             other => {
