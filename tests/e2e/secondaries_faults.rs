@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use zonule_harness::{Algorithm, Form, Make, eventually};
 
-use crate::secondaries_scene::{Leading, ZONE, zone};
+use crate::secondaries_scene::{Leading, ZONE, ballast, zone};
 
 const ALL: [(Make, Algorithm); 4] = [
     (Make::Bind, Algorithm::Sha256),
@@ -12,11 +12,6 @@ const ALL: [(Make, Algorithm); 4] = [
     (Make::Nsd, Algorithm::Sha256),
     (Make::PowerDns, Algorithm::Sha256),
 ];
-
-/// Some of a zone that stays as it is: differences shall be small beside it.
-fn ballast() -> String {
-    (0..200).map(|number| format!("stays{number} TXT \"a record of some length, number {number}\"\n")).collect()
-}
 
 /// Replaces what hosts have been named by hand, so that each commit deletes and adds.
 fn rename(text: &mut String, number: u32) {

@@ -21,6 +21,11 @@ pub(crate) fn timed_zone(serial: u32, timers: &str, more: &str) -> String {
     )
 }
 
+/// Some of a zone that stays as it is: differences shall be small beside it.
+pub(crate) fn ballast() -> String {
+    (0..200).map(|number| format!("stays{number} TXT \"a record of some length, number {number}\"\n")).collect()
+}
+
 /// Numbers that look random and are the same in every run.
 #[derive(Debug)]
 pub(crate) struct Random(u64);

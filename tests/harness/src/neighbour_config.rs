@@ -195,7 +195,7 @@ fn nsd(setup: &Setup) -> String {
         put(
             &mut text,
             format_args!(
-                "zone:\n name: \"{zone}\"\n zonefile: \"{zone}\"\n store-ixfr: yes\n create-ixfr: yes\n{common}"
+                "zone:\n name: \"{zone}\"\n zonefile: \"{zone}\"\n store-ixfr: yes\n ixfr-number: 200\n create-ixfr: yes\n{common}"
             ),
         );
     }
