@@ -7,15 +7,21 @@
 
 mod values;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::values::{Ipv4Cidr, LogFilter, Networks};
 use crate::answer::{self, RateLimit, Secret};
 use crate::git::Remote;
+use crate::keys::Keyring;
+use crate::notify::Target;
 use crate::primary::SerialPolicy;
+use crate::secondary::{self, Primary};
 use crate::tsig::Key;
+use crate::zone::Name;
 
 /// What the program runs on, which decides the arguments that make sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +39,26 @@ pub struct Config {
     pub ip: Option<Ipv4Cidr>,
     /// The router towards everything outside `ip`'s network.
     pub gateway: Option<Ipv4Addr>,
-    /// Where the zones are.
-    pub git_remote: Remote,
+    /// Where the zones come from.
+    pub origin: Origin,
     /// The time between two looks at the remote.
     pub git_poll: Duration,
+    /// How many commits are looked back at for differences.
+    pub git_history: u32,
     /// Whom commits name as their committer.
     pub git_author: Author,
     /// Keys beside those in the repository.
-    pub tsig_keys: Vec<Key>,
+    pub tsig_keys: Vec<Arc<Key>>,
     /// Whence updates may come, beside being signed; `None` for anywhere.
     pub allow_update: Option<Networks>,
+    /// Who may transfer zones without a key.
+    pub allow_transfer: Networks,
+    /// Who may notify without a key.
+    pub allow_notify: Networks,
+    /// Who is notified of changes, besides those the zones and keys name.
+    pub notify: Vec<Target>,
+    /// The catalog zone that is produced of all zones, or consumed (RFC 9432).
+    pub catalog: Option<Name>,
     /// How long an update may wait for the remote before it is given up.
     pub update_patience: Duration,
     /// What becomes of a zone that was changed without a higher serial number.
@@ -63,6 +79,20 @@ pub struct Config {
     pub rate_limit: Option<RateLimit>,
     /// The most TCP connections at a time, or `None` to let memory decide.
     pub tcp_connections: Option<usize>,
+}
+
+/// Where zones come from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A git remote, to which changes are pushed.
+    Git(Remote),
+    /// Other servers.
+    Primaries {
+        /// The zones told by name, with the primaries of each.
+        zones: BTreeMap<Name, Vec<Primary>>,
+        /// The primaries of the zones that a catalog tells.
+        primaries: Vec<Primary>,
+    },
 }
 
 /// A person or machine as commits name it.
@@ -121,7 +151,44 @@ const ARGUMENTS: &[Argument] = &[
         name: "git-remote",
         value: "URL[#BRANCH]",
         host: None,
-        help: "where the zones are, as git://HOST[:PORT]/PATH; required",
+        help: "where the zones are, as git://HOST[:PORT]/PATH; this or --primary is required",
+    },
+    Argument {
+        name: "primary",
+        value: "ADDR[:PORT][,KEY]",
+        host: None,
+        help: "be a secondary of this server, with the --tsig-key of this name; may be repeated",
+    },
+    Argument { name: "zones", value: "NAME[,NAME]", host: None, help: "the zones a secondary gets from its primaries" },
+    Argument {
+        name: "catalog",
+        value: "NAME",
+        host: None,
+        help: "a catalog zone (RFC 9432): produced of all zones, or, by a secondary, consumed",
+    },
+    Argument {
+        name: "notify",
+        value: "ADDR[:PORT][,KEY]",
+        host: None,
+        help: "notify this server of changes, too; may be repeated",
+    },
+    Argument {
+        name: "allow-transfer",
+        value: "CIDR[,CIDR]",
+        host: None,
+        help: "who may transfer zones without a key; default: nobody",
+    },
+    Argument {
+        name: "allow-notify",
+        value: "CIDR[,CIDR]",
+        host: None,
+        help: "who may notify without a key, besides primaries; default: nobody",
+    },
+    Argument {
+        name: "git-history",
+        value: "N",
+        host: None,
+        help: "commits looked back at for the differences secondaries ask for, 0 to 10000; default 100",
     },
     Argument {
         name: "git-poll",
@@ -219,6 +286,10 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("tcp-clients", "tcp-connections"),
     ("tcp-count", "tcp-connections"),
     ("key", "tsig-key"),
+    ("axfr", "allow-transfer"),
+    ("zone", "zones"),
+    ("master", "primary"),
+    ("also-notify", "notify"),
     ("author", "git-author"),
     ("committer", "git-author"),
     ("patience", "update-patience"),
@@ -237,7 +308,10 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
     let mut git_poll = None;
     let mut git_author = None;
     let mut serial = None;
-    let mut tsig_keys: Vec<Key> = Vec::new();
+    let mut tsig_keys: Vec<Arc<Key>> = Vec::new();
+    let (mut primaries, mut notify) = (Vec::new(), Vec::new());
+    let (mut zones, mut catalog, mut git_history) = (None, None, None);
+    let (mut allow_transfer, mut allow_notify) = (None, None);
     let mut allow_update = None;
     let mut update_patience = None;
     let mut edns_payload = None;
@@ -286,8 +360,15 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
                 if tsig_keys.iter().any(|other| other.name() == key.name()) {
                     return Err(error("--tsig-key", format!("gives the key {} twice; give it once", key.name())));
                 }
-                tsig_keys.push(key);
+                tsig_keys.push(Arc::new(key));
             }
+            "primary" => primaries.push((word.clone(), values::parse_peer(value).map_err(wrong)?)),
+            "notify" => notify.push((word.clone(), values::parse_peer(value).map_err(wrong)?)),
+            "zones" => set(&mut zones, name, values::parse_names(value).map_err(wrong)?)?,
+            "catalog" => set(&mut catalog, name, values::parse_name(value).map_err(wrong)?)?,
+            "allow-transfer" => set(&mut allow_transfer, name, value.parse().map_err(wrong)?)?,
+            "allow-notify" => set(&mut allow_notify, name, value.parse().map_err(wrong)?)?,
+            "git-history" => set(&mut git_history, name, values::parse_number(value, 0, 10_000).map_err(wrong)?)?,
             "allow-update" => set(&mut allow_update, name, value.parse().map_err(wrong)?)?,
             "update-patience" => set(&mut update_patience, name, values::parse_patience(value).map_err(wrong)?)?,
             "edns-payload" => {
@@ -321,16 +402,23 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
         }
         Host::Process => {}
     }
-    let Some(git_remote) = git_remote else {
-        return Err(error(
-            "--git-remote",
-            "is required: where the zones are, such as --git-remote=git://192.0.2.1/zones",
-        ));
+    // Keys may stand behind the arguments that name them.
+    let resolve = |peers: Vec<(String, values::Peer)>| -> Result<Vec<values::Resolved>, ArgumentError> {
+        peers.into_iter().map(|(word, peer)| peer.with_key(&tsig_keys).map_err(|reason| error(&word, reason))).collect()
     };
+    let notify = resolve(notify)?.into_iter().map(|(address, key)| Target { address, key }).collect();
+    let primaries = resolve(primaries)?.into_iter().map(|(address, key)| Primary { address, key }).collect();
+    let own = ip.map(|ip| IpAddr::V4(ip.address));
+    let origin = origin(git_remote, primaries, zones, catalog.as_ref(), &tsig_keys, own)?;
     Ok(Command::Serve(Box::new(Config {
         ip,
         gateway,
-        git_remote,
+        origin,
+        git_history: git_history.unwrap_or(100),
+        allow_transfer: allow_transfer.unwrap_or_default(),
+        allow_notify: allow_notify.unwrap_or_default(),
+        notify,
+        catalog,
         git_poll: git_poll.unwrap_or(Duration::from_secs(60)),
         git_author: git_author.unwrap_or_default(),
         tsig_keys,
@@ -346,6 +434,50 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
         rate_limit: rate_limit.unwrap_or(Some(RateLimit::default())),
         tcp_connections,
     })))
+}
+
+/// Decides where zones come from.
+fn origin(
+    git_remote: Option<Remote>,
+    primaries: Vec<Primary>,
+    zones: Option<Vec<Name>>,
+    catalog: Option<&Name>,
+    keys: &[Arc<Key>],
+    own: Option<IpAddr>,
+) -> Result<Origin, ArgumentError> {
+    let has_zones = zones.is_some();
+    match git_remote {
+        Some(_) if !primaries.is_empty() => {
+            return Err(error("--primary", "and --git-remote exclude each other: a server is primary or secondary"));
+        }
+        Some(_) if has_zones => {
+            return Err(error(
+                "--zones",
+                "is for secondaries; with --git-remote the files of the repository say which",
+            ));
+        }
+        Some(remote) => return Ok(Origin::Git(remote)),
+        None => {}
+    }
+    // As the forerunner has it, a transfer key may name the primary and the zone.
+    let (keyring, _) = Keyring::load(keys, []);
+    let mut by_name = secondary::named_by_keys(&keyring, own.as_slice());
+    for zone in zones.unwrap_or_default() {
+        if primaries.is_empty() && !by_name.contains_key(&zone) {
+            return Err(error("--zones", format!("has {zone}, but no --primary says where to get it")));
+        }
+        by_name.entry(zone).or_default().extend(primaries.iter().cloned());
+    }
+    if primaries.is_empty() && by_name.is_empty() {
+        return Err(error(
+            "--git-remote",
+            "is required: where the zones are, such as --git-remote=git://192.0.2.1/zones; or --primary to be a secondary",
+        ));
+    }
+    if !has_zones && catalog.is_none() && by_name.is_empty() {
+        return Err(error("--zones", "is required with --primary: which zones to get, or --catalog=NAME to be told"));
+    }
+    Ok(Origin::Primaries { zones: by_name, primaries })
 }
 
 /// Returns the text of `--help`.

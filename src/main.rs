@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         }
     };
     telemetry::init(config.log.clone());
-    let mut random = [[0; 16]; 2];
+    let mut random = [[0; 16]; 3];
     if let Err(error) = getrandom::fill(random.as_flattened_mut()) {
         eprintln!("zonule: the system has no random numbers: {error}");
         return ExitCode::FAILURE;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use zonule::answer::{Answer, Context, Limiter, RateLimit, Secret, Settings, Transport, respond};
-use zonule::zone::{self, Catalog, Name};
+use zonule::zone::{Fault, self, Catalog, Name};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let mut catalog = Catalog::default();
@@ -20,7 +20,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
         let reading = zone::read(&name, apex, text);
         catalog.insert(Arc::new(reading.zone.expect("a good zone")));
     }
-    catalog.insert_broken(Name::from_text("broken.example").expect("a good name"));
+    catalog.insert_broken(Name::from_text("broken.example").expect("a good name"), Fault::Errors);
     catalog
 });
 

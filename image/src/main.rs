@@ -42,7 +42,7 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
     };
     telemetry::init(config.log.clone());
     let started = Instant::now() - Duration::from_nanos(time::monotonic());
-    let mut random = [[0; 16]; 2];
+    let mut random = [[0; 16]; 3];
     entropy::fill(random.as_flattened_mut());
     let server = Server::new(started, &config, random);
     let ip = config.ip.ok_or("argument --ip is required")?;

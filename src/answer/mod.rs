@@ -8,8 +8,8 @@
 //!                                        additional
 //! ```
 //!
-//! Signed messages and updates are set aside for who has keys and time: these come back here, signature examined, or
-//! with an outcome to [`report`].
+//! Signed messages, updates, notifications and requests for transfers are set aside for who has keys and time: these
+//! come back here, signature examined, or with an outcome to [`report`].
 //!
 //! The usual answer is a header, the question as it came and an RRset's octets as the zone holds them, so
 //! three copies; all else is built record by record with name compression.
@@ -35,7 +35,7 @@ use self::edns::{Edns, Opt};
 use self::limit::Ruling;
 use self::query::{Extras, HEADER, Query, Reason, Rejection};
 use self::writer::Writer;
-use crate::zone::{Catalog, Type};
+use crate::zone::{Catalog, Fault, Type};
 
 /// How a query arrived, which decides how large its reply may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,8 @@ pub enum Answer {
     Reply(usize),
     /// Silence is right: for what is no query, for what the limiter drops, and where there is no room for a question.
     Silence,
-    /// The message is signed and its signature not examined, or it is an update: neither is answered at once.
+    /// The message is signed and its signature not examined, or it is no query but an update, a notification or a
+    /// request for a transfer: none of these is answered at once.
     Aside,
 }
 
@@ -208,8 +209,20 @@ impl ExtendedError<'_> {
     const NOT_AUTHORITATIVE: Self = Self { code: 20, text: "" };
     const NOT_SUPPORTED: Self = Self { code: 21, text: "" };
     const INVALID_DATA: Self = Self { code: 24, text: "the zone's file has errors" };
+    const EXPIRED: Self = Self { code: 24, text: "the zone has expired: no primary was heard" };
+    const AWAITED: Self = Self { code: 14, text: "the zone is not transferred yet" };
     /// RFC 9824 §3.2.
     const INVALID_TYPE: Self = Self { code: 30, text: "" };
+}
+
+impl From<&Fault> for ExtendedError<'_> {
+    fn from(fault: &Fault) -> Self {
+        match fault {
+            Fault::Errors => Self::INVALID_DATA,
+            Fault::Awaited => Self::AWAITED,
+            Fault::Expired => Self::EXPIRED,
+        }
+    }
 }
 
 /// What a reply's header and OPT record say, apart from what is copied from the query.
@@ -244,11 +257,11 @@ pub fn respond(context: &Context<'_>, query: &[u8], reply: &mut [u8]) -> Answer 
         return Answer::Silence;
     }
     let parsed = Query::parse(query);
-    let (extras, is_update) = match &parsed {
-        Ok(query) => (&query.extras, false),
-        Err(rejection) => (&rejection.extras, rejection.reason == Reason::Update),
+    let (extras, is_for_others) = match &parsed {
+        Ok(query) => (&query.extras, matches!(query.qtype, Type::AXFR | Type::IXFR)),
+        Err(rejection) => (&rejection.extras, rejection.reason == Reason::Aside),
     };
-    if context.reserve.is_none() && (extras.signed || is_update) {
+    if context.reserve.is_none() && (extras.signed || is_for_others) {
         return Answer::Aside;
     }
     compose(context, header, &parsed, None, reply).map_or(Answer::Silence, Answer::Reply)
@@ -263,20 +276,27 @@ pub(crate) fn report(context: &Context<'_>, request: &[u8], verdict: Verdict<'_>
     compose(context, header, &Query::parse(request), Some(verdict), reply)
 }
 
-/// Writes a reply: with a `verdict` given, or with what the query is due.
-#[inline]
-fn compose(
-    context: &Context<'_>,
-    header: &[u8; HEADER],
-    parsed: &Result<Query<'_>, Rejection<'_>>,
-    verdict: Option<Verdict<'_>>,
-    reply: &mut [u8],
-) -> Option<usize> {
-    let settings = context.settings;
-    let (question, extras) = match parsed {
-        Ok(query) => (query.question, &query.extras),
-        Err(rejection) => (rejection.question, &rejection.extras),
+/// Returns the OPT record of the reply to a `request`, empty if there is none, and how many octets the reply may have,
+/// which need not be written as one of ours.
+pub(crate) fn envelope(context: &Context<'_>, request: &[u8]) -> (Vec<u8>, usize) {
+    let parsed = Query::parse(request);
+    let extras = match &parsed {
+        Ok(query) => &query.extras,
+        Err(rejection) => &rejection.extras,
     };
+    let (opt, _) = opt(context, extras);
+    let mut record = vec![0; opt.as_ref().map_or(0, Opt::len)];
+    if let Some(opt) = opt {
+        // It fits: the room was measured by it.
+        let _ = opt.write(Rcode::NO_ERROR, None, &mut record);
+    }
+    (record, most_octets(context, extras))
+}
+
+/// Returns what the reply's OPT record says, if there is to be one, and what the client's cookies came to.
+#[inline]
+fn opt<'s>(context: &Context<'s>, extras: &Extras<'_>) -> (Option<Opt<'s>>, Standing) {
+    let settings = context.settings;
     let mut standing = Standing::New;
     let opt = extras.edns.as_ref().map(|edns| {
         let checked = edns.cookies.and_then(|data| settings.cookies.check(data, context.source, context.unix));
@@ -292,13 +312,35 @@ fn compose(
             keepalive: (edns.keepalive && context.transport == Transport::Tcp).then_some(settings.idle),
         }
     });
-    let limit = match (context.transport, &extras.edns) {
+    (opt, standing)
+}
+
+/// Returns the most octets the reply may have.
+#[inline]
+fn most_octets(context: &Context<'_>, extras: &Extras<'_>) -> usize {
+    usize::from(match (context.transport, &extras.edns) {
         (Transport::Tcp, _) => u16::MAX,
         (Transport::Udp, None) => LEAST_PAYLOAD,
         // RFC 6891 §6.2.3: less than the least means the least.
-        (Transport::Udp, Some(edns)) => edns.payload.clamp(LEAST_PAYLOAD, settings.payload),
+        (Transport::Udp, Some(edns)) => edns.payload.clamp(LEAST_PAYLOAD, context.settings.payload),
+    })
+}
+
+/// Writes a reply: with a `verdict` given, or with what the query is due.
+#[inline]
+fn compose(
+    context: &Context<'_>,
+    header: &[u8; HEADER],
+    parsed: &Result<Query<'_>, Rejection<'_>>,
+    verdict: Option<Verdict<'_>>,
+    reply: &mut [u8],
+) -> Option<usize> {
+    let (question, extras) = match parsed {
+        Ok(query) => (query.question, &query.extras),
+        Err(rejection) => (rejection.question, &rejection.extras),
     };
-    let limit = usize::from(limit).min(reply.len()).checked_sub(context.reserve.unwrap_or(0))?;
+    let (opt, standing) = opt(context, extras);
+    let limit = most_octets(context, extras).min(reply.len()).checked_sub(context.reserve.unwrap_or(0))?;
     let records_end = limit.checked_sub(opt.as_ref().map_or(0, Opt::len))?;
     let mut names = writer::name_table();
     let mut writer = Writer::new(reply, &mut names, records_end, question)?;

@@ -39,7 +39,7 @@ pub(super) struct Extras<'q> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rejection<'q> {
     pub(super) reason: Reason,
-    /// What stands in an update in the place of the question: its zone; empty if there is not just one.
+    /// What stands in an update or notification in the place of the question: its zone; empty if there is not just one.
     pub(super) question: &'q [u8],
     /// What was read before the fault.
     pub(super) extras: Extras<'q>,
@@ -50,8 +50,8 @@ pub(super) struct Rejection<'q> {
 pub(super) enum Reason {
     /// It asks for an operation there is not.
     Opcode,
-    /// It is an update (RFC 2136), which is no affair of who answers questions.
-    Update,
+    /// It is an update (RFC 2136) or a notification (RFC 1996), which are no affair of who answers questions.
+    Aside,
     /// It is not what the RFCs say a message is.
     Malformed,
     /// It has no question or several.
@@ -64,7 +64,7 @@ impl Reason {
     /// Returns the response code, and what more there is to say.
     pub(super) fn verdict(self) -> (Rcode, Option<ExtendedError<'static>>) {
         match self {
-            Self::Opcode | Self::Update => (Rcode::NOT_IMPLEMENTED, Some(ExtendedError::NOT_SUPPORTED)),
+            Self::Opcode | Self::Aside => (Rcode::NOT_IMPLEMENTED, Some(ExtendedError::NOT_SUPPORTED)),
             Self::Malformed => (Rcode::FORMAT_ERROR, None),
             // RFC 9619: exactly one.
             Self::QuestionCount => (Rcode::FORMAT_ERROR, Some(ExtendedError::QUESTION_COUNT)),
@@ -114,13 +114,13 @@ fn without_question<'q>(message: &'q [u8], header: &[u8; HEADER]) -> Rejection<'
         .and_then(|records| extras.read(message, records, count(6) + count(8), count(10)));
     let opcode = header[2] >> 3 & 0xf;
     if opcode != opcode::QUERY {
-        // Only of these is it known that they may be signed.
-        extras.signed &= matches!(opcode, opcode::NOTIFY | opcode::UPDATE);
-        if opcode != opcode::UPDATE {
+        if !matches!(opcode, opcode::NOTIFY | opcode::UPDATE) {
+            // Only of the others is it known that they may be signed.
+            extras.signed = false;
             return Rejection { reason: Reason::Opcode, question: &[], extras };
         }
         let zone = if questions == 1 { first_question(message) } else { None };
-        return Rejection { reason: Reason::Update, question: zone.unwrap_or_default(), extras };
+        return Rejection { reason: Reason::Aside, question: zone.unwrap_or_default(), extras };
     }
     let reason = match (whole, extras.edns) {
         (None, _) => Reason::Malformed,

@@ -18,7 +18,7 @@ pub(super) fn resolve(zones: &Catalog, query: &Query<'_>, writer: &mut Writer<'_
     key.set(query.name);
     let zone = match find_zone(zones, query.qtype, query.name, &key) {
         None => return Verdict::of(Rcode::REFUSED).because(ExtendedError::NOT_AUTHORITATIVE),
-        Some(Entry::Broken(_)) => return Verdict::of(Rcode::SERVER_FAILURE).because(ExtendedError::INVALID_DATA),
+        Some(Entry::Broken(_, fault)) => return Verdict::of(Rcode::SERVER_FAILURE).because(fault.into()),
         Some(Entry::Zone(zone)) => zone,
     };
     let verdict = Verdict { authoritative: true, ..Verdict::of(Rcode::NO_ERROR) };

@@ -93,7 +93,7 @@ fn catalog() -> Catalog {
         "large.example",
         &format!("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n{many}{cut}{sibling}"),
     );
-    catalog.insert_broken(name("broken.example"));
+    catalog.insert_broken(name("broken.example"), Fault::Errors);
     catalog
 }
 
@@ -344,7 +344,7 @@ fn delegations() {
     );
     // So it does when the child's file is broken, though nothing else is said of the child then.
     let mut zones = catalog();
-    zones.insert_broken(name("sub.example.org"));
+    zones.insert_broken(name("sub.example.org"), Fault::Awaited);
     let code = |owner, qtype| send(&zones, Transport::Tcp, &query(owner, qtype, None)).unwrap()[3];
     assert_eq!(
         (code("sub.example.org", Type::DS), code("sub.example.org", Type::A), code("x.sub.example.org", Type::DS)),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -10,6 +11,8 @@ use log::LevelFilter;
 use super::Author;
 use crate::answer::{MOST_TEXT, RateLimit, Secret};
 use crate::primary::SerialPolicy;
+use crate::tsig::Key;
+use crate::zone::Name;
 
 /// The most cookie secrets: the one before, the one now and the one to come, and one to spare.
 const MAX_SECRETS: usize = 4;
@@ -33,8 +36,54 @@ pub struct LogFilter {
 }
 
 /// Networks by their prefixes: whence something may come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<(IpAddr, u8)>);
+
+/// Another server as an argument tells it: its address and the name of a key.
+pub(super) struct Peer {
+    address: SocketAddr,
+    key: Option<Name>,
+}
+
+/// Reads `ADDR[:PORT][,KEY]`.
+pub(super) fn parse_peer(value: &str) -> Result<Peer, String> {
+    let (address, key) = match value.split_once(',') {
+        Some((address, key)) => (address, Some(parse_name(key)?)),
+        None => (value, None),
+    };
+    let bare = address.strip_prefix('[').and_then(|address| address.strip_suffix(']')).unwrap_or(address);
+    let address = match (address.parse(), bare.parse::<IpAddr>()) {
+        (Ok(address), _) => address,
+        (_, Ok(address)) => SocketAddr::new(address, 53),
+        _ => return Err("is not an address, such as 192.0.2.1, 192.0.2.1:5353 or [2001:db8::1]:53".to_string()),
+    };
+    Ok(Peer { address, key })
+}
+
+/// Another server: its address, and what to sign with.
+pub(super) type Resolved = (SocketAddr, Option<Arc<Key>>);
+
+impl Peer {
+    /// Returns the address and the key of that name.
+    pub(super) fn with_key(self, keys: &[Arc<Key>]) -> Result<Resolved, String> {
+        let Some(name) = self.key else { return Ok((self.address, None)) };
+        match keys.iter().find(|key| *key.name() == name) {
+            Some(key) => Ok((self.address, Some(Arc::clone(key)))),
+            None => Err(format!("names the key {name}, which no --tsig-key gives")),
+        }
+    }
+}
+
+/// Reads a domain name, with or without its final dot.
+pub(super) fn parse_name(value: &str) -> Result<Name, String> {
+    Name::from_text(value)
+        .map_err(|error| format!("has \"{}\", which is no domain name: {error}", value.escape_debug()))
+}
+
+/// Reads domain names separated by commas.
+pub(super) fn parse_names(value: &str) -> Result<Vec<Name>, String> {
+    value.split(',').map(parse_name).collect()
+}
 
 pub(super) fn parse_gateway(value: &str) -> Result<Ipv4Addr, String> {
     value.parse().map_err(|_| "is not an IPv4 address, such as 192.0.2.1".to_string())

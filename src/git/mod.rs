@@ -14,11 +14,14 @@
 //! and [`Timeouts`]; every object is verified by its hash.
 //!
 //! From the wire up: [`remote`](Remote) says where, `transport` gets there, `protocol` asks, [`pack`] unpacks (`delta`,
-//! `zlib`), [`store`] keeps, `tree` reads, `draft` writes, `push` sends.
+//! `zlib`), [`store`] keeps, `tree` reads, `draft` writes, `push` sends. Beside it [`History`] fetches what was before, into
+//! an `archive`.
 
+mod archive;
 mod delta;
 mod draft;
 mod error;
+mod history;
 mod limits;
 pub mod pack;
 mod protocol;
@@ -33,6 +36,7 @@ mod zlib;
 pub use draft::Draft;
 pub use error::Error;
 pub use gix_hash::ObjectId;
+pub use history::{History, PastCommit};
 pub use limits::{Deadline, Limits, Timeouts};
 pub use push::{Fate, PushError};
 pub use remote::{Remote, RemoteError};

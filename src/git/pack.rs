@@ -10,6 +10,7 @@
 
 use super::{
     Deadline, Error, Limits, ObjectId,
+    archive::Archive,
     delta::{self, DeltaError},
     store::{Object, Store},
     zlib::{self, Zlib},
@@ -33,6 +34,12 @@ pub struct Unpacked {
     pub bytes: u64,
 }
 
+/// What a pack held, as it held it.
+pub(super) struct Archived {
+    pub(super) objects: Archive,
+    pub(super) bytes: u64,
+}
+
 /// Reads one pack from `input` up to and with its checksum. Deltas may lean on objects in `held` (a thin pack).
 ///
 /// Every byte of `input` may be hostile: the bounds of `limits` hold, work stops at `deadline`, and nothing panics. An I/O
@@ -44,6 +51,28 @@ pub fn unpack(
     deadline: Deadline,
     lost: &dyn Fn(io::Error) -> Error,
 ) -> Result<Unpacked, Error> {
+    let Archived { objects, bytes } = read(input, Some(held), limits, deadline, lost)?;
+    Ok(Unpacked { objects: objects.into_whole(), bytes })
+}
+
+/// Does as [`unpack`] with a pack that leans on nothing, and keeps its deltas as deltas.
+pub(super) fn archive(
+    input: &mut dyn BufRead,
+    limits: &Limits,
+    deadline: Deadline,
+    lost: &dyn Fn(io::Error) -> Error,
+) -> Result<Archived, Error> {
+    read(input, None, limits, deadline, lost)
+}
+
+/// Reads a pack. Where there is something that it may lean on, every object is made whole.
+fn read(
+    input: &mut dyn BufRead,
+    held: Option<&Store>,
+    limits: &Limits,
+    deadline: Deadline,
+    lost: &dyn Fn(io::Error) -> Error,
+) -> Result<Archived, Error> {
     let mut source = Source {
         inner: input,
         hasher: gix_hash::hasher(HASH),
@@ -55,7 +84,7 @@ pub fn unpack(
         held,
         limits,
         deadline,
-        new: Store::default(),
+        new: Archive::default(),
         entries: Vec::new(),
         waiting: BTreeMap::new(),
         cache: Cache::new(limits.cache_bytes),
@@ -102,7 +131,7 @@ pub fn unpack(
     }
     source.finish().map_err(|error| fail(&source, error))?;
     match unpacker.waiting.first_key_value() {
-        None => Ok(Unpacked { objects: unpacker.new, bytes: source.offset + HASH.len_in_bytes() as u64 }),
+        None => Ok(Archived { objects: unpacker.new, bytes: source.offset + HASH.len_in_bytes() as u64 }),
         Some((Base::Id(id), _)) => Err(Error::Missing { id: *id }),
         Some((Base::Offset(offset), _)) => {
             Err(Error::Pack { offset: *offset, what: "deltas that lean on each other".into() })
@@ -227,10 +256,10 @@ struct Waiting {
 }
 
 struct Unpacker<'a> {
-    held: &'a Store,
+    held: Option<&'a Store>,
     limits: &'a Limits,
     deadline: Deadline,
-    new: Store,
+    new: Archive,
     /// Where entries start, ascending, and what they turned out to be.
     entries: Vec<(u64, Option<ObjectId>)>,
     waiting: BTreeMap<Base, Vec<Waiting>>,
@@ -261,7 +290,7 @@ impl Unpacker<'_> {
         };
         match self.known(base) {
             Some(id) => {
-                let made = self.resolve(offset, id, &content)?;
+                let made = self.resolve(offset, id, compressed, &content)?;
                 self.settle(offset, made)
             }
             None => {
@@ -274,29 +303,44 @@ impl Unpacker<'_> {
     /// Puts away an entry that is no delta.
     fn whole(&mut self, offset: u64, kind: Kind, compressed: Compressed, content: &[u8]) -> Result<(), Error> {
         let id = self.hash(offset, kind, content)?;
-        self.put(id, Object { kind, size: compressed.size, stream: compressed.stream })?;
+        if self.kind(&id).is_none() {
+            self.new.insert(id, Object { kind, size: compressed.size, stream: compressed.stream });
+            self.check_size()?;
+        }
         self.settle(offset, id)
     }
 
     /// Applies a delta and puts the result away.
-    fn resolve(&mut self, offset: u64, base: ObjectId, delta: &[u8]) -> Result<ObjectId, Error> {
-        let object = self.object(&base).ok_or(Error::Missing { id: base })?;
-        let kind = object.kind;
+    fn resolve(
+        &mut self,
+        offset: u64,
+        base: ObjectId,
+        compressed: Compressed,
+        delta: &[u8],
+    ) -> Result<ObjectId, Error> {
+        let kind = self.kind(&base).ok_or(Error::Missing { id: base })?;
+        let most = self.limits.object_bytes.min(u64::from(u32::MAX));
         if !self.cache.holds(&base) {
-            let object = self.new.get(&base).or_else(|| self.held.get(&base)).ok_or(Error::Missing { id: base })?;
-            let content = object.inflate(&mut self.zlib)?;
+            let content = match self.held.and_then(|held| held.get(&base)) {
+                Some(object) => object.inflate(&mut self.zlib)?,
+                None => self.new.read(&base, most, &mut self.zlib, &self.cache)?,
+            };
             self.cache.put(base, content);
         }
         let content = self.cache.get(&base).ok_or(Error::Missing { id: base })?;
-        let most = self.limits.object_bytes.min(u64::from(u32::MAX));
         let result = delta::apply(content, delta, most).map_err(|error| match error {
             DeltaError::Damaged(what) => damaged(offset, what),
             DeltaError::Other(error) => error,
         })?;
         let id = self.hash(offset, kind, &result)?;
-        if self.object(&id).is_none() {
-            let stream = self.zlib.deflate(&result)?;
-            self.put(id, Object { kind, size: result.len() as u32, stream })?;
+        if self.kind(&id).is_none() {
+            if self.held.is_none() && self.new.can_lean_on(&base) {
+                self.new.insert_delta(id, kind, base, compressed.size, compressed.stream);
+            } else {
+                let stream = self.zlib.deflate(&result)?;
+                self.new.insert(id, Object { kind, size: result.len() as u32, stream });
+            }
+            self.check_size()?;
         }
         self.cache.put(id, result);
         Ok(id)
@@ -316,17 +360,14 @@ impl Unpacker<'_> {
                     self.zlib
                         .inflate(&mut &delta.stream[..], &mut content)
                         .map_err(|error| damaged(offset, &error.to_string()))?;
-                    settled.push((offset, self.resolve(offset, id, &content)?));
+                    settled.push((offset, self.resolve(offset, id, delta, &content)?));
                 }
             }
         }
         Ok(())
     }
 
-    fn put(&mut self, id: ObjectId, object: Object) -> Result<(), Error> {
-        if self.held.get(&id).is_none() {
-            self.new.insert(id, object);
-        }
+    fn check_size(&self) -> Result<(), Error> {
         if self.new.bytes() > self.limits.store_bytes {
             return Err(Error::Limit {
                 what: "content of the pack",
@@ -342,14 +383,15 @@ impl Unpacker<'_> {
         gix_object::compute_hash(HASH, kind, content).map_err(|error| damaged(offset, &error.to_string()))
     }
 
-    fn object(&self, id: &ObjectId) -> Option<&Object> {
-        self.new.get(id).or_else(|| self.held.get(id))
+    /// Returns what kind of object `id` is, if it is known by now.
+    fn kind(&self, id: &ObjectId) -> Option<Kind> {
+        self.new.kind(id).or_else(|| Some(self.held?.get(id)?.kind))
     }
 
     /// Returns the object a base is, if it is known by now.
     fn known(&self, base: Base) -> Option<ObjectId> {
         match base {
-            Base::Id(id) => self.object(&id).map(|_| id),
+            Base::Id(id) => self.kind(&id).map(|_| id),
             Base::Offset(offset) => self.entries[self.index_of(offset)?].1,
         }
     }

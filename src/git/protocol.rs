@@ -8,14 +8,18 @@
 use super::{
     Deadline, Error, Fate, Limits, ObjectId, Protocol, Remote, Timeouts,
     error::printable,
-    pack::{self, HASH, Unpacked},
+    pack::{self, Archived, HASH, Unpacked},
     store::Store,
     transport::{Service, Transport, broken},
     zlib::Zlib,
 };
 use gix_object::{CommitRefIter, Kind};
 use gix_packetline::{PacketLineRef, blocking_io::encode};
-use std::{cell::RefCell, io, ops::ControlFlow};
+use std::{
+    cell::RefCell,
+    io::{self, BufRead},
+    ops::ControlFlow,
+};
 
 pub(super) const AGENT: &str = concat!("agent=zonule/", env!("CARGO_PKG_VERSION"));
 const HEAD: &str = "HEAD";
@@ -102,12 +106,35 @@ impl Session {
     /// Fetches the tip at depth 1. With `have`, what that commit holds is not sent again; it must be complete in `held`.
     pub(super) fn fetch(mut self, have: Option<Have>, held: &Store, limits: &Limits) -> Result<Received, Error> {
         self.transport.doing = "waiting for the pack";
-        let request = if self.commands { self.request_v2(have) } else { self.request_v0(have)? };
-        let request = request.map_err(|error| self.transport.lost(error))?;
-        self.transport.send(&request)?;
-        let shallow = if self.commands { self.answer_v2()? } else { self.answer_v0()? };
+        let shallow = self.request(self.tip.object, have, 1)?;
         let pack = self.receive(held, limits)?;
         Ok(Received { pack, shallow })
+    }
+
+    /// Returns whether the remote can be asked for `commit`, though it may refuse yet.
+    ///
+    /// Version 2 takes the name of any object. The older ones take only what they have listed unless they say otherwise.
+    pub(super) fn gives_out(&self, commit: ObjectId) -> bool {
+        let any = ["allow-any-sha1-in-want", "allow-reachable-sha1-in-want"];
+        self.commands || commit == self.tip.commit || any.iter().any(|capability| self.capabilities.has(capability))
+    }
+
+    /// Fetches `commit` and what is less than `depth` steps behind it, whole.
+    pub(super) fn deepen(mut self, commit: ObjectId, depth: u32, limits: &Limits) -> Result<Archived, Error> {
+        self.transport.doing = "waiting for the history";
+        // What the reference names was listed; the commit that it comes down to may not have been.
+        let object = if commit == self.tip.commit { self.tip.object } else { commit };
+        self.request(object, None, depth)?;
+        self.receive_by(|input, deadline, lost| pack::archive(input, limits, deadline, lost))
+    }
+
+    /// Asks for `object` at a depth and returns whether history was cut off behind the tip. The pack follows.
+    fn request(&mut self, object: ObjectId, have: Option<Have>, depth: u32) -> Result<bool, Error> {
+        let request =
+            if self.commands { self.request_v2(object, have, depth) } else { self.request_v0(object, have, depth)? };
+        let request = request.map_err(|error| self.transport.lost(error))?;
+        self.transport.send(&request)?;
+        if self.commands { self.answer_v2() } else { self.answer_v0() }
     }
 
     /// Finds out whether `commit`, which came after `since`, is on the branch.
@@ -176,7 +203,7 @@ impl Session {
     /// As [`Session::ask_v2`], in the older versions.
     fn ask_v0(&mut self, commit: ObjectId, since: ObjectId) -> Result<bool, Error> {
         let doing = self.transport.doing;
-        let want = self.want_v0(&["no-progress", "ofs-delta", "filter"])?;
+        let want = self.want_v0(self.tip.object, &["no-progress", "ofs-delta", "filter"])?;
         let request = (|| {
             let mut request = Vec::new();
             encode::text_to_write(want.as_bytes(), &mut request)?;
@@ -203,11 +230,11 @@ impl Session {
     }
 
     /// Returns the first line of a request of version 0, with those of `features` that the remote has.
-    fn want_v0(&self, features: &[&str]) -> Result<String, Error> {
+    fn want_v0(&self, object: ObjectId, features: &[&str]) -> Result<String, Error> {
         if !self.capabilities.has("side-band-64k") {
             return Err(Error::Unsupported { what: "a git server without side-band-64k".into() });
         }
-        let mut want = format!("want {} side-band-64k", self.tip.object);
+        let mut want = format!("want {object} side-band-64k");
         for feature in features.iter().filter(|feature| self.capabilities.has(feature)) {
             want = want + " " + feature;
         }
@@ -217,14 +244,14 @@ impl Session {
         Ok(want)
     }
 
-    fn request_v2(&self, have: Option<Have>) -> io::Result<Vec<u8>> {
+    fn request_v2(&self, object: ObjectId, have: Option<Have>, depth: u32) -> io::Result<Vec<u8>> {
         let mut request = command("fetch", &self.capabilities)?;
         for argument in ["thin-pack", "no-progress", "ofs-delta"] {
             encode::text_to_write(argument.as_bytes(), &mut request)?;
         }
-        encode::text_to_write(format!("want {}", self.tip.object).as_bytes(), &mut request)?;
+        encode::text_to_write(format!("want {object}").as_bytes(), &mut request)?;
         if self.fetch_can("shallow") {
-            depth_lines(have, &mut request)?;
+            depth_lines(have, depth, &mut request)?;
         }
         if let Some(have) = have {
             encode::text_to_write(format!("have {}", have.commit).as_bytes(), &mut request)?;
@@ -234,13 +261,13 @@ impl Session {
         Ok(request)
     }
 
-    fn request_v0(&self, have: Option<Have>) -> Result<io::Result<Vec<u8>>, Error> {
-        let want = self.want_v0(&["thin-pack", "no-progress", "ofs-delta"])?;
+    fn request_v0(&self, object: ObjectId, have: Option<Have>, depth: u32) -> Result<io::Result<Vec<u8>>, Error> {
+        let want = self.want_v0(object, &["thin-pack", "no-progress", "ofs-delta"])?;
         Ok((|| {
             let mut request = Vec::new();
             encode::text_to_write(want.as_bytes(), &mut request)?;
             if self.capabilities.has("shallow") {
-                depth_lines(have, &mut request)?;
+                depth_lines(have, depth, &mut request)?;
             }
             encode::flush_to_write(&mut request)?;
             if let Some(have) = have {
@@ -287,8 +314,15 @@ impl Session {
         }
     }
 
-    /// Reads the pack out of the side band.
     fn receive(&mut self, held: &Store, limits: &Limits) -> Result<Unpacked, Error> {
+        self.receive_by(|input, deadline, lost| pack::unpack(input, held, limits, deadline, lost))
+    }
+
+    /// Has `unpack` read the pack out of the side band, by the deadline; an I/O error it shall turn over.
+    fn receive_by<T>(
+        &mut self,
+        unpack: impl FnOnce(&mut dyn BufRead, Deadline, &dyn Fn(io::Error) -> Error) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         const DOING: &str = "receiving the pack";
         let (timeouts, deadline) = (self.timeouts, self.deadline);
         let complaint = RefCell::new(None);
@@ -302,7 +336,7 @@ impl Session {
             if is_error { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         // A remote that fails says why on a side band and then ends in one way or another.
-        pack::unpack(&mut pack, held, limits, deadline, &|error| match complaint.take() {
+        unpack(&mut pack, deadline, &|error| match complaint.take() {
             Some(message) => Error::Refused { doing: DOING, message },
             None => broken(DOING, timeouts, deadline, error),
         })
@@ -416,12 +450,12 @@ fn command(name: &str, capabilities: &Capabilities) -> io::Result<Vec<u8>> {
     Ok(request)
 }
 
-/// Asks for the commit without its history, and tells where our history ends.
-fn depth_lines(have: Option<Have>, request: &mut Vec<u8>) -> io::Result<()> {
+/// Asks for so many commits of history, and tells where ours ends.
+fn depth_lines(have: Option<Have>, depth: u32, request: &mut Vec<u8>) -> io::Result<()> {
     if let Some(have) = have.filter(|have| have.shallow) {
         encode::text_to_write(format!("shallow {}", have.commit).as_bytes(), &mut *request)?;
     }
-    encode::text_to_write(b"deepen 1", request)?;
+    encode::text_to_write(format!("deepen {depth}").as_bytes(), request)?;
     Ok(())
 }
 
@@ -453,12 +487,14 @@ pub(super) struct Capabilities(Vec<String>);
 
 impl Capabilities {
     fn add(&mut self, capability: &[u8]) -> Result<(), Error> {
-        const KNOWN: [&str; 13] = [
+        const KNOWN: [&str; 15] = [
             "agent",
             "object-format",
             "fetch",
             "shallow",
             "filter",
+            "allow-any-sha1-in-want",
+            "allow-reachable-sha1-in-want",
             "side-band-64k",
             "thin-pack",
             "no-progress",

@@ -72,6 +72,13 @@ pub(super) fn commit(objects: &dyn Lookup, id: ObjectId, zlib: &mut Zlib) -> Res
     })
 }
 
+/// Returns the tree and the first parent of the commit `id`, which has this content.
+pub(super) fn lineage(id: ObjectId, content: &[u8]) -> Result<(ObjectId, Option<ObjectId>), Error> {
+    let fields = || CommitRefIter::from_bytes(content, HASH);
+    let tree = fields().tree_id().map_err(|_| Error::Object { id, what: "a commit without a tree".into() })?;
+    Ok((tree, fields().parent_ids().next()))
+}
+
 /// Returns the regular files below the tree `root`, as [`Repository::files`](super::Repository::files) does.
 pub(super) fn files(objects: &dyn Lookup, root: ObjectId, limits: &Limits) -> Result<Vec<File>, Error> {
     let mut files = Vec::new();

@@ -24,7 +24,7 @@ use crate::git::{File, ObjectId};
 use crate::keys::Keyring;
 use crate::tsig::Key;
 use crate::zone::{
-    self, Catalog, Diagnostic, Entry, FileRole, IncludeError, Name, Named, Serial, Severity, Trie, Zone,
+    self, Catalog, Diagnostic, Entry, Fault, FileRole, IncludeError, Name, Named, Serial, Severity, Trie, Zone,
 };
 
 /// The zones and keys as of the last commit loaded.
@@ -136,8 +136,8 @@ pub enum Change {
 impl Primary {
     /// Returns what is served before anything is loaded: nothing, with the keys of the arguments.
     #[must_use]
-    pub fn new(policy: SerialPolicy, configured: Vec<Key>) -> Self {
-        let configured: Arc<[Arc<Key>]> = configured.into_iter().map(Arc::new).collect();
+    pub fn new(policy: SerialPolicy, configured: Vec<Arc<Key>>) -> Self {
+        let configured: Arc<[Arc<Key>]> = configured.into();
         let (keyring, _) = Keyring::load(&configured, std::iter::empty());
         Primary {
             policy,
@@ -159,6 +159,15 @@ impl Primary {
     #[must_use]
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
+    }
+
+    /// Returns the path of a zone's file.
+    #[must_use]
+    pub fn file_of(&self, apex: &Name) -> Option<&str> {
+        match self.sources.get(apex.as_wire())?.files.as_slice() {
+            [(path, _)] => Some(path),
+            _ => None,
+        }
     }
 
     /// Returns how many good zones are served, and how many records they have together.
@@ -228,7 +237,7 @@ impl Primary {
         }
         self.forget_parts(&mut refused);
         for (apex, mut told) in refused {
-            self.catalog.insert_broken(apex);
+            self.catalog.insert_broken(apex, Fault::Errors);
             changes.append(&mut told);
         }
         changes
@@ -323,9 +332,12 @@ impl Source {
     }
 }
 
+/// The files that bear a zone's name, by zone.
+type FilesByZone = BTreeMap<Name, Vec<(String, ObjectId)>>;
+
 /// Sorts files by the zone they describe, those of keys apart.
-fn assign(files: Vec<File>, changes: &mut Vec<Change>) -> (BTreeMap<Name, Vec<(String, ObjectId)>>, Vec<File>) {
-    let mut sources: BTreeMap<Name, Vec<(String, ObjectId)>> = BTreeMap::new();
+fn assign(files: Vec<File>, changes: &mut Vec<Change>) -> (FilesByZone, Vec<File>) {
+    let mut sources = FilesByZone::new();
     let mut keys = Vec::new();
     for file in files {
         match FileRole::of(&file.path) {

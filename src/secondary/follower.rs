@@ -33,14 +33,16 @@ pub(super) struct Follower {
     pub(super) left: VecDeque<Primary>,
     /// How many rounds have failed in a row.
     pub(super) failures: u32,
+    /// How many transfers of differences got lost since a primary last answered.
+    pub(super) lost_differences: u32,
     /// A primary is known to have a newer version.
     pub(super) behind: bool,
     /// A notification came while a round was under way, telling this serial number if any.
     again: Option<Option<Serial>>,
     /// Who sent the last notification.
     notifier: Option<IpAddr>,
-    /// When the last round began.
-    begun: Option<Duration>,
+    /// When the last round began, or its query was sent again.
+    pub(super) begun: Option<Duration>,
     /// When the timer is set to.
     pub(super) timer: Option<Duration>,
 }
@@ -92,6 +94,7 @@ impl Follower {
             phase: Phase::Idle { due: Duration::ZERO },
             left: VecDeque::new(),
             failures: 0,
+            lost_differences: 0,
             behind: false,
             again: None,
             notifier: None,
@@ -131,17 +134,23 @@ impl Follower {
         }
         self.notifier = Some(source);
         self.behind |= serial.is_some();
-        let soonest = self.soonest(now, limits);
+        if !self.look(now, limits) {
+            self.again = Some(match (self.again, serial) {
+                (None, serial) => serial,
+                (Some(Some(a)), Some(b)) => Some(if b.is_newer_than(a) { b } else { a }),
+                _ => None,
+            });
+        }
+    }
+
+    /// Sees to it that a zone that is idle is looked after at this time, or as soon as it may; returns whether it is.
+    pub(super) fn look(&mut self, at: Duration, limits: &Limits) -> bool {
+        let soonest = self.soonest(at, limits);
         match &mut self.phase {
             Phase::Idle { due } => *due = soonest.min(*due),
-            _ => {
-                self.again = Some(match (self.again, serial) {
-                    (None, serial) => serial,
-                    (Some(Some(a)), Some(b)) => Some(if b.is_newer_than(a) { b } else { a }),
-                    _ => None,
-                });
-            }
+            _ => return false,
         }
+        true
     }
 
     /// Returns when the next round may begin that was not planned.
@@ -155,7 +164,8 @@ impl Follower {
         let [refresh, retry, expire] = self.timers();
         let refresh = refresh.clamp(limits.least_refresh, LONGEST);
         let retry = retry.clamp(limits.least_retry, LONGEST);
-        (self.failures, self.behind, self.expired) = (0, false, false);
+        (self.failures, self.lost_differences) = (0, 0);
+        (self.behind, self.expired) = (false, false);
         self.expires = self.held.as_ref().map(|_| now + expire.max(refresh + retry));
         let uncovered = self.again.take().is_some_and(|serial| serial.is_none_or(|serial| self.wants(serial)));
         (refresh, uncovered.then(|| self.soonest(now, limits)))

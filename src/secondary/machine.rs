@@ -21,14 +21,22 @@ use std::time::Duration;
 
 use log::Level;
 
+use super::answer::{self, Answer};
 use super::events::{Effect, Event, Failure, Limits, Order};
 use super::follower::{Asking, Follower, Phase};
 use super::incoming::Outcome;
 use super::sources::Primary;
-use crate::message::{Reader, Section};
-use crate::notify::{CLASS_IN, Now, Warnings, peer, rcode, request, serial_of};
+use crate::message::Reader;
+use crate::notify::{Now, Warnings, peer, request};
 use crate::tsig::{Sent, sign};
 use crate::zone::{Name, Serial, Type, Zone};
+
+/// How many remarks on a zone that was transferred are told.
+const MOST_REMARKS: usize = 5;
+
+/// How many transfers of differences may get lost in a row before the whole zone is asked for: there are primaries that
+/// have none, say so by their SOA record alone, and then nothing more.
+const MOST_LOST: u32 = 2;
 
 /// Follows zones.
 #[derive(Debug, Default)]
@@ -254,7 +262,8 @@ impl Secondary {
             if zone.expire(turn.now.uptime) {
                 let text = format!("{apex}: expired, no primary has answered for too long; its names get SERVFAIL");
                 turn.effects.push(Effect::Expire(apex.clone()));
-                turn.log(Level::Error, text);
+                let text = self.warnings.tell(turn.now.uptime, text);
+                turn.effects.extend(text.map(|text| Effect::Log(Level::Error, text)));
             }
             let is_due = zone.phase.due().is_some_and(|due| due <= turn.now.uptime);
             match &zone.phase {
@@ -353,7 +362,9 @@ impl Secondary {
     }
 
     fn ask_again(&mut self, apex: &Name, turn: &mut Turn<'_>) {
-        let Some(Phase::Asking(asking)) = self.zones.get_mut(apex).map(|zone| &mut zone.phase) else { return };
+        let Some(zone) = self.zones.get_mut(apex) else { return };
+        let Phase::Asking(asking) = &mut zone.phase else { return };
+        zone.begun = Some(turn.now.uptime);
         asking.due = turn.now.uptime + self.limits.timeout * 2_u32.saturating_pow(asking.tries);
         asking.tries += 1;
         turn.effects.push(Effect::Send { to: asking.to, message: asking.message.clone() });
@@ -371,7 +382,7 @@ impl Secondary {
             // Anybody may have sent it: the true reply may still come.
             Some(Err(_)) => return,
         };
-        let Some(answer) = answer(message, &apex) else { return };
+        let Some(answer) = answer::read(message, &apex) else { return };
         let primary = asking.primary.clone();
         self.heard(source, turn);
         let Some(zone) = self.zones.get_mut(&apex) else { return };
@@ -400,8 +411,8 @@ impl Secondary {
         let waiting = self.zones.iter().filter(|(_, zone)| zone.failures > 0 && has(zone));
         for apex in waiting.map(|(apex, _)| apex.clone()).collect::<Vec<_>>() {
             let soon = turn.now.uptime + turn.up_to(Duration::from_secs(1));
-            if let Some(Phase::Idle { due }) = self.zones.get_mut(&apex).map(|zone| &mut zone.phase) {
-                *due = soon.min(*due);
+            if let Some(zone) = self.zones.get_mut(&apex) {
+                zone.look(soon, &self.limits);
             }
             self.set_timer(&apex);
         }
@@ -468,8 +479,9 @@ impl Secondary {
         match result {
             Ok(Outcome::UpToDate(serial)) => self.up_to_date(&apex, address, serial, turn),
             Ok(Outcome::Zone { zone, remarks, incremental }) => {
-                for remark in remarks.into_iter().take(5) {
-                    self.warn(remark.to_string(), turn);
+                // They are for the primary's operator to act upon.
+                for remark in remarks.into_iter().take(MOST_REMARKS) {
+                    turn.log(Level::Info, remark.to_string());
                 }
                 self.take_over(&apex, zone, address, incremental, turn);
             }
@@ -482,6 +494,9 @@ impl Secondary {
             }
             Err(failure) => {
                 let reason = failure.to_string();
+                if let (Some(zone), Failure::Lost(_), false) = (self.zones.get_mut(&apex), &failure, whole) {
+                    zone.lost_differences += 1;
+                }
                 let cause = match failure {
                     Failure::Unreachable(_) => Cause::Unreachable,
                     Failure::Lost(_) => Cause::Lost,
@@ -534,9 +549,12 @@ impl Secondary {
     }
 
     fn start(&mut self, apex: &Name, turn: &mut Turn<'_>) {
-        let Some(zone) = self.zones.get(apex) else { return };
-        let Phase::Queued { primary, whole } = &zone.phase else { return };
-        let (primary, whole) = (primary.clone(), *whole || zone.held.is_none());
+        let Some(zone) = self.zones.get_mut(apex) else { return };
+        // It is out of the queue already, and a long queue is not to be searched for it.
+        let due = turn.now.uptime;
+        let phase = std::mem::replace(&mut zone.phase, Phase::Idle { due });
+        let Phase::Queued { primary, whole } = phase else { return };
+        let whole = whole || zone.held.is_none() || zone.lost_differences >= MOST_LOST;
         self.last_order += 1;
         let held = zone.held.clone().filter(|_| !whole);
         let order = Order { id: self.last_order, apex: apex.clone(), primary: primary.clone(), held };
@@ -546,39 +564,4 @@ impl Secondary {
         let phase = Phase::Transferring { primary, order: self.last_order, whole, idle, end };
         self.enter(apex, phase, turn);
     }
-}
-
-/// What a primary says to an SOA query.
-enum Answer {
-    Serial(Serial),
-    /// Over TCP there is room.
-    Truncated,
-    No(String),
-}
-
-/// Reads the reply to an SOA query; `None` if it is none.
-fn answer(message: &[u8], apex: &Name) -> Option<Answer> {
-    let mut reader = Reader::new(message).ok()?;
-    let header = *reader.header();
-    let question = reader.question().ok()??;
-    let is_ours = question.name == *apex && question.qtype == Type::SOA && question.qclass == CLASS_IN;
-    if !header.is_response() || header.opcode() != 0 || header.counts[0] != 1 || !is_ours {
-        return None;
-    }
-    if header.rcode() != rcode::NO_ERROR {
-        return Some(Answer::No(format!("answers {}", rcode::mnemonic(header.rcode()))));
-    }
-    if header.is_truncated() {
-        return Some(Answer::Truncated);
-    }
-    if !header.is_authoritative() {
-        return Some(Answer::No("does not answer with authority".into()));
-    }
-    while let Ok(Some((section, record))) = reader.record() {
-        let is_answer = section == Section::Answer && record.owner == *apex && record.class == CLASS_IN;
-        if is_answer && record.rtype == Type::SOA {
-            return serial_of(&record.data).map(Answer::Serial);
-        }
-    }
-    Some(Answer::No("answers without an SOA record".into()))
 }

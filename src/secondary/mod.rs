@@ -11,6 +11,7 @@
 //!
 //! A transfer yields a whole sound zone or nothing: what is served never gets worse by it.
 
+mod answer;
 mod differences;
 mod events;
 mod follower;

@@ -1,15 +1,20 @@
-//! Messages that are set aside by who answers at once: signed ones and updates.
+//! Messages that are set aside by who answers at once: signed ones, updates, notifications, requests for transfers.
 //!
-//! A signed query is answered here and the reply signed. An update is examined as far as what is served allows, put into
+//! A signed query is answered here and the reply signed. A notification is acknowledged, and whom it concerns told. An update is examined as far as what is served allows, put into
 //! the queue of the [writer](super::writer), and replied to when that has settled it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
+use super::follower::Call;
 use super::queue::{Back, Job, Outcome, Ticket, Waiter, Waiting};
+use super::transfers::{Stream, Transfer};
 use super::{Served, Server, seconds};
-use crate::answer::{self, Answer, Context, MOST_PAYLOAD, Rcode, Transport, Verdict};
+use crate::answer::{self, Context, MOST_PAYLOAD, Rcode, Transport, Verdict};
+use crate::keys::Grant;
+use crate::notify::{self, Notification};
 use crate::tsig::{self, Failure, Policy, Replay, Request, Verified};
 use crate::update::{Refusal, Update};
 
@@ -21,9 +26,12 @@ pub(super) enum Done {
     Silence,
     /// The reply comes later, by the way given.
     Later,
+    /// The reply is sent message by message, over TCP.
+    Stream(Box<Stream>),
 }
 
-/// The operation of an update (RFC 2136 §1.3).
+/// Operations by number (RFC 1996 §3.2, RFC 2136 §1.3).
+const NOTIFY: u8 = 4;
 const UPDATE: u8 = 5;
 
 impl Server {
@@ -40,29 +48,86 @@ impl Server {
         let served = self.served.load();
         let now = seconds();
         let verified = match tsig::verify(message, |name| served.keys.get(name).cloned(), &Policy::default(), now) {
-            Ok(Some(verified)) => verified,
-            Ok(None) => {
-                // Only an update comes here without a signature.
-                let outcome = Outcome::because(Rcode::REFUSED, "updates must be signed (TSIG)");
-                let context = self.context(&served, transport, source, Some(0));
-                return answer::report(&context, message, outcome.verdict(), reply).into();
-            }
+            Ok(verified) => verified,
             Err(failure) => {
                 let context = self.context(&served, transport, source, Some(failure.room()));
                 return self.reject(&context, message, &failure, reply).into();
             }
         };
-        let Verified { message, request } = verified;
-        if message.get(2).is_some_and(|octet| octet >> 3 & 0xf == UPDATE) {
-            return self.take_in(&served, message.into(), request, Waiter { transport, source, back }, reply);
+        let opcode = message.get(2).map_or(0, |octet| octet >> 3 & 0xf);
+        let (message, request) = match verified {
+            None if opcode == UPDATE => {
+                let outcome = Outcome::because(Rcode::REFUSED, "updates must be signed (TSIG)");
+                let context = self.context(&served, transport, source, Some(0));
+                return answer::report(&context, message, outcome.verdict(), reply).into();
+            }
+            None => (Cow::Borrowed(message), None),
+            Some(Verified { message, request }) if opcode == UPDATE => {
+                return self.take_in(&served, message.into(), request, Waiter { transport, source, back }, reply);
+            }
+            Some(Verified { message, request }) => (Cow::Owned(message), Some(request)),
+        };
+        let reserve = request.as_ref().map_or(0, Request::room);
+        let mut context = self.context(&served, transport, source, Some(reserve));
+        if request.is_some() {
+            // Who holds a key is no forger.
+            context.limiter = None;
         }
-        let mut context = self.context(&served, transport, source, Some(request.room()));
-        // Who holds a key is no forger.
-        context.limiter = None;
-        match answer::respond(&context, &message, reply) {
-            Answer::Reply(length) => request.sign(reply, length, now).into(),
-            Answer::Silence | Answer::Aside => Done::Silence,
+        let length = if opcode == NOTIFY {
+            self.notified(&served, &context, &message, request.as_ref(), reply)
+        } else {
+            match self.transfer(&served, &context, &message, request.as_ref(), reply) {
+                Transfer::Stream(stream) => return Done::Stream(stream),
+                Transfer::Reply(length) => length,
+                Transfer::Other => answer::respond(&context, &message, reply).octets(),
+            }
+        };
+        let signed = |length| match &request {
+            Some(request) => request.sign(reply, length, now),
+            None => Some(length),
+        };
+        length.and_then(signed).into()
+    }
+
+    /// Acknowledges a notification, and has whom it concerns look for changes (RFC 1996 §3.11).
+    fn notified(
+        &self,
+        served: &Served,
+        context: &Context<'_>,
+        message: &[u8],
+        request: Option<&Request>,
+        reply: &mut [u8],
+    ) -> Option<usize> {
+        let notification = match Notification::parse(message) {
+            Ok(notification) => notification,
+            Err(rcode) => return answer::report(context, message, Verdict::of(Rcode::from_header(rcode)), reply),
+        };
+        let (apex, source) = (&notification.zone, context.source);
+        let grant = request.and_then(|request| Grant::of(request.key().name()));
+        let sender = match request {
+            Some(_) => notify::Sender::Signed(grant.as_ref()),
+            None => {
+                let allowed = self.allow_notify.contain(source) || self.primaries.contains(&source);
+                notify::Sender::Unsigned { allowed }
+            }
+        };
+        let is_served = served.catalog.as_ref().is_some_and(|catalog| catalog.get(apex).is_some());
+        let ruling = notify::decide(&notification, sender, is_served);
+        let level = if self.complaints.allows(context.uptime) { log::Level::Info } else { log::Level::Debug };
+        let rcode = Rcode::from_header(ruling.rcode);
+        log::log!(level, "notification from {source}: {notification}: {rcode}");
+        if ruling.look {
+            match self.follower.get() {
+                Some(follower) => {
+                    let call = Call::Notified { apex: apex.clone(), source, serial: notification.serial };
+                    // It lives as long as we do.
+                    let _ = follower.send(call);
+                }
+                None => self.queue.poke(),
+            }
         }
+        let authoritative = rcode == Rcode::NO_ERROR;
+        answer::report(context, message, Verdict { authoritative, ..Verdict::of(rcode) }, reply)
     }
 
     /// Replies to a message whose signature is not right.
@@ -107,7 +172,8 @@ impl Server {
         drop(replays);
         ticket.begin(Waiting { message, request, waiters: vec![waiter] });
         let deadline = Instant::now() + self.patience;
-        if let Err(job) = self.queue.push(Job { update, key, client, deadline, octets, ticket }) {
+        let job = Box::new(Job { update, key, client, deadline, octets, ticket });
+        if let Err(job) = self.queue.push(job) {
             self.settle(&job, &Outcome::because(Rcode::SERVER_FAILURE, "too many updates are waiting"));
         }
         Done::Later
@@ -118,6 +184,9 @@ impl Server {
         let refused = |rcode, reason: &'static str| Err(Refusal::new(rcode, reason));
         if self.allow_update.as_ref().is_some_and(|networks| !networks.contain(client)) {
             return refused(Rcode::REFUSED, "updates are not taken from this address (--allow-update)");
+        }
+        if self.follower.get().is_some() {
+            return refused(Rcode::NOT_IMPLEMENTED, "this is a secondary: send updates to the primary");
         }
         if served.catalog.is_none() {
             return refused(Rcode::SERVER_FAILURE, "zones are not loaded yet");

@@ -24,6 +24,11 @@ impl Clock {
         self.unix.store(unix, Ordering::Relaxed);
     }
 
+    /// Returns the moment that is `uptime` after the start.
+    pub(super) fn moment(&self, uptime: Duration) -> Instant {
+        self.started + uptime
+    }
+
     /// Returns the time since the start, and the time in seconds since 1970, modulo 2³².
     #[inline]
     pub(super) fn now(&self) -> (Duration, u32) {

@@ -1,37 +1,51 @@
 //! The shell: threads and sockets around the zones, the answers and git.
 //!
-//! One thread, the [writer], follows the remote, makes updates and swaps what is served. Others wait for queries on the
-//! sockets; on a machine of its own the network thread asks [`Server::respond`] directly and these see only what takes
-//! longer: signed messages and updates.
+//! One thread, the [writer], follows the remote, makes updates and swaps what is served; in a secondary it is the
+//! [follower]. Others wait for queries on the sockets; on a machine of its own the network thread asks
+//! [`Server::respond`] directly and these see only what takes longer: signed messages, updates, transfers.
 
 mod aside;
 mod clock;
+mod exchange;
+mod follower;
+mod news;
+mod past;
 mod queue;
+mod random;
 mod tcp;
+mod transfers;
 mod udp;
 mod writer;
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
 use self::clock::Clock;
+use self::news::News;
 use self::queue::{Outcome, Queue, Ticket};
+use self::random::Random;
 use self::writer::Writer;
 use crate::answer::{self, Answer, Context, Event, Limiter, Rcode, Secret, Settings, Transport};
-use crate::config::{Config, Networks};
-use crate::git::{Limits, Repository};
+use crate::catalog_zone;
+use crate::config::{Config, Networks, Origin};
+use crate::git::{Limits, ObjectId, Repository};
 use crate::keys::Keyring;
+use crate::notify::Now;
 use crate::primary::Primary;
+use crate::secondary;
 use crate::telemetry::Throttle;
+use crate::transfer::{self, History};
 use crate::tsig::{self, Replays};
-use crate::zone::Catalog;
+use crate::zone::{Catalog, Entry, Name, Zone};
 
 /// The stack of the writer's thread, in octets: a trie of hostile names is some hundreds of branches deep,
 /// and is freed by recursion.
@@ -39,6 +53,9 @@ const GIT_STACK: usize = 512 * 1024;
 
 /// The stack of a thread that waits at a socket, in octets; on a machine of its own it is memory taken at once.
 const SERVICE_STACK: usize = 128 * 1024;
+
+/// How many differences are kept for secondaries where there is memory enough.
+const DIFFERENCES: transfer::Limits = transfer::Limits { octets: 64 << 20, differences: 1000 };
 
 /// The server: what answers need, shared by all threads.
 pub struct Server {
@@ -51,6 +68,23 @@ pub struct Server {
     /// The updates of late, lest one is made twice.
     replays: Mutex<Replays<Arc<Ticket>>>,
     allow_update: Option<Networks>,
+    allow_transfer: Networks,
+    allow_notify: Networks,
+    /// The primaries, which may notify us.
+    primaries: Vec<IpAddr>,
+    random: Random,
+    /// The differences that secondaries may ask for.
+    history: Mutex<History>,
+    /// How many transfers there are.
+    transfers: Arc<AtomicUsize>,
+    /// To the thread that tells secondaries of changes.
+    news: Sender<News>,
+    /// From where that thread gets them, until it is started.
+    unread: Mutex<Option<Receiver<News>>>,
+    /// To the thread that looks for differences in git's history, if there is one.
+    past: OnceLock<SyncSender<past::Recall>>,
+    /// To the thread that follows primaries, if there is one.
+    follower: OnceLock<Sender<follower::Call>>,
     patience: Duration,
     /// Complaints of messages that strangers can send.
     complaints: Throttle,
@@ -61,6 +95,8 @@ struct Served {
     /// The zones; `None` until the first are loaded.
     catalog: Option<Catalog>,
     keys: Arc<Keyring>,
+    /// The commit it comes from and what was made of it, in a server that has its zones from git.
+    origin: Option<(Primary, ObjectId)>,
 }
 
 /// An address that cannot be served.
@@ -75,8 +111,8 @@ impl Server {
     ///
     /// What must be a secret is made of `random`, of which nobody else may know.
     #[must_use]
-    pub fn new(started: Instant, config: &Config, random: [[u8; 16]; 2]) -> Arc<Server> {
-        let [cookie, limiter] = random;
+    pub fn new(started: Instant, config: &Config, random: [[u8; 16]; 3]) -> Arc<Server> {
+        let [cookie, limiter, identifiers] = random;
         let secrets = match config.cookie_secrets.as_slice() {
             [] => &[Secret::new(cookie)],
             given => given,
@@ -86,9 +122,10 @@ impl Server {
             .nsid(config.nsid.clone())
             .version(config.version_text.clone())
             .idle(tcp::IDLE);
+        let (news, unread) = channel();
         let keys = Arc::clone(Primary::new(config.serial, config.tsig_keys.clone()).keyring());
         Arc::new(Server {
-            served: ArcSwap::from_pointee(Served { catalog: None, keys }),
+            served: ArcSwap::from_pointee(Served { catalog: None, keys, origin: None }),
             settings,
             limiter: config.rate_limit.map(|limit| Limiter::new(limit, limiter)),
             clock: Clock::new(started),
@@ -97,6 +134,16 @@ impl Server {
             // What was signed before the start may have been taken by whoever ran before; two seconds for clocks that tick.
             replays: Mutex::new(Replays::new(tsig::Limits::default(), seconds().saturating_sub(2))),
             allow_update: config.allow_update.clone(),
+            allow_transfer: config.allow_transfer.clone(),
+            allow_notify: config.allow_notify.clone(),
+            primaries: primaries_of(&config.origin),
+            random: Random::new(identifiers),
+            history: Mutex::new(History::new(DIFFERENCES)),
+            transfers: Arc::default(),
+            news,
+            unread: Mutex::new(Some(unread)),
+            past: OnceLock::new(),
+            follower: OnceLock::new(),
             patience: config.update_patience,
             complaints: Throttle::default(),
         })
@@ -137,14 +184,65 @@ impl Server {
         }
     }
 
-    /// Makes these what is served and frees what was before.
-    fn publish(&self, catalog: Catalog, keys: Arc<Keyring>) {
-        let mut old = self.served.swap(Arc::new(Served { catalog: Some(catalog), keys }));
+    /// Makes this what is served, tells those who follow a zone, and frees what was before.
+    fn publish(&self, served: Served) {
+        let served = Arc::new(served);
+        let mut old = self.served.swap(Arc::clone(&served));
+        self.tell_of_changes(&old, &served);
         // A reader may hold the old catalog for the length of an answer. Freeing it can take long, so wait
         // for the reader here: the freeing must not fall to the thread that answers.
         while Arc::get_mut(&mut old).is_none() {
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Notes what differs between what was and what is served, for secondaries, and has them notified.
+    fn tell_of_changes(&self, old: &Served, new: &Served) {
+        let none = Catalog::default();
+        let (before, after) = (old.catalog.as_ref().unwrap_or(&none), new.catalog.as_ref().unwrap_or(&none));
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let tell = |news| {
+            // The receiver lives as long as we do, once it is started; before that it only collects.
+            let _ = self.news.send(news);
+        };
+        before.compare(after, |old, new| match (old.and_then(Entry::zone), new.and_then(Entry::zone)) {
+            (Some(old), Some(new)) => {
+                if Arc::ptr_eq(old, new) {
+                    return;
+                }
+                history.add(old, new);
+                if old.serial() != new.serial() {
+                    tell(News::Changed(Arc::clone(new)));
+                }
+            }
+            (None, Some(new)) => tell(News::Changed(Arc::clone(new))),
+            (Some(old), None) => {
+                history.remove(old);
+                tell(News::Removed(old.apex().clone()));
+            }
+            (None, None) => {}
+        });
+    }
+
+    /// Puts the catalog zone `name` of all zones into `catalog` (RFC 9432).
+    fn add_catalog(&self, name: &Name, catalog: &mut Catalog) {
+        if catalog.get(name).is_some() {
+            log::error!("--catalog={name}: the repository has a zone of this name; no catalog is made");
+            return;
+        }
+        let served = self.served.load();
+        let previous = served.catalog.as_ref().and_then(|catalog| catalog.get(name)).and_then(Entry::zone);
+        let previous: Option<&Zone> = previous.map(|zone| &**zone);
+        // Broken zones are members, too: to leave one out would have secondaries forget it.
+        match catalog_zone::produce(name, catalog.iter().map(Entry::apex), previous, seconds()) {
+            Ok(zone) => drop(catalog.insert(Arc::new(zone))),
+            Err(error) => log::error!("--catalog={name}: {error}"),
+        }
+    }
+
+    /// Returns what the clocks show.
+    fn now(&self) -> Now {
+        Now { uptime: self.clock.now().0, unix: seconds() }
     }
 
     /// Serves for ever as `config` says.
@@ -156,8 +254,11 @@ impl Server {
     /// An address that cannot be bound, or a thread that cannot be started. Nothing is served then.
     pub fn run(self: Arc<Self>, config: Config, memory: Option<u64>) -> Result<std::convert::Infallible, ServeError> {
         let cannot = |what: String| move |source| ServeError { what, source };
-        let (version, remote, poll) = (env!("CARGO_PKG_VERSION"), &config.git_remote, config.git_poll);
-        log::info!("zonule {version}: zones from {remote}, looked at every {} s", poll.as_secs());
+        let (version, poll) = (env!("CARGO_PKG_VERSION"), config.git_poll.as_secs());
+        match &config.origin {
+            Origin::Git(remote) => log::info!("zonule {version}: zones from {remote}, looked at every {poll} s"),
+            Origin::Primaries { .. } => log::info!("zonule {version}: a secondary"),
+        }
         let mut datagrams = Vec::new();
         let mut listeners = Vec::new();
         for address in &config.listen {
@@ -168,16 +269,38 @@ impl Server {
         log::info!("listening on {} after {} ms", addresses.join(", "), self.elapsed());
 
         let limits = memory.map_or_else(Limits::default, Limits::for_memory);
-        let repository = Repository::new(config.git_remote, limits);
+        if let Some(memory) = memory {
+            let octets = DIFFERENCES.octets.min(usize::try_from(memory / 16).unwrap_or(usize::MAX));
+            *self.history.lock().unwrap_or_else(PoisonError::into_inner) =
+                History::new(transfer::Limits { octets, ..DIFFERENCES });
+        }
         let connections = tcp::Connections::new(config.tcp_connections, memory);
         let start = |name: &str, stack: usize, work: Box<dyn FnOnce() + Send>| {
             let thread = thread::Builder::new().name(name.to_string()).stack_size(stack).spawn(work);
             thread.map(drop).map_err(cannot(format!("start the {name} thread")))
         };
-        let server = Arc::clone(&self);
-        let primary = Primary::new(config.serial, config.tsig_keys);
-        let writer = Writer::new(server, repository, primary, config.git_poll, config.git_author);
-        start("git", GIT_STACK, Box::new(move || writer.run()))?;
+        if let Some(unread) = self.unread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            news::start(Arc::clone(&self), &config, unread, self.news.clone())
+                .map_err(cannot("start the thread that notifies secondaries".to_string()))?;
+        }
+        match config.origin {
+            Origin::Git(remote) => {
+                past::start(Arc::clone(&self), remote.clone(), limits.clone(), config.git_history)
+                    .map_err(cannot("start the thread that looks into git's history".to_string()))?;
+                let repository = Repository::new(remote, limits);
+                let primary = Primary::new(config.serial, config.tsig_keys);
+                let server = Arc::clone(&self);
+                let (poll, author, catalog) = (config.git_poll, config.git_author, config.catalog);
+                let writer = Writer::new(server, repository, primary, poll, author, catalog);
+                start("git", GIT_STACK, Box::new(move || writer.run()))?;
+            }
+            Origin::Primaries { zones, primaries } => {
+                let plan = follower::Plan { zones, primaries, catalog: config.catalog, bounds: bounds(memory) };
+                let keys = Arc::clone(&self.served.load().keys);
+                follower::start(Arc::clone(&self), plan, keys)
+                    .map_err(cannot("start the thread that follows primaries".to_string()))?;
+            }
+        }
         for socket in datagrams.into_iter().map(Arc::new) {
             for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
                 let socket = Arc::clone(&socket);
@@ -239,6 +362,28 @@ impl Server {
     }
 }
 
+/// Returns the addresses of all primaries.
+fn primaries_of(origin: &Origin) -> Vec<IpAddr> {
+    match origin {
+        Origin::Git(_) => Vec::new(),
+        Origin::Primaries { zones, primaries } => {
+            let all = zones.values().flatten().chain(primaries);
+            all.map(|primary| primary.address.ip().to_canonical()).collect()
+        }
+    }
+}
+
+/// Returns how large a transfer may be, where `memory` octets are all there is.
+fn bounds(memory: Option<u64>) -> secondary::Bounds {
+    match memory {
+        None => secondary::Bounds::default(),
+        Some(memory) => {
+            let octets = usize::try_from(memory / 4).unwrap_or(usize::MAX);
+            secondary::Bounds { octets, records: octets / 32 }
+        }
+    }
+}
+
 /// Returns the time in seconds since 1970.
 fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
@@ -297,7 +442,7 @@ mod tests {
     pub(super) fn server(arguments: &[&str], random: u8) -> Arc<Server> {
         let words = ["--git-remote=git://192.0.2.1/zones"].iter().chain(arguments).map(ToString::to_string);
         let Ok(Command::Serve(config)) = config::parse(Host::Process, words) else { panic!("{arguments:?}") };
-        Server::new(Instant::now(), &config, [[random; 16]; 2])
+        Server::new(Instant::now(), &config, [[random; 16]; 3])
     }
 
     /// A query for example.org with the options `options`.

@@ -97,6 +97,8 @@ pub(super) struct Queue {
 struct Inner {
     jobs: VecDeque<Job>,
     octets: usize,
+    /// Somebody says that the remote has something new.
+    is_poked: bool,
 }
 
 impl Ticket {
@@ -127,7 +129,11 @@ impl Ticket {
 
     /// Notes what came of the update and returns who waits for it; nobody if it was settled before.
     pub(super) fn settle(&self, outcome: &Outcome) -> Option<Waiting> {
-        match std::mem::replace(&mut *self.lock(), State::Settled(outcome.clone())) {
+        let mut state = self.lock();
+        if let State::Settled(_) = *state {
+            return None;
+        }
+        match std::mem::replace(&mut *state, State::Settled(outcome.clone())) {
             State::Waiting(waiting) => Some(waiting),
             State::New | State::Settled(_) => None,
         }
@@ -140,21 +146,34 @@ impl Ticket {
 
 impl Queue {
     /// Puts an update in, or gives it back where there is no room.
-    pub(super) fn push(&self, job: Job) -> Result<(), Job> {
+    pub(super) fn push(&self, job: Box<Job>) -> Result<(), Box<Job>> {
         let mut inner = self.lock();
         if inner.jobs.len() >= MOST || inner.octets + job.octets > MOST_OCTETS {
             return Err(job);
         }
         inner.octets += job.octets;
-        inner.jobs.push_back(job);
+        inner.jobs.push_back(*job);
         self.changed.notify_one();
         Ok(())
     }
 
-    /// Waits until there are updates or `until` is reached, and takes those there are, in order of arrival.
+    /// Has the writer look at the remote soon.
+    pub(super) fn poke(&self) {
+        self.lock().is_poked = true;
+        self.changed.notify_one();
+    }
+
+    /// Returns whether the writer is to look at the remote; this is told once.
+    pub(super) fn was_poked(&self) -> bool {
+        std::mem::take(&mut self.lock().is_poked)
+    }
+
+    /// Waits until there are updates, the writer is poked or `until` is reached, and takes the updates there are, in order
+    /// of arrival.
     pub(super) fn take(&self, until: Instant) -> Vec<Job> {
         let left = until.saturating_duration_since(Instant::now());
-        let waited = self.changed.wait_timeout_while(self.lock(), left, |inner| inner.jobs.is_empty());
+        let waited =
+            self.changed.wait_timeout_while(self.lock(), left, |inner| inner.jobs.is_empty() && !inner.is_poked);
         let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         let count = inner.jobs.len().min(BATCH);
         let jobs: Vec<Job> = inner.jobs.drain(..count).collect();
@@ -232,10 +251,10 @@ mod tests {
         (verified.message.into(), verified.request)
     }
 
-    fn job(deadline: Instant, octets: usize) -> Job {
+    fn job(deadline: Instant, octets: usize) -> Box<Job> {
         let update = Update::parse(&message().0).unwrap();
         let client = IpAddr::from([192, 0, 2, 1]);
-        Job { update, key: Name::root(), client, deadline, octets, ticket: Ticket::new() }
+        Box::new(Job { update, key: Name::root(), client, deadline, octets, ticket: Ticket::new() })
     }
 
     fn waiter(port: u16) -> Waiter {

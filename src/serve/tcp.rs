@@ -126,6 +126,17 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
                 match server.deal_with(Transport::Tcp, source, query, message, Back::Stream(sender)) {
                     Done::Reply(length) => Some(length),
                     Done::Silence => None,
+                    Done::Stream(mut messages) => {
+                        send(stream, &outbox[..filled])?;
+                        filled = 0;
+                        while let Some(length) = messages.next(&mut outbox[2..FRAME]).map_err(io::Error::other)? {
+                            let framed = u16::try_from(length).map_err(|_| io::Error::other("too long a message"))?;
+                            outbox[..2].copy_from_slice(&framed.to_be_bytes());
+                            send(stream, &outbox[..2 + length])?;
+                            connection.used.store(connections.tick(), Ordering::Relaxed);
+                        }
+                        continue;
+                    }
                     Done::Later => {
                         // What was asked before needs not wait.
                         send(stream, &outbox[..filled])?;

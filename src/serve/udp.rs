@@ -39,7 +39,8 @@ pub(super) fn run(server: &Server, socket: &Arc<UdpSocket>) {
                 let back = Back::Datagram(Arc::clone(socket), source);
                 match server.deal_with(Transport::Udp, source.ip(), query, &mut reply, back) {
                     Done::Reply(length) => length,
-                    Done::Silence | Done::Later => continue,
+                    // A stream is for TCP alone.
+                    Done::Silence | Done::Later | Done::Stream(_) => continue,
                 }
             }
         };

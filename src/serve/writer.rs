@@ -19,10 +19,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::queue::{Job, Outcome};
-use super::{Server, seconds};
+use super::{Served, Server, seconds};
 use crate::answer::Rcode;
 use crate::config::Author;
 use crate::git::{self, Deadline, Draft, Fate, ObjectId, PushError, Repository, Signature};
+use crate::notify::Trigger;
 use crate::primary::{Commit, Origin, Primary};
 use crate::update::Refusal;
 use crate::zone::Name;
@@ -35,6 +36,9 @@ const RETRY_MOST: Duration = Duration::from_secs(30);
 
 /// How often a failure that lasts is told, at least this long apart; what happens between is logged as debug.
 const REMINDER: Duration = Duration::from_secs(60);
+
+/// How far apart looks at the remote are that notifications bring about.
+const LOOKS: Duration = Duration::from_millis(500);
 
 /// How long the remote may take to say what became of a push: its hooks run meanwhile.
 const REPORT: Duration = Duration::from_secs(120);
@@ -55,6 +59,8 @@ pub(super) struct Writer {
     primary: Primary,
     poll: Duration,
     committer: Author,
+    /// The name of the catalog that is produced.
+    catalog: Option<Name>,
     /// The commit that is served.
     loaded: Option<ObjectId>,
     failures: u32,
@@ -80,18 +86,26 @@ impl Writer {
         primary: Primary,
         poll: Duration,
         committer: Author,
+        catalog: Option<Name>,
     ) -> Self {
-        Writer { server, repository, primary, poll, committer, loaded: None, failures: 0, told: None }
+        Writer { server, repository, primary, poll, committer, catalog, loaded: None, failures: 0, told: None }
     }
 
     /// Keeps what is served equal to what the remote holds, and makes updates, for ever.
     pub(super) fn run(mut self) -> ! {
+        let server = Arc::clone(&self.server);
         let mut next = Instant::now();
+        let mut trigger = Trigger::new(LOOKS);
         loop {
-            if Instant::now() >= next {
-                next = Instant::now() + self.follow();
+            if server.queue.was_poked() {
+                trigger.want();
             }
-            let jobs = Arc::clone(&self.server).queue.take(next);
+            if trigger.begin(server.clock.now().0) || Instant::now() >= next {
+                next = Instant::now() + self.follow();
+                trigger.finished();
+            }
+            let due = trigger.due().map_or(next, |due| server.clock.moment(due).min(next));
+            let jobs = server.queue.take(due);
             if !jobs.is_empty() {
                 self.settle(jobs);
             }
@@ -162,7 +176,13 @@ impl Writer {
 
     /// Makes what is loaded what is served.
     fn publish(&self) {
-        self.server.publish(self.primary.catalog().clone(), Arc::clone(self.primary.keyring()));
+        let Some(commit) = self.loaded else { return };
+        let mut catalog = self.primary.catalog().clone();
+        if let Some(name) = &self.catalog {
+            self.server.add_catalog(name, &mut catalog);
+        }
+        let keys = Arc::clone(self.primary.keyring());
+        self.server.publish(Served { catalog: Some(catalog), keys, origin: Some((self.primary.clone(), commit)) });
     }
 
     /// Commits higher serial numbers for the zones that were changed without one.

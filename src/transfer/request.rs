@@ -99,7 +99,7 @@ impl fmt::Display for Refusal {
             Self::NotOurs => "not one of our zones",
             Self::Unsigned => "not signed, and the address is not in --allow-transfer",
             Self::Key => "the key may not transfer this zone, and the address is not in --allow-transfer",
-            Self::Broken => "the zone's file has errors",
+            Self::Broken => "the zone has no good data",
         })
     }
 }

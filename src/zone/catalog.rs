@@ -12,8 +12,19 @@ use super::zone::Zone;
 pub enum Entry {
     /// A good zone.
     Zone(Arc<Zone>),
-    /// A zone whose file never was good: its names get SERVFAIL.
-    Broken(Name),
+    /// A zone that should be served and has no good data: its names get SERVFAIL.
+    Broken(Name, Fault),
+}
+
+/// Why a zone has no good data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Its file never was good.
+    Errors,
+    /// No primary has given it to us yet.
+    Awaited,
+    /// No primary was heard for too long (RFC 1034 §4.3.5).
+    Expired,
 }
 
 impl Entry {
@@ -21,7 +32,7 @@ impl Entry {
     pub fn apex(&self) -> &Name {
         match self {
             Self::Zone(zone) => zone.apex(),
-            Self::Broken(name) => name,
+            Self::Broken(name, _) => name,
         }
     }
 
@@ -29,7 +40,7 @@ impl Entry {
     pub fn zone(&self) -> Option<&Arc<Zone>> {
         match self {
             Self::Zone(zone) => Some(zone),
-            Self::Broken(_) => None,
+            Self::Broken(..) => None,
         }
     }
 }
@@ -56,8 +67,8 @@ impl Catalog {
     }
 
     /// Notes that a zone should be served here but has no good data; returns what had its name.
-    pub fn insert_broken(&mut self, apex: Name) -> Option<Entry> {
-        self.zones.insert(Entry::Broken(apex))
+    pub fn insert_broken(&mut self, apex: Name, fault: Fault) -> Option<Entry> {
+        self.zones.insert(Entry::Broken(apex, fault))
     }
 
     /// Takes a zone out and returns it.
@@ -73,6 +84,11 @@ impl Catalog {
     /// Iterates over the zones in canonical order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.zones.iter()
+    }
+
+    /// Visits the zones that differ between this catalog and a newer one: as they are here, and there.
+    pub fn compare<'c>(&'c self, newer: &'c Self, mut visit: impl FnMut(Option<&'c Entry>, Option<&'c Entry>)) {
+        self.zones.compare(&newer.zones, &mut visit);
     }
 
     /// Returns how many zones there are, good and broken.

@@ -34,7 +34,7 @@ mod zone;
 pub use amendment::Amendment;
 pub use assemble::{Reading, read, read_including};
 pub use assembly::Assembly;
-pub use catalog::{Catalog, Entry};
+pub use catalog::{Catalog, Entry, Fault};
 pub use diagnostic::{Diagnostic, Severity};
 pub use difference::{Change, Difference, difference, difference_within};
 pub use files::IncludeError;

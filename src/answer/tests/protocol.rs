@@ -49,8 +49,8 @@ fn headers_and_edns() {
     let reply = edit(3, 0xf0).unwrap();
     assert_eq!(reply[..4], [0x12, 0x34, 0x85, 0]);
     assert_eq!(edit(2, 0x80), None);
-    // Updates are an affair of others.
-    for opcode in (1..16).filter(|opcode| *opcode != 5) {
+    // Updates and notifications are an affair of others.
+    for opcode in (1..16).filter(|opcode| !matches!(opcode, 4 | 5)) {
         let reply = edit(2, opcode << 3).unwrap();
         assert_eq!(reply, [0x12, 0x34, 0x80 | opcode << 3, 4, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
@@ -98,8 +98,8 @@ fn headers_and_edns() {
 /// RFC 1035 §4.1.1, RFC 6895 §2.2, RFC 8906 §3.1.5, §8: opcodes there are not, whatever else the message is.
 #[test]
 fn unknown_opcodes() {
-    // Updates are an affair of others.
-    for opcode in (1..16).filter(|opcode| *opcode != 5) {
+    // Updates and notifications are an affair of others.
+    for opcode in (1..16).filter(|opcode| !matches!(opcode, 4 | 5)) {
         let mut plain = query("web.example.org", Type::SOA, None);
         plain[2] = opcode << 3 | 1;
         assert_eq!(udp(&plain), [0x12, 0x34, 0x81 | opcode << 3, 4, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -346,7 +346,11 @@ fn messages_set_aside() {
         // What is no operation of ours need not look like a message at all.
         assert!(matches!(ask(&with(6, records)), Answer::Reply(_)));
     }
+    assert_eq!(ask(&with(4, &[])), Answer::Aside);
     assert_eq!(ask(&with(5, &[])), Answer::Aside);
+    for qtype in [Type::AXFR, Type::IXFR] {
+        assert_eq!(ask(&query("example.org", qtype, None)), Answer::Aside);
+    }
     assert!(matches!(ask(&with(0, &[&opt])), Answer::Reply(_)));
     // RFC 8945 §5.1: it is the last record.
     for records in [&[&key[..], &key][..], &[&key, &opt]] {

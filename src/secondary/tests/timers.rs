@@ -287,6 +287,31 @@ fn bad_transfers() {
     assert!(scene.served().is_empty(), "an order ends once");
 }
 
+/// A connection that breaks is tried again soon, with differences once more and then without.
+#[test]
+fn broken_connections() {
+    let mut scene = Scene::holding(&zone(5, ""), &[FIRST]);
+    scene.wait();
+    let mut waits = Vec::new();
+    for differences in [true, true, false, false] {
+        let query = scene.query();
+        scene.answer(&query, &zone(6, ""));
+        let order = scene.order();
+        assert_eq!(order.held.is_some(), differences);
+        scene.ended(&order, Err(Failure::Lost("reset".into())));
+        waits.push(scene.wait());
+    }
+    let close =
+        |wait: &Duration, seconds: u64| *wait <= self::seconds(seconds) && *wait > self::seconds(seconds) * 8 / 10;
+    assert!(waits.iter().zip([1, 2, 4, 8]).all(|(wait, seconds)| close(wait, seconds)), "{waits:?}");
+    assert!(scene.served().is_empty());
+    let query = scene.query();
+    scene.answer(&query, &zone(6, ""));
+    let order = scene.order();
+    scene.ended(&order, Ok(outcome(&zone(6, ""))));
+    assert_eq!(scene.served(), [6]);
+}
+
 #[test]
 fn failover() {
     let mut scene = Scene::new();
@@ -314,6 +339,34 @@ fn failover() {
         assert!(running.len() <= 16);
     }
     assert_eq!(served, 20);
+}
+
+/// Ten thousand zones at boot: few at a time, and all in the end.
+#[test]
+fn many_zones() {
+    let mut scene = Scene::new();
+    let mut running = std::collections::VecDeque::new();
+    for n in 0..10_000 {
+        let primary = primary([FIRST, SECOND][n % 2]);
+        scene.event(Event::Follow { apex: name(&format!("z{n}.example")), primaries: vec![primary] });
+        running.extend(scene.orders());
+    }
+    assert_eq!(running.len(), 16);
+    let mut served = 0;
+    while let Some(order) = running.pop_front() {
+        scene.ended(&order, Ok(outcome(&zone_of(&order.apex.to_string(), 1, ""))));
+        served += scene.served().len();
+        running.extend(scene.orders());
+        assert!(running.len() <= 16);
+    }
+    assert_eq!(served, 10_000);
+    // Chance spreads what comes then.
+    let first = scene.secondary.wake().unwrap();
+    scene.uptime = first + seconds(10);
+    scene.effects.clear();
+    scene.event(Event::Tick);
+    let queries = scene.effects.iter().filter(|effect| matches!(effect, Effect::Send { .. })).count();
+    assert_eq!(queries, 256, "no more at a time");
 }
 
 #[test]

@@ -90,8 +90,8 @@ fn who_may() {
     let request = request(Kind::Axfr);
     let zone = zone(1, "");
     let good = Entry::Zone(zone.clone());
-    let broken = Entry::Broken(apex());
-    let elsewhere = Entry::Broken(name("org"));
+    let broken = Entry::Broken(apex(), crate::zone::Fault::Errors);
+    let elsewhere = Entry::Broken(name("org"), crate::zone::Fault::Errors);
     let source: IpAddr = [192, 0, 2, 1].into();
     let make = |text: &str| Key::new(name(text), Algorithm::from_dnskey_number(163).unwrap(), vec![1; 32]).unwrap();
     let admit = |entry: Option<&Entry>, key: Option<&str>, from: [u8; 4]| {

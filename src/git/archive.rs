@@ -1,0 +1,110 @@
+//! Git objects in memory, many versions of few files: deltas stay deltas.
+//!
+//! The opposite of a [`Store`]: small, but nothing can be dropped on its own, and reading an object means following its
+//! delta to the base it was made from.
+
+use super::{
+    Error, ObjectId,
+    delta::{self, DeltaError},
+    pack::Cache,
+    store::{Object, Store},
+    zlib::{self, Zlib},
+};
+use gix_object::Kind;
+use std::collections::BTreeMap;
+
+/// How many deltas reading an object may have to apply; where a chain is longer, every so many objects are kept whole.
+///
+/// As many as git allows itself (`pack.depth`), so that of an honest pack everything stays as it came.
+const LINKS_MOST: u8 = 50;
+
+/// A set of objects, some of them as deltas against others.
+#[derive(Default)]
+pub(super) struct Archive {
+    whole: Store,
+    deltas: BTreeMap<ObjectId, Delta>,
+    /// Compressed bytes of the deltas.
+    bytes: u64,
+}
+
+/// An object as what distinguishes it from another of its kind.
+struct Delta {
+    base: ObjectId,
+    kind: Kind,
+    /// How many deltas lead to an object that is whole, this one included.
+    links: u8,
+    /// Bytes of the instructions when inflated.
+    size: u32,
+    /// The zlib stream of the instructions.
+    stream: Box<[u8]>,
+}
+
+impl Archive {
+    /// Returns how many objects there are.
+    pub(super) fn len(&self) -> usize {
+        self.whole.len() + self.deltas.len()
+    }
+
+    /// Returns the compressed bytes of all objects and deltas, without the cost of the maps.
+    pub(super) fn bytes(&self) -> u64 {
+        self.whole.bytes() + self.bytes
+    }
+
+    /// Returns what kind of object `id` is, if it is there.
+    pub(super) fn kind(&self, id: &ObjectId) -> Option<Kind> {
+        let whole = self.whole.get(id).map(|object| object.kind);
+        whole.or_else(|| self.deltas.get(id).map(|delta| delta.kind))
+    }
+
+    /// Adds an object that is not there yet.
+    pub(super) fn insert(&mut self, id: ObjectId, object: Object) {
+        self.whole.insert(id, object);
+    }
+
+    /// Returns whether an object made from `base` can be kept as a delta: that is here, and not too far from a whole one.
+    pub(super) fn can_lean_on(&self, base: &ObjectId) -> bool {
+        self.whole.get(base).is_some() || self.deltas.get(base).is_some_and(|delta| delta.links < LINKS_MOST)
+    }
+
+    /// Adds an object that is not there yet as a delta against `base`, on which it [can lean](Archive::can_lean_on). The
+    /// instructions, `size` bytes inflated, must be known to make it.
+    pub(super) fn insert_delta(&mut self, id: ObjectId, kind: Kind, base: ObjectId, size: u32, stream: Box<[u8]>) {
+        let links = self.deltas.get(&base).map_or(0, |delta| delta.links) + 1;
+        self.bytes += stream.len() as u64;
+        self.deltas.insert(id, Delta { base, kind, links, size, stream });
+    }
+
+    /// Returns the content of an object, of no more than `most` bytes. What `cache` has shortens the way.
+    pub(super) fn read(&self, id: &ObjectId, most: u64, zlib: &mut Zlib, cache: &Cache) -> Result<Vec<u8>, Error> {
+        // Checked when they came in; only broken memory leads here.
+        let broken = |what: &str| Error::Pack { offset: 0, what: format!("a delta held in memory: {what}") };
+        let mut way = Vec::new();
+        let mut at = *id;
+        let mut content = loop {
+            if let Some(content) = cache.peek(&at) {
+                break zlib::copy(content)?;
+            }
+            match self.deltas.get(&at) {
+                Some(delta) => {
+                    way.push(delta);
+                    at = delta.base;
+                }
+                None => break self.whole.get(&at).ok_or(Error::Missing { id: at })?.inflate(zlib)?,
+            }
+        };
+        for delta in way.into_iter().rev() {
+            let mut instructions = zlib::buffer(delta.size.into())?;
+            zlib.inflate(&mut &delta.stream[..], &mut instructions).map_err(|error| broken(&error.to_string()))?;
+            content = delta::apply(&content, &instructions, most).map_err(|error| match error {
+                DeltaError::Damaged(what) => broken(what),
+                DeltaError::Other(error) => error,
+            })?;
+        }
+        Ok(content)
+    }
+
+    /// Returns the objects that are whole, which are all if none was added as a delta.
+    pub(super) fn into_whole(self) -> Store {
+        self.whole
+    }
+}

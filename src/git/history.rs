@@ -1,0 +1,190 @@
+//! The past of a branch: its last commits with their files, read on demand.
+//!
+//! A [`Repository`](super::Repository) holds one commit and forgets the one before. Who must know what was, to tell a
+//! secondary what changed since, fetches a [`History`], asks it, and drops it. It shares nothing with the repository, so it
+//! may be fetched by another thread and costs nothing when nobody asks.
+//!
+//! What was is nearly what is. Objects that came as deltas are kept as deltas, so a commit that changes a line of one zone
+//! among a thousand costs some hundred bytes, where the directory and the file whole would be a hundred times that; reading
+//! applies them (`archive`). Every object is hashed when it comes in, as in a fetch.
+//!
+//! Only first parents are followed: these are the states the branch was in.
+
+use super::{
+    Deadline, Error, Limits, ObjectId, Protocol, Remote, Timeouts,
+    archive::Archive,
+    pack::{Archived, Cache, HASH},
+    protocol::Session,
+    tree,
+    zlib::{self, Zlib},
+};
+use gix_object::{Kind, TreeRefIter, tree::EntryKind};
+use std::sync::{Mutex, PoisonError};
+
+/// How many commits a branch may have gained since its tip was `tip` for that to be found below the branch's new head.
+const MOVED_MOST: u32 = 64;
+
+/// The last commits of a branch with their files, for who must know what was.
+pub struct History {
+    commits: Vec<PastCommit>,
+    pack_bytes: u64,
+    objects: Archive,
+    limits: Limits,
+    reader: Mutex<Reader>,
+}
+
+/// A commit of a [`History`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastCommit {
+    /// The commit's id.
+    pub id: ObjectId,
+    /// The id of its root directory: equal ids are equal contents.
+    pub tree: ObjectId,
+}
+
+/// What reading needs again and again.
+struct Reader {
+    zlib: Zlib,
+    /// What was read last. Deltas lead from one version to the next, so this is often most of the way.
+    cache: Cache,
+}
+
+impl History {
+    /// Fetches the commit `tip` and up to `depth` - 1 of its ancestors along first parents, with their trees and files.
+    ///
+    /// If the remote does not give out `tip` because it is not the branch's head, the head is fetched in its place and `tip`
+    /// looked up below it. If it is not there either, the branch was rewritten, and the history is that of its head.
+    ///
+    /// There are fewer commits if the history or the remote's knowledge of it ends, or if a bound of `limits` is reached:
+    /// then half as many are tried. Takes at most `store_bytes + 4 * object_bytes + cache_bytes + 200 * objects` bytes of
+    /// memory, and blocks as long as `timeouts` allows for one fetch, however many attempts are made.
+    pub fn fetch(
+        remote: &Remote,
+        tip: ObjectId,
+        depth: u32,
+        limits: &Limits,
+        timeouts: Timeouts,
+    ) -> Result<History, Error> {
+        History::fetch_with(Protocol::default(), remote, tip, depth, limits, timeouts)
+    }
+
+    /// Does as [`fetch`](History::fetch) in the protocol version given.
+    pub fn fetch_with(
+        protocol: Protocol,
+        remote: &Remote,
+        tip: ObjectId,
+        depth: u32,
+        limits: &Limits,
+        timeouts: Timeouts,
+    ) -> Result<History, Error> {
+        let deadline = Deadline::from_now(timeouts.total);
+        // A commit is an object, so there cannot be more; nor does any remote count that far.
+        let mut depth = depth.clamp(1, limits.objects.clamp(1, i32::MAX as u32 - MOVED_MOST));
+        let mut beyond = MOVED_MOST;
+        let mut given_out = true;
+        loop {
+            let session = Session::open(remote, protocol, timeouts, deadline)?;
+            let head = session.tip().commit;
+            let direct = given_out && session.gives_out(tip);
+            let (want, more) = if direct { (tip, 0) } else { (head, beyond) };
+            match session.deepen(want, depth + more, limits) {
+                Ok(archived) => return History::new(archived, &[tip, head], depth, limits),
+                Err(Error::Refused { .. } | Error::Protocol { .. }) if direct && tip != head => given_out = false,
+                Err(Error::Limit { .. } | Error::Memory { .. }) if depth + more > 1 => {
+                    depth = (depth / 2).max(1);
+                    beyond /= 2;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Returns the commits, newest first, each the first parent of the one before it. There is at least one.
+    pub fn commits(&self) -> &[PastCommit] {
+        &self.commits
+    }
+
+    /// Returns the size of the pack that was transferred.
+    pub fn pack_bytes(&self) -> u64 {
+        self.pack_bytes
+    }
+
+    /// Returns the compressed bytes held, and of how many objects.
+    pub fn size(&self) -> (u64, usize) {
+        (self.objects.bytes(), self.objects.len())
+    }
+
+    /// Returns the id of the file at `path`, parts separated by `/`, in the commit of this index in
+    /// [`commits`](History::commits).
+    ///
+    /// `None`: there is no such commit, or nothing there of that name, or something else than a regular file.
+    pub fn file(&self, commit: usize, path: &str) -> Result<Option<ObjectId>, Error> {
+        let Some(commit) = self.commits.get(commit) else { return Ok(None) };
+        let mut at = (commit.tree, EntryKind::Tree);
+        for name in path.split('/') {
+            let (id, EntryKind::Tree) = at else { return Ok(None) };
+            match self.entry(id, name.as_bytes())? {
+                Some(entry) => at = entry,
+                None => return Ok(None),
+            }
+        }
+        let (id, kind) = at;
+        Ok(matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable).then_some(id))
+    }
+
+    /// Returns the content of a file.
+    ///
+    /// Reading the versions of a file in the order of the commits is quickest.
+    pub fn read(&self, id: ObjectId) -> Result<Vec<u8>, Error> {
+        self.content(id, Kind::Blob)
+    }
+
+    /// Takes the first of `starts` that came as the newest commit.
+    fn new(archived: Archived, starts: &[ObjectId], depth: u32, limits: &Limits) -> Result<History, Error> {
+        let mut history = History {
+            commits: Vec::new(),
+            pack_bytes: archived.bytes,
+            objects: archived.objects,
+            limits: limits.clone(),
+            reader: Mutex::new(Reader { zlib: Zlib::new(), cache: Cache::new(limits.cache_bytes) }),
+        };
+        let came = |id: &&ObjectId| history.objects.kind(id) == Some(Kind::Commit);
+        let last = starts.last().ok_or(Error::NotFetched)?;
+        let mut next = Some(*starts.iter().find(came).unwrap_or(last));
+        while let Some(id) = next {
+            let (tree, parent) = tree::lineage(id, &history.content(id, Kind::Commit)?)?;
+            history.commits.push(PastCommit { id, tree });
+            let enough = history.commits.len() as u64 >= u64::from(depth);
+            // A parent that did not come lies behind the depth, or the remote does not have it either.
+            next = parent.filter(|parent| !enough && history.objects.kind(parent).is_some());
+        }
+        Ok(history)
+    }
+
+    /// Returns what the directory `id` has under a name.
+    fn entry(&self, id: ObjectId, name: &[u8]) -> Result<Option<(ObjectId, EntryKind)>, Error> {
+        let content = self.content(id, Kind::Tree)?;
+        for entry in TreeRefIter::from_bytes(&content, HASH) {
+            let damaged = |_| Error::Object { id, what: "a directory that cannot be read".into() };
+            let entry = entry.map_err(damaged)?;
+            if entry.filename == name {
+                return Ok(Some((entry.oid.to_owned(), entry.mode.kind())));
+            }
+        }
+        Ok(None)
+    }
+
+    fn content(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, Error> {
+        match self.objects.kind(&id).ok_or(Error::Missing { id })? {
+            found if found == kind => {}
+            found => return Err(Error::Object { id, what: format!("it is a {found} where a {kind} is named") }),
+        }
+        // A reader that panicked has left nothing half done: both parts begin anew each time.
+        let Reader { zlib, cache } = &mut *self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let content = self.objects.read(&id, self.limits.object_bytes, zlib, cache)?;
+        if cache.peek(&id).is_none() {
+            cache.put(id, zlib::copy(&content)?);
+        }
+        Ok(content)
+    }
+}

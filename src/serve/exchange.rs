@@ -1,0 +1,65 @@
+//! Datagrams of our own asking: from ports of our own, replies handed on to whoever waits for them.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// The most octets of a reply.
+const MOST: usize = 4096;
+
+/// The stack of a thread that waits for replies, in octets.
+const STACK: usize = 32 * 1024;
+
+/// A socket for each family of addresses there is.
+pub(super) struct Exchange {
+    v4: Option<Arc<UdpSocket>>,
+    v6: Option<Arc<UdpSocket>>,
+}
+
+impl Exchange {
+    /// Opens the sockets; a thread for each gives what comes in to `receive`, until that says it is enough.
+    pub(super) fn open(
+        name: &str,
+        receive: impl FnMut(SocketAddr, Vec<u8>) -> bool + Clone + Send + 'static,
+    ) -> io::Result<Self> {
+        let bind = |address: SocketAddr| UdpSocket::bind(address).map(Arc::new).ok();
+        let exchange =
+            Exchange { v4: bind((Ipv4Addr::UNSPECIFIED, 0).into()), v6: bind((Ipv6Addr::UNSPECIFIED, 0).into()) };
+        for socket in exchange.v4.iter().chain(&exchange.v6) {
+            let (socket, receive) = (Arc::clone(socket), receive.clone());
+            let thread = thread::Builder::new().name(name.to_string()).stack_size(STACK);
+            thread.spawn(move || wait(&socket, receive))?;
+        }
+        Ok(exchange)
+    }
+
+    /// Sends a datagram; that it does not arrive is for the sender to notice in any case.
+    pub(super) fn send(&self, to: SocketAddr, message: &[u8]) {
+        let socket = if to.is_ipv4() { &self.v4 } else { &self.v6 };
+        match socket.as_ref().map(|socket| socket.send_to(message, to)) {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => log::debug!("sending to {to}: {error}"),
+            None => log::debug!("sending to {to}: there is no socket for its family"),
+        }
+    }
+}
+
+fn wait(socket: &UdpSocket, mut receive: impl FnMut(SocketAddr, Vec<u8>) -> bool) {
+    let mut message = vec![0; MOST];
+    loop {
+        match socket.recv_from(&mut message) {
+            Ok((length, source)) => {
+                if !receive(source, message[..length].to_vec()) {
+                    return;
+                }
+            }
+            Err(error) => {
+                // Such as an ICMP message that nobody is there; over with the next call.
+                log::debug!("receiving a reply: {error}");
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+}

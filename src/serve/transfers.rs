@@ -1,0 +1,142 @@
+//! Transfers to secondaries: who may have one, from which differences, message by message.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use super::queue::Outcome;
+use super::{Served, Server, seconds};
+use crate::answer::{self, Context, Rcode, Transport};
+use crate::transfer::{Content, Fault, NoRoom, Outgoing, Refusal, Request};
+use crate::tsig;
+use crate::zone::Catalog;
+
+/// The most transfers at a time; each keeps a thread and its zone's snapshot.
+const MOST: usize = 64;
+
+/// The messages of a reply over TCP.
+pub(super) struct Stream {
+    outgoing: Outgoing,
+    chain: Option<tsig::Chain>,
+    /// What the log calls the client.
+    client: String,
+    _place: Place,
+}
+
+/// One of the places for transfers.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(count: &Arc<AtomicUsize>) -> Option<Self> {
+        let more = |taken| (taken < MOST).then_some(taken + 1);
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Place(Arc::clone(count)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Stream {
+    /// Writes the next message and returns its length; `None` after the last.
+    pub(super) fn next(&mut self, message: &mut [u8]) -> Result<Option<usize>, NoRoom> {
+        let reserve = self.chain.as_ref().map_or(0, tsig::Chain::room);
+        let Some(length) = self.outgoing.next(message, usize::from(u16::MAX), reserve)? else {
+            let (zone, records) = (self.outgoing.content().zone().apex(), self.outgoing.records());
+            log::info!("zone {zone}: sent {} to {}, {records} records", self.outgoing.content(), self.client);
+            return Ok(None);
+        };
+        match &mut self.chain {
+            Some(chain) => chain.sign(message, length, seconds()).map(Some).ok_or(NoRoom),
+            None => Ok(Some(length)),
+        }
+    }
+}
+
+/// What becomes of a request.
+pub(super) enum Transfer {
+    /// It asks for something else.
+    Other,
+    /// The reply is written, without its signature.
+    Reply(Option<usize>),
+    /// The reply is to be sent message by message.
+    Stream(Box<Stream>),
+}
+
+impl Server {
+    /// Begins the transfer a message asks for, if it does; its signature is examined, and taken off.
+    pub(super) fn transfer(
+        &self,
+        served: &Served,
+        context: &Context<'_>,
+        message: &[u8],
+        signed: Option<&tsig::Request>,
+        reply: &mut [u8],
+    ) -> Transfer {
+        let mut refuse = |rcode, code, reason: &str| {
+            let outcome = Outcome { rcode, why: Some((code, reason.into())) };
+            log::info!("transfer to {}: {outcome}", context.source);
+            Transfer::Reply(answer::report(context, message, outcome.verdict(), reply))
+        };
+        let request = match Request::parse(message, context.transport) {
+            Ok(request) => request,
+            Err(Fault::NotForTransfer) => return Transfer::Other,
+            Err(fault) => return refuse(Rcode::FORMAT_ERROR, 0, &fault.to_string()),
+        };
+        let Some(catalog) = &served.catalog else {
+            return refuse(Rcode::SERVER_FAILURE, 14, "zones are not loaded yet");
+        };
+        let key = signed.map(|signed| &**signed.key());
+        let client = match key {
+            Some(key) => format!("{} with key {}", context.source, key.name()),
+            None => context.source.to_string(),
+        };
+        let zone = match self.admit(&request, catalog, key, context.source) {
+            Ok(zone) => zone,
+            Err(refusal) => {
+                let code = match refusal {
+                    Refusal::NotOurs => 20,
+                    Refusal::Unsigned | Refusal::Key => 18,
+                    Refusal::Broken => 24,
+                };
+                let reason = format!("zone {}: {refusal}", request.zone());
+                return refuse(Rcode::from_header(refusal.rcode()), code, &reason);
+            }
+        };
+        let differences = request.behind(&zone).and_then(|from| {
+            let known = || self.history.lock().unwrap_or_else(PoisonError::into_inner).chain(from, &zone);
+            known().or_else(|| {
+                // A datagram's client waits for no git remote; it comes again over TCP.
+                let recalled = context.transport == Transport::Tcp && self.recall(&zone, from);
+                if recalled { known() } else { None }
+            })
+        });
+        let (opt, limit) = answer::envelope(context, message);
+        let content = Content::of(&request, zone, differences.as_deref());
+        let outgoing = Outgoing::new(request.reply(&opt), content);
+        if context.transport == Transport::Udp {
+            let limit = limit.min(reply.len());
+            return Transfer::Reply(outgoing.datagram(reply, limit, context.reserve.unwrap_or(0)).ok());
+        }
+        match Place::take(&self.transfers) {
+            Some(place) => {
+                let chain = signed.map(tsig::Request::chain);
+                Transfer::Stream(Box::new(Stream { outgoing, chain, client, _place: place }))
+            }
+            None => refuse(Rcode::SERVER_FAILURE, 0, "too many transfers at a time"),
+        }
+    }
+
+    fn admit(
+        &self,
+        request: &Request,
+        catalog: &Catalog,
+        key: Option<&tsig::Key>,
+        source: IpAddr,
+    ) -> Result<Arc<crate::zone::Zone>, Refusal> {
+        request.admit(catalog.get(request.zone()), key, source, |source| self.allow_transfer.contain(source))
+    }
+}
