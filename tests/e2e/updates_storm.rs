@@ -13,7 +13,7 @@ use crate::updating::{KEYS, Updating, ZONE};
 const WANTED: usize = 150;
 
 /// After how long a slow machine may stop nevertheless.
-const LENGTH: Duration = Duration::from_secs(20);
+const LENGTH: Duration = Duration::from_secs(40);
 
 /// How many there must be of each even then.
 const LEAST: usize = 25;
