@@ -45,8 +45,10 @@ pub struct PastCommit {
 /// What reading needs again and again.
 struct Reader {
     zlib: Zlib,
-    /// What was read last. Deltas lead from one version to the next, so this is often most of the way.
-    cache: Cache,
+    /// The directories and commits read last. Deltas lead from one version to the next, so this is often most of the way.
+    directories: Cache,
+    /// The files. Apart, so that a lookup between two versions of a large one does not cost the first.
+    files: Cache,
 }
 
 impl History {
@@ -136,7 +138,7 @@ impl History {
 
     /// Returns the content of a file.
     ///
-    /// Quickest is to look up the versions of a file first, and then to read them in the order of the commits.
+    /// The versions of a file are read quickest in the order of the commits, one file after the other.
     pub fn read(&self, id: ObjectId) -> Result<Vec<u8>, Error> {
         self.content(id, Kind::Blob)
     }
@@ -154,7 +156,11 @@ impl History {
             pack_bytes: archived.bytes,
             objects: archived.objects,
             limits: limits.clone(),
-            reader: Mutex::new(Reader { zlib: Zlib::new(), cache: Cache::new(limits.cache_bytes) }),
+            reader: Mutex::new(Reader {
+                zlib: Zlib::new(),
+                directories: Cache::new(limits.cache_bytes / 2),
+                files: Cache::new(limits.cache_bytes / 2),
+            }),
         };
         let came = history.objects.kind(&tip) == Some(Kind::Commit);
         let mut next = Some(if came { tip } else { head });
@@ -187,8 +193,9 @@ impl History {
             found if found == kind => {}
             found => return Err(Error::Object { id, what: format!("it is a {found} where a {kind} is named") }),
         }
-        // A reader that panicked has left nothing half done: both parts begin anew each time.
-        let Reader { zlib, cache } = &mut *self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        // A reader that panicked has left nothing half done: a stream is begun anew, a cache has whole contents.
+        let Reader { zlib, directories, files } = &mut *self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = if kind == Kind::Blob { files } else { directories };
         let content = self.objects.read(&id, self.limits.object_bytes, zlib, cache)?;
         if cache.peek(&id).is_none() {
             cache.put(id, zlib::copy(&content)?);
