@@ -5,7 +5,7 @@ mod support_git;
 use std::{fs::File, time::Duration};
 use support_git::{
     Server, Work,
-    fake::{BLOB, COMMIT, Pack, TREE, conversation, id, replacing_delta, serve},
+    fake::{BLOB, COMMIT, Pack, TREE, conversation, greeting, id, line, replacing_delta, serve},
 };
 use zonule::git::{Error, Fetched, History, Limits, ObjectId, Protocol, Remote, Repository, Timeouts};
 
@@ -523,4 +523,44 @@ fn bombs_are_refused() {
     pack.ref_delta(base, &delta);
     let error = told(tip, &pack, &Limits::for_memory(64 << 20)).err().unwrap();
     assert!(error.to_string().contains("object of 8388608 bytes exceeds the bound of 4194304 bytes"), "{error}");
+}
+
+#[test]
+fn attempts_come_to_an_end() {
+    // Too much whatever is asked for: half as many commits, and half of that, down to one, and no further.
+    let mut pack = Pack::default();
+    let tip = pack.commit_of(&[]);
+    let mut limits = Limits::for_memory(64 << 20);
+    limits.pack_bytes = 20;
+    for (depth, attempts) in [(1, 1), (2, 2), (1000, 10), (u32::MAX, 16)] {
+        let says = vec![conversation(tip, &pack.finish()); attempts];
+        let remote = Remote::parse(&serve(says, false)).unwrap();
+        let error = History::fetch(&remote, tip, depth, &limits, QUICK).err().unwrap();
+        assert!(error.to_string().contains("pack exceeds the bound of 20 bytes"), "{depth}: {error}");
+    }
+    // Refused, and refused again.
+    let mut refusing = greeting(tip);
+    refusing.extend(line(b"ERR upload-pack: not our ref"));
+    let remote = Remote::parse(&serve(vec![refusing; 2], false)).unwrap();
+    let other = id(BLOB, b"absent");
+    let error = History::fetch(&remote, other, 10, &limits, QUICK).err().unwrap();
+    assert!(matches!(error, Error::Refused { .. }) && error.is_transient(), "{error}");
+}
+
+#[test]
+fn silence_ends_in_time_and_says_where() {
+    let mut pack = Pack::default();
+    let tip = pack.commit_of(&[]);
+    let (whole, greeting) = (conversation(tip, &pack.finish()), greeting(tip));
+    for (says, word) in [(&greeting[..], "waiting for the history"), (&whole[..whole.len() - 40], "receiving the pack")]
+    {
+        let remote = Remote::parse(&serve(vec![says.to_vec()], true)).unwrap();
+        let timeouts = Timeouts { stall: Duration::from_secs(1), ..QUICK };
+        let error = History::fetch(&remote, tip, 10, &Limits::default(), timeouts).err().unwrap();
+        assert_eq!(error.to_string(), format!("timed out after 1 s while {word}"));
+        let remote = Remote::parse(&serve(vec![says.to_vec()], true)).unwrap();
+        let timeouts = Timeouts { total: Duration::from_secs(1), ..QUICK };
+        let error = History::fetch(&remote, tip, 10, &Limits::default(), timeouts).err().unwrap();
+        assert_eq!(error.to_string(), format!("timed out after 1 s while {word}"));
+    }
 }

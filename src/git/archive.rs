@@ -108,3 +108,36 @@ impl Archive {
         self.whole
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_way_is_longer_than_the_bound() {
+        let (mut archive, mut zlib, cache) = (Archive::default(), Zlib::new(), Cache::new(0));
+        let text = |n: u32| format!("a text that is long enough to be copied, and a number: {n}").into_bytes();
+        let id = |n: u32| crate::git::blob_id(&text(n));
+        for n in 0..200u32 {
+            let base = n.saturating_sub(1);
+            if archive.can_lean_on(&id(base)) {
+                let delta = delta::make(&text(base), &text(n));
+                let stream = zlib.deflate(&delta).unwrap();
+                archive.insert_delta(id(n), Kind::Blob, id(base), delta.len() as u32, stream);
+            } else {
+                let stream = zlib.deflate(&text(n)).unwrap();
+                archive.insert(id(n), Object { kind: Kind::Blob, size: text(n).len() as u32, stream });
+            }
+        }
+        assert_eq!((archive.len(), archive.whole.len()), (200, 4));
+        assert_eq!(archive.deltas.values().map(|delta| delta.links).max(), Some(LINKS_MOST));
+        for n in 0..200u32 {
+            assert_eq!(archive.read(&id(n), 1000, &mut zlib, &cache).unwrap(), text(n));
+            assert_eq!(archive.kind(&id(n)), Some(Kind::Blob));
+        }
+        assert!(matches!(archive.read(&id(199), 10, &mut zlib, &cache), Err(Error::Limit { .. })));
+        assert!(matches!(archive.read(&id(200), 1000, &mut zlib, &cache), Err(Error::Missing { .. })));
+        let streams = archive.deltas.values().map(|delta| delta.stream.len() as u64).sum::<u64>();
+        assert_eq!(archive.bytes(), archive.whole.bytes() + streams);
+    }
+}

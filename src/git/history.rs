@@ -45,19 +45,23 @@ pub struct PastCommit {
 /// What reading needs again and again.
 struct Reader {
     zlib: Zlib,
-    /// What was read last. Deltas lead from one version to the next, so this is often most of the way.
-    cache: Cache,
+    /// The directories and commits read last. Deltas lead from one version to the next, so this is often most of the way.
+    directories: Cache,
+    /// The files. Apart, so that a lookup between two versions of a large one does not cost the first.
+    files: Cache,
 }
 
 impl History {
     /// Fetches the commit `tip` and up to `depth` - 1 of its ancestors along first parents, with their trees and files.
     ///
     /// If the remote does not give out `tip` because it is not the branch's head, the head is fetched in its place and `tip`
-    /// looked up below it. If it is not there either, the branch was rewritten, and the history is that of its head.
+    /// looked up below it. If it is not there either, because the branch was rewritten or has moved far, the history is
+    /// that of the head: then the first of [`commits`](History::commits) is not `tip`.
     ///
     /// There are fewer commits if the history or the remote's knowledge of it ends, or if a bound of `limits` is reached:
-    /// then half as many are tried. Takes at most `store_bytes + 4 * object_bytes + cache_bytes + 200 * objects` bytes of
-    /// memory, and blocks as long as `timeouts` allows for one fetch, however many attempts are made.
+    /// then half as many are tried. Blocks as long as `timeouts` allows for one fetch, however many attempts are made. Takes
+    /// at most `pack_bytes + store_bytes + 4 * object_bytes + cache_bytes + 200 * objects` bytes of memory meanwhile, and
+    /// without the first afterwards.
     pub fn fetch(
         remote: &Remote,
         tip: ObjectId,
@@ -88,7 +92,7 @@ impl History {
             let direct = given_out && session.gives_out(tip);
             let (want, more) = if direct { (tip, 0) } else { (head, beyond) };
             match session.deepen(want, depth + more, limits) {
-                Ok(archived) => return History::new(archived, &[tip, head], depth, limits),
+                Ok(archived) => return History::new(archived, [tip, head], depth, limits, deadline),
                 Err(Error::Refused { .. } | Error::Protocol { .. }) if direct && tip != head => given_out = false,
                 Err(Error::Limit { .. } | Error::Memory { .. }) if depth + more > 1 => {
                     depth = (depth / 2).max(1);
@@ -134,24 +138,34 @@ impl History {
 
     /// Returns the content of a file.
     ///
-    /// Reading the versions of a file in the order of the commits is quickest.
+    /// The versions of a file are read quickest in the order of the commits, one file after the other.
     pub fn read(&self, id: ObjectId) -> Result<Vec<u8>, Error> {
         self.content(id, Kind::Blob)
     }
 
-    /// Takes the first of `starts` that came as the newest commit.
-    fn new(archived: Archived, starts: &[ObjectId], depth: u32, limits: &Limits) -> Result<History, Error> {
+    /// Begins with `tip` if that came, else with `head`.
+    fn new(
+        archived: Archived,
+        [tip, head]: [ObjectId; 2],
+        depth: u32,
+        limits: &Limits,
+        deadline: Deadline,
+    ) -> Result<History, Error> {
         let mut history = History {
             commits: Vec::new(),
             pack_bytes: archived.bytes,
             objects: archived.objects,
             limits: limits.clone(),
-            reader: Mutex::new(Reader { zlib: Zlib::new(), cache: Cache::new(limits.cache_bytes) }),
+            reader: Mutex::new(Reader {
+                zlib: Zlib::new(),
+                directories: Cache::new(limits.cache_bytes / 2),
+                files: Cache::new(limits.cache_bytes / 2),
+            }),
         };
-        let came = |id: &&ObjectId| history.objects.kind(id) == Some(Kind::Commit);
-        let last = starts.last().ok_or(Error::NotFetched)?;
-        let mut next = Some(*starts.iter().find(came).unwrap_or(last));
+        let came = history.objects.kind(&tip) == Some(Kind::Commit);
+        let mut next = Some(if came { tip } else { head });
         while let Some(id) = next {
+            deadline.check("reading the history")?;
             let (tree, parent) = tree::lineage(id, &history.content(id, Kind::Commit)?)?;
             history.commits.push(PastCommit { id, tree });
             let enough = history.commits.len() as u64 >= u64::from(depth);
@@ -179,8 +193,9 @@ impl History {
             found if found == kind => {}
             found => return Err(Error::Object { id, what: format!("it is a {found} where a {kind} is named") }),
         }
-        // A reader that panicked has left nothing half done: both parts begin anew each time.
-        let Reader { zlib, cache } = &mut *self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        // A reader that panicked has left nothing half done: a stream is begun anew, a cache has whole contents.
+        let Reader { zlib, directories, files } = &mut *self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = if kind == Kind::Blob { files } else { directories };
         let content = self.objects.read(&id, self.limits.object_bytes, zlib, cache)?;
         if cache.peek(&id).is_none() {
             cache.put(id, zlib::copy(&content)?);

@@ -75,7 +75,7 @@ pub enum Event<'a> {
     Changed {
         /// The zone as it is served now.
         zone: &'a Zone,
-        /// Who is to be told; see [`targets`](super::targets).
+        /// Who is to be told; see [`targets`](super::targets()).
         targets: Vec<Target>,
     },
     /// A zone is not served any more.

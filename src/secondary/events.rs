@@ -102,7 +102,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What happens to a [`Secondary`].
+/// What happens to a [`Secondary`](super::Secondary).
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A zone is to be followed, or from other primaries than before.
@@ -149,7 +149,7 @@ pub enum Event<'a> {
     Tick,
 }
 
-/// What a [`Secondary`] wants done.
+/// What a [`Secondary`](super::Secondary) wants done.
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Send a datagram, from a port that replies come in at.

@@ -2,6 +2,7 @@
 
 mod incoming;
 mod network;
+mod outgoing;
 mod timers;
 
 use std::sync::Arc;

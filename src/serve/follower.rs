@@ -142,7 +142,8 @@ impl Follower {
             Effect::Send { to, message } => self.exchange.send(to, &message),
             Effect::Transfer(order) => self.transfer(order),
             Effect::Abort { order } => {
-                if let Some(Some(stream)) = self.open().get(&order) {
+                // Without a place, one that is still connecting ends as soon as it is connected.
+                if let Some(Some(stream)) = self.open().remove(&order) {
                     // An error means that it is gone already.
                     let _ = stream.shutdown(Shutdown::Both);
                 }

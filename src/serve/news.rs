@@ -33,7 +33,9 @@ pub(super) fn start(
 ) -> io::Result<()> {
     let exchange = Exchange::open("notify", move |source, message| sender.send(News::Reply(source, message)).is_ok())?;
     let configured = config.notify.clone();
-    let own = own_addresses(config);
+    let mut own = own_addresses(config);
+    // What a primary tells us it need not be told.
+    own.extend(server.primaries.iter().map(|primary| SocketAddr::new(*primary, 53)));
     let thread = thread::Builder::new().name("notify".to_string()).stack_size(SERVICE_STACK);
     thread.spawn(move || run(&server, &news, &exchange, &configured, &own)).map(drop)
 }

@@ -112,7 +112,9 @@ impl Past {
             self.commits = Some((*tip, fetched));
         }
         let Some((_, commits)) = &self.commits else { return Ok(false) };
-        let versions = raised(versions(commits, zone.apex(), path));
+        // Should the tip not be had by itself, it is looked for behind what has come since.
+        let begin = commits.commits().iter().position(|commit| commit.id == *tip).unwrap_or(0);
+        let versions = raised(versions(commits, begin, zone.apex(), path));
         let Some(differences) = from_versions(zone, versions, from, MOST) else { return Ok(false) };
         let mut history = self.server.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.extend(zone.apex(), differences);
@@ -144,10 +146,15 @@ fn raised(versions: impl Iterator<Item = Zone>) -> impl Iterator<Item = Zone> {
     })
 }
 
-/// Yields the versions of a zone in past commits, newest first, each once; those that were no good zones are left out.
-fn versions<'a>(commits: &'a git::History, apex: &'a Name, path: &'a str) -> impl Iterator<Item = Zone> + 'a {
+/// Yields the versions of a zone in past commits from one on, newest first, each once; those that were no good zones are left out.
+fn versions<'a>(
+    commits: &'a git::History,
+    begin: usize,
+    apex: &'a Name,
+    path: &'a str,
+) -> impl Iterator<Item = Zone> + 'a {
     let mut last: Option<(ObjectId, bool)> = None;
-    (0..commits.commits().len()).filter_map(move |at| {
+    (begin..commits.commits().len()).filter_map(move |at| {
         let id = commits.file(at, path).ok()??;
         // The same file is the same version, unless it includes others.
         if last == Some((id, false)) {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use zonule_harness::{Key, git, run};
+use zonule_harness::{Key, PATIENCE, git, run};
 
 use crate::scene::zone;
 use crate::updating::{KEYS, Updating, ZONE};
@@ -13,17 +13,17 @@ use crate::updating::{KEYS, Updating, ZONE};
 const WANTED: usize = 150;
 
 /// After how long a slow machine may stop nevertheless.
-const LENGTH: Duration = Duration::from_secs(20);
+const LENGTH: Duration = Duration::from_secs(40);
 
 /// How many there must be of each even then.
-const LEAST: usize = 10;
+const LEAST: usize = 25;
 
 /// How many people work by hand, each in a section of the zone's file, and how many clients update.
 const PEOPLE: u32 = 3;
 const CLIENTS: u32 = 12;
 
 /// How long gusts and lulls last.
-const GUST: Duration = Duration::from_millis(400);
+const GUST: Duration = Duration::from_millis(700);
 
 scenario!(nobodys_work_is_lost_in_a_storm, |target| {
     let sections: Vec<String> =
@@ -39,7 +39,7 @@ scenario!(nobodys_work_is_lost_in_a_storm, |target| {
     let start = Instant::now();
     let enough = || {
         let least = updates.load(Ordering::Relaxed).min(edits.load(Ordering::Relaxed));
-        least >= WANTED || start.elapsed() > LENGTH
+        least >= WANTED || start.elapsed() > LENGTH && least >= LEAST || start.elapsed() > PATIENCE
     };
     let lines: Vec<String> = thread::scope(|scope| {
         let (updating, enough, updates, edits) = (&scene, &enough, &updates, &edits);

@@ -26,8 +26,14 @@ fn quick_start(arguments: &[&str]) {
     let printed = run(Command::new("sh").current_dir(workspace()).args(["-c", &script])).unwrap();
     assert!(printed.contains("status: NOERROR"), "{printed}");
     assert!(!printed.contains("status: SERVFAIL"), "{printed}");
-    // The last line asks for what the push brought.
-    assert_eq!(printed.lines().last(), Some("192.0.2.99"), "{printed}\n{}", xtask.printed());
+    // What the update and the push brought, and at last the history with both and the serial that the push did not raise.
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines.contains(&"192.0.2.7") && lines.contains(&"192.0.2.99"), "{printed}\n{}", xtask.printed());
+    let [.., last, hello, update, _begin] = lines.as_slice() else { panic!("{printed}") };
+    let subjects = [last, hello, update].map(|line| line.split_once(' ').unwrap_or_default().1);
+    let wanted = ["sub.example.org: raise the serial to 8 (", "Add hello", "example.org: add A for host7 ("];
+    let agree = subjects.iter().zip(wanted).all(|(subject, begin)| subject.starts_with(begin));
+    assert!(agree, "{subjects:#?}\n{printed}");
 
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", xtask.id())).unwrap();
     let children: Vec<&str> = children.split_whitespace().collect();
