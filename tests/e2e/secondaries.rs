@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use zonule_harness::{Algorithm, Form, Make, Target, eventually, transfer::Transfer};
 
@@ -111,10 +113,23 @@ scenario!(million_records_are_transferred, |target| {
     let mut slow = Transfer::begin(address, ZONE).unwrap();
     slow.step().unwrap();
     scene.way.forget();
-    let serial = scene.push(|text| *text = text.replace("www A 192.0.2.80\n", "www A 192.0.2.81\n"));
-    scene.until_followed(serial);
+    let followed = AtomicBool::new(false);
+    let (serial, seen) = thread::scope(|scope| {
+        let followed = &followed;
+        let reader = scope.spawn(move || {
+            while !followed.load(Ordering::SeqCst) {
+                assert!(!slow.step().unwrap(), "the transfer has ended before the zone was changed");
+                // Whoever reads nothing for long is sent nothing more.
+                thread::sleep(Duration::from_millis(500));
+            }
+            slow.finish()
+        });
+        let serial = scene.push(|text| *text = text.replace("www A 192.0.2.80\n", "www A 192.0.2.81\n"));
+        scene.until_followed(serial);
+        followed.store(true, Ordering::SeqCst);
+        (serial, reader.join().unwrap().unwrap())
+    });
     scene.assert_incremental();
-    let seen = slow.finish().unwrap();
     assert_eq!((seen.first, seen.last), (Some(1), Some(1)));
     assert_eq!((seen.records, seen.addresses), (u64::from(hosts) + 6, addresses + other));
     // Full messages, not one for each record.

