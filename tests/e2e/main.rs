@@ -45,6 +45,7 @@ mod secondaries_catalog;
 mod secondaries_faults;
 mod secondaries_mode;
 mod secondaries_notify;
+mod secondaries_own;
 mod secondaries_scene;
 mod streams;
 mod updates;

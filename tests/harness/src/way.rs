@@ -60,7 +60,9 @@ pub struct Passed {
 /// A proxy in front of a name server; gone when dropped.
 #[derive(Debug)]
 pub struct Way {
-    port: Port,
+    address: SocketAddr,
+    /// Reserved as long as the way lives, where it is one of ours.
+    _port: Option<Port>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -93,9 +95,20 @@ impl Way {
     pub fn to(target: SocketAddr) -> Result<Way> {
         let port = Port::new();
         let ip = if namespace::inside() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
-        let listen = || Error::io("the way cannot listen");
-        let listener = TcpListener::bind((ip, port.number())).map_err(listen())?;
-        let socket = UdpSocket::bind((ip, port.number())).map_err(listen())?;
+        let mut way = Way::begin((ip, port.number()).into(), target)?;
+        (way.address, way._port) = (port.address(), Some(port));
+        Ok(way)
+    }
+
+    /// The same, from an address and a port that others expect it at; in a namespace of one's own.
+    pub fn at(address: SocketAddr, target: SocketAddr) -> Result<Way> {
+        Way::begin(address, target)
+    }
+
+    fn begin(address: SocketAddr, target: SocketAddr) -> Result<Way> {
+        let listen = || Error::io(format!("the way cannot listen at {address}"));
+        let listener = TcpListener::bind(address).map_err(listen())?;
+        let socket = UdpSocket::bind(address).map_err(listen())?;
         socket.set_read_timeout(Some(TICK)).map_err(listen())?;
         let shared = Arc::new(Shared {
             target: Mutex::new(target),
@@ -108,12 +121,12 @@ impl Way {
         let (by_tcp, by_udp) = (Arc::clone(&shared), Arc::clone(&shared));
         let threads =
             vec![thread::spawn(move || by_tcp.listen(&listener)), thread::spawn(move || by_udp.datagrams(&socket))];
-        Ok(Way { port, shared, threads })
+        Ok(Way { address, _port: None, shared, threads })
     }
 
     /// Where it begins, on this machine.
     pub fn address(&self) -> SocketAddr {
-        self.port.address()
+        self.address
     }
 
     /// Leads to another server from now on.
@@ -182,7 +195,7 @@ impl Drop for Way {
             let _ = stream.shutdown(Shutdown::Both);
         }
         // Wakes the listener.
-        let _ = TcpStream::connect(self.port.address());
+        let _ = TcpStream::connect(self.address);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
