@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use zonule_harness::transfer::{Transfer, drain};
@@ -31,6 +32,9 @@ const ROUNDS: usize = 5;
 
 /// How many changes are followed.
 const CHANGES: u32 = 10;
+
+/// The pause before each: who has just been told of a change is not told of the next at once.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// How many transfers are under way at once when memory is looked at.
 const AT_ONCE: usize = 16;
@@ -142,6 +146,7 @@ fn follow(name: &str, target: &Target) -> Result<()> {
     let mut current = 1;
     let mut pushes = Vec::new();
     for _ in 0..CHANGES {
+        thread::sleep(PAUSE);
         current += 1;
         remote.write(ZONE, zone(current, 1_000))?;
         let start = Instant::now();
@@ -153,6 +158,7 @@ fn follow(name: &str, target: &Target) -> Result<()> {
     }
     let mut updates = Vec::new();
     for number in 0..CHANGES {
+        thread::sleep(PAUSE);
         let operation = format!("update add u{number}.{ZONE}. 300 A 192.0.2.1");
         let start = Instant::now();
         let outcome = Client::Nsupdate.update(server.address(), Transport::Udp, Some(&update), ZONE, &[&operation])?;
