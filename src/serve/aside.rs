@@ -141,13 +141,13 @@ impl Server {
 
     /// Queues an update that is rightly signed, or replies to it where it cannot be made.
     fn take_in(&self, served: &Served, message: Box<[u8]>, request: Request, waiter: Waiter, reply: &mut [u8]) -> Done {
-        let key = request.key().name().clone();
+        let key = Arc::clone(request.key());
         let (client, octets) = (waiter.source, message.len());
         let update = match self.examine(served, &message, client) {
             Ok(update) => update,
             Err(refusal) => {
                 let outcome = Outcome::from(refusal);
-                log::info!("update by {key} from {client}: {outcome}");
+                log::info!("update by {} from {client}: {outcome}", key.name());
                 return self.compose(&message, &request, &waiter, &outcome, reply).into();
             }
         };
@@ -199,9 +199,9 @@ impl Server {
         let Some(Waiting { message, request, waiters }) = job.ticket.settle(outcome) else { return };
         let zone = job.update.zone();
         if outcome.rcode == Rcode::NO_ERROR {
-            log::debug!("update of {zone} by {} from {}: {outcome}", job.key, job.client);
+            log::debug!("update of {zone} by {} from {}: {outcome}", job.key.name(), job.client);
         } else {
-            log::warn!("update of {zone} by {} from {}: {outcome}", job.key, job.client);
+            log::warn!("update of {zone} by {} from {}: {outcome}", job.key.name(), job.client);
         }
         for waiter in waiters {
             let mut reply = vec![0; usize::from(MOST_PAYLOAD)];

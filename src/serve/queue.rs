@@ -12,9 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::answer::{ExtendedError, Rcode, Transport, Verdict};
-use crate::tsig::Request;
+use crate::tsig::{Key, Request};
 use crate::update::Update;
-use crate::zone::Name;
 
 /// The most updates that wait.
 const MOST: usize = 1024;
@@ -35,7 +34,7 @@ const WAITERS: usize = 4;
 pub(super) struct Job {
     pub(super) update: Update,
     /// The key it is signed with.
-    pub(super) key: Name,
+    pub(super) key: Arc<Key>,
     /// The client's address.
     pub(super) client: IpAddr,
     /// Until when the remote may be waited for.
@@ -238,7 +237,7 @@ impl fmt::Display for Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tsig::{self, Key};
+    use crate::tsig;
 
     /// An update of example.org that changes nothing, and its signature.
     fn message() -> (Box<[u8]>, Request) {
@@ -252,9 +251,11 @@ mod tests {
     }
 
     fn job(deadline: Instant, octets: usize) -> Box<Job> {
-        let update = Update::parse(&message().0).unwrap();
+        let (message, request) = message();
+        let update = Update::parse(&message).unwrap();
+        let key = Arc::clone(request.key());
         let client = IpAddr::from([192, 0, 2, 1]);
-        Box::new(Job { update, key: Name::root(), client, deadline, octets, ticket: Ticket::new() })
+        Box::new(Job { update, key, client, deadline, octets, ticket: Ticket::new() })
     }
 
     fn waiter(port: u16) -> Waiter {

@@ -46,6 +46,10 @@ const REPORT: Duration = Duration::from_secs(120);
 /// The waits between two tries to find out what became of a push.
 const INQUIRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
+/// For how long push may follow push before people get their turn, and how long that lasts.
+const PUSHING: Duration = Duration::from_secs(1);
+const TURN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+
 /// How long a branch that is being moved is left alone, for the first time; then for longer.
 const LOCKED: Duration = Duration::from_millis(20);
 
@@ -96,6 +100,7 @@ impl Writer {
         let server = Arc::clone(&self.server);
         let mut next = Instant::now();
         let mut trigger = Trigger::new(LOOKS);
+        let mut turns = Turns::default();
         loop {
             if server.queue.was_poked() {
                 trigger.want();
@@ -107,7 +112,9 @@ impl Writer {
             let due = trigger.due().map_or(next, |due| server.clock.moment(due).min(next));
             let jobs = server.queue.take(due);
             if !jobs.is_empty() {
+                let begun = Instant::now();
                 self.settle(jobs);
+                turns.give(begun, begun.elapsed(), server.patience);
             }
         }
     }
@@ -322,11 +329,12 @@ impl Writer {
     /// Makes a commit of an update upon those before it; returns the message's first line, or `None` if there is nothing
     /// to change.
     fn make(&self, next: &mut Primary, draft: &mut Draft, job: &Job) -> Result<Option<String>, Refusal> {
-        let origin = Origin { key: &job.key, client: job.client };
+        still_valid(next, job)?;
+        let origin = Origin { key: job.key.name(), client: job.client };
         let Some(commit) = next.prepare(&job.update, origin, |id| draft.read(&self.repository, *id))? else {
             return Ok(None);
         };
-        let mut author = job.key.to_string();
+        let mut author = job.key.name().to_string();
         author.pop();
         self.commit(draft, &commit, &author)?;
         let summary = commit.summary().to_string();
@@ -350,8 +358,10 @@ impl Writer {
                 continue;
             }
             // What it was judged by is not what became true, so it is judged anew.
-            let origin = Origin { key: &job.key, client: job.client };
-            match self.primary.prepare(&job.update, origin, |id| self.repository.read(*id)) {
+            let origin = Origin { key: job.key.name(), client: job.client };
+            let judged = still_valid(&self.primary, job)
+                .and_then(|()| self.primary.prepare(&job.update, origin, |id| self.repository.read(*id)));
+            match judged {
                 Ok(None) => self.server.settle(job, &Outcome::SUCCESS),
                 Ok(Some(_)) => self.server.settle(job, outcome),
                 Err(refusal) => self.server.settle(job, &refusal.into()),
@@ -437,9 +447,43 @@ impl Writer {
     }
 }
 
+/// Leaves the branch to others now and then while updates come without end.
+///
+/// A person's push takes as long as ours, and is lost if one of ours comes between. Pushes that follow each other leave no
+/// gap for it; so after a while there is one, long enough for several tries. What is queued meanwhile goes together.
+#[derive(Default)]
+struct Turns {
+    /// Since when push has followed push, and when the last one ended.
+    run: Option<(Instant, Instant)>,
+}
+
+impl Turns {
+    /// Pauses after a push of some length if it is time for it.
+    fn give(&mut self, begun: Instant, length: Duration, patience: Duration) {
+        let since = match self.run {
+            Some((since, ended)) if begun.saturating_duration_since(ended) < TURN.0 => since,
+            _ => begun,
+        };
+        let ended = begun + length;
+        self.run = Some((since, ended));
+        if ended.saturating_duration_since(since) >= PUSHING {
+            thread::sleep((length * 3).clamp(TURN.0, TURN.1).min(patience / 4));
+            self.run = None;
+        }
+    }
+}
+
 impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Self {
         Outcome::because(refusal.rcode, &refusal.reason)
+    }
+}
+
+/// Checks that the key of an update, which may have waited, is still one: a commit takes effect on all that follow it.
+fn still_valid(primary: &Primary, job: &Job) -> Result<(), Refusal> {
+    match primary.keyring().get(job.key.name()) {
+        Some(key) if *key == job.key => Ok(()),
+        _ => Err(Refusal::new(Rcode::REFUSED, "the key was withdrawn while the update waited")),
     }
 }
 
@@ -459,5 +503,21 @@ mod tests {
         assert_eq!(backoff(5), Duration::from_secs(16));
         assert_eq!(backoff(6), RETRY_MOST);
         assert_eq!(backoff(u32::MAX), RETRY_MOST);
+    }
+
+    #[test]
+    fn pushes_without_end_leave_a_gap_and_few_pushes_none() {
+        let now = Instant::now();
+        let (at, patience) = (|milliseconds| now + Duration::from_millis(milliseconds), Duration::from_millis(4));
+        let mut turns = Turns::default();
+        for begun in [0, 250, 500] {
+            turns.give(at(begun), Duration::from_millis(200), patience);
+            assert_eq!(turns.run.map(|(since, _)| since), Some(now), "{begun}");
+        }
+        turns.give(at(800), Duration::from_millis(200), patience);
+        assert!(turns.run.is_none(), "a second of them is enough");
+        turns.give(at(5000), Duration::from_millis(200), patience);
+        turns.give(at(5900), Duration::from_millis(200), patience);
+        assert_eq!(turns.run.map(|(since, _)| since), Some(at(5900)), "there was a gap");
     }
 }

@@ -23,7 +23,8 @@ scenario!(thousand_zones_and_one_of_a_hundred_thousand_records, |target| {
     }
 
     // A change of one record in the large zone, and of another zone after it.
-    remote.write("large.example", large_zone(HOSTS) + "new A 192.0.2.1\n").unwrap();
+    let text = large_zone(HOSTS).replacen(" 1 2h ", " 2 2h ", 1);
+    remote.write("large.example", text + "new A 192.0.2.1\n").unwrap();
     remote.push("One more").unwrap();
     server.until_dig(&["new.large.example", "A"], |reply| reply.answer_data() == ["192.0.2.1"]).unwrap();
     remote.write("z7.example", zone(4711, "new A 192.0.2.2\n")).unwrap();
