@@ -22,6 +22,10 @@ pub(super) const IDLE: Duration = Duration::from_secs(10);
 /// How long a query may take from its first octet to its last, and a batch of replies to leave.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a message of a transfer may take to leave. A system tells of room in its buffers only when there is much of
+/// it, so to a client that reads slowly but steadily nothing goes for long.
+const STREAMING: Duration = Duration::from_secs(60);
+
 /// How long a connection waits for what came of an update; then it ends, since that is not known.
 const OUTCOME: Duration = Duration::from_secs(300);
 
@@ -127,19 +131,19 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
                     Done::Reply(length) => Some(length),
                     Done::Silence => None,
                     Done::Stream(mut messages) => {
-                        send(stream, &outbox[..filled])?;
+                        send(stream, &outbox[..filled], PATIENCE)?;
                         filled = 0;
                         while let Some(length) = messages.next(&mut outbox[2..FRAME]).map_err(io::Error::other)? {
                             let framed = u16::try_from(length).map_err(|_| io::Error::other("too long a message"))?;
                             outbox[..2].copy_from_slice(&framed.to_be_bytes());
-                            send(stream, &outbox[..2 + length])?;
+                            send(stream, &outbox[..2 + length], STREAMING)?;
                             connection.used.store(connections.tick(), Ordering::Relaxed);
                         }
                         continue;
                     }
                     Done::Later => {
                         // What was asked before needs not wait.
-                        send(stream, &outbox[..filled])?;
+                        send(stream, &outbox[..filled], PATIENCE)?;
                         filled = 0;
                         receiver.recv_timeout(OUTCOME).ok().map(|reply| {
                             outbox[2..2 + reply.len()].copy_from_slice(&reply);
@@ -156,7 +160,7 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
             filled += 2 + length;
         }
         if filled >= BATCH || length.is_none() || !inbox.has_query() {
-            send(stream, &outbox[..filled])?;
+            send(stream, &outbox[..filled], PATIENCE)?;
             filled = 0;
         }
         // Silence is right for what is no query; on a stream that means nothing good follows.
@@ -167,10 +171,13 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
     Ok(())
 }
 
-/// Sends all of `octets`, however slowly the client takes them, but within [`PATIENCE`].
-fn send(mut stream: &TcpStream, mut octets: &[u8]) -> io::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut slow = false;
+/// Sends all of `octets`, however slowly the client takes them, but within `patience`.
+fn send(mut stream: &TcpStream, mut octets: &[u8], patience: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + patience;
+    if patience > PATIENCE {
+        stream.set_write_timeout(Some(patience))?;
+    }
+    let mut slow = patience > PATIENCE;
     while !octets.is_empty() {
         match stream.write(octets) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
