@@ -92,7 +92,8 @@ fn a_large_zone() {
     let large = Arc::new(read(&apex, "example.org", text.as_bytes()).zone.unwrap());
     let key = key();
     let (incoming, request) = Incoming::whole(&apex, Some(&key), Bounds::default(), 7, UNIX).unwrap();
-    let (Outcome::Zone { zone: got, .. }, messages) = run(incoming, &request, std::slice::from_ref(&large), 65_535) else {
+    let (Outcome::Zone { zone: got, .. }, messages) = run(incoming, &request, std::slice::from_ref(&large), 65_535)
+    else {
         panic!()
     };
     assert!(difference(&large, &got).is_empty() && messages > 3);
