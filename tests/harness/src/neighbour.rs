@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{fmt, fs};
 
@@ -82,13 +83,14 @@ pub struct Setup {
 impl Setup {
     /// A server of this make that writes below `directory`, and has nothing to do yet.
     pub fn new(make: Make, directory: &Path) -> Result<Setup> {
-        let port = Port::new();
-        let home = directory.join(format!("{make}-{}", port.number()));
+        // Ports come back, and what another has left behind is none of this one's.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let home = directory.join(format!("{make}-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir_all(&home).map_err(Error::io(format!("cannot make {}", home.display())))?;
         Ok(Setup {
             make,
             home,
-            port,
+            port: Port::new(),
             taken: Vec::new(),
             given: Vec::new(),
             from: None,
