@@ -60,7 +60,7 @@ enum Completed {
 
 const COLOR: Flag =
     Flag { name: "color", value: "auto|always|never", help: "colours; auto, the default, is for terminals" };
-const DIRECTORY: Flag = Flag { name: "directory", value: "DIR", help: "the repository; also -C DIR; default: here" };
+const DIRECTORY: Flag = Flag { name: "directory", value: "DIR", help: "the repository; also -C DIR" };
 
 const COMMANDS: &[Command] = &[
     Command {
@@ -70,8 +70,8 @@ const COMMANDS: &[Command] = &[
         summary: "tell what is wrong with zones and key files",
         about: &[
             "DIR is a repository of zones, or a directory of one: every zone in it is read as the server would read it, \
-             and every key file. Of a FILE the zone it makes is read, or the zones that include it; the repository it is \
-             in, or else its directory, is where included files are looked up.",
+             and every key file. Of a FILE the zone it makes is read, or the zones that include it; its directory \
+             counts as the repository, unless --directory says which is.",
             "All mistakes are told, each with file, line and column, the line itself, the reason and the mend. With \
              --against, only what changed since that revision is read, serial numbers must have been raised, and no zone \
              may be gone.",
@@ -79,6 +79,7 @@ const COMMANDS: &[Command] = &[
         ],
         options: &[
             Flag { name: "against", value: "REV", help: "the revision that DIR is a change of" },
+            DIRECTORY,
             Flag { name: "allow-deletion", value: "", help: "zones may be gone since that revision" },
             Flag {
                 name: "format",
