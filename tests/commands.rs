@@ -184,6 +184,71 @@ fn changes_since_a_revision_are_checked() {
     assert_eq!(against(&["--allow-deletion"]), ran(0, "", "2 zones read: nothing is wrong\n"));
 }
 
+/// All there is to find, in one change that git knows, and each finding as it is told.
+#[test]
+fn every_kind_of_mistake_at_once() {
+    let place = Place::repository();
+    let multi = |serial: u32| {
+        format!("$TTL 60\n@ SOA ns host ( ; begins\n\t{serial}\t; serial\n\t1 1 1 1 )\n@ NS ns\nns A 192.0.2.1\n")
+    };
+    let key = |name: &str, number: u32| format!("{name} DNSKEY 0 3 {number} {KEY}\n");
+    place.write("back.example", multi(7)).write("gone.example", zone(1, "")).write("two.example", zone(1, ""));
+    place
+        .write("far.example", zone(1, ""))
+        .write("_keys", key("k._update.keys.example", 163))
+        .write("lost.example", zone(5, ""));
+    place.commit("Begin");
+    place.git(&["rm", "-q", "gone.example"]);
+    place.write("back.example", multi(6)).write("two.example.zone", zone(2, "")).write("a_b!", "");
+    place.write("far.example", zone(1 + (1 << 31), "")).write("lost.example", zone(6, ""));
+    place.write("keys.example._keys", key("k._update", 164) + &key("idle", 163));
+    place.write("keys.example", zone(1, "$INCLUDE _keys\n"));
+    place.write(
+        "many.example",
+        "$TTL 60\n@ SOA ns host 1 1 1 1 1\na CNAME b\na A 192.0.2.1\nx MX 1 nowhere\n$INCLUDE parts/x\n",
+    );
+    place.write("parts/x", "y A 192.0.2.1 ; good\n\u{e4} A 192.0.2.300\n");
+    // What the zone was is lost.
+    let id = place.git(&["rev-parse", "HEAD:lost.example"]).trim().to_string();
+    fs::remove_file(place.dir().join(".git/objects").join(&id[..2]).join(&id[2..])).unwrap();
+    let expected = "a_b!: warning: a zone's file bears the zone's name, which has no '!'
+       = rename it, or put it into a sub-directory if it is no zone
+back.example:3:2: error: the zone back.example. changed, but its serial went from 7 to 6, which is not higher (RFC 1982)
+     3 | \t6\t; serial
+       | \t^
+       = make it 8, for instance; secondaries would keep the old zone
+far.example:2:21: error: the zone far.example. changed, but its serial went from 1 to 2147483649, which is not higher (RFC 1982)
+     2 | @ SOA ns hostmaster 2147483649 3600 600 86400 60
+       |                     ^
+       = make it 2, for instance; secondaries would keep the old zone
+gone.example: error: the zone gone.example. is deleted
+       = bring the file back, or say --allow-deletion
+keys.example:5:1: error: _keys holds keys, which would be served to everybody
+     5 | $INCLUDE _keys
+       | ^
+       = take this line out; the server finds keys by the names of their files
+keys.example._keys:1:1: error: the key k._update.keys.example. is in _keys:1 too, with another algorithm; neither is used
+       = keep one of them, or give one another name
+keys.example._keys:2:1: warning: the key idle.keys.example. may do nothing: its name spells no grant
+       = name it <any>._update.<zone>, <any>._transfer.<zone> or <any>._notify.<zone>
+lost.example: error: what it was before cannot be read: git cat-file: it says \"ID missing\"
+       = see that it may be read, and that the repository is whole (`git fsck`)
+many.example:3:1: error: a.many.example. has a CNAME record and other data (A) too
+     3 | a CNAME b
+       | ^
+       = an alias has no records of its own (RFC 2181 §10.1)
+parts/x:2:5: error: expected an IPv4 address, not `192.0.2.300`
+     2 | ä A 192.0.2.300
+       |     ^
+two.example.zone: error: two.example, two.example.zone all name the zone two.example.
+       = keep one of them
+";
+    let found = place.zonule(&["check", "--against=HEAD", "."]);
+    assert_eq!(found.1, expected.replace("ID", &id));
+    assert_eq!((found.0, found.2.as_str()), (1, "5 zones and 1 key file read: 9 errors, 2 warnings\n"));
+    assert!(!found.1.contains("AAEC"), "a secret");
+}
+
 #[test]
 fn revisions_are_compared_in_dns_terms() {
     let place = Place::repository();

@@ -127,7 +127,7 @@ example.org:8:8: error: expected an IPv4 address, not `192.0.2`
        |          ^
 "),
         (vec![("example.net", Some("unreadable".to_string()))], "example.net: error: it is damaged
-       = see that the repository is whole (`git fsck`)
+       = see that it may be read, and that the repository is whole (`git fsck`)
 "),
         // Keys, whose lines are never shown.
         (vec![("_keys", Some(format!("one DNSKEY 0 3 163 {A}x\n{}", key("two._update", 8))))], "_keys:1:20: error: expected base64
@@ -154,7 +154,7 @@ example.org:8:8: error: a domain name is missing here
        |        ^
 "),
         (vec![("example.org", Some("unreadable".to_string()))], "example.org: error: it is damaged
-       = see that the repository is whole (`git fsck`)
+       = see that it may be read, and that the repository is whole (`git fsck`)
 "),
     ] {
         let new = old.with(changes.clone());

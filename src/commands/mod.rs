@@ -1,7 +1,7 @@
 //! Commands for who writes zones: what they do to a directory or a git repository on this machine.
 //!
 //! The checks themselves are the library's and know of no file system; here are the command line, the files, and git, which
-//! is run as a program. Each command is a row of [`COMMANDS`], from which help, completions and the manual page are made.
+//! is run as a program. Each command is a row of one table, from which help, completions and the manual page are made.
 
 mod arguments;
 mod check;
