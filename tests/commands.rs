@@ -182,6 +182,38 @@ fn changes_since_a_revision_are_checked() {
     place.write("a.example", zone(2, "www A 192.0.2.1\n")).write("b.example", zone(2, "$INCLUDE parts/b\n"));
     fs::remove_file(place.dir().join("new.example")).unwrap();
     assert_eq!(against(&["--allow-deletion"]), ran(0, "", "2 zones read: nothing is wrong\n"));
+
+    // What is committed, wherever it is looked for.
+    place.commit("Change");
+    place.write("a.example", "x");
+    place.git(&["clone", "-q", "--bare", ".", "bare.git"]);
+    for dir in [".", "bare.git"] {
+        let found = place.zonule(&["check", "--against=main~", "--revision=main", "--allow-deletion", dir]);
+        assert_eq!(found, ran(0, "", "2 zones read: nothing is wrong\n"));
+    }
+    let found = place.zonule(&["check", "--against=main", "--revision=main~", "bare.git"]).1;
+    let expected = "bare.git/a.example:2:21: error: the zone a.example. changed, but its serial went from 2 to 1";
+    assert!(found.starts_with(expected), "{found}");
+}
+
+/// A directory of a repository is looked at as if it were one.
+#[test]
+fn a_directory_in_a_repository() {
+    let place = Place::repository();
+    place.write("dns/a.example", zone(1, "$INCLUDE parts/a\n")).write("dns/parts/a", "@ MX 1 ns\n").write("other", "x");
+    place.commit("Begin");
+    place.write("dns/parts/a", "@ MX 2 ns\n");
+    let Ran(code, found, said) = place.zonule(&["check", "--against=HEAD", "dns"]);
+    assert_eq!((code, said.as_str()), (1, "1 zone read: 1 error\n"), "{found}");
+    assert!(found.starts_with("dns/a.example:2:21: error: the zone a.example. changed, but"), "{found}");
+    assert_eq!(place.zonule(&["check", "dns"]), ran(0, "", "1 zone read: nothing is wrong\n"));
+    assert_eq!(place.zonule(&["check", "dns/a.example"]), ran(0, "", "1 zone read: nothing is wrong\n"));
+    place.commit("Change");
+    let expected = "zone a.example.: serial 1 -> 1, which is not higher
+  - a.example. 60 IN MX 1 ns.a.example.
+  + a.example. 60 IN MX 2 ns.a.example.
+";
+    assert_eq!(place.zonule(&["diff", "-C", "dns", "HEAD~", "HEAD"]), ran(0, expected, ""));
 }
 
 /// All there is to find, in one change that git knows, and each finding as it is told.
@@ -326,7 +358,10 @@ fn what_cannot_be_done_is_said() {
         (&["check", "--format=xml", "."], "--format is text|json|github, not xml".to_string()),
         (&["check", "--allow-deletion=no", "."], format!("--allow-deletion has no value{}", see("check"))),
         (&["check", "--against=HEAD", "--against=HEAD~", "."], format!("--against is given twice{}", see("check"))),
-        (&["check", "--against=HEAD", "a.example"], "a.example: --against is for directories".to_string()),
+        (
+            &["check", "--against=HEAD", "a.example"],
+            "a.example: --against and --revision are for directories".to_string(),
+        ),
         (&["check", "--against=none", "."], "there is no revision none in .".to_string()),
         (&["check", "--against=--all", "."], "there is no revision --all in .".to_string()),
         (&["diff", "HEAD"], "compares two revisions; for the last commit: zonule diff HEAD~ HEAD".to_string()),

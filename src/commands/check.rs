@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use zonule::check::{Findings, Options, check};
+use zonule::check::{Findings, Options, Tree, check};
 
 use super::arguments::Parsed;
 use super::directory::{Directory, Without};
@@ -14,7 +14,7 @@ use super::{FAILED, NOT_GOOD, colour, print};
 pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
     let format = parsed.choice("format", "text|json|github")?.unwrap_or("text");
     let colour = colour(parsed)?;
-    let against = parsed.get("against");
+    let (against, revision) = (parsed.get("against"), parsed.get("revision"));
     let options = Options {
         allow_deletion: parsed.get("allow-deletion").is_some(),
         deletion_hint: "bring the file back, or say --allow-deletion".to_string(),
@@ -31,20 +31,21 @@ pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
         let path = root.map_or_else(|| PathBuf::from(word), |root| root.join(word));
         let kind = path.metadata().map_err(|error| format!("{}: {error}", path.display()))?;
         if !kind.is_dir() {
-            if against.is_some() {
-                return Err(format!("{word}: --against is for directories"));
+            if against.or(revision).is_some() {
+                return Err(format!("{word}: --against and --revision are for directories"));
             }
             let (root, name) = split(&path, root)?;
             files.entry(root).or_default().insert(name);
             continue;
         }
-        let here = match against {
-            None => check(None, &Directory::list(&path)?, &options),
-            Some(name) => {
-                let old = Revision::list(&path, name)?;
-                check(Some(&old), &Directory::of_files(&path, work_files(&path)?), &options)
-            }
+        let old = against.map(|name| Revision::list(&path, name)).transpose()?;
+        let new: Box<dyn Tree> = match revision {
+            Some(name) => Box::new(Revision::list(&path, name)?),
+            // Only then must files have the ids git gives them.
+            None if old.is_some() => Box::new(Directory::of_files(&path, work_files(&path)?)),
+            None => Box::new(Directory::list(&path)?),
         };
+        let here = check(old.as_ref().map(|old| old as &dyn Tree), new.as_ref(), &options);
         append(&mut found, here, &path);
     }
     for (root, names) in &files {

@@ -60,6 +60,8 @@ enum Completed {
 
 const COLOR: Flag =
     Flag { name: "color", value: "auto|always|never", help: "colours; auto, the default, is for terminals" };
+const REVISION: Flag =
+    Flag { name: "revision", value: "REV", help: "not the files in DIR, but what was committed there" };
 const DIRECTORY: Flag = Flag { name: "directory", value: "DIR", help: "the repository; also -C DIR" };
 
 const COMMANDS: &[Command] = &[
@@ -78,7 +80,8 @@ const COMMANDS: &[Command] = &[
             "Exits with 0 if there is no error, 1 if there is one, 2 if it could not look.",
         ],
         options: &[
-            Flag { name: "against", value: "REV", help: "the revision that DIR is a change of" },
+            Flag { name: "against", value: "REV", help: "the revision that it is a change of" },
+            REVISION,
             DIRECTORY,
             Flag { name: "allow-deletion", value: "", help: "zones may be gone since that revision" },
             Flag {
@@ -114,7 +117,7 @@ const COMMANDS: &[Command] = &[
             "Exits with 0 if there is an answer (records, none of this type, or no such name), 1 if it is SERVFAIL or \
              REFUSED, 2 if it could not look.",
         ],
-        options: &[Flag { name: "revision", value: "REV", help: "what was committed to the repository DIR then" }],
+        options: &[REVISION],
         run: query::run,
     },
     Command {
