@@ -2,9 +2,9 @@
 //!
 //! A zone changes when one of its own files does, or one that it includes. Which zones include a file is not known without
 //! reading them, so when a file changed that may be a part, the other zones' texts are searched for `$INCLUDE`, and those
-//! that have one are read. A file may be a part if it makes no zone by itself, neither before nor now, or is gone. One that
-//! does make a zone could be included as well; but it has the SOA record of its own apex, so whoever includes it is a
-//! copy of it, and what is right for the one is right for the other.
+//! that have one are read. Any file may be a part but one that was a good zone by itself, or is new and makes one. Such a
+//! file could be included as well; but it has the SOA record of its own apex, so whoever includes it is a copy of it, and
+//! what is right for the one is right for the other. A file that is gone may always have been a part.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -138,7 +138,7 @@ pub(super) fn compare(
         None => new.zones.keys().collect(),
         Some(old) => new.zones.keys().filter(|apex| old.ids(apex) != new.ids(apex)).collect(),
     };
-    // Files that were a part of others and perhaps no longer are.
+    // Files that were a part of zones visited so far and are so no longer.
     let mut released: BTreeSet<String> = BTreeSet::new();
     // One of those makes no zone: whether it still is a part has to be known.
     let mut is_doubtful = false;
@@ -148,9 +148,7 @@ pub(super) fn compare(
         }
         let Some((apex, files)) = new.zones.get_key_value(apex) else { continue };
         let before = before(apex);
-        if let Some(reading) = &before {
-            released.extend(reading.included.iter().cloned());
-        }
+        let mut let_go: BTreeSet<String> = before.iter().flat_map(|reading| reading.included.iter().cloned()).collect();
         let before = before.and_then(|reading| reading.zone);
         let was_good = before.is_some();
         let now = match files.as_slice() {
@@ -158,7 +156,9 @@ pub(super) fn compare(
                 Some(text) => {
                     let reading = new.read(apex, path, &text);
                     included.extend(reading.included.iter().cloned());
-                    if was_good || reading.zone.is_some() {
+                    let_go.retain(|path| !reading.included.contains(path));
+                    let is_new = old.is_none_or(|old| !old.paths.contains_key(path));
+                    if was_good || (is_new && reading.zone.is_some()) {
                         parts.remove(path);
                     } else if !changed.contains(path) {
                         is_doubtful = true;
@@ -169,6 +169,7 @@ pub(super) fn compare(
             },
             files => Now::Ambiguous(files),
         };
+        released.append(&mut let_go);
         visit(Pair { apex, before, now });
         if todo.is_empty() && !released.is_empty() {
             let is_free = |apex: &&Name| !done.contains(apex);
