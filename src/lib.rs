@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod catalog_zone;
+pub mod check;
 pub mod config;
 pub mod git;
 pub mod keys;

@@ -1,0 +1,35 @@
+//! Key files that changed, read together with those they could contradict.
+
+use std::collections::BTreeSet;
+
+use zeroize::Zeroizing;
+
+use super::state::State;
+use super::{Finding, Kind};
+use crate::keys::Keyring;
+use crate::zone::Name;
+
+/// Returns how many key files were read that changed, and what is wrong with them. No finding shows any of their lines.
+///
+/// The keys of `<zone>._keys` all are below that zone. So only files for zones above or below that of a changed file can
+/// have keys of the same names.
+pub(super) fn check(new: &State<'_>, changed: &BTreeSet<String>) -> (usize, Vec<Finding>) {
+    let (changed, others): (Vec<&String>, Vec<&String>) = new.keys.iter().partition(|path| changed.contains(*path));
+    let zones: BTreeSet<Name> = changed.iter().map(|path| zone_of(path)).collect();
+    let others = others.into_iter().filter(|path| {
+        let zone = zone_of(path);
+        zones.iter().any(|changed| changed.is_at_or_below(&zone) || zone.is_at_or_below(changed))
+    });
+    // A contradiction is told of the later file, and should be of the one that changed.
+    let read = |path: &String| Some((path.clone(), Zeroizing::new(new.text(path)?)));
+    let texts: Vec<_> = others.chain(changed.iter().copied()).filter_map(read).collect();
+    let (_, told) = Keyring::load(&[], texts.iter().map(|(path, text)| (path.as_str(), text.as_slice())));
+    let told = told.into_iter().filter(|diagnostic| changed.contains(&&diagnostic.file));
+    let found = told.map(|diagnostic| Finding { kind: Kind::Keys, zone: None, above: None, diagnostic, source: None });
+    (changed.len(), found.collect())
+}
+
+/// Returns the name all keys of a file are below.
+fn zone_of(path: &str) -> Name {
+    path.strip_suffix("._keys").and_then(|zone| Name::from_text(zone).ok()).unwrap_or_else(Name::root)
+}
