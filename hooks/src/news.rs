@@ -1,0 +1,103 @@
+//! Which zones changed between two states, as they were and as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use zonule::git::ObjectId;
+use zonule::zone::{FileRole, IncludeError, Name, Reading, Zone, difference, read_including};
+
+use crate::error::Result;
+use crate::git::{Git, Snapshot};
+
+/// What became of a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// It is new.
+    Added,
+    /// Its content is another.
+    Changed,
+    /// It is gone.
+    Deleted,
+}
+
+/// A zone that changed.
+pub(crate) struct News {
+    /// What became of it.
+    pub(crate) what: What,
+    /// The zone as it is, or as it was before it was deleted.
+    pub(crate) zone: Zone,
+}
+
+/// Returns the zones that changed, in canonical order of their names.
+///
+/// Read are those of whose own files one changed; and, if a file that is no zone's changed, also those that
+/// include others.
+pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>, commit: &str) -> Result<Vec<News>> {
+    let nothing = git.nothing();
+    let old = old.unwrap_or(&nothing);
+    let (before, after) = (by_path(old), by_path(new));
+    let paths: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
+    let changed: BTreeSet<&str> = paths.iter().copied().filter(|path| before.get(path) != after.get(path)).collect();
+    let mut zones = changed.clone();
+    if changed.iter().any(|path| !matches!(FileRole::of(path), FileRole::Zone(_))) {
+        zones.extend(including(git, commit)?.iter().filter_map(|path| paths.get(path.as_str())));
+    }
+    // A zone's file may have been renamed: what counts is the zone.
+    let mut apexes: BTreeMap<Name, (Option<&str>, Option<&str>)> = BTreeMap::new();
+    for path in zones {
+        let FileRole::Zone(apex) = FileRole::of(path) else { continue };
+        let (was, is) = apexes.entry(apex).or_default();
+        *was = before.contains_key(path).then_some(path).or(*was);
+        *is = after.contains_key(path).then_some(path).or(*is);
+    }
+    let mut news = Vec::new();
+    for (apex, (was, is)) in apexes {
+        let there = is.is_some();
+        let read = |files: &Paths<'_>, path: Option<&str>| -> Result<Option<Zone>> {
+            path.map_or(Ok(None), |path| Ok(read_zone(git, files, path, &apex)?.and_then(|reading| reading.zone)))
+        };
+        match (read(&before, was)?, read(&after, is)?) {
+            (Some(was), Some(is)) if was.serial() != is.serial() || !difference(&was, &is).is_empty() => {
+                news.push(News { what: What::Changed, zone: is });
+            }
+            (None, Some(zone)) => news.push(News { what: What::Added, zone }),
+            // The file is there and cannot be read: the server keeps to what it has, and there is no news.
+            (Some(zone), None) if !there => news.push(News { what: What::Deleted, zone }),
+            _ => {}
+        }
+    }
+    Ok(news)
+}
+
+/// Returns the paths of files that seem to include others.
+fn including(git: &Git, commit: &str) -> Result<Vec<String>> {
+    // git goes through the objects faster than they can be handed to us.
+    let arguments = ["grep", "-l", "-z", "-i", "-F", "-e", "$INCLUDE", commit];
+    if !git.holds(&arguments)? {
+        return Ok(Vec::new());
+    }
+    let listed = git.run(&arguments)?;
+    let listed = String::from_utf8_lossy(&listed);
+    // Each path stands behind the commit and a colon.
+    Ok(listed.split('\0').filter_map(|line| line.split_once(':')).map(|(_, path)| path.to_owned()).collect())
+}
+
+/// Files by their paths.
+pub(crate) type Paths<'s> = BTreeMap<&'s str, ObjectId>;
+
+/// Returns the files of a state by their paths.
+pub(crate) fn by_path<'s>(snapshot: &'s Snapshot<'_>) -> Paths<'s> {
+    snapshot.listed().iter().map(|file| (file.path.as_str(), file.id)).collect()
+}
+
+/// Reads a zone, `None` if its file is not there.
+pub(crate) fn read_zone(git: &Git, files: &Paths<'_>, path: &str, apex: &Name) -> Result<Option<Reading>> {
+    let Some(id) = files.get(path) else { return Ok(None) };
+    let text = git.read(id)?;
+    Ok(Some(read_including(apex, path, &text, |path| open(git, files, path))))
+}
+
+/// Returns the content of a file that is included.
+pub(crate) fn open(git: &Git, files: &Paths<'_>, path: &str) -> std::result::Result<Vec<u8>, IncludeError> {
+    let id = files.get(path).ok_or(IncludeError::Missing)?;
+    git.read(id).map_err(|error| IncludeError::Unreadable(error.to_string()))
+}
