@@ -9,11 +9,24 @@
 //! number, and a zone that is gone. Nothing here knows of git or of a file system; a [`Tree`] is whatever has files.
 
 mod bump;
+mod excerpt;
+mod keys;
+mod render;
+mod state;
+#[cfg(test)]
+mod tests;
 
 pub use bump::{bump, next_serial};
+pub use excerpt::Source;
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use self::state::{Now, Pair, State, changed_paths, compare};
 use crate::git::{File, ObjectId};
-use crate::zone::{Diagnostic, Name, Serial, Severity};
+use crate::update::raised;
+use crate::zone::entries::{Content, Directive, entries};
+use crate::zone::{self, Diagnostic, FileRole, Name, Serial, Severity, Type};
 
 /// One state of a repository: its files by path, read on demand.
 pub trait Tree {
@@ -74,8 +87,8 @@ pub struct Finding {
     pub above: Option<Serial>,
     /// Where, why and what to do.
     pub diagnostic: Diagnostic,
-    /// The line it is about, printable, a character for each column; `None` where there is none or it may be secret.
-    pub source: Option<String>,
+    /// The line it is about; `None` where there is none or it may be secret.
+    pub source: Option<Source>,
 }
 
 /// All that is wrong with a change.
@@ -93,26 +106,22 @@ impl Findings {
     /// Returns whether there is an error: the change should be refused.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.findings.iter().any(|finding| finding.diagnostic.severity == Severity::Error)
+        self.count(Severity::Error) > 0
     }
 
-    /// Returns this for people: each finding with its line and a caret; `colour` for a terminal that has colours.
+    /// Returns how many findings are so bad.
     #[must_use]
-    pub fn text(&self, colour: bool) -> String {
-        let _ = colour;
-        String::new()
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.diagnostic.severity == severity).count()
     }
 
-    /// Returns this as one JSON document; `docs/checking.md` describes it.
+    /// Puts the name of a directory in front of every file's path.
     #[must_use]
-    pub fn json(&self) -> String {
-        String::new()
-    }
-
-    /// Returns this as annotations of a GitHub workflow.
-    #[must_use]
-    pub fn github(&self) -> String {
-        String::new()
+    pub fn below(mut self, directory: &str) -> Self {
+        for finding in &mut self.findings {
+            finding.diagnostic.file = format!("{}/{}", directory.trim_end_matches('/'), finding.diagnostic.file);
+        }
+        self
     }
 }
 
@@ -121,6 +130,171 @@ impl Findings {
 /// Only zones of whose files one changed, included ones among them, are read; all of them if `old` is `None`.
 #[must_use]
 pub fn check(old: Option<&dyn Tree>, new: &dyn Tree, options: &Options) -> Findings {
-    let _ = (old, new.files(), options);
-    Findings::default()
+    let (old, new) = (old.map(State::of), State::of(new));
+    let changed = changed_paths(old.as_ref(), &new);
+    let mut checker = Checker { new: &new, changed: &changed, options, zones: 0 };
+    let mut found = Vec::new();
+    for (path, reason) in new.misnamed.iter().filter(|(path, _)| changed.contains(path)) {
+        let hint = "rename it, or put it into a sub-directory if it is no zone";
+        found.push(whole(Kind::Misnamed, None, Severity::Warning, path, reason, hint));
+    }
+    // What is wrong with files that never made a zone: told unless they prove to be parts of others.
+    let mut suspects: Vec<(&[String], Vec<Finding>)> = Vec::new();
+    let included = compare(old.as_ref(), &new, &changed, |pair| {
+        let is_zone = match &pair.now {
+            Now::Gone(_) => true,
+            Now::Read(_, _, reading) => reading.zone.is_some(),
+            Now::Ambiguous(_) | Now::Unreadable(..) => false,
+        };
+        let files = new.zones.get(pair.apex).filter(|_| pair.before.is_none() && !is_zone);
+        let mut told = checker.zone(pair);
+        match files {
+            Some(files) => suspects.push((files, told)),
+            None => found.append(&mut told),
+        }
+    });
+    for (files, mut told) in suspects {
+        if !files.iter().all(|path| included.contains(path)) {
+            found.append(&mut told);
+        }
+    }
+    let zones = checker.zones;
+    let (key_files, told) = keys::check(&new, &changed);
+    found.extend(told);
+    found.sort_by(|a, b| order(&a.diagnostic).cmp(&order(&b.diagnostic)));
+    // A file that several zones include is found wrong for each.
+    found.dedup_by(|a, b| a.diagnostic == b.diagnostic);
+    Findings { findings: found, zones, key_files }
+}
+
+/// What findings are sorted by.
+fn order(diagnostic: &Diagnostic) -> (&str, u32, u32, &str) {
+    let line = if diagnostic.line > 0 { diagnostic.line } else { u32::MAX };
+    (&diagnostic.file, line, diagnostic.column, &diagnostic.reason)
+}
+
+/// Makes a finding about a whole file.
+fn whole(kind: Kind, zone: Option<&Name>, severity: Severity, file: &str, reason: &str, hint: &str) -> Finding {
+    let (reason, hint) = (reason.to_string(), Some(hint.to_string()));
+    let diagnostic = Diagnostic { file: file.to_string(), line: 0, column: 0, severity, reason, hint };
+    Finding { kind, zone: zone.cloned(), above: None, diagnostic, source: None }
+}
+
+struct Checker<'c, 't> {
+    new: &'c State<'t>,
+    changed: &'c BTreeSet<String>,
+    options: &'c Options,
+    zones: usize,
+}
+
+impl Checker<'_, '_> {
+    /// Returns what is wrong with a zone that may have changed.
+    fn zone(&mut self, pair: Pair<'_>) -> Vec<Finding> {
+        let Pair { apex, before, now } = pair;
+        let error = |kind, file: &str, reason: &str, hint: &str| {
+            vec![whole(kind, Some(apex), Severity::Error, file, reason, hint)]
+        };
+        match now {
+            // What never was good is no loss.
+            Now::Gone(_) if before.is_none() || self.options.allow_deletion => Vec::new(),
+            Now::Gone(files) => {
+                let file = files.first().map_or("", String::as_str);
+                let reason = format!("the zone {apex} is deleted");
+                error(Kind::Deletion, file, &reason, &self.options.deletion_hint)
+            }
+            Now::Ambiguous(files) => {
+                let file = files.iter().find(|path| self.changed.contains(*path)).or(files.first());
+                let reason = format!("{} all name the zone {apex}", files.join(", "));
+                error(Kind::Ambiguous, file.map_or("", String::as_str), &reason, "keep one of them")
+            }
+            Now::Unreadable(file, reason) => {
+                error(Kind::Unreadable, file, &reason, "see that the repository is whole (`git fsck`)")
+            }
+            Now::Read(path, text, reading) => {
+                self.zones += 1;
+                let mut found = Vec::new();
+                let is_keys = |path: &String| matches!(FileRole::of(path), FileRole::Keys);
+                if let Some(keys) = reading.included.iter().find(|path| is_keys(path)) {
+                    found.push(self.included_keys(apex, path, &text, keys));
+                }
+                // What is said of a key file read as a zone may repeat its words.
+                let told = reading.diagnostics.into_iter().filter(|diagnostic| !is_keys(&diagnostic.file));
+                found.extend(told.map(|diagnostic| self.finding(Kind::Zone, apex, path, &text, diagnostic)));
+                if let (Some(before), Some(after)) = (before, reading.zone) {
+                    found.extend(self.serial(apex, path, &text, &before, &after));
+                }
+                found
+            }
+        }
+    }
+
+    /// Finds a zone that changed without a higher serial number.
+    fn serial(&self, apex: &Name, path: &str, text: &[u8], before: &zone::Zone, after: &zone::Zone) -> Option<Finding> {
+        let (from, to) = (before.serial(), after.serial());
+        if to.is_newer_than(from) || zone::difference(before, after).is_empty() {
+            return None;
+        }
+        let reason = if from == to {
+            format!("the zone {apex} changed, but its serial is still {from}")
+        } else {
+            format!("the zone {apex} changed, but its serial went from {from} to {to}, which is not higher (RFC 1982)")
+        };
+        let hint = format!("make it {}, for instance; secondaries would keep the old zone", raised(from));
+        let mut place = None;
+        entries(
+            apex,
+            path,
+            text,
+            |path| self.new.open(path),
+            |entry| {
+                if let Content::Record { owner, rtype: Type::SOA, spans, .. } = &entry.content
+                    && place.is_none()
+                    && Name::from_wire(owner).is_ok_and(|owner| owner == *apex)
+                {
+                    let at = excerpt::third_word(entry.text, spans.data.clone());
+                    place = Some((entry.path.to_string(), excerpt::place(entry.text, at)));
+                }
+            },
+        );
+        let (file, (line, column)) = place.unwrap_or((path.to_string(), (0, 0)));
+        let diagnostic = Diagnostic { file, line, column, severity: Severity::Error, reason, hint: Some(hint) };
+        let finding = self.finding(Kind::Serial, apex, path, text, diagnostic);
+        Some(Finding { above: Some(from), ..finding })
+    }
+
+    /// Says that a zone includes a key file: its keys would be served to everybody.
+    fn included_keys(&self, apex: &Name, path: &str, text: &[u8], keys: &str) -> Finding {
+        let (is_it, mut place) = (Cell::new(false), None);
+        let open = |path: &str| {
+            is_it.set(path == keys);
+            self.new.open(path)
+        };
+        entries(apex, path, text, open, |entry| {
+            // The file is opened before its directive is visited.
+            if let Content::Directive { directive: Directive::Include, span } = &entry.content
+                && is_it.take()
+                && place.is_none()
+            {
+                place = Some((entry.path.to_string(), excerpt::place(entry.text, span.start)));
+            }
+        });
+        let (file, (line, column)) = place.unwrap_or((path.to_string(), (0, 0)));
+        let reason = format!("{keys} holds keys, which would be served to everybody");
+        let hint = Some("take this line out; the server finds keys by the names of their files".to_string());
+        let diagnostic = Diagnostic { file, line, column, severity: Severity::Error, reason, hint };
+        self.finding(Kind::Keys, apex, path, text, diagnostic)
+    }
+
+    /// Adds to a diagnostic the line it is about.
+    fn finding(&self, kind: Kind, apex: &Name, path: &str, text: &[u8], diagnostic: Diagnostic) -> Finding {
+        let Diagnostic { file, line, column, .. } = &diagnostic;
+        let source = if *line == 0 || matches!(FileRole::of(file), FileRole::Keys) {
+            None
+        } else if file == path {
+            Source::of(text, *line, *column)
+        } else {
+            self.new.text(file).ok().and_then(|text| Source::of(&text, *line, *column))
+        };
+        Finding { kind, zone: Some(apex.clone()), above: None, diagnostic, source }
+    }
 }

@@ -1,0 +1,210 @@
+//! Two states of a repository side by side: which zones have to be read, and what they read as.
+//!
+//! A zone changes when one of its own files does, or one that it includes. Which zones include a file is not known without
+//! reading them, so when a file changed that may be a part, the other zones' texts are searched for `$INCLUDE`, and those
+//! that have one are read. A file may be a part if it makes no zone by itself, neither before nor now, or is gone. One that
+//! does make a zone could be included as well; but it has the SOA record of its own apex, so whoever includes it is a
+//! copy of it, and what is right for the one is right for the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Tree;
+use crate::git::ObjectId;
+use crate::zone::{self, FileRole, IncludeError, Name, Reading, Zone};
+
+/// A state of a repository, its files sorted by what they are.
+pub(super) struct State<'t> {
+    tree: &'t dyn Tree,
+    pub(super) paths: BTreeMap<String, ObjectId>,
+    /// The files named for each zone; one, if all is well.
+    pub(super) zones: BTreeMap<Name, Vec<String>>,
+    pub(super) keys: Vec<String>,
+    /// Files that look like a zone's, and why their names are none.
+    pub(super) misnamed: Vec<(String, String)>,
+}
+
+/// A zone that may have changed.
+pub(super) struct Pair<'p> {
+    pub(super) apex: &'p Name,
+    /// What it was, if it was there and good.
+    pub(super) before: Option<Zone>,
+    pub(super) now: Now<'p>,
+}
+
+/// What a zone is now.
+pub(super) enum Now<'p> {
+    /// No file is named for it; it was one of these.
+    Gone(&'p [String]),
+    /// Several files are named for it.
+    Ambiguous(&'p [String]),
+    /// Its file cannot be had, for this reason.
+    Unreadable(&'p str, String),
+    /// It was read.
+    Read(&'p str, Text, Reading),
+}
+
+/// The text of a zone's own file.
+pub(super) type Text = Vec<u8>;
+
+impl<'t> State<'t> {
+    pub(super) fn of(tree: &'t dyn Tree) -> Self {
+        let mut state =
+            State { tree, paths: BTreeMap::new(), zones: BTreeMap::new(), keys: Vec::new(), misnamed: Vec::new() };
+        for file in tree.files() {
+            match FileRole::of(&file.path) {
+                FileRole::Zone(apex) => state.zones.entry(apex).or_default().push(file.path.clone()),
+                FileRole::Keys => state.keys.push(file.path.clone()),
+                FileRole::Misnamed { reason } => state.misnamed.push((file.path.clone(), reason)),
+                FileRole::Foreign => {}
+            }
+            state.paths.insert(file.path, file.id);
+        }
+        state
+    }
+
+    /// Reads a file.
+    pub(super) fn text(&self, path: &str) -> Result<Text, String> {
+        match self.paths.get(path) {
+            Some(id) => self.tree.read(id),
+            None => Err("there is no such file".to_string()),
+        }
+    }
+
+    /// Gets an included file.
+    pub(super) fn open(&self, path: &str) -> Result<Text, IncludeError> {
+        match self.paths.get(path) {
+            Some(id) => self.tree.read(id).map_err(IncludeError::Unreadable),
+            None => Err(IncludeError::Missing),
+        }
+    }
+
+    /// Reads a zone from the text of its own file and the files it includes.
+    pub(super) fn read(&self, apex: &Name, path: &str, text: &[u8]) -> Reading {
+        zone::read_including(apex, path, text, |path| self.open(path))
+    }
+
+    /// Reads a zone if there is a file for it, and only one.
+    pub(super) fn zone(&self, apex: &Name) -> Option<Reading> {
+        let [path] = self.zones.get(apex)?.as_slice() else { return None };
+        Some(self.read(apex, path, &self.text(path).ok()?))
+    }
+
+    /// Returns the ids of the files named for a zone.
+    fn ids(&self, apex: &Name) -> Vec<Option<ObjectId>> {
+        self.zones.get(apex).into_iter().flatten().map(|path| self.paths.get(path).copied()).collect()
+    }
+}
+
+/// Returns the paths that are in one of the states only or differ; all of `new` if there is no old state.
+pub(super) fn changed_paths(old: Option<&State<'_>>, new: &State<'_>) -> BTreeSet<String> {
+    let differs = |path: &str, other: &State<'_>, id: &ObjectId| other.paths.get(path) != Some(id);
+    let come = new.paths.iter().filter(|(path, id)| old.is_none_or(|old| differs(path, old, id)));
+    let gone = old.into_iter().flat_map(|old| old.paths.iter()).filter(|(path, _)| !new.paths.contains_key(*path));
+    come.chain(gone).map(|(path, _)| path.clone()).collect()
+}
+
+/// Visits the zones that may have changed, each once; those that are gone first, those of which a part changed last.
+///
+/// Returns the paths that are included, as far as it matters for the files visited that make no zone.
+pub(super) fn compare(
+    old: Option<&State<'_>>,
+    new: &State<'_>,
+    changed: &BTreeSet<String>,
+    mut visit: impl FnMut(Pair<'_>),
+) -> BTreeSet<String> {
+    let before = |apex: &Name| old.and_then(|old| old.zone(apex));
+    // What may be a part of a zone that did not itself change.
+    let mut parts: BTreeSet<String> = changed.iter().filter(|path| may_be_part(path)).cloned().collect();
+    for (apex, files) in old.into_iter().flat_map(|old| &old.zones) {
+        if !new.zones.contains_key(apex) {
+            visit(Pair { apex, before: before(apex).and_then(|reading| reading.zone), now: Now::Gone(files) });
+        }
+    }
+
+    let mut included = BTreeSet::new();
+    let mut done: BTreeSet<&Name> = BTreeSet::new();
+    let mut todo: Vec<&Name> = match old {
+        None => new.zones.keys().collect(),
+        Some(old) => new.zones.keys().filter(|apex| old.ids(apex) != new.ids(apex)).collect(),
+    };
+    // Files that were a part of others and perhaps no longer are.
+    let mut released: BTreeSet<String> = BTreeSet::new();
+    // One of those makes no zone: whether it still is a part has to be known.
+    let mut is_doubtful = false;
+    while let Some(apex) = todo.pop() {
+        if !done.insert(apex) {
+            continue;
+        }
+        let Some((apex, files)) = new.zones.get_key_value(apex) else { continue };
+        let before = before(apex);
+        if let Some(reading) = &before {
+            released.extend(reading.included.iter().cloned());
+        }
+        let before = before.and_then(|reading| reading.zone);
+        let was_good = before.is_some();
+        let now = match files.as_slice() {
+            [path] => match new.text(path) {
+                Ok(text) => {
+                    let reading = new.read(apex, path, &text);
+                    included.extend(reading.included.iter().cloned());
+                    if was_good || reading.zone.is_some() {
+                        parts.remove(path);
+                    } else if !changed.contains(path) {
+                        is_doubtful = true;
+                    }
+                    Now::Read(path, text, reading)
+                }
+                Err(reason) => Now::Unreadable(path, reason),
+            },
+            files => Now::Ambiguous(files),
+        };
+        visit(Pair { apex, before, now });
+        if todo.is_empty() && !released.is_empty() {
+            let is_free = |apex: &&Name| !done.contains(apex);
+            let zones = new.zones.iter().filter(|(_, files)| files.iter().any(|path| released.contains(path)));
+            todo.extend(zones.map(|(apex, _)| apex).filter(is_free));
+            released.clear();
+        }
+    }
+
+    if old.is_none() || (parts.is_empty() && !is_doubtful) {
+        return included;
+    }
+    for (apex, files) in new.zones.iter().filter(|(apex, _)| !done.contains(apex)) {
+        let [path] = files.as_slice() else { continue };
+        let Ok(text) = new.text(path) else { continue };
+        if !has_include(&text) {
+            continue;
+        }
+        let now = new.read(apex, path, &text);
+        included.extend(now.included.iter().cloned());
+        if now.included.iter().any(|path| parts.contains(path)) {
+            let before = before(apex).and_then(|reading| reading.zone);
+            visit(Pair { apex, before, now: Now::Read(path, text, now) });
+        }
+    }
+    included
+}
+
+/// Returns whether a file is one to be included, told from its path: not keys, and not README and the like.
+fn may_be_part(path: &str) -> bool {
+    match FileRole::of(path) {
+        FileRole::Zone(_) | FileRole::Misnamed { .. } => true,
+        FileRole::Keys => false,
+        FileRole::Foreign => path.contains('/') || path.starts_with('.'),
+    }
+}
+
+/// Returns whether a text may include another file.
+fn has_include(text: &[u8]) -> bool {
+    const WORD: &[u8] = b"$include";
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|octet| *octet == b'$') {
+        rest = &rest[at..];
+        if rest.get(..WORD.len()).is_some_and(|word| word.eq_ignore_ascii_case(WORD)) {
+            return true;
+        }
+        rest = &rest[1..];
+    }
+    false
+}

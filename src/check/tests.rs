@@ -1,0 +1,316 @@
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use super::*;
+use crate::git::blob_id;
+
+/// A repository's files, and how many of them were read.
+#[derive(Default)]
+struct Memory {
+    files: BTreeMap<String, ObjectId>,
+    texts: HashMap<ObjectId, Rc<[u8]>>,
+    reads: Cell<usize>,
+}
+
+impl Memory {
+    fn of<P: AsRef<str>, T: AsRef<[u8]>>(files: impl IntoIterator<Item = (P, T)>) -> Self {
+        let mut memory = Memory::default();
+        files.into_iter().for_each(|(path, text)| memory.put(path.as_ref(), text.as_ref()));
+        memory
+    }
+
+    fn put(&mut self, path: &str, text: &[u8]) {
+        self.files.insert(path.to_string(), blob_id(text));
+        self.texts.insert(blob_id(text), text.into());
+    }
+
+    fn with<'a>(&self, changes: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Self {
+        let mut next = Memory { files: self.files.clone(), texts: self.texts.clone(), reads: Cell::new(0) };
+        for (path, text) in changes {
+            match text {
+                Some(text) => next.put(path, text.as_bytes()),
+                None => drop(next.files.remove(path)),
+            }
+        }
+        next
+    }
+}
+
+impl Tree for Memory {
+    fn files(&self) -> Vec<File> {
+        self.files.iter().map(|(path, id)| File { path: path.clone(), id: *id }).collect()
+    }
+
+    fn read(&self, id: &ObjectId) -> Result<Vec<u8>, String> {
+        self.reads.set(self.reads.get() + 1);
+        let found = self.texts.get(id).filter(|text| ***text != *b"unreadable");
+        found.map(|text| text.to_vec()).ok_or("it is damaged".to_string())
+    }
+}
+
+fn zone(serial: u32, more: &str) -> String {
+    format!(
+        "$TTL 60\n@ SOA ns hostmaster (\n\t{serial} ; serial\n\t3600 600 86400 60 )\n@ NS ns\nns A 192.0.2.1\n{more}"
+    )
+}
+
+fn told(old: Option<&Memory>, new: &Memory) -> String {
+    check(old.map(|old| old as &dyn Tree), new, &Options::default()).text(false)
+}
+
+const A: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// Each kind of mistake, by its whole message.
+#[test]
+fn mistakes() {
+    let good = zone(7, "");
+    let key = |name: &str, number: u32| format!("{name} DNSKEY 0 3 {number} {A}\n");
+    let old = Memory::of([("example.org", good.as_str()), ("b._keys", &key("k._update", 163))]);
+    for (changes, expected) in [
+        // What cannot be read.
+        (
+            vec![("example.org", Some(zone(8, "www\tAA 192.0.2.1\nmail A 192.0.2\n")))],
+            "example.org:7:5: error: there is no record type AA
+     7 | www\tAA 192.0.2.1
+       |    \t^
+       = did you mean A?
+example.org:8:8: error: expected an IPv4 address, not `192.0.2`
+     8 | mail A 192.0.2
+       |        ^
+",
+        ),
+        // What can, but makes no sound zone.
+        (
+            vec![("example.net", Some("$TTL 60\n@ NS ns.example.org.\n".to_string()))],
+            "example.net: error: there is no SOA record at example.net.
+       = a zone begins with `@ SOA` and its data; the zone is example.net. by its file's name
+",
+        ),
+        // Serials.
+        (vec![("example.org", Some(zone(7, "; a remark\n")))], ""),
+        (vec![("example.org", Some(zone(8, "www A 192.0.2.2\n")))], ""),
+        (vec![("example.org", Some(zone(7, "www A 192.0.2.2\n")))], "example.org:3:2: error: the zone example.org. changed, but its serial is still 7
+     3 | \t7 ; serial
+       | \t^
+       = make it 8, for instance; secondaries would keep the old zone
+"),
+        (vec![("example.org", Some(zone(6, "")))], "example.org:3:2: error: the zone example.org. changed, but its serial went from 7 to 6, which is not higher (RFC 1982)
+     3 | \t6 ; serial
+       | \t^
+       = make it 8, for instance; secondaries would keep the old zone
+"),
+        (vec![("example.org", Some(zone(7 + (1 << 31), "")))], "example.org:3:2: error: the zone example.org. changed, but its serial went from 7 to 2147483655, which is not higher (RFC 1982)
+     3 | \t2147483655 ; serial
+       | \t^
+       = make it 8, for instance; secondaries would keep the old zone
+"),
+        (vec![("example.org", Some(zone(6 + (1 << 31), "")))], ""),
+        // Zones that go.
+        (vec![("example.org", None)], "example.org: error: the zone example.org. is deleted
+       = bring the file back, or say that you mean it
+"),
+        (vec![("example.org", None), ("old/example.org", Some(good.clone()))], "example.org: error: the zone example.org. is deleted
+       = bring the file back, or say that you mean it
+"),
+        (vec![("example.org", None), ("example.org.zone", Some(good.clone()))], ""),
+        (vec![("Example.org.zone", Some(good.clone()))], "Example.org.zone: error: Example.org.zone, example.org all name the zone Example.org.
+       = keep one of them
+"),
+        // Files that are none of ours, and those that look as if they were.
+        (vec![("README.md", Some("A".to_string())), ("docs/zone", Some("(".to_string()))], ""),
+        (vec![("notes (old)", Some("A".to_string()))], "notes (old): warning: a zone's file bears the zone's name, which has no ' '
+       = rename it, or put it into a sub-directory if it is no zone
+"),
+        (vec![("notes", Some("Remember:\n".to_string()))], "notes:1:10: error: the line ends without a record type
+     1 | Remember:
+       |          ^
+"),
+        (vec![("example.net", Some("unreadable".to_string()))], "example.net: error: it is damaged
+       = see that the repository is whole (`git fsck`)
+"),
+        // Keys, whose lines are never shown.
+        (vec![("_keys", Some(format!("one DNSKEY 0 3 163 {A}x\n{}", key("two._update", 8))))], "_keys:1:20: error: expected base64
+       = a key is written `name DNSKEY 0 3 163 <base64>`, where 163 is HMAC-SHA256
+_keys:2:1: error: algorithm 8: the algorithm is not known; it is one of hmac-sha1, hmac-sha224, hmac-sha256, hmac-sha384, hmac-sha512
+       = a key is written `name DNSKEY 0 3 163 <base64>`, where 163 is HMAC-SHA256
+"),
+        (vec![("_keys", Some(key("k._update.b", 164)))], "_keys:1:1: error: the key k._update.b. is in b._keys:1 too, with another algorithm; neither is used
+       = keep one of them, or give one another name
+"),
+        (vec![("c._keys", Some(key("k._update", 163))), ("a..b._keys", Some(String::new()))], "a..b._keys: error: the file's name is no zone's name with `._keys`: the name has an empty label (two dots in a row, or a dot in front); none of its keys is used
+"),
+        (vec![("example.org", Some(zone(8, "$INCLUDE b._keys\n")))], "example.org:7:1: error: b._keys holds keys, which would be served to everybody
+     7 | $INCLUDE b._keys
+       | ^
+       = take this line out; the server finds keys by the names of their files
+"),
+        (vec![("example.org", Some(zone(8, "$INCLUDE x\nMX 1 ns\n")))], "example.org:7:10: error: there is no file x in the repository
+     7 | $INCLUDE x
+       |          ^
+       = a path begins at the root of the repository
+example.org:8:8: error: a domain name is missing here
+     8 | MX 1 ns
+       |        ^
+"),
+        (vec![("example.org", Some("unreadable".to_string()))], "example.org: error: it is damaged
+       = see that the repository is whole (`git fsck`)
+"),
+    ] {
+        let new = old.with(changes.clone());
+        assert_eq!(told(Some(&old), &new), expected, "{changes:?}");
+    }
+}
+
+#[test]
+fn deletion_is_allowed_on_request_and_no_loss_if_the_zone_never_was_good() {
+    let old = Memory::of([("example.org", zone(1, "").as_str()), ("broken", "x")]);
+    let new = old.with([("example.org", None), ("broken", None)]);
+    let check = |options: &Options| check(Some(&old), &new, options);
+    let hint = "push with -o zonule.allow-deletion".to_string();
+    let found = check(&Options { deletion_hint: hint.clone(), ..Options::default() });
+    assert_eq!(found.findings.len(), 1);
+    assert_eq!((found.findings[0].kind, found.findings[0].diagnostic.hint.as_ref()), (Kind::Deletion, Some(&hint)));
+    assert_eq!(check(&Options { allow_deletion: true, ..Options::default() }).findings, []);
+}
+
+/// What a finding about a serial number knows is what it takes to mend it.
+#[test]
+fn a_serial_is_mended_by_what_the_finding_says() {
+    let old = Memory::of([("example.org", zone(2026_11_19_03, ""))]);
+    let text = zone(5, "www A 192.0.2.1\n");
+    let new = old.with([("example.org", Some(text.clone()))]);
+    let found = check(Some(&old), &new, &Options::default());
+    let [Finding { kind: Kind::Serial, zone: Some(apex), above: Some(above), .. }] = found.findings.as_slice() else {
+        panic!("{found:?}")
+    };
+    let none = |_: &str| Err(zone::IncludeError::Missing);
+    let zone = zone::read(apex, "example.org", text.as_bytes()).zone.unwrap();
+    let edited = bump(apex, "example.org", text.as_bytes(), none, &zone, *above, 2026_11_20).unwrap();
+    let mended = String::from_utf8(edited.files["example.org"].clone()).unwrap();
+    assert_eq!(mended, text.replace("\t5 ;", "\t2026112001 ;"));
+    assert_eq!(told(Some(&old), &old.with([("example.org", Some(mended))])), "");
+}
+
+#[test]
+fn a_change_of_a_part_is_one_of_the_zones_that_include_it() {
+    let with = |serial| zone(serial, "$INCLUDE parts/mail\n");
+    let old = Memory::of([
+        ("a.example", with(1).as_str()),
+        ("b.example", &with(2)),
+        ("c.example", &zone(3, "")),
+        ("parts/mail", "$INCLUDE parts/inner"),
+        ("parts/inner", "@ MX 1 mail.example.net.\n"),
+    ]);
+    let part = |text: &str| ("parts/inner", Some(text.to_string()));
+    assert_eq!(told(Some(&old), &old.with([part("@ MX 1 mail.example.net. ; here\n")])), "");
+    let two = old.with([part("@ MX 2 mail.example.net.\n"), ("b.example", Some(with(3)))]);
+    let expected = "a.example:3:2: error: the zone a.example. changed, but its serial is still 1
+     3 | \t1 ; serial
+       | \t^
+       = make it 2, for instance; secondaries would keep the old zone
+";
+    assert_eq!(told(Some(&old), &two), expected);
+    // What is wrong with a part is told once, however many zones include it.
+    let expected = "parts/inner:1:6: error: expected a number from 0 to 65535, not `x`
+     1 | @ MX x
+       |      ^
+";
+    assert_eq!(told(Some(&old), &old.with([part("@ MX x\n")])), expected);
+    let expected = "parts/mail:1:10: error: there is no file parts/inner in the repository
+     1 | $INCLUDE parts/inner
+       |          ^
+       = a path begins at the root of the repository
+";
+    assert_eq!(told(Some(&old), &old.with([("parts/inner", None)])), expected);
+    assert_eq!(told(None, &old.with([("parts/inner", None)])), expected);
+}
+
+/// As [`Primary::load`](crate::primary::Primary::load) has it: a part at the top of the repository is no broken zone.
+#[test]
+fn a_file_that_is_only_a_part_of_zones_is_none_itself() {
+    let (with, without) = (zone(1, "$INCLUDE mail\n"), zone(2, ""));
+    let old = Memory::of([("mail", "@ MX 1 mail.example.net.\n"), ("z.example", &with), ("a.example", &without)]);
+    let broken = "mail:1:3: error: the record has no TTL and there is none before to inherit
+     1 | @ MX 1 mail.example.net.
+       |   ^
+       = put `$TTL 3600` at the top of the file
+";
+    assert_eq!(told(None, &old), "");
+    assert_eq!(told(Some(&old), &old.with([("README.md", Some("x".to_string()))])), "");
+    let changed = ("mail", Some("@ MX 2 mail.example.net.\n".to_string()));
+    let expected = "z.example:3:2: error: the zone z.example. changed, but its serial is still 1
+     3 | \t1 ; serial
+       | \t^
+       = make it 2, for instance; secondaries would keep the old zone
+";
+    assert_eq!(told(Some(&old), &old.with([changed.clone()])), expected, "changed");
+    let raised = ("z.example", Some(with.replace("\t1 ;", "\t2 ;")));
+    assert_eq!(told(Some(&old), &old.with([changed, raised])), "", "changed, and its zone with it");
+    let left = ("z.example", Some(without.clone()));
+    let found = told(Some(&old), &old.with([left.clone()]));
+    assert_eq!(found, broken, "nobody includes it now");
+    let taken = ("a.example", Some(zone(3, "$INCLUDE mail\n")));
+    assert_eq!(told(Some(&old), &old.with([left, taken])), "", "another does");
+    let fresh = ("new", Some("@ MX x\n".to_string()));
+    let found = told(Some(&old), &old.with([fresh]));
+    assert!(found.starts_with("new:1:6: error: expected a number"), "{found}");
+}
+
+#[test]
+fn only_what_changed_is_read() {
+    let names: Vec<String> = (0..10_000).map(|n| format!("z{n}.example")).collect();
+    let mut files: Vec<(String, String)> = names.iter().map(|name| (name.clone(), zone(1, ""))).collect();
+    // Files with the same content would be one object.
+    files.iter_mut().for_each(|(name, text)| text.push_str(&format!("; {name}\n")));
+    files.extend(
+        names.iter().take(100).map(|name| (format!("{name}._keys"), format!("k DNSKEY 0 3 163 {A} ; {name}\n"))),
+    );
+    files[5_000].1.push_str("$INCLUDE parts/one\n");
+    files.push(("parts/one".to_string(), "x A 192.0.2.1\n".to_string()));
+    let old = Memory::of(files);
+    for (changes, reads) in [
+        (vec![], 0),
+        (vec![("z7.example", Some(zone(2, "www A 192.0.2.1\n")))], 1 + 1),
+        (vec![("z7.example", Some("x".to_string()))], 1 + 1),
+        (vec![("z7.example", Some(zone(2, "")))], 1 + 1),
+        (vec![("new.example", Some(zone(2, "")))], 1),
+        (vec![("z7.example._keys", Some(format!("k DNSKEY 0 3 163 {A}\n")))], 1),
+        (vec![("_keys", Some(format!("k DNSKEY 0 3 163 {A}\n")))], 101),
+        // Who includes it must be looked for; then one zone is read twice with its part.
+        (vec![("parts/one", Some("x A 192.0.2.2\n".to_string()))], 10_000 + 1 + 2 + 1),
+        (vec![("README.md", Some("x".to_string()))], 0),
+    ] {
+        let new = old.with(changes.clone());
+        old.reads.set(0);
+        let _ = check(Some(&old), &new, &Options::default());
+        // The line of a finding is read again only if it stands in another file.
+        assert_eq!(old.reads.get() + new.reads.get(), reads, "{changes:?}");
+    }
+}
+
+#[test]
+fn for_programs_and_reviewers() {
+    let old = Memory::of([("example.org", zone(1, ""))]);
+    let changes = [("example.org", Some(zone(2, "w\tTXT \"x\n"))), ("a,b: 1%", Some(String::new()))];
+    let found = check(Some(&old), &old.with(changes), &Options::default()).below("zones/");
+    let expected = r#"{"errors":1,"warnings":1,"zones":1,"key_files":0,"findings":[
+{"kind":"misnamed","severity":"warning","zone":null,"file":"zones/a,b: 1%","line":null,"column":null,"reason":"a zone's file bears the zone's name, which has no ','","hint":"rename it, or put it into a sub-directory if it is no zone","source":null},
+{"kind":"zone","severity":"error","zone":"example.org.","file":"zones/example.org","line":7,"column":7,"reason":"this quote is never closed","hint":"a quoted string ends on its line","source":"w\u0009TXT \"x"}
+]}
+"#;
+    assert_eq!(found.json(), expected);
+    let expected =
+        "::warning file=zones/a%2Cb%3A 1%25::a zone's file bears the zone's name, which has no ',' (hint: rename it, \
+        or put it into a sub-directory if it is no zone)
+::error file=zones/example.org,line=7,col=7::this quote is never closed (hint: a quoted string ends on its line)
+";
+    assert_eq!(found.github(), expected);
+    assert_eq!(found.summary(), "1 zone read: 1 error, 1 warning");
+    let coloured = found.text(true);
+    assert!(coloured.contains("\x1b[1;31merror:\x1b[0m this quote"), "{coloured}");
+    assert_eq!(
+        Findings::default().json(),
+        "{\"errors\":0,\"warnings\":0,\"zones\":0,\"key_files\":0,\"findings\":[]}\n"
+    );
+}
