@@ -41,7 +41,7 @@ fn each_kind_of_mistake() {
     // One step back on the circle is far ahead, and half of it is neither.
     refused(&world, &[("example.org", &zone(7 + 0x8000_0000, new))], &["not higher"]);
     // A part: told in its own file and line, of a zone whose own file is as it was.
-    let said = ["parts/hosts:2:5: error", "h2 A nowhere"];
+    let said = ["parts/hosts:2:6: error", "h2 A nowhere"];
     refused(&world, &[("parts/hosts", "h A 192.0.2.1\nh2 A nowhere\n")], &said);
     let said = ["example.com:2:22: error", "still 2"];
     refused(&world, &[("parts/hosts", "h A 192.0.2.2\n")], &said);
@@ -88,8 +88,8 @@ fn what_is_no_mistake() {
     // Warnings are told, and pass.
     world.push(&[("example.net", &zone(2, "@ MX 10 nobody\n"))]).fine().with("example.net:6:").with("warning");
     // Round the circle.
-    world.push(&[("example.net", &zone(0x8000_0000, ""))]).fine();
-    world.push(&[("example.net", &zone(1, ""))]).fine();
+    world.push(&[("example.net", &zone(0x8000_0001, ""))]).fine();
+    world.push(&[("example.net", &zone(0, "new A 192.0.2.1\n"))]).fine();
 }
 
 #[test]

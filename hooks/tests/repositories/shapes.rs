@@ -143,6 +143,6 @@ fn the_update_hook_does_the_same() {
     let world = world();
     world.remote.unhook("pre-receive").unwrap();
     world.remote.hook("update", &format!("exec '{}' update \"$@\"", crate::world::HOOK)).unwrap();
-    world.push(&[("example.org", &zone(7, BAD))]).refused().with("example.org:6:7").with("still 7");
+    world.push(&[("example.org", &zone(7, BAD))]).refused().with("example.org:6:7").with("hook declined to update");
     world.push(&[("example.org", &zone(8, ""))]).fine();
 }
