@@ -33,6 +33,7 @@ mod changes;
 mod clients;
 mod compliance;
 mod edns;
+mod hooks;
 mod hostile;
 mod loading;
 mod machines;
