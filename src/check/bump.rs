@@ -62,18 +62,18 @@ mod tests {
 
     #[test]
     fn dates_and_counts() {
-        let next = |serial| next_serial(Serial(serial), 2026_11_20).0;
+        let next = |serial| next_serial(Serial(serial), 20_261_120).0;
         for (serial, expected) in [
             (1, 2),
             (u32::MAX, 1),
-            (2026_11_19_07, 2026_11_20_01),
-            (2026_11_20_00, 2026_11_20_01),
-            (2026_11_20_01, 2026_11_20_02),
-            (2026_11_20_99, 2026_11_21_00),
-            (2027_01_01_05, 2027_01_01_06),
-            (2026_13_01_00, 2026_13_01_01),
-            (2026_02_29_00, 2026_02_29_01),
-            (2024_02_29_00, 2026_11_20_01),
+            (2_026_111_907, 2_026_112_001),
+            (2_026_112_000, 2_026_112_001),
+            (2_026_112_001, 2_026_112_002),
+            (2_026_112_099, 2_026_112_100),
+            (2_027_010_105, 2_027_010_106),
+            (2_026_130_100, 2_026_130_101),
+            (2_026_022_900, 2_026_022_901),
+            (2_024_022_900, 2_026_112_001),
             (1_700_000_000, 1_700_000_001),
         ] {
             assert_eq!(next(serial), expected, "{serial}");
@@ -87,9 +87,9 @@ mod tests {
             "$TTL 1h\n@ SOA ns host ( ; here\n\t2026111901 ; serial\n 2h 15m 2w 1h )\n  NS  ns ; kept\nns A 192.0.2.1";
         let none = |_: &str| Err(IncludeError::Missing);
         let zone = read(&apex, "example.org", text.as_bytes()).zone.unwrap();
-        let edited = bump(&apex, "example.org", text.as_bytes(), none, &zone, zone.serial(), 2026_11_20).unwrap();
+        let edited = bump(&apex, "example.org", text.as_bytes(), none, &zone, zone.serial(), 20_261_120).unwrap();
         let new = text.replace("2026111901", "2026112001");
         assert_eq!(edited.files.into_iter().collect::<Vec<_>>(), [("example.org".to_string(), new.into_bytes())]);
-        assert_eq!(edited.zone.serial(), Serial(2026_11_20_01));
+        assert_eq!(edited.zone.serial(), Serial(2_026_112_001));
     }
 }

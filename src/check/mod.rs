@@ -9,15 +9,19 @@
 //! number, and a zone that is gone. Nothing here knows of git or of a file system; a [`Tree`] is whatever has files.
 
 mod bump;
+mod diff;
 mod excerpt;
 mod keys;
+mod query;
 mod render;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use bump::{bump, next_serial};
+pub use diff::diff;
 pub use excerpt::Source;
+pub use query::{Answered, QueryError, query};
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

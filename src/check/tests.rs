@@ -7,14 +7,14 @@ use crate::git::blob_id;
 
 /// A repository's files, and how many of them were read.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     files: BTreeMap<String, ObjectId>,
     texts: HashMap<ObjectId, Rc<[u8]>>,
     reads: Cell<usize>,
 }
 
 impl Memory {
-    fn of<P: AsRef<str>, T: AsRef<[u8]>>(files: impl IntoIterator<Item = (P, T)>) -> Self {
+    pub(super) fn of<P: AsRef<str>, T: AsRef<[u8]>>(files: impl IntoIterator<Item = (P, T)>) -> Self {
         let mut memory = Memory::default();
         files.into_iter().for_each(|(path, text)| memory.put(path.as_ref(), text.as_ref()));
         memory
@@ -25,7 +25,7 @@ impl Memory {
         self.texts.insert(blob_id(text), text.into());
     }
 
-    fn with<'a>(&self, changes: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Self {
+    pub(super) fn with<'a>(&self, changes: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Self {
         let mut next = Memory { files: self.files.clone(), texts: self.texts.clone(), reads: Cell::new(0) };
         for (path, text) in changes {
             match text {
@@ -49,7 +49,7 @@ impl Tree for Memory {
     }
 }
 
-fn zone(serial: u32, more: &str) -> String {
+pub(super) fn zone(serial: u32, more: &str) -> String {
     format!(
         "$TTL 60\n@ SOA ns hostmaster (\n\t{serial} ; serial\n\t3600 600 86400 60 )\n@ NS ns\nns A 192.0.2.1\n{more}"
     )
@@ -59,7 +59,7 @@ fn told(old: Option<&Memory>, new: &Memory) -> String {
     check(old.map(|old| old as &dyn Tree), new, &Options::default()).text(false)
 }
 
-const A: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub(super) const A: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// Each kind of mistake, by its whole message.
 #[test]
@@ -177,7 +177,7 @@ fn deletion_is_allowed_on_request_and_no_loss_if_the_zone_never_was_good() {
 /// What a finding about a serial number knows is what it takes to mend it.
 #[test]
 fn a_serial_is_mended_by_what_the_finding_says() {
-    let old = Memory::of([("example.org", zone(2026_11_19_03, ""))]);
+    let old = Memory::of([("example.org", zone(2_026_111_903, ""))]);
     let text = zone(5, "www A 192.0.2.1\n");
     let new = old.with([("example.org", Some(text.clone()))]);
     let found = check(Some(&old), &new, &Options::default());
@@ -186,7 +186,7 @@ fn a_serial_is_mended_by_what_the_finding_says() {
     };
     let none = |_: &str| Err(zone::IncludeError::Missing);
     let zone = zone::read(apex, "example.org", text.as_bytes()).zone.unwrap();
-    let edited = bump(apex, "example.org", text.as_bytes(), none, &zone, *above, 2026_11_20).unwrap();
+    let edited = bump(apex, "example.org", text.as_bytes(), none, &zone, *above, 20_261_120).unwrap();
     let mended = String::from_utf8(edited.files["example.org"].clone()).unwrap();
     assert_eq!(mended, text.replace("\t5 ;", "\t2026112001 ;"));
     assert_eq!(told(Some(&old), &old.with([("example.org", Some(mended))])), "");
