@@ -46,8 +46,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 enum Outcome {
     /// The server has it.
     Acknowledged,
-    /// The server answered otherwise; what it said.
-    Refused(String),
+    /// The server answered otherwise, or something that does not prove itself; what is to be said of that.
+    Other(String),
     /// Nothing that counts came.
     Silent,
 }
@@ -182,66 +182,58 @@ fn send(socket: &UdpSocket, effects: &[Effect]) {
     }
 }
 
-/// Returns what a reply means that the notifier took for one: it says so, and which zone it is about is in the reply.
+/// Returns what a reply means, and for which zone: what the notifier took it for is what it logs.
 fn outcome(message: &[u8], effects: &[Effect]) -> Option<(Name, Outcome)> {
-    let (level, _) = effects.iter().find_map(|effect| match effect {
-        Effect::Log(level, text) => Some((*level, text)),
-        Effect::Send { .. } => None,
-    })?;
+    const SERVER_FAILURE: u8 = 2;
     let mut reader = Reader::new(message).ok()?;
     let code = reader.header().rcode();
     let zone = reader.question().ok()??.name;
-    match (level, code) {
-        (Level::Debug, _) => Some((zone, Outcome::Acknowledged)),
-        // The reply to a signed notification was not signed rightly; the true one may still come.
-        (_, 0) => None,
-        (_, 1) => Some((zone, Outcome::Refused("FORMERR".to_owned()))),
-        (_, 4) => Some((zone, Outcome::Refused("NOTIMP".to_owned()))),
-        (_, 5) => Some((zone, Outcome::Refused("REFUSED".to_owned()))),
-        (_, 9) => Some((zone, Outcome::Refused("NOTAUTH".to_owned()))),
-        (_, code) => Some((zone, Outcome::Refused(format!("code {code}")))),
+    let logged = effects.iter().find_map(|effect| match effect {
+        Effect::Log(level, text) => Some((*level, text.clone())),
+        Effect::Send { .. } => None,
+    });
+    match (logged, code) {
+        (Some((Level::Debug, _)), _) => Some((zone, Outcome::Acknowledged)),
+        (Some((_, text)), _) => Some((zone, Outcome::Other(text))),
+        // It is silent, or asked again.
+        (None, 0 | SERVER_FAILURE) => None,
+        // It logs some lines only of many.
+        (None, code) => Some((zone, Outcome::Other(format!("answered code {code}")))),
     }
 }
 
 /// Says what became of the notifications of one server.
 fn report(server: &Server, news: &[News], outcomes: &BTreeMap<Name, Outcome>) -> String {
-    let mut groups: BTreeMap<&Outcome, Vec<&News>> = BTreeMap::new();
-    for news in news {
-        if let Some(outcome) = outcomes.get(news.zone.apex()) {
-            groups.entry(outcome).or_default().push(news);
-        }
-    }
-    let mut text = String::new();
-    let title = &server.title;
-    for (outcome, news) in groups {
-        for News { what, zone } in news.iter().take(MOST_NAMED) {
-            let apex = zone.apex().to_string();
-            let apex = apex.strip_suffix('.').filter(|apex| !apex.is_empty()).unwrap_or(&apex);
+    let (mut text, title) = (String::new(), &server.title);
+    let mut told = [0_usize; 3];
+    for News { what, zone } in news {
+        let apex = zone.apex();
+        let name = apex.to_string();
+        let name = name.strip_suffix('.').filter(|name| !name.is_empty()).unwrap_or(&name);
+        let (kind, said) = match (outcomes.get(apex).unwrap_or(&Outcome::Silent), what, server.key(apex)) {
+            (Outcome::Acknowledged, ..) => (0, "acknowledged".to_owned()),
+            (Outcome::Silent, ..) => (1, "not acknowledged: no answer".to_owned()),
+            (Outcome::Other(said), What::Added, Some(_)) if said.contains("NOTAUTH") => {
+                (2, "not served there yet, looked for now".to_owned())
+            }
+            (Outcome::Other(said), What::Added, None) if said.contains("NOTAUTH") => {
+                (2, "not served there yet; the notification is not signed, so the next poll brings it".to_owned())
+            }
+            (Outcome::Other(said), ..) => (2, format!("not acknowledged: {said}")),
+        };
+        told[kind] += 1;
+        if told[kind] <= MOST_NAMED {
             let subject = match what {
-                What::Deleted => format!("{apex} is deleted:"),
-                What::Added | What::Changed => format!("{apex} serial {}", zone.serial()),
-            };
-            let said = match (outcome, what, server.key(zone.apex())) {
-                (Outcome::Acknowledged, ..) => "acknowledged".to_owned(),
-                (Outcome::Silent, ..) => format!("no answer from port {}", server.address.port()),
-                (Outcome::Refused(code), What::Added, Some(_)) if code == "NOTAUTH" => {
-                    "not served there yet, looks for it".to_owned()
-                }
-                (Outcome::Refused(code), What::Added, None) if code == "NOTAUTH" => {
-                    "not served there yet, and unsigned; comes with the next poll".to_owned()
-                }
-                (Outcome::Refused(code), ..) => format!("answered {code}"),
+                What::Deleted => format!("{name} deleted"),
+                What::Added | What::Changed => format!("{name} serial {}", zone.serial()),
             };
             // Infallible: it is a String.
             let _ = writeln!(text, "{title}: {subject} {said}");
         }
-        if let Some(more @ 1..) = news.len().checked_sub(MOST_NAMED) {
-            let said = match outcome {
-                Outcome::Acknowledged => "acknowledged",
-                Outcome::Refused(code) => code,
-                Outcome::Silent => "without answer",
-            };
-            let _ = writeln!(text, "{title}: and {more} more zones {said}");
+    }
+    for (count, what) in told.into_iter().zip(["acknowledged", "without answer", "not acknowledged"]) {
+        if let Some(more @ 1..) = count.checked_sub(MOST_NAMED) {
+            let _ = writeln!(text, "{title}: and {more} more {what}");
         }
     }
     text

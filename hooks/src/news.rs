@@ -29,7 +29,7 @@ pub(crate) struct News {
 
 /// Returns the zones that changed, in canonical order of their names.
 ///
-/// Read are those of whose own files one changed; and, if a file that is no zone's changed, also those that
+/// Read are those of whose own files one changed; and, if a file changed that makes no zone by itself, also those that
 /// include others.
 pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>, commit: &str) -> Result<Vec<News>> {
     let nothing = git.nothing();
@@ -37,34 +37,49 @@ pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>, co
     let (before, after) = (by_path(old), by_path(new));
     let paths: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
     let changed: BTreeSet<&str> = paths.iter().copied().filter(|path| before.get(path) != after.get(path)).collect();
-    let mut zones = changed.clone();
-    if changed.iter().any(|path| !matches!(FileRole::of(path), FileRole::Zone(_))) {
-        zones.extend(including(git, commit)?.iter().filter_map(|path| paths.get(path.as_str())));
-    }
-    // A zone's file may have been renamed: what counts is the zone.
-    let mut apexes: BTreeMap<Name, (Option<&str>, Option<&str>)> = BTreeMap::new();
-    for path in zones {
-        let FileRole::Zone(apex) = FileRole::of(path) else { continue };
-        let (was, is) = apexes.entry(apex).or_default();
-        *was = before.contains_key(path).then_some(path).or(*was);
-        *is = after.contains_key(path).then_some(path).or(*is);
-    }
     let mut news = Vec::new();
-    for (apex, (was, is)) in apexes {
-        let there = is.is_some();
-        let read = |files: &Paths<'_>, path: Option<&str>| -> Result<Option<Zone>> {
-            path.map_or(Ok(None), |path| Ok(read_zone(git, files, path, &apex)?.and_then(|reading| reading.zone)))
-        };
-        match (read(&before, was)?, read(&after, is)?) {
-            (Some(was), Some(is)) if was.serial() != is.serial() || !difference(&was, &is).is_empty() => {
-                news.push(News { what: What::Changed, zone: is });
-            }
-            (None, Some(zone)) => news.push(News { what: What::Added, zone }),
-            // The file is there and cannot be read: the server keeps to what it has, and there is no news.
-            (Some(zone), None) if !there => news.push(News { what: What::Deleted, zone }),
-            _ => {}
+    let mut parts = changed.iter().any(|path| FileRole::of(path) == FileRole::Foreign && path.contains('/'));
+    let mut done = BTreeSet::new();
+    let mut look = |paths: &mut dyn Iterator<Item = &&str>| -> Result<bool> {
+        let mut parts = false;
+        // A zone's file may have been renamed: what counts is the zone.
+        let mut apexes: BTreeMap<Name, (Option<&str>, Option<&str>)> = BTreeMap::new();
+        for path in paths {
+            let FileRole::Zone(apex) = FileRole::of(path) else { continue };
+            let (was, is) = apexes.entry(apex).or_default();
+            *was = before.contains_key(path).then_some(*path).or(*was);
+            *is = after.contains_key(path).then_some(*path).or(*is);
         }
+        for (apex, (was, is)) in apexes {
+            if !done.insert(apex.clone()) {
+                continue;
+            }
+            let there = is.is_some();
+            let read = |files: &Paths<'_>, path: Option<&str>| -> Result<Option<Zone>> {
+                path.map_or(Ok(None), |path| Ok(read_zone(git, files, path, &apex)?.and_then(|reading| reading.zone)))
+            };
+            let (was, is) = (read(&before, was)?, read(&after, is)?);
+            match (was, is) {
+                (Some(was), Some(is)) if was.serial() != is.serial() || !difference(&was, &is).is_empty() => {
+                    news.push(News { what: What::Changed, zone: is });
+                }
+                (Some(_), Some(_)) => {}
+                (None, Some(zone)) => news.push(News { what: What::Added, zone }),
+                (Some(zone), None) if !there => news.push(News { what: What::Deleted, zone }),
+                // The server keeps to what it has, and there is no news.
+                (Some(_), None) => {}
+                // It never was a zone, but may be a part of one.
+                (None, None) => parts = true,
+            }
+        }
+        Ok(parts)
+    };
+    parts |= look(&mut changed.iter())?;
+    if parts {
+        let including = including(git, commit)?;
+        look(&mut including.iter().filter_map(|path| paths.get(path.as_str())))?;
     }
+    news.sort_by(|a, b| a.zone.apex().cmp(b.zone.apex()));
     Ok(news)
 }
 

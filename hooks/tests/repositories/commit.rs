@@ -10,7 +10,7 @@ use crate::world::{World, said, zone};
 const NEW: &str = "new A 192.0.2.1\n";
 
 fn world() -> World {
-    World::work_tree([("example.org", zone(7, "")), ("example.net", zone(2020_01_02_03, ""))])
+    World::work_tree([("example.org", zone(7, "")), ("example.net", zone(2_020_010_203, ""))])
 }
 
 fn head(world: &World, path: &str) -> String {
@@ -96,7 +96,7 @@ fn branches_that_are_not_served() {
 fn numbers_are_raised_for_who_wants_it() {
     let world = world();
     world.remote.git(&["config", "zonule.fix", "true"]).unwrap();
-    let (org, net) = (zone(7, NEW), zone(2020_01_02_03, NEW));
+    let (org, net) = (zone(7, NEW), zone(2_020_010_203, NEW));
     world.write(&[("example.org", &org), ("example.net", &net)]);
     // The index has one of the changes, the work tree two: the second stays where it is.
     world.remote.git(&["add", "--all"]).unwrap();
