@@ -480,6 +480,13 @@ fn origin(
     Ok(Origin::Primaries { zones: by_name, primaries })
 }
 
+/// Iterates over the arguments that make sense on `host`: the name without `--`, what its value looks like, which is
+/// empty if there is none, and one line of help.
+pub fn arguments(host: Host) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let usable = move |argument: &&Argument| argument.host.is_none_or(|only| only == host);
+    ARGUMENTS.iter().filter(usable).map(|argument| (argument.name, argument.value, argument.help))
+}
+
 /// Returns the text of `--help`.
 #[must_use]
 pub fn help(host: Host) -> String {
@@ -488,10 +495,10 @@ pub fn help(host: Host) -> String {
         Host::Machine => "Boot arguments (on the kernel command line; words without -- are skipped):\n",
         Host::Process => "Usage: zonule --git-remote=URL [--listen=ADDR:PORT] ...\n\nArguments:\n",
     });
-    for argument in ARGUMENTS.iter().filter(|argument| argument.host.is_none_or(|only| only == host)) {
-        let equals = if argument.value.is_empty() { "" } else { "=" };
-        let left = format!("--{}{equals}{}", argument.name, argument.value);
-        text.push_str(&format!("  {left:<28}  {}\n", argument.help));
+    for (name, value, help) in arguments(host) {
+        let equals = if value.is_empty() { "" } else { "=" };
+        let left = format!("--{name}{equals}{value}");
+        text.push_str(&format!("  {left:<28}  {help}\n"));
     }
     text
 }

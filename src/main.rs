@@ -1,5 +1,7 @@
-//! The Linux binary: the server as a process.
+//! The Linux binary: the server as a process, and commands for who writes zones.
 #![forbid(unsafe_code)]
+
+mod commands;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -13,10 +15,14 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let started = Instant::now();
-    let config = match config::parse(Host::Process, std::env::args().skip(1)) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(code) = commands::run(&words) {
+        return code;
+    }
+    let config = match config::parse(Host::Process, words) {
         Ok(Command::Serve(config)) => config,
         Ok(Command::Help(text)) => {
-            print!("{text}");
+            print!("{text}\n{}", commands::help());
             return ExitCode::SUCCESS;
         }
         Err(error) => {

@@ -47,7 +47,8 @@ fn told(Pair { apex, before, now }: &Pair<'_>, was_there: bool) -> String {
         _ => None,
     };
     match (before, after, now) {
-        (None, None, Now::Gone(_)) => format!("- zone {apex}, which was not good\n"),
+        // It was a part of others, or broken: nothing was served.
+        (None, None, Now::Gone(_)) => String::new(),
         (Some(before), None, Now::Gone(_)) => format!("- zone {apex}: {}\n", size(before)),
         (None, None, _) => format!("! zone {apex} cannot be read; `zonule check` says why\n"),
         (Some(before), None, _) => {

@@ -1,0 +1,89 @@
+//! A directory of files as a state of a repository.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use zonule::check::Tree;
+use zonule::git::{File, ObjectId, blob_id};
+
+/// The regular files below a directory, as git would see them: no links, and nothing of `.git`.
+pub(super) struct Directory {
+    files: Vec<File>,
+    places: HashMap<ObjectId, PathBuf>,
+}
+
+impl Directory {
+    /// Lists the files below `root`, reading none: their ids are made of their paths, and equal those of no other state.
+    pub(super) fn list(root: &Path) -> Result<Self, String> {
+        let mut paths = Vec::new();
+        let mut directories = vec![(root.to_path_buf(), String::new())];
+        while let Some((directory, prefix)) = directories.pop() {
+            let cannot = |error| format!("cannot list {}: {error}", directory.display());
+            for entry in fs::read_dir(&directory).map_err(cannot)? {
+                let entry = entry.map_err(cannot)?;
+                let kind = entry.file_type().map_err(cannot)?;
+                let Ok(name) = entry.file_name().into_string() else {
+                    eprintln!("zonule: left out: the name of {} is not UTF-8", entry.path().display());
+                    continue;
+                };
+                if kind.is_dir() && name != ".git" {
+                    directories.push((entry.path(), format!("{prefix}{name}/")));
+                } else if kind.is_file() {
+                    paths.push(format!("{prefix}{name}"));
+                }
+            }
+        }
+        Ok(Self::of(root, paths, |path, _| blob_id(path.as_bytes())))
+    }
+
+    /// Takes some files below `root`, with the ids git has for their contents. Those that cannot be read, as links that
+    /// lead nowhere, are left out.
+    pub(super) fn of_files(root: &Path, paths: Vec<String>) -> Self {
+        let is_file = |path: &String| fs::symlink_metadata(root.join(path)).is_ok_and(|found| found.is_file());
+        let paths = paths.into_iter().filter(is_file).collect();
+        // One that cannot be read has an id of its own, and fails when it is read for its content.
+        Self::of(root, paths, |path, place| blob_id(&fs::read(place).unwrap_or_else(|_| path.as_bytes().to_vec())))
+    }
+
+    fn of(root: &Path, mut paths: Vec<String>, id: impl Fn(&str, &Path) -> ObjectId) -> Self {
+        paths.sort_unstable();
+        let mut directory = Self { files: Vec::new(), places: HashMap::new() };
+        for path in paths {
+            let place = root.join(&path);
+            let id = id(&path, &place);
+            directory.files.push(File { path, id });
+            directory.places.insert(id, place);
+        }
+        directory
+    }
+}
+
+impl Tree for Directory {
+    fn files(&self) -> Vec<File> {
+        self.files.clone()
+    }
+
+    fn read(&self, id: &ObjectId) -> Result<Vec<u8>, String> {
+        let place = self.places.get(id).ok_or("there is no such file")?;
+        fs::read(place).map_err(|error| format!("cannot read {}: {error}", place.display()))
+    }
+}
+
+/// A directory without some files: what it was before they came.
+pub(super) struct Without<'d> {
+    pub(super) directory: &'d Directory,
+    pub(super) paths: &'d BTreeSet<String>,
+}
+
+impl Tree for Without<'_> {
+    fn files(&self) -> Vec<File> {
+        let mut files = self.directory.files();
+        files.retain(|file| !self.paths.contains(&file.path));
+        files
+    }
+
+    fn read(&self, id: &ObjectId) -> Result<Vec<u8>, String> {
+        self.directory.read(id)
+    }
+}

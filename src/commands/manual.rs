@@ -1,0 +1,100 @@
+//! `zonule man`: the manual page, made of the same tables as the help.
+
+use std::process::ExitCode;
+
+use zonule::config::{self, Host};
+
+use super::arguments::Parsed;
+use super::{COMMANDS, capitalized, print};
+
+pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
+    if !parsed.words.is_empty() {
+        return Err("there is one page only".to_string());
+    }
+    print(&page());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the page in the man macros of roff.
+fn page() -> String {
+    let mut page = Page(String::new());
+    page.line(&format!(".TH ZONULE 1 \"\" \"Zonule {}\" \"User Commands\"", env!("CARGO_PKG_VERSION")));
+    page.section("NAME");
+    page.text("zonule - authoritative DNS server whose zones live in git");
+    page.section("SYNOPSIS");
+    page.text("zonule --git-remote=URL [--listen=ADDR:PORT] ...");
+    for command in COMMANDS {
+        page.line(".br");
+        page.text(format!("zonule {} {}", command.name, command.words).trim_end());
+    }
+    page.section("DESCRIPTION");
+    page.text(
+        "Without a command, zonule serves: the zones are the files of a git repository, each named like its zone, and what \
+         is pushed there is served. Updates of DNS become commits. The commands help those who write zones to see mistakes \
+         before they are pushed; they start no server and send nothing.",
+    );
+    page.section("ARGUMENTS OF THE SERVER");
+    for (name, value, help) in config::arguments(Host::Process) {
+        page.term(&option(name, value), help);
+    }
+    page.section("COMMANDS");
+    for command in COMMANDS {
+        page.line(".SS");
+        page.text(format!("zonule {} {}", command.name, command.words).trim_end());
+        page.text(&format!("{}.", capitalized(command.summary)));
+        for paragraph in command.about {
+            page.line(".PP");
+            page.text(paragraph);
+        }
+        for flag in command.options {
+            page.term(&option(flag.name, flag.value), flag.help);
+        }
+    }
+    page.section("EXAMPLES");
+    for (command, meaning) in [
+        ("zonule check .", "Read all zones and keys of the repository here."),
+        ("zonule check --against=origin/main .", "Read what changed since the last push, and compare serial numbers."),
+        ("zonule diff origin/main HEAD", "Show what a push would change."),
+        ("zonule query . www.example.org AAAA", "Ask the zones here as if they were served."),
+    ] {
+        page.term(command, meaning);
+    }
+    page.section("SEE ALSO");
+    page.text("git(1), dig(1), nsupdate(1)");
+    page.0
+}
+
+fn option(name: &str, value: &str) -> String {
+    if value.is_empty() { format!("--{name}") } else { format!("--{name}={value}") }
+}
+
+/// A page as it is written.
+struct Page(String);
+
+impl Page {
+    /// Adds a line of roff.
+    fn line(&mut self, line: &str) {
+        self.0 += line;
+        self.0.push('\n');
+    }
+
+    fn section(&mut self, title: &str) {
+        self.line(&format!(".SH {title}"));
+    }
+
+    /// Adds a line of text.
+    fn text(&mut self, text: &str) {
+        // A line that begins with one of these would be a request.
+        let guard = if text.starts_with(['.', '\'']) { "\\&" } else { "" };
+        let text = text.replace('\\', "\\e").replace('-', "\\-");
+        self.line(&format!("{guard}{text}"));
+    }
+
+    /// Adds something and what it means.
+    fn term(&mut self, term: &str, meaning: &str) {
+        self.line(".TP");
+        self.0 += ".B ";
+        self.text(term);
+        self.text(&format!("{}.", capitalized(meaning.trim_end_matches('.'))));
+    }
+}
