@@ -225,6 +225,7 @@ fn report(server: &Server, news: &[News], outcomes: &BTreeMap<Name, Outcome>) ->
         if told[kind] <= MOST_NAMED {
             let subject = match what {
                 What::Deleted => format!("{name} deleted"),
+                What::Keys => format!("{name} keys"),
                 What::Added | What::Changed => format!("{name} serial {}", zone.serial()),
             };
             // Infallible: it is a String.

@@ -17,6 +17,8 @@ pub(crate) enum What {
     Changed,
     /// It is gone.
     Deleted,
+    /// It is as it was, but a key file changed that it may be the zone of: whoever looks finds the keys, too.
+    Keys,
 }
 
 /// A zone that changed.
@@ -30,7 +32,7 @@ pub(crate) struct News {
 /// Returns the zones that changed, in canonical order of their names.
 ///
 /// Read are those of whose own files one changed; and, if a file changed that makes no zone by itself, also those that
-/// include others.
+/// include others. For keys that changed, one zone stands that they may be for.
 pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>, commit: &str) -> Result<Vec<News>> {
     let nothing = git.nothing();
     let old = old.unwrap_or(&nothing);
@@ -78,6 +80,23 @@ pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>, co
     if parts {
         let including = including(git, commit)?;
         look(&mut including.iter().filter_map(|path| paths.get(path.as_str())))?;
+    }
+    for path in changed.iter().filter(|path| FileRole::of(path) == FileRole::Keys) {
+        let Ok(of) = Name::from_text(path.strip_suffix("._keys").unwrap_or(".")) else { continue };
+        // Keys may be for names within a zone, and for all zones below a name; one of those will do.
+        let concerned = |apex: &Name| apex.is_at_or_below(&of) || of.is_at_or_below(apex);
+        if news.iter().any(|news| concerned(news.zone.apex())) {
+            continue;
+        }
+        for path in after.keys() {
+            let FileRole::Zone(apex) = FileRole::of(path) else { continue };
+            if concerned(&apex)
+                && let Some(zone) = read_zone(git, &after, path, &apex)?.and_then(|reading| reading.zone)
+            {
+                news.push(News { what: What::Keys, zone });
+                break;
+            }
+        }
     }
     news.sort_by(|a, b| a.zone.apex().cmp(b.zone.apex()));
     Ok(news)

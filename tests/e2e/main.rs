@@ -34,6 +34,7 @@ mod clients;
 mod compliance;
 mod edns;
 mod hooks;
+mod hooks_guide;
 mod hostile;
 mod loading;
 mod machines;
