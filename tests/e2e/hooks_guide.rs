@@ -2,10 +2,10 @@
 //!
 //! Every block of `docs/guide.md` and `docs/migrating.md` that is marked `sh test` is run, in one shell and in order; one
 //! marked `sh refused` has to end with an error. Nothing in them is replaced. Instead they run where they may do as they
-//! like: in namespaces of their own, with all addresses of the guide on one loopback device, and with `/etc`, `/var` and
-//! `/srv` laid over those of this machine, which never see a change. What stands for other machines is a handful of
-//! programs: `sudo`, `systemctl` that starts a server instead of its service, and `ssh` that runs its command here. Let's
-//! Encrypt is Pebble, by certbot's own configuration.
+//! like: in namespaces of their own, with a network of the guide's addresses, and with `/etc`, `/var` and `/srv` laid over
+//! those of this machine, which never see a change. What makes one machine several is a handful of programs: `zonule` and
+//! `systemctl` start servers on the machines of their addresses, `ssh` runs its command here, and `sudo` does nothing more.
+//! Let's Encrypt is Pebble, by certbot's own configuration.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -21,19 +21,31 @@ use crate::hooks::program;
 const PREPARE: &str = r#"
 set -eu
 ip link set lo up
-for address in 192.0.2.1 192.0.2.10 192.0.2.53 192.0.2.54 192.0.2.55 198.51.100.53; do
-  ip addr add $address/32 dev lo
+mount -t tmpfs tmpfs /run
+ip link add lan type bridge
+ip link set lan up
+ip addr add 192.0.2.10/24 dev lan
+ip addr add 192.0.2.1/32 dev lan
+ip route add 198.51.100.0/24 dev lan
+for address in 192.0.2.53 192.0.2.54 192.0.2.55 198.51.100.53; do
+  machine=$(echo $address | tr -d .)
+  ip netns add $machine
+  ip link add p$machine type veth peer name eth0 netns $machine
+  ip link set p$machine master lan up
+  ip -n $machine link set lo up
+  ip -n $machine link set eth0 up
+  ip -n $machine addr add $address/32 dev eth0
+  ip -n $machine route add 192.0.2.0/24 dev eth0
+  ip -n $machine route add 198.51.100.0/24 dev eth0
 done
 mount -t tmpfs tmpfs "$1/layers"
 for place in etc var srv; do
   mkdir -p "$1/layers/$place/upper" "$1/layers/$place/work"
   mount -t overlay overlay -o "lowerdir=/$place,upperdir=$1/layers/$place/upper,workdir=$1/layers/$place/work" /$place
 done
-mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
 mkdir -p /srv/home /run/nsd /run/knot /run/named
 export HOME=/srv/home PATH="$1/bin:$PATH:/usr/sbin:/sbin" GIT_CONFIG_NOSYSTEM=1
-export home="$1"
 cd "$HOME"
 git config --global user.name 'A Person'
 git config --global user.email person@example.org
@@ -120,14 +132,17 @@ fn run_apart(name: &str, script: &str) -> String {
     fs::create_dir_all(&bin).unwrap();
     fs::create_dir_all(sandbox.path().join("layers")).unwrap();
     symlink(program(), bin.join("zonule-hook")).unwrap();
-    symlink(env!("CARGO_BIN_EXE_zonule"), bin.join("zonule")).unwrap();
-    let nsd = "nsd) exec nsd -d -c /etc/nsd/nsd.conf >\"$home/nsd.log\" 2>&1 & ;;";
-    let knot = "knot) exec knotd -c /etc/knot/knot.conf >\"$home/knot.log\" 2>&1 & ;;";
+    let on = |machine: &str, command: &str| format!("nsenter --net=/run/netns/{machine} {command}");
+    let nsd = on("19202054", "nsd -d -c /etc/nsd/nsd.conf");
+    let knot = on("1985110053", "knotd -c /etc/knot/knot.conf");
+    let zonule = env!("CARGO_BIN_EXE_zonule");
+    let serve = on("$(echo ${1#*=} | sed 's/:.*//; s/[.]//g')", &format!("'{zonule}' \"$@\""));
     for (name, text) in [
         ("sudo", "exec \"$@\"".to_owned()),
         // The last word is the command.
         ("ssh", "for last; do :; done\nexec sh -c \"$last\"".to_owned()),
-        ("systemctl", format!("case $2 in\n{nsd}\n{knot}\n*) exit 1;;\nesac")),
+        ("systemctl", format!("case $2 in\nnsd) exec {nsd} & ;;\nknot) exec {knot} & ;;\n*) exit 1;;\nesac")),
+        ("zonule", format!("case $1 in\n--listen=*) exec {serve};;\n*) exec '{zonule}' \"$@\";;\nesac")),
     ] {
         fs::write(bin.join(name), format!("#!/bin/sh\n{text}\n")).unwrap();
         fs::set_permissions(bin.join(name), Permissions::from_mode(0o755)).unwrap();
@@ -136,7 +151,7 @@ fn run_apart(name: &str, script: &str) -> String {
     fs::write(&file, format!("{PREPARE}{script}\necho 'all is done'\n")).unwrap();
     // A loop that waits for what never comes ends with the time; and with the first process ends all it has started.
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", "300", "unshare"]);
+    command.args(["--kill-after=5", "180", "unshare"]);
     if !is_root() {
         command.args(["--user", "--map-root-user"]);
     }
