@@ -22,6 +22,7 @@ use crate::gate::{Pushed, commits_are_served, revision};
 use crate::git::Git;
 use crate::news::{News, What, news};
 use crate::settings::{Server, Settings};
+use crate::terminal::say;
 
 /// How much is sent: again after half a second, then after one, two and so on; patience ends it.
 const LIMITS: Limits = Limits {
@@ -103,7 +104,7 @@ fn tell_all(servers: Vec<Result<Server>>, news: &[News], patience: Duration) -> 
         }
         drop(done);
         for said in outcomes {
-            eprint!("{said}");
+            say(&said);
         }
     });
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zonule::check::{self, Findings, Kind};
 use zonule::zone::{FileRole, IncludeError, Name, Serial, Severity, Zone, read_including};
@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::gate::revision;
 use crate::git::{Git, Snapshot};
 use crate::news::{by_path, open, read_zone};
+use crate::terminal::{print, say};
 
 /// A zone's file with a higher serial number in it.
 struct Raised {
@@ -41,7 +42,7 @@ pub(crate) fn bump(git: &Git, zones: &[&str]) -> Result<()> {
         for (path, text) in &raised.files {
             fs::write(top.join(path), text).map_err(Error::file("write", top.join(path)))?;
         }
-        println!("{path}: serial {} -> {}", raised.old, raised.new);
+        print(&format!("{path}: serial {} -> {}\n", raised.old, raised.new));
     }
     Ok(())
 }
@@ -51,9 +52,7 @@ pub(crate) fn fix(git: &Git, findings: &Findings) -> Result<()> {
     let index = std::env::var("GIT_INDEX_FILE").unwrap_or_default();
     if PathBuf::from(&index).file_name().is_some_and(|name| name.to_string_lossy().starts_with("next-index-")) {
         // git keeps the true index locked meanwhile, and would put the old number back there.
-        eprintln!(
-            "zonule-hook: a commit of single paths is not mended; raise the serial number with `zonule-hook bump`"
-        );
+        say("zonule-hook: a commit of single paths is not mended; raise the serial number with `zonule-hook bump`\n");
         return Ok(());
     }
     let top = work_tree(git)?;
@@ -70,19 +69,18 @@ pub(crate) fn fix(git: &Git, findings: &Findings) -> Result<()> {
         let text = git.read(&files[path])?;
         let raised = raise(apex, path, &text, |path| open(git, &files, path), &zone, above)?;
         for (path, text) in &raised.files {
-            stage(git, &tree, path, text)?;
+            stage(git, path, text)?;
         }
-        eprintln!("{path}: serial {} -> {}", raised.old, raised.new);
+        say(&format!("{path}: serial {} -> {}\n", raised.old, raised.new));
         follow(&top, git, &tree, apex, path, above, &raised)?;
     }
     Ok(())
 }
 
 /// Puts a file's new content into the index.
-fn stage(git: &Git, tree: &Snapshot<'_>, path: &str, text: &[u8]) -> Result<()> {
+fn stage(git: &Git, path: &str, text: &[u8]) -> Result<()> {
     let id = git.feed(&["hash-object", "-w", "--no-filters", "--stdin"], text)?;
     let id = String::from_utf8_lossy(&id).trim().to_owned();
-    debug_assert!(tree.listed().iter().any(|file| file.path == path));
     let literal = format!(":(top,literal){path}");
     let listed = git.run(&["ls-files", "--stage", "-z", "--full-name", "--", &literal])?;
     let mode = String::from_utf8_lossy(&listed).split(' ').next().unwrap_or_default().to_owned();
@@ -95,7 +93,7 @@ fn stage(git: &Git, tree: &Snapshot<'_>, path: &str, text: &[u8]) -> Result<()> 
 /// Files that are as they were in the index become what they are there now. If one has more changes, which are not to be
 /// committed yet, they stay, and the number is raised beside them.
 fn follow(
-    top: &std::path::Path,
+    top: &Path,
     git: &Git,
     tree: &Snapshot<'_>,
     apex: &Name,
@@ -125,13 +123,13 @@ fn follow(
         }
         Ok(_) => {}
         // What is half done in the work tree is not to keep the commit from being made.
-        Err(error) => eprintln!("zonule-hook: {zone} in the work tree keeps its serial number: {error}"),
+        Err(error) => say(&format!("zonule-hook: {zone} in the work tree keeps its serial number: {error}\n")),
     }
     Ok(())
 }
 
 /// Returns the files of a zone in the work tree with a serial number above its own and above `least`.
-fn raise_in_work_tree(top: &std::path::Path, path: &str, apex: &Name, least: Option<Serial>) -> Result<Raised> {
+fn raise_in_work_tree(top: &Path, path: &str, apex: &Name, least: Option<Serial>) -> Result<Raised> {
     let text = fs::read(top.join(path)).map_err(Error::file("read", top.join(path)))?;
     let open = |path: &str| {
         fs::read(top.join(path)).map_err(|error| match error.kind() {
@@ -164,7 +162,7 @@ fn raise(
 }
 
 /// Returns the name of the file of a zone.
-fn file_of(top: &std::path::Path, apex: &Name) -> Result<String> {
+fn file_of(top: &Path, apex: &Name) -> Result<String> {
     let entries = fs::read_dir(top).map_err(Error::file("list", top))?;
     let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     names.retain(|name| FileRole::of(name) == FileRole::Zone(apex.clone()) && top.join(name).is_file());

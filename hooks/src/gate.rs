@@ -15,6 +15,7 @@ use crate::bump;
 use crate::error::{Error, Result};
 use crate::git::{Git, Snapshot};
 use crate::settings::{Deletion, Settings};
+use crate::terminal::{colour, say};
 
 /// A reference that is pushed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +48,12 @@ impl Pushed {
     pub(crate) fn is_served(&self, git: &Git, settings: &Settings) -> Result<bool> {
         let Some(branch) = self.reference.strip_prefix("refs/heads/") else { return Ok(false) };
         if settings.branches.is_empty() {
-            return Ok(git.line(&["symbolic-ref", "HEAD"])? == self.reference);
+            let arguments = ["symbolic-ref", "--quiet", "HEAD"];
+            if !git.holds(&arguments)? {
+                let what = "HEAD of the repository names no branch, so nobody knows which one is served";
+                return Err(Error::Other(format!("{what}; say so with `git config zonule.branch BRANCH`")));
+            }
+            return Ok(git.line(&arguments)? == self.reference);
         }
         Ok(settings.branches.iter().any(|served| served == branch))
     }
@@ -158,15 +164,15 @@ fn rule(findings: &Findings, ending: &str, raise: &str) -> ExitCode {
     if findings.findings.is_empty() {
         return ExitCode::SUCCESS;
     }
-    eprint!("{}", findings.text(crate::colour()));
-    let errors = findings.findings.iter().filter(|finding| finding.diagnostic.severity == Severity::Error).count();
+    say(&findings.text(colour()));
+    let errors = findings.count(Severity::Error);
     if errors == 0 {
         return ExitCode::SUCCESS;
     }
     if findings.findings.iter().any(|finding| finding.kind == Kind::Serial) {
-        eprintln!("zonule-hook: {raise}");
+        say(&format!("zonule-hook: {raise}\n"));
     }
-    eprintln!("zonule-hook: {errors} mistake{}{ending}", if errors == 1 { "" } else { "s" });
+    say(&format!("zonule-hook: {errors} mistake{}{ending}\n", if errors == 1 { "" } else { "s" }));
     ExitCode::FAILURE
 }
 

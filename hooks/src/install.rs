@@ -6,6 +6,7 @@ use std::{env, fs};
 
 use crate::error::{Error, Result};
 use crate::git::Git;
+use crate::terminal::print;
 
 /// What tells our hooks from others'.
 const MARK: &str = "# Written by `zonule-hook install`, which may write it anew.";
@@ -43,18 +44,18 @@ pub(crate) fn install(place: PathBuf, force: bool) -> Result<()> {
         let mut old = path.clone().into_os_string();
         old.push(".old");
         fs::rename(&path, &old).map_err(Error::file("set aside", &path))?;
-        println!("kept {}", Path::new(&old).display());
+        print(&format!("kept {}\n", Path::new(&old).display()));
     }
     fs::create_dir_all(&directory).map_err(Error::file("make", &directory))?;
     for name in names {
         let path = directory.join(name);
         write(&path, &format!("#!/bin/sh\n{MARK}\nexec {} {name}\n", quoted(program)))?;
-        println!("wrote {}", path.display());
+        print(&format!("wrote {}\n", path.display()));
     }
     let option = "receive.advertisePushOptions";
     if bare && !git.holds(&["config", option])? {
         git.run(&["config", option, "true"])?;
-        println!("set {option}, for `git push -o zonule.delete=ZONE`");
+        print(&format!("set {option}, for `git push -o zonule.delete=ZONE`\n"));
     }
     Ok(())
 }

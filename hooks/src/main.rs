@@ -18,14 +18,15 @@ mod git;
 mod install;
 mod news;
 mod settings;
+mod terminal;
 
 use std::env;
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use error::{Error, Result};
 use git::Git;
+use terminal::{print, say};
 
 /// The exit code of a command line that cannot be used, as shells have it.
 const USAGE: u8 = 2;
@@ -59,11 +60,11 @@ fn main() -> ExitCode {
     match run(&words) {
         Ok(code) => code,
         Err(Error::Usage(what)) => {
-            eprintln!("zonule-hook: {what}; `zonule-hook --help` tells more");
+            say(&format!("zonule-hook: {what}; `zonule-hook --help` tells more\n"));
             ExitCode::from(USAGE)
         }
         Err(error) => {
-            eprintln!("zonule-hook: {error}");
+            say(&format!("zonule-hook: {error}\n"));
             ExitCode::FAILURE
         }
     }
@@ -73,8 +74,8 @@ fn run(words: &[&str]) -> Result<ExitCode> {
     // Hooks are run where their repository is.
     let here = Git::at(".");
     match words {
-        ["--help" | "-h" | "help"] => print!("{HELP}"),
-        ["--version"] => println!("zonule-hook {}", env!("CARGO_PKG_VERSION")),
+        ["--help" | "-h" | "help"] => print(HELP),
+        ["--version"] => print(concat!("zonule-hook ", env!("CARGO_PKG_VERSION"), "\n")),
         ["install", rest @ ..] => {
             let force = rest.contains(&"--force");
             let places: Vec<&&str> = rest.iter().filter(|word| **word != "--force").collect();
@@ -112,12 +113,6 @@ fn pushed_from_git() -> Result<Vec<gate::Pushed>> {
 
 fn tell(outcome: Result<()>) {
     if let Err(error) = outcome {
-        eprintln!("zonule-hook: nobody was notified: {error}");
+        say(&format!("zonule-hook: nobody was notified: {error}\n"));
     }
-}
-
-/// Returns whether what goes to standard error may be coloured (<https://no-color.org>).
-fn colour() -> bool {
-    let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    !plain && env::var_os("TERM").is_none_or(|term| term != "dumb") && std::io::stderr().is_terminal()
 }

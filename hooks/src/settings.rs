@@ -66,10 +66,8 @@ impl Settings {
     pub(crate) fn read(git: &Git) -> Result<Self> {
         let directory = git.line(&["rev-parse", "--absolute-git-dir"])?;
         let mut settings = Self { git_directory: directory.into(), ..Self::default() };
-        // Without any setting git ends with 1, which is no fault.
-        let arguments = ["config", "--null", "--get-regexp", r"^zonule\."];
-        let listed = if git.holds(&arguments)? { git.run(&arguments)? } else { Vec::new() };
-        for entry in listed.split(|octet| *octet == 0).filter(|entry| !entry.is_empty()) {
+        let listed = git.run(&["config", "--null", "--list"])?;
+        for entry in listed.split(|octet| *octet == 0).filter(|entry| entry.starts_with(b"zonule.")) {
             let entry = String::from_utf8_lossy(entry);
             // A name without a value means that it is so.
             let (name, value) = entry.split_once('\n').unwrap_or((&entry, "true"));

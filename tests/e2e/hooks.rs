@@ -129,6 +129,40 @@ scenario!(zones_added_and_deleted_are_announced, |target| {
     scene.server.until_dig(&["example.com", "SOA"], |reply| reply.status == "REFUSED").unwrap();
 });
 
+scenario!(parts_and_keys_are_announced_by_zones, |target| {
+    let key = Key::new("forge._notify").unwrap();
+    let mut scene = Scene::start(target, &[&key], &[]);
+    scene.sign(&key);
+    let part = |serial| format!("@ SOA ns1 hostmaster.example.org. {serial} 2h 15m 2w 5m\n");
+    let whole = "$TTL 300\n$INCLUDE soa.inc\n@ NS ns1.example.org.\n";
+    scene.remote.write("soa.inc", part(1)).unwrap();
+    scene.remote.write("example.com", whole).unwrap();
+    scene.remote.write("example.edu", whole).unwrap();
+    scene.pushed();
+    scene.server.until_serving("example.com").unwrap();
+    scene.server.until_serving("example.edu").unwrap();
+    // One file changes, which is no zone, and two zones with it.
+    scene.remote.write("soa.inc", part(2)).unwrap();
+    let said = scene.pushed();
+    holds(&said, "example.com serial 2 acknowledged");
+    holds(&said, "example.edu serial 2 acknowledged");
+    assert!(!said.contains("example.org serial"), "{said}");
+
+    let laptop = Key::new("laptop._update.example.net").unwrap();
+    scene.remote.write("example.net._keys", laptop.line()).unwrap();
+    holds(&scene.pushed(), "example.net keys acknowledged");
+    scene
+        .server
+        .until("an update with the new key", |server| {
+            let client = zonule_harness::Client::Nsupdate;
+            let operation = ["update add new.example.net. 300 A 192.0.2.7"];
+            let transport = zonule_harness::Transport::Udp;
+            let outcome = client.update(server.address(), transport, Some(&laptop), "example.net", &operation);
+            (outcome.ok()?.status == "NOERROR").then_some(())
+        })
+        .unwrap();
+});
+
 scenario!(an_update_meets_the_hooks_as_well, |target| {
     let key = Key::new("laptop._update.example.org").unwrap();
     let mut scene = Scene::start(target, &[&key], &[]);

@@ -14,7 +14,7 @@ use crate::nettest;
 use crate::selftest;
 use crate::tools::{
     self, BIND, CERTBOT, CERTBOT_RFC2136, CXX, DIG, DNSPYTHON, GIT, IP, KNOT, KNSUPDATE, KZONECHECK, NAMED_CHECKZONE,
-    NAMED_COMPILEZONE, NSD, NSD_CHECKZONE, NSUPDATE, OPENSSL, PEBBLE, PRLIMIT, QEMU, SETPRIV,
+    NAMED_COMPILEZONE, NSD, NSD_CHECKZONE, NSUPDATE, OPENSSL, PEBBLE, PRLIMIT, QEMU, SCRIPT, SETPRIV, SSH, SSHD,
 };
 
 /// How long each fuzz target runs: enough to try every seed and what is near to it.
@@ -52,6 +52,7 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
     tools::ensure(&[QEMU, GIT, DIG, SETPRIV, CXX, IP])?;
     tools::ensure(&[NSD, NSD_CHECKZONE, KNOT, KZONECHECK, BIND, NAMED_CHECKZONE, NAMED_COMPILEZONE])?;
     tools::ensure(&[NSUPDATE, KNSUPDATE, DNSPYTHON, CERTBOT, CERTBOT_RFC2136, PEBBLE, OPENSSL, PRLIMIT])?;
+    tools::ensure(&[SSH, SSHD, SCRIPT])?;
     let start = Instant::now();
     let mut report = Report::default();
     steps(&mut report, hosted_only);
