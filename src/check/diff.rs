@@ -37,6 +37,9 @@ pub fn diff(old: &dyn Tree, new: &dyn Tree, colour: bool) -> String {
     zones.retain(|_, (_, files)| files.is_empty() || !files.iter().all(|path| included.contains(path)));
     let mut text: String = zones.into_values().map(|(text, _)| text).collect();
     text += &keys_told(&old, &new, &changed);
+    for (path, reason) in old.failures().into_iter().chain(new.failures()) {
+        let _ = writeln!(text, "! {path} cannot be read: {reason}");
+    }
     if colour { coloured(&text) } else { text }
 }
 
@@ -116,7 +119,7 @@ fn keys_told(old: &State<'_>, new: &State<'_>, changed: &BTreeSet<String>) -> St
     }
     let keys = |state: &State<'_>| -> BTreeMap<Name, Arc<Key>> {
         let texts: Vec<_> =
-            state.keys.iter().filter_map(|path| Some((path, Zeroizing::new(state.text(path).ok()?)))).collect();
+            state.keys.iter().filter_map(|path| Some((path, Zeroizing::new(state.text(path)?)))).collect();
         let (ring, _) = Keyring::load(&[], texts.iter().map(|(path, text)| (path.as_str(), text.as_slice())));
         ring.iter().map(|key| (key.name().clone(), key.clone())).collect()
     };

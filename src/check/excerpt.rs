@@ -83,7 +83,22 @@ pub(super) fn third_word(text: &[u8], data: Range<usize>) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Whatever a file holds, the caret stands at a column of the line, or behind its last.
+        #[test]
+        fn any_text(text in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b' '), Just(b'\\'), any::<u8>()], 0..600), at in 0..600_usize) {
+            let (line, column) = place(&text, at);
+            let source = Source::of(&text, line, column).unwrap();
+            prop_assert!(source.caret <= source.line.chars().count());
+            prop_assert!(source.line.chars().all(|letter| letter == '\t' || !letter.is_control()));
+            prop_assert!(third_word(&text, at.min(text.len())..text.len()) <= text.len());
+            let _ = Source::of(&text, column, line);
+        }
+    }
 
     #[test]
     fn excerpts() {

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
 use super::state::State;
-use super::{Finding, Kind, whole};
+use super::{Finding, Kind};
 use crate::keys::Keyring;
-use crate::zone::{Name, Severity};
+use crate::zone::Name;
 
 /// Returns how many key files were read that changed, and what is wrong with them. No finding shows any of their lines.
 ///
@@ -20,28 +20,13 @@ pub(super) fn check(new: &State<'_>, changed: &BTreeSet<String>) -> (usize, Vec<
         let zone = zone_of(path);
         zones.iter().any(|changed| changed.is_at_or_below(&zone) || zone.is_at_or_below(changed))
     });
-    let mut found = Vec::new();
-    let mut texts = Vec::new();
     // A contradiction is told of the later file, and should be of the one that changed.
-    for path in others.chain(changed.iter().copied()) {
-        match new.text(path) {
-            Ok(text) => texts.push((path.as_str(), Zeroizing::new(text))),
-            Err(reason) => {
-                let hint = "see that the repository is whole (`git fsck`)";
-                found.push(whole(Kind::Unreadable, None, Severity::Error, path, &reason, hint));
-            }
-        }
-    }
-    let (_, told) = Keyring::load(&[], texts.iter().map(|(path, text)| (*path, text.as_slice())));
+    let read = |path: &String| Some((path.clone(), Zeroizing::new(new.text(path)?)));
+    let texts: Vec<_> = others.chain(changed.iter().copied()).filter_map(read).collect();
+    let (_, told) = Keyring::load(&[], texts.iter().map(|(path, text)| (path.as_str(), text.as_slice())));
     let told = told.into_iter().filter(|diagnostic| changed.contains(&&diagnostic.file));
-    found.extend(told.map(|diagnostic| Finding {
-        kind: Kind::Keys,
-        zone: None,
-        above: None,
-        diagnostic,
-        source: None,
-    }));
-    (changed.len(), found)
+    let found = told.map(|diagnostic| Finding { kind: Kind::Keys, zone: None, above: None, diagnostic, source: None });
+    (changed.len(), found.collect())
 }
 
 /// Returns the name all keys of a file are below.

@@ -148,7 +148,7 @@ pub fn check(old: Option<&dyn Tree>, new: &dyn Tree, options: &Options) -> Findi
         let is_zone = match &pair.now {
             Now::Gone(_) => true,
             Now::Read(_, _, reading) => reading.zone.is_some(),
-            Now::Ambiguous(_) | Now::Unreadable(..) => false,
+            Now::Ambiguous(_) | Now::Unreadable => false,
         };
         let files = new.zones.get(pair.apex).filter(|_| pair.before.is_none() && !is_zone);
         let mut told = checker.zone(pair);
@@ -165,6 +165,12 @@ pub fn check(old: Option<&dyn Tree>, new: &dyn Tree, options: &Options) -> Findi
     let zones = checker.zones;
     let (key_files, told) = keys::check(&new, &changed);
     found.extend(told);
+    let before = old.iter().flat_map(|old| old.failures());
+    let before = before.map(|(path, reason)| (path, format!("what it was before cannot be read: {reason}")));
+    for (path, reason) in new.failures().into_iter().chain(before) {
+        let hint = "see that it may be read, and that the repository is whole (`git fsck`)";
+        found.push(whole(Kind::Unreadable, None, Severity::Error, &path, &reason, hint));
+    }
     found.sort_by(|a, b| order(&a.diagnostic).cmp(&order(&b.diagnostic)));
     // A file that several zones include is found wrong for each.
     found.dedup_by(|a, b| a.diagnostic == b.diagnostic);
@@ -211,9 +217,8 @@ impl Checker<'_, '_> {
                 let reason = format!("{} all name the zone {apex}", files.join(", "));
                 error(Kind::Ambiguous, file.map_or("", String::as_str), &reason, "keep one of them")
             }
-            Now::Unreadable(file, reason) => {
-                error(Kind::Unreadable, file, &reason, "see that the repository is whole (`git fsck`)")
-            }
+            // Told with all other files that could not be read.
+            Now::Unreadable => Vec::new(),
             Now::Read(path, text, reading) => {
                 self.zones += 1;
                 let mut found = Vec::new();
@@ -297,7 +302,7 @@ impl Checker<'_, '_> {
         } else if file == path {
             Source::of(text, *line, *column)
         } else {
-            self.new.text(file).ok().and_then(|text| Source::of(&text, *line, *column))
+            self.new.text(file).and_then(|text| Source::of(&text, *line, *column))
         };
         Finding { kind, zone: Some(apex.clone()), above: None, diagnostic, source }
     }

@@ -2,10 +2,11 @@
 //!
 //! A zone changes when one of its own files does, or one that it includes. Which zones include a file is not known without
 //! reading them, so when a file changed that may be a part, the other zones' texts are searched for `$INCLUDE`, and those
-//! that have one are read. A file may be a part if it makes no zone by itself, neither before nor now, or is gone. One that
-//! does make a zone could be included as well; but it has the SOA record of its own apex, so whoever includes it is a
-//! copy of it, and what is right for the one is right for the other.
+//! that have one are read. Any file may be a part but one that was a good zone by itself, or is new and makes one. Such a
+//! file could be included as well; but it has the SOA record of its own apex, so whoever includes it is a copy of it, and
+//! what is right for the one is right for the other. A file that is gone may always have been a part.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Tree;
@@ -21,6 +22,7 @@ pub(super) struct State<'t> {
     pub(super) keys: Vec<String>,
     /// Files that look like a zone's, and why their names are none.
     pub(super) misnamed: Vec<(String, String)>,
+    failures: RefCell<BTreeMap<String, String>>,
 }
 
 /// A zone that may have changed.
@@ -37,8 +39,8 @@ pub(super) enum Now<'p> {
     Gone(&'p [String]),
     /// Several files are named for it.
     Ambiguous(&'p [String]),
-    /// Its file cannot be had, for this reason.
-    Unreadable(&'p str, String),
+    /// Its file could not be read, which [`State::failures`] tells.
+    Unreadable,
     /// It was read.
     Read(&'p str, Text, Reading),
 }
@@ -48,8 +50,14 @@ pub(super) type Text = Vec<u8>;
 
 impl<'t> State<'t> {
     pub(super) fn of(tree: &'t dyn Tree) -> Self {
-        let mut state =
-            State { tree, paths: BTreeMap::new(), zones: BTreeMap::new(), keys: Vec::new(), misnamed: Vec::new() };
+        let mut state = State {
+            tree,
+            paths: BTreeMap::new(),
+            zones: BTreeMap::new(),
+            keys: Vec::new(),
+            misnamed: Vec::new(),
+            failures: RefCell::default(),
+        };
         for file in tree.files() {
             match FileRole::of(&file.path) {
                 FileRole::Zone(apex) => state.zones.entry(apex).or_default().push(file.path.clone()),
@@ -62,20 +70,23 @@ impl<'t> State<'t> {
         state
     }
 
-    /// Reads a file.
-    pub(super) fn text(&self, path: &str) -> Result<Text, String> {
-        match self.paths.get(path) {
-            Some(id) => self.tree.read(id),
-            None => Err("there is no such file".to_string()),
-        }
+    /// Gets a file that may be included.
+    pub(super) fn open(&self, path: &str) -> Result<Text, IncludeError> {
+        let id = self.paths.get(path).ok_or(IncludeError::Missing)?;
+        self.tree.read(id).map_err(|reason| {
+            self.failures.borrow_mut().insert(path.to_string(), reason.clone());
+            IncludeError::Unreadable(reason)
+        })
     }
 
-    /// Gets an included file.
-    pub(super) fn open(&self, path: &str) -> Result<Text, IncludeError> {
-        match self.paths.get(path) {
-            Some(id) => self.tree.read(id).map_err(IncludeError::Unreadable),
-            None => Err(IncludeError::Missing),
-        }
+    /// Gets a file; `None` if it is not there or cannot be read.
+    pub(super) fn text(&self, path: &str) -> Option<Text> {
+        self.open(path).ok()
+    }
+
+    /// Returns the files that could not be read when that was tried, and why.
+    pub(super) fn failures(&self) -> BTreeMap<String, String> {
+        self.failures.take()
     }
 
     /// Reads a zone from the text of its own file and the files it includes.
@@ -86,7 +97,7 @@ impl<'t> State<'t> {
     /// Reads a zone if there is a file for it, and only one.
     pub(super) fn zone(&self, apex: &Name) -> Option<Reading> {
         let [path] = self.zones.get(apex)?.as_slice() else { return None };
-        Some(self.read(apex, path, &self.text(path).ok()?))
+        Some(self.read(apex, path, &self.text(path)?))
     }
 
     /// Returns the ids of the files named for a zone.
@@ -127,7 +138,7 @@ pub(super) fn compare(
         None => new.zones.keys().collect(),
         Some(old) => new.zones.keys().filter(|apex| old.ids(apex) != new.ids(apex)).collect(),
     };
-    // Files that were a part of others and perhaps no longer are.
+    // Files that were a part of zones visited so far and are so no longer.
     let mut released: BTreeSet<String> = BTreeSet::new();
     // One of those makes no zone: whether it still is a part has to be known.
     let mut is_doubtful = false;
@@ -137,27 +148,28 @@ pub(super) fn compare(
         }
         let Some((apex, files)) = new.zones.get_key_value(apex) else { continue };
         let before = before(apex);
-        if let Some(reading) = &before {
-            released.extend(reading.included.iter().cloned());
-        }
+        let mut let_go: BTreeSet<String> = before.iter().flat_map(|reading| reading.included.iter().cloned()).collect();
         let before = before.and_then(|reading| reading.zone);
         let was_good = before.is_some();
         let now = match files.as_slice() {
             [path] => match new.text(path) {
-                Ok(text) => {
+                Some(text) => {
                     let reading = new.read(apex, path, &text);
                     included.extend(reading.included.iter().cloned());
-                    if was_good || reading.zone.is_some() {
+                    let_go.retain(|path| !reading.included.contains(path));
+                    let is_new = old.is_none_or(|old| !old.paths.contains_key(path));
+                    if was_good || (is_new && reading.zone.is_some()) {
                         parts.remove(path);
                     } else if !changed.contains(path) {
                         is_doubtful = true;
                     }
                     Now::Read(path, text, reading)
                 }
-                Err(reason) => Now::Unreadable(path, reason),
+                None => Now::Unreadable,
             },
             files => Now::Ambiguous(files),
         };
+        released.append(&mut let_go);
         visit(Pair { apex, before, now });
         if todo.is_empty() && !released.is_empty() {
             let is_free = |apex: &&Name| !done.contains(apex);
@@ -172,7 +184,7 @@ pub(super) fn compare(
     }
     for (apex, files) in new.zones.iter().filter(|(apex, _)| !done.contains(apex)) {
         let [path] = files.as_slice() else { continue };
-        let Ok(text) = new.text(path) else { continue };
+        let Some(text) = new.text(path) else { continue };
         if !has_include(&text) {
             continue;
         }

@@ -127,7 +127,7 @@ example.org:8:8: error: expected an IPv4 address, not `192.0.2`
        |          ^
 "),
         (vec![("example.net", Some("unreadable".to_string()))], "example.net: error: it is damaged
-       = see that the repository is whole (`git fsck`)
+       = see that it may be read, and that the repository is whole (`git fsck`)
 "),
         // Keys, whose lines are never shown.
         (vec![("_keys", Some(format!("one DNSKEY 0 3 163 {A}x\n{}", key("two._update", 8))))], "_keys:1:20: error: expected base64
@@ -154,7 +154,7 @@ example.org:8:8: error: a domain name is missing here
        |        ^
 "),
         (vec![("example.org", Some("unreadable".to_string()))], "example.org: error: it is damaged
-       = see that the repository is whole (`git fsck`)
+       = see that it may be read, and that the repository is whole (`git fsck`)
 "),
     ] {
         let new = old.with(changes.clone());
@@ -252,6 +252,14 @@ fn a_file_that_is_only_a_part_of_zones_is_none_itself() {
     assert_eq!(found, broken, "nobody includes it now");
     let taken = ("a.example", Some(zone(3, "$INCLUDE mail\n")));
     assert_eq!(told(Some(&old), &old.with([left, taken])), "", "another does");
+    // Making a zone of it is a change of those that include it.
+    let found = told(Some(&old), &old.with([("mail", Some(zone(5, "x A 192.0.2.9\n")))]));
+    let expected = "mail:2:1: error: z.example. has a second SOA record
+     2 | @ SOA ns hostmaster (
+       | ^
+       = it can have only one
+";
+    assert!(found.starts_with(expected), "{found}");
     let fresh = ("new", Some("@ MX x\n".to_string()));
     let found = told(Some(&old), &old.with([fresh]));
     assert!(found.starts_with("new:1:6: error: expected a number"), "{found}");
@@ -267,18 +275,22 @@ fn only_what_changed_is_read() {
         names.iter().take(100).map(|name| (format!("{name}._keys"), format!("k DNSKEY 0 3 163 {A} ; {name}\n"))),
     );
     files[5_000].1.push_str("$INCLUDE parts/one\n");
+    files[6_000].1.push_str("$INCLUDE common\n");
+    files.push(("common".to_string(), "y A 192.0.2.1\n".to_string()));
     files.push(("parts/one".to_string(), "x A 192.0.2.1\n".to_string()));
     let old = Memory::of(files);
     for (changes, reads) in [
         (vec![], 0),
         (vec![("z7.example", Some(zone(2, "www A 192.0.2.1\n")))], 1 + 1),
         (vec![("z7.example", Some("x".to_string()))], 1 + 1),
+        (vec![("z6000.example", Some(zone(2, "$INCLUDE common\n")))], 2 + 2),
         (vec![("z7.example", Some(zone(2, "")))], 1 + 1),
         (vec![("new.example", Some(zone(2, "")))], 1),
         (vec![("z7.example._keys", Some(format!("k DNSKEY 0 3 163 {A}\n")))], 1),
         (vec![("_keys", Some(format!("k DNSKEY 0 3 163 {A}\n")))], 101),
-        // Who includes it must be looked for; then one zone is read twice with its part.
-        (vec![("parts/one", Some("x A 192.0.2.2\n".to_string()))], 10_000 + 1 + 2 + 1),
+        // Who includes it must be looked for among all zones' files and one part; then of one zone are read its part,
+        // both files it was, and the part again for where its serial number stands.
+        (vec![("parts/one", Some("x A 192.0.2.2\n".to_string()))], 10_001 + 1 + 1 + 2 + 1),
         (vec![("README.md", Some("x".to_string()))], 0),
     ] {
         let new = old.with(changes.clone());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use zonule::check::{Findings, Options, check};
+use zonule::check::{Findings, Options, Tree, check};
 
 use super::arguments::Parsed;
 use super::directory::{Directory, Without};
@@ -14,7 +14,7 @@ use super::{FAILED, NOT_GOOD, colour, print};
 pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
     let format = parsed.choice("format", "text|json|github")?.unwrap_or("text");
     let colour = colour(parsed)?;
-    let against = parsed.get("against");
+    let (against, revision) = (parsed.get("against"), parsed.get("revision"));
     let options = Options {
         allow_deletion: parsed.get("allow-deletion").is_some(),
         deletion_hint: "bring the file back, or say --allow-deletion".to_string(),
@@ -26,25 +26,27 @@ pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
     let mut found = Findings::default();
     let mut is_complete = true;
     let mut files: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
+    let root = parsed.get("directory").map(Path::new);
     for word in &parsed.words {
-        let path = Path::new(word);
-        let kind = path.metadata().map_err(|error| format!("{word}: {error}"))?;
+        let path = root.map_or_else(|| PathBuf::from(word), |root| root.join(word));
+        let kind = path.metadata().map_err(|error| format!("{}: {error}", path.display()))?;
         if !kind.is_dir() {
-            if against.is_some() {
-                return Err(format!("{word}: --against is for directories"));
+            if against.or(revision).is_some() {
+                return Err(format!("{word}: --against and --revision are for directories"));
             }
-            let (root, name) = root_of(path)?;
+            let (root, name) = split(&path, root)?;
             files.entry(root).or_default().insert(name);
             continue;
         }
-        let here = match against {
-            None => check(None, &Directory::list(path)?, &options),
-            Some(name) => {
-                let old = Revision::list(path, name)?;
-                check(Some(&old), &Directory::of_files(path, work_files(path)?), &options)
-            }
+        let old = against.map(|name| Revision::list(&path, name)).transpose()?;
+        let new: Box<dyn Tree> = match revision {
+            Some(name) => Box::new(Revision::list(&path, name)?),
+            // Only then must files have the ids git gives them.
+            None if old.is_some() => Box::new(Directory::of_files(&path, work_files(&path)?)),
+            None => Box::new(Directory::list(&path)?),
         };
-        append(&mut found, if word == "." { here } else { here.below(word) });
+        let here = check(old.as_ref().map(|old| old as &dyn Tree), new.as_ref(), &options);
+        append(&mut found, here, &path);
     }
     for (root, names) in &files {
         let directory = Directory::list(root)?;
@@ -54,15 +56,7 @@ pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
             eprintln!("zonule check: {}: no zone, no keys, and included by no zone", names.join(", "));
             is_complete = false;
         }
-        let current = std::env::current_dir().map_err(|error| format!("the current directory: {error}"))?;
-        append(
-            &mut found,
-            match root.strip_prefix(&current) {
-                Ok(inner) if inner.as_os_str().is_empty() => here,
-                Ok(inner) => here.below(&inner.display().to_string()),
-                Err(_) => here.below(&root.display().to_string()),
-            },
-        );
+        append(&mut found, here, root);
     }
     match format {
         "json" => print(&found.json()),
@@ -79,23 +73,31 @@ pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
     })
 }
 
-/// Returns the top of the repository a file is in, or else its directory, and its path from there.
-fn root_of(file: &Path) -> Result<(PathBuf, String), String> {
+/// Divides a file's path into that of the repository, `root` or else the directory it is in, and the rest.
+fn split(file: &Path, root: Option<&Path>) -> Result<(PathBuf, String), String> {
     let cannot = |error| format!("{}: {error}", file.display());
-    let directory = match file.parent() {
+    let parent = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let directory = directory.canonicalize().map_err(cannot)?;
-    let root = directory.ancestors().find(|above| above.join(".git").exists()).unwrap_or(&directory).to_path_buf();
-    let name = directory.join(file.file_name().unwrap_or_default());
-    let name = name.strip_prefix(&root).ok().and_then(Path::to_str);
-    let name = name.ok_or_else(|| format!("{}: the name is not UTF-8", file.display()))?.to_string();
-    Ok((root, name))
+    let name = match root {
+        None => file.file_name().map(PathBuf::from),
+        Some(root) => {
+            let (root, parent) = (root.canonicalize().map_err(cannot)?, parent.canonicalize().map_err(cannot)?);
+            let inner = parent.strip_prefix(&root).ok();
+            inner.and_then(|inner| Some(inner.join(file.file_name()?)))
+        }
+    };
+    let root = root.unwrap_or(parent);
+    let name = name.ok_or_else(|| format!("{} is not below {}", file.display(), root.display()))?;
+    let name = name.to_str().ok_or_else(|| format!("{}: the name is not UTF-8", file.display()))?;
+    Ok((root.to_path_buf(), name.to_string()))
 }
 
-fn append(found: &mut Findings, mut more: Findings) {
-    found.findings.append(&mut more.findings);
+/// Adds what was found in a directory.
+fn append(found: &mut Findings, more: Findings, directory: &Path) {
+    let more = if directory == Path::new(".") { more } else { more.below(&directory.display().to_string()) };
+    found.findings.extend(more.findings);
     found.zones += more.zones;
     found.key_files += more.key_files;
 }

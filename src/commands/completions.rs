@@ -8,7 +8,9 @@ use super::arguments::Parsed;
 use super::{COMMANDS, Command, Completed, print};
 
 /// What lists revisions for a shell to offer.
-const REVISIONS: &str = "git for-each-ref --format=\"%(refname:short)\" 2>/dev/null";
+///
+/// Shells expand what they offer, and a branch may be called `$(reboot)`: such are left out.
+const REVISIONS: &str = "git for-each-ref --format='%(refname:short)' 2>/dev/null | grep -x '[A-Za-z0-9._/@+-]*'";
 
 pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
     let script = match parsed.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
@@ -62,9 +64,7 @@ fn bash() -> String {
         case(format!("\"{} -\"*", command.name), &listed(&options(command)));
         match command.completed {
             Completed::Files => case(format!("\"{} \"*", command.name), ""),
-            Completed::Revisions => {
-                case(format!("\"{} \"*", command.name), &format!("HEAD $({REVISIONS})").replace('"', "'"))
-            }
+            Completed::Revisions => case(format!("\"{} \"*", command.name), &format!("HEAD $({REVISIONS})")),
             Completed::Words(words) => case(format!("\"{} \"*", command.name), &words.join(" ")),
         }
     }
@@ -110,8 +110,7 @@ fn zsh() -> String {
     for command in COMMANDS {
         let words = match command.completed {
             Completed::Files => "'*:file:_files'".to_string(),
-            Completed::Revisions => format!("'*:revision:(HEAD '\"$({REVISIONS})\"')'")
-                .replace("=\"%(refname:short)\"", "='%(refname:short)'"),
+            Completed::Revisions => format!("'*:revision:(HEAD '\"$({REVISIONS})\"')'"),
             Completed::Words([]) => String::new(),
             Completed::Words(words) => format!("'1:word:({})'", words.join(" ")),
         };

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use zonule::check::Tree;
 use zonule::git::{File, ObjectId, blob_id};
 
+/// The most files below a directory that are taken for a repository.
+const MOST_FILES: usize = 1_000_000;
+
 /// The regular files below a directory, as git would see them: no links, and nothing of `.git`.
 pub(super) struct Directory {
     files: Vec<File>,
@@ -20,7 +23,13 @@ impl Directory {
         let mut directories = vec![(root.to_path_buf(), String::new())];
         while let Some((directory, prefix)) = directories.pop() {
             let cannot = |error| format!("cannot list {}: {error}", directory.display());
-            for entry in fs::read_dir(&directory).map_err(cannot)? {
+            let entries = match fs::read_dir(&directory) {
+                Ok(entries) => entries,
+                Err(error) if prefix.is_empty() => return Err(cannot(error)),
+                // What is in it is missed if a zone includes it, and only then.
+                Err(_) => continue,
+            };
+            for entry in entries {
                 let entry = entry.map_err(cannot)?;
                 let kind = entry.file_type().map_err(cannot)?;
                 let Ok(name) = entry.file_name().into_string() else {
@@ -31,6 +40,12 @@ impl Directory {
                     directories.push((entry.path(), format!("{prefix}{name}/")));
                 } else if kind.is_file() {
                     paths.push(format!("{prefix}{name}"));
+                }
+                if paths.len() > MOST_FILES {
+                    return Err(format!(
+                        "{} has more than {MOST_FILES} files: it is no repository of zones",
+                        root.display()
+                    ));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Commands for who writes zones: what they do to a directory or a git repository on this machine.
 //!
 //! The checks themselves are the library's and know of no file system; here are the command line, the files, and git, which
-//! is run as a program. Each command is a row of [`COMMANDS`], from which help, completions and the manual page are made.
+//! is run as a program. Each command is a row of one table, from which help, completions and the manual page are made.
 
 mod arguments;
 mod check;
@@ -60,7 +60,9 @@ enum Completed {
 
 const COLOR: Flag =
     Flag { name: "color", value: "auto|always|never", help: "colours; auto, the default, is for terminals" };
-const DIRECTORY: Flag = Flag { name: "directory", value: "DIR", help: "the repository; also -C DIR; default: here" };
+const REVISION: Flag =
+    Flag { name: "revision", value: "REV", help: "not the files in DIR, but what was committed there" };
+const DIRECTORY: Flag = Flag { name: "directory", value: "DIR", help: "the repository; also -C DIR" };
 
 const COMMANDS: &[Command] = &[
     Command {
@@ -70,15 +72,17 @@ const COMMANDS: &[Command] = &[
         summary: "tell what is wrong with zones and key files",
         about: &[
             "DIR is a repository of zones, or a directory of one: every zone in it is read as the server would read it, \
-             and every key file. Of a FILE the zone it makes is read, or the zones that include it; the repository it is \
-             in, or else its directory, is where included files are looked up.",
+             and every key file. Of a FILE the zone it makes is read, or the zones that include it; its directory \
+             counts as the repository, unless --directory says which is.",
             "All mistakes are told, each with file, line and column, the line itself, the reason and the mend. With \
              --against, only what changed since that revision is read, serial numbers must have been raised, and no zone \
              may be gone.",
             "Exits with 0 if there is no error, 1 if there is one, 2 if it could not look.",
         ],
         options: &[
-            Flag { name: "against", value: "REV", help: "the revision that DIR is a change of" },
+            Flag { name: "against", value: "REV", help: "the revision that it is a change of" },
+            REVISION,
+            DIRECTORY,
             Flag { name: "allow-deletion", value: "", help: "zones may be gone since that revision" },
             Flag {
                 name: "format",
@@ -113,7 +117,7 @@ const COMMANDS: &[Command] = &[
             "Exits with 0 if there is an answer (records, none of this type, or no such name), 1 if it is SERVFAIL or \
              REFUSED, 2 if it could not look.",
         ],
-        options: &[Flag { name: "revision", value: "REV", help: "what was committed to the repository DIR then" }],
+        options: &[REVISION],
         run: query::run,
     },
     Command {
