@@ -40,11 +40,19 @@ pub(crate) fn install(place: PathBuf, force: bool) -> Result<()> {
         );
         return Err(Error::Other(what));
     }
-    for (_, path) in foreign {
-        let mut old = path.clone().into_os_string();
+    let old = |path: &Path| {
+        let mut old = path.to_owned().into_os_string();
         old.push(".old");
+        PathBuf::from(old)
+    };
+    if let Some((_, path)) = foreign.iter().find(|(_, path)| old(path).symlink_metadata().is_ok()) {
+        let what = format!("{} is there already, from another time; nothing was written", old(path).display());
+        return Err(Error::Other(format!("{what}. Move it away, or the hook that is there now")));
+    }
+    for (_, path) in foreign {
+        let old = old(&path);
         fs::rename(&path, &old).map_err(Error::file("set aside", &path))?;
-        print(&format!("kept {}\n", Path::new(&old).display()));
+        print(&format!("kept {}\n", old.display()));
     }
     fs::create_dir_all(&directory).map_err(Error::file("make", &directory))?;
     for name in names {

@@ -191,7 +191,7 @@ scenario!(what_servers_do_not_hear_is_told, |target| {
     set("zonule.notify", &nobody.address().to_string());
     set("zonule.notify", &silent.to_string());
     set("zonule.notify", &format!("{silent},unknown"));
-    scene.remote.git_bare(&["config", "zonule.patience", "5"]).unwrap();
+    scene.remote.git_bare(&["config", "zonule.patience", "15"]).unwrap();
 
     // The network is allowed, so no signature is needed; two of three do not answer. The push is stored all the same.
     scene.remote.write("example.org", zone(2, "")).unwrap();

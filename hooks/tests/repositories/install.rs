@@ -33,6 +33,12 @@ fn hooks_of_others_are_not_lost() {
 
     said(&mut world.hook(&["install", "--force"], &world.bare_path())).fine().with("kept");
     assert_eq!(fs::read_to_string(hooks.join("post-receive.old")).unwrap(), mine);
+    // What was kept once is not lost to the next.
+    world.remote.hook("post-receive", "echo another").unwrap();
+    said(&mut world.hook(&["install", "--force"], &world.bare_path())).refused().with("is there already");
+    assert_eq!(fs::read_to_string(hooks.join("post-receive.old")).unwrap(), mine);
+    world.remote.unhook("post-receive").unwrap();
+    said(&mut world.hook(&["install"], &world.bare_path())).fine();
     // A second time it is ours, and the other one is not overwritten.
     said(&mut world.hook(&["install", "--force"], &world.bare_path())).fine().without("kept");
     assert_eq!(fs::read_to_string(hooks.join("post-receive.old")).unwrap(), mine);

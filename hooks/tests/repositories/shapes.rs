@@ -42,6 +42,10 @@ fn only_the_served_branch_counts() {
     world.write(&[("example.org", &zone(7, ""))]);
     world.commit("Good");
     world.git(&["push", "origin", "HEAD:refs/heads/release"]).fine();
+    // If nobody says which one is served, nothing is let through on a guess.
+    world.remote.git_bare(&["config", "--unset", "zonule.branch"]).unwrap();
+    world.remote.git_bare(&["update-ref", "--no-deref", "HEAD", "main"]).unwrap();
+    world.git(&["push", "origin", "HEAD:refs/heads/third"]).refused().with("git config zonule.branch");
 }
 
 #[test]
