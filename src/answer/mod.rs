@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Signed messages, updates, notifications and requests for transfers are set aside for who has keys and time: these
-//! come back here, signature examined, or with an outcome to [`report`].
+//! come back here, signature examined, or with an outcome to `report`.
 //!
 //! The usual answer is a header, the question as it came and an RRset's octets as the zone holds them, so
 //! three copies; all else is built record by record with name compression.

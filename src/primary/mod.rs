@@ -1,7 +1,7 @@
 //! What is served, as a function of what the repository holds.
 //!
 //! Values in, values out: [`Primary::load`] takes the files of a commit and yields the next catalog and keys with a list
-//! of what changed; [`Primary::prepare`] takes an update and yields the commit that makes it so. Neither knows of
+//! of what changed; `Primary::prepare` takes an update and yields the commit that makes it so. Neither knows of
 //! sockets, threads or the remote. A copy of a `Primary` shares all with the original, so whoever has to try a change
 //! before it is true makes a copy, changes that, and keeps the one that turns out right.
 //!

@@ -1,7 +1,7 @@
 //! The shell: threads and sockets around the zones, the answers and git.
 //!
-//! One thread, the [writer], follows the remote, makes updates and swaps what is served; in a secondary it is the
-//! [follower]. Others wait for queries on the sockets; on a machine of its own the network thread asks
+//! One thread, the `writer`, follows the remote, makes updates and swaps what is served; in a secondary it is the
+//! `follower`. Others wait for queries on the sockets; on a machine of its own the network thread asks
 //! [`Server::respond`] directly and these see only what takes longer: signed messages, updates, transfers.
 
 mod aside;

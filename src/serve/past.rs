@@ -1,7 +1,7 @@
 //! Differences out of git's history, for secondaries that know a version we do not.
 //!
 //! What a zone was is in the past commits of its file. They are fetched when a secondary asks, by one thread, and kept
-//! no longer than it takes to find the differences; these stay, within the bounds of [`History`].
+//! no longer than it takes to find the differences; these stay, within the bounds of [`History`](crate::transfer::History).
 
 use std::collections::HashMap;
 use std::io;

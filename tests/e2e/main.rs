@@ -33,6 +33,8 @@ mod changes;
 mod clients;
 mod compliance;
 mod edns;
+mod hooks;
+mod hooks_guide;
 mod hostile;
 mod loading;
 mod machines;

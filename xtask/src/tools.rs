@@ -90,6 +90,12 @@ pub(crate) const KDIG: Tool = tool("kdig", "knot-dnsutils");
 pub(crate) const PRLIMIT: Tool = tool("prlimit", "util-linux");
 /// What BIND reads a zone with, to compare it.
 pub(crate) const NAMED_COMPILEZONE: Tool = tool("named-compilezone", "bind9-utils");
+/// What pushes come by.
+pub(crate) const SSH: Tool = tool("ssh", "openssh-client");
+/// And to.
+pub(crate) const SSHD: Tool = server("sshd", "openssh-server", "ssh");
+/// What makes a terminal for who needs one.
+pub(crate) const SCRIPT: Tool = tool("script", "bsdutils");
 /// Network devices and namespaces.
 pub(crate) const IP: Tool = tool("ip", "iproute2");
 

@@ -1,0 +1,204 @@
+//! Before the fact: what is committed or pushed is checked, and refused if it is bad.
+//!
+//! What counts is the served branch: the one HEAD names, or those set as `zonule.branch`. Other branches, tags and whatever
+//! else is pushed pass unread, since nobody is answered from them. And what counts of the branch is where it was and
+//! where it will be: whether the way between was one commit, a merge or a rewritten history makes no difference to
+//! the server, nor to us.
+
+use std::env;
+use std::process::ExitCode;
+
+use zonule::check::{Finding, Findings, Kind, Options, Tree, check};
+use zonule::zone::Severity;
+
+use crate::bump;
+use crate::error::{Error, Result};
+use crate::git::{Git, Snapshot};
+use crate::settings::{Deletion, Settings};
+use crate::terminal::{colour, say};
+
+/// A reference that is pushed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pushed {
+    /// Its full name.
+    pub(crate) reference: String,
+    /// The object it was at; `None` if it is new.
+    pub(crate) old: Option<String>,
+    /// The object it is to be at; `None` if it is to be deleted.
+    pub(crate) new: Option<String>,
+}
+
+impl Pushed {
+    /// Takes what git hands out; an object name of zeros is none.
+    pub(crate) fn new(reference: &str, old: &str, new: &str) -> Self {
+        let object = |id: &str| id.bytes().any(|digit| digit != b'0').then(|| id.to_owned());
+        Self { reference: reference.to_owned(), old: object(old), new: object(new) }
+    }
+
+    /// Reads a line `old new reference`.
+    pub(crate) fn parse(line: &str) -> Result<Self> {
+        let mut words = line.splitn(3, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some(old), Some(new), Some(reference)) => Ok(Self::new(reference, old, new)),
+            _ => Err(Error::Other(format!("git says of the push what is not understood: {line}"))),
+        }
+    }
+
+    /// Returns whether the reference is a branch that is served.
+    pub(crate) fn is_served(&self, git: &Git, settings: &Settings) -> Result<bool> {
+        let Some(branch) = self.reference.strip_prefix("refs/heads/") else { return Ok(false) };
+        if settings.branches.is_empty() {
+            let arguments = ["symbolic-ref", "--quiet", "HEAD"];
+            if !git.holds(&arguments)? {
+                let what = "HEAD of the repository names no branch, so nobody knows which one is served";
+                return Err(Error::Other(format!("{what}; say so with `git config zonule.branch BRANCH`")));
+            }
+            return Ok(git.line(&arguments)? == self.reference);
+        }
+        Ok(settings.branches.iter().any(|served| served == branch))
+    }
+}
+
+/// Checks what is to be committed: the index's content, whatever the work tree's files hold.
+///
+/// It is compared with what is at the remote already, if that is known, so that the second of two commits, or one that is
+/// amended, need not raise the serial number again.
+pub(crate) fn pre_commit(git: &Git, fix: bool) -> Result<ExitCode> {
+    let settings = Settings::read(git)?;
+    if !commits_are_served(git, &settings)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let head = revision(git, "HEAD^{commit}")?;
+    let base = match (&head, revision(git, "@{upstream}^{commit}")?) {
+        (Some(head), Some(upstream)) if git.holds(&["merge-base", head, &upstream])? => {
+            Some(git.line(&["merge-base", head, &upstream])?)
+        }
+        _ => head.clone(),
+    };
+    let head = head.map_or_else(|| Ok(git.nothing()), |head| git.snapshot(&head))?;
+    let old = base.map(|base| git.snapshot(&base)).transpose()?;
+    let hint = "if it shall go, commit with `git -c zonule.allowDeletion=ZONE commit`";
+    let mut new = git.snapshot(&git.line(&["write-tree"])?)?;
+    let look = |new: &Snapshot<'_>| {
+        let mut findings = find(old.as_ref(), new, &settings.deletion, hint);
+        // What went with an earlier commit was confirmed then.
+        let path = |finding: &Finding| head.listed().iter().any(|file| file.path == finding.diagnostic.file);
+        findings.findings.retain(|finding| finding.kind != Kind::Deletion || path(finding));
+        findings
+    };
+    let mut findings = look(&new);
+    if (fix || settings.fix) && findings.findings.iter().any(|finding| finding.kind == Kind::Serial) {
+        bump::fix(git, &findings)?;
+        new = git.snapshot(&git.line(&["write-tree"])?)?;
+        findings = look(&new);
+    }
+    let raise = "`zonule-hook bump ZONE` raises a serial number, `git config zonule.fix true` has it done for you";
+    let ending = "; nothing was committed";
+    Ok(rule(&findings, ending, raise))
+}
+
+/// Returns whether commits made here are on a branch that is served.
+pub(crate) fn commits_are_served(git: &Git, settings: &Settings) -> Result<bool> {
+    if settings.branches.is_empty() {
+        return Ok(true);
+    }
+    let arguments = ["symbolic-ref", "--quiet", "HEAD"];
+    // Commits without a branch are on none that is served: a rebase, for instance, whose outcome is checked when pushed.
+    let branch = if git.holds(&arguments)? { git.line(&arguments)? } else { return Ok(false) };
+    Ok(settings.branches.iter().any(|served| branch.strip_prefix("refs/heads/") == Some(served)))
+}
+
+/// Checks what is pushed.
+pub(crate) fn receive(git: &Git, pushed: &[Pushed]) -> Result<ExitCode> {
+    let mut settings = Settings::read(git)?;
+    for option in push_options() {
+        match option.split_once('=') {
+            Some(("zonule.delete", zone)) => settings
+                .deletion
+                .allow(zone)
+                .map_err(|error| Error::Other(format!("the push option zonule.delete: {error}")))?,
+            _ if option.starts_with("zonule.") => {
+                let option = option.escape_debug();
+                return Err(Error::Other(format!("there is no push option {option}, only zonule.delete=ZONE")));
+            }
+            // Somebody else's.
+            _ => {}
+        }
+    }
+    for pushed in pushed {
+        if !pushed.is_served(git, &settings)? {
+            continue;
+        }
+        let Some(new) = &pushed.new else {
+            if settings.deletion.all {
+                continue;
+            }
+            let reference = &pushed.reference;
+            let hint = "if they shall go, push with `git push -o zonule.delete=true`";
+            return Err(Error::Other(format!("deleting {reference} would delete all zones (hint: {hint})")));
+        };
+        let old = pushed.old.as_ref().map(|old| git.snapshot(old)).transpose()?;
+        let new = git.snapshot(new)?;
+        let hint = "if it shall go, push with `git push -o zonule.delete=ZONE`";
+        let findings = find(old.as_ref(), &new, &settings.deletion, hint);
+        let raise = "`zonule-hook bump ZONE` raises a serial number";
+        let code = rule(&findings, &format!("; nothing of the push to {} was taken", pushed.reference), raise);
+        if code != ExitCode::SUCCESS {
+            return Ok(code);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn find(old: Option<&Snapshot<'_>>, new: &Snapshot<'_>, deletion: &Deletion, hint: &str) -> Findings {
+    let options = Options { allow_deletion: deletion.all, deletion_hint: hint.to_owned() };
+    let mut findings = check(old.map(|old| old as &dyn Tree), new, &options);
+    findings.findings.retain(|finding| {
+        finding.kind != Kind::Deletion || !finding.zone.as_ref().is_some_and(|zone| deletion.covers(zone))
+    });
+    findings
+}
+
+/// Tells what was found and says whether to go on.
+fn rule(findings: &Findings, ending: &str, raise: &str) -> ExitCode {
+    if findings.findings.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    say(&findings.text(colour()));
+    let errors = findings.count(Severity::Error);
+    if errors == 0 {
+        return ExitCode::SUCCESS;
+    }
+    if findings.findings.iter().any(|finding| finding.kind == Kind::Serial) {
+        say(&format!("zonule-hook: {raise}\n"));
+    }
+    say(&format!("zonule-hook: {errors} mistake{}{ending}\n", if errors == 1 { "" } else { "s" }));
+    ExitCode::FAILURE
+}
+
+/// Returns the object a revision names, if there is one.
+pub(crate) fn revision(git: &Git, name: &str) -> Result<Option<String>> {
+    let arguments = ["rev-parse", "--quiet", "--verify", name];
+    if git.holds(&arguments)? { git.line(&arguments).map(Some) } else { Ok(None) }
+}
+
+/// Returns what was given as `git push -o`.
+fn push_options() -> impl Iterator<Item = String> {
+    let count = env::var("GIT_PUSH_OPTION_COUNT").ok().and_then(|count| count.parse::<u32>().ok()).unwrap_or(0);
+    (0..count).filter_map(|number| env::var(format!("GIT_PUSH_OPTION_{number}")).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_push() {
+        let zero = "0".repeat(40);
+        let one = "1".repeat(40);
+        let pushed = Pushed::parse(&format!("{zero} {one} refs/heads/a b")).unwrap();
+        assert_eq!(pushed, Pushed { reference: "refs/heads/a b".to_owned(), old: None, new: Some(one.clone()) });
+        assert_eq!(Pushed::parse(&format!("{one} {zero} refs/tags/v1")).unwrap().new, None);
+        assert!(Pushed::parse("1 2").is_err());
+    }
+}
