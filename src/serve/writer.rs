@@ -43,7 +43,7 @@ const LOOKS: Duration = Duration::from_millis(500);
 /// How long the remote may take to say what became of a push: its hooks run meanwhile.
 const REPORT: Duration = Duration::from_secs(120);
 
-/// The waits between two tries to find out what became of a push.
+/// The waits between two tries to find out what became of a push, and between two pushes of the same.
 const INQUIRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// For how long push may follow push before people get their turn, and how long that lasts.
@@ -391,7 +391,7 @@ impl Writer {
     /// Pushes, and does not return before it is known whether the remote has accepted it.
     fn push(&mut self, draft: &Draft, patience: Duration) -> Pushed {
         let deadline = Instant::now() + patience;
-        let mut in_doubt = false;
+        let (mut in_doubt, mut wait) = (false, INQUIRY.0);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let error = match self.repository.push(draft, Deadline::from_now(left), REPORT) {
@@ -414,12 +414,17 @@ impl Writer {
                 }
                 Err(PushError::Unknown(error)) => error,
             };
-            log::warn!("{}: {error}; looking what became of the push", self.repository.remote());
+            let level = if in_doubt { log::Level::Debug } else { log::Level::Warn };
+            log::log!(level, "{}: {error}; looking what became of the push", self.repository.remote());
             match self.find_out(draft) {
                 Fate::Taken => return self.taken(),
                 Fate::Lost => return Pushed::Stale,
                 // The same commits once more: should the first push be taken after all, it is the same.
-                Fate::Open if Instant::now() < deadline => in_doubt = true,
+                Fate::Open if Instant::now() < deadline => {
+                    in_doubt = true;
+                    thread::sleep(wait.min(deadline.saturating_duration_since(Instant::now())));
+                    wait = (wait * 2).min(INQUIRY.1);
+                }
                 Fate::Open => return Pushed::Failed(format!("the git remote did not take the push: {error}")),
             }
         }
