@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use zonule::answer::{Answer, Context, Limiter, RateLimit, Secret, Settings, Transport, respond};
-use zonule::zone::{Fault, self, Catalog, Name};
+use zonule::zone::{self, Catalog, Fault, Name};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let mut catalog = Catalog::default();
