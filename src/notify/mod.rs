@@ -18,7 +18,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use notifier::{Effect, Event, Limits, Notifier};
-pub use received::{Notification, Ruling, Sender, decide, reply};
+#[cfg(test)]
+pub(crate) use received::reply;
+pub use received::{Notification, Ruling, Sender, decide};
 pub use targets::{Target, targets};
 pub use trigger::Trigger;
 
@@ -53,20 +55,6 @@ pub(crate) mod rcode {
     pub(crate) const NOT_IMPLEMENTED: u8 = 4;
     pub(crate) const REFUSED: u8 = 5;
     pub(crate) const NOT_AUTHORITATIVE: u8 = 9;
-
-    /// Returns the mnemonic of a response code.
-    pub(crate) fn mnemonic(code: u8) -> String {
-        match code {
-            0 => "NOERROR".into(),
-            1 => "FORMERR".into(),
-            2 => "SERVFAIL".into(),
-            3 => "NXDOMAIN".into(),
-            4 => "NOTIMP".into(),
-            5 => "REFUSED".into(),
-            9 => "NOTAUTH".into(),
-            other => format!("RCODE{other}"),
-        }
-    }
 }
 
 /// Makes a message of a header and one question.

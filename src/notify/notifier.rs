@@ -24,6 +24,7 @@ use std::time::Duration;
 use log::Level;
 
 use super::{CLASS_IN, Now, OPCODE, Target, Warnings, peer, rcode, request};
+use crate::answer::Rcode;
 use crate::message::Reader;
 use crate::tsig::{Sent, sign};
 use crate::zone::{Name, Serial, Type, Zone};
@@ -426,7 +427,7 @@ impl Notifier {
             // It may do better the next time.
             rcode::SERVER_FAILURE => return,
             code => {
-                let (code, address) = (rcode::mnemonic(code), job.target.address);
+                let (code, address) = (Rcode::from_header(code), job.target.address);
                 let text = format!("{}: {address} answers {code} to a notification", job.version.apex);
                 self.warn(now, text, effects);
                 self.end(id);

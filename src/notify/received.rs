@@ -95,9 +95,9 @@ pub fn decide(notification: &Notification, sender: Sender<'_>, served: bool) -> 
     }
 }
 
-/// Makes the reply to a notification (RFC 1996 §3.8), to be signed as the request was; `None` if that has no header.
-#[must_use]
-pub fn reply(message: &[u8], rcode: u8) -> Option<Vec<u8>> {
+/// Makes the reply of a secondary in a test (RFC 1996 §3.8), to be signed as the request was; `None` if that has no header.
+#[cfg(test)]
+pub(crate) fn reply(message: &[u8], rcode: u8) -> Option<Vec<u8>> {
     const RESPONSE: u16 = 0x8000;
     const AUTHORITATIVE: u16 = 0x0400;
     const KEPT: u16 = 0x7900;

@@ -1,5 +1,6 @@
 //! What a primary says to an SOA query.
 
+use crate::answer::Rcode;
 use crate::message::{Reader, Section};
 use crate::notify::{CLASS_IN, rcode, serial_of};
 use crate::zone::{Name, Serial, Type};
@@ -24,7 +25,7 @@ pub(super) fn read(message: &[u8], apex: &Name) -> Option<Answer> {
         return None;
     }
     if header.rcode() != rcode::NO_ERROR {
-        return Some(Answer::No(format!("answers {}", rcode::mnemonic(header.rcode()))));
+        return Some(Answer::No(format!("answers {}", Rcode::from_header(header.rcode()))));
     }
     if header.is_truncated() {
         return Some(Answer::Truncated);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::differences::Differences;
+use crate::answer::Rcode;
 use crate::message::{Malformed, Reader, Record, Section};
 use crate::notify::{CLASS_IN, rcode, request, serial_of};
 use crate::tsig::{ChainVerifier, Key, ReplyError, sign};
@@ -88,7 +89,7 @@ impl fmt::Display for TransferError {
         match self {
             Self::Malformed(error) => write!(f, "a message is malformed: {error}"),
             Self::Signature(error) => error.fmt(f),
-            Self::Refused(code) => write!(f, "the primary answers {}", rcode::mnemonic(*code)),
+            Self::Refused(code) => write!(f, "the primary answers {}", Rcode::from_header(*code)),
             Self::Unexpected(what) => f.write_str(what),
             Self::TooLarge(what) => write!(f, "the transfer is too large: {what}"),
             Self::Mismatch(what) => write!(f, "the differences do not fit what we have: {what}"),

@@ -231,7 +231,18 @@ impl Server {
             return;
         }
         let served = self.served.load();
-        let previous = served.catalog.as_ref().and_then(|catalog| catalog.get(name)).and_then(Entry::zone);
+        let before = served.catalog.as_ref();
+        let previous = before.and_then(|before| before.get(name)).and_then(Entry::zone);
+        if let (Some(before), Some(previous)) = (before, previous) {
+            let mut is_same = true;
+            before.compare(catalog, |old, new| {
+                is_same &= old.is_some() == new.is_some() || old.is_some_and(|entry| entry.apex() == name);
+            });
+            if is_same {
+                catalog.insert(Arc::clone(previous));
+                return;
+            }
+        }
         let previous: Option<&Zone> = previous.map(|zone| &**zone);
         // Broken zones are members, too: to leave one out would have secondaries forget it.
         match catalog_zone::produce(name, catalog.iter().map(Entry::apex), previous, seconds()) {

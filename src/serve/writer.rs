@@ -154,31 +154,39 @@ impl Writer {
 
     /// Loads and serves the commit that was fetched, unless it is served already.
     fn load(&mut self) -> Result<(), git::Error> {
-        let commit = self.repository.commit().map(|commit| commit.id);
-        if let Some(commit) = commit.filter(|commit| Some(*commit) != self.loaded) {
-            let repository = &self.repository;
-            let changes = self.primary.load(repository.files()?, |id| repository.read(*id));
-            let first = self.loaded.replace(commit).is_none();
-            for change in &changes {
-                change.log(first);
+        let first = self.loaded.is_none();
+        if let Some(commit) = self.take_over()? {
+            // Before contents are served whose serial number was not raised: a secondary would know them by the old one. What
+            // was served before the start nobody knows.
+            if !first {
+                self.raise_serials();
             }
-            if first {
-                self.publish();
-                let (zones, records) = self.primary.size();
-                let after = self.server.elapsed();
-                log::info!("zones loaded after {after} ms: {zones} zones, {records} records, commit {commit}");
-                return Ok(());
-            }
-            // Before contents are served whose serial number was not raised: a secondary would know them by the old one.
-            self.raise_serials();
             self.publish();
             let (zones, records) = self.primary.size();
-            log::info!("commit {commit}: {zones} zones, {records} records");
+            if first {
+                let after = self.server.elapsed();
+                log::info!("zones loaded after {after} ms: {zones} zones, {records} records, commit {commit}");
+            } else {
+                log::info!("commit {commit}: {zones} zones, {records} records");
+            }
         } else if self.primary.not_raised().next().is_some() {
             self.raise_serials();
             self.publish();
         }
         Ok(())
+    }
+
+    /// Loads the commit that was fetched, and returns it, unless it is loaded already.
+    fn take_over(&mut self) -> Result<Option<ObjectId>, git::Error> {
+        let commit = self.repository.commit().map(|commit| commit.id);
+        let Some(commit) = commit.filter(|commit| Some(*commit) != self.loaded) else { return Ok(None) };
+        let repository = &self.repository;
+        let changes = self.primary.load(repository.files()?, |id| repository.read(*id));
+        let first = self.loaded.replace(commit).is_none();
+        for change in &changes {
+            change.log(first);
+        }
+        Ok(Some(commit))
     }
 
     /// Makes what is loaded what is served.
@@ -198,7 +206,10 @@ impl Writer {
             let zones: Vec<Name> = self.primary.not_raised().cloned().collect();
             let (Some(changed_by), false) = (self.repository.commit(), zones.is_empty()) else { return };
             let mut next = self.primary.clone();
-            let Ok(mut draft) = self.repository.draft() else { return };
+            let mut draft = match self.repository.draft() {
+                Ok(draft) => draft,
+                Err(error) => return log::error!("cannot commit raised serials: {error}"),
+            };
             let mut summaries = Vec::new();
             for apex in &zones {
                 let commit =
@@ -229,13 +240,13 @@ impl Writer {
                     return;
                 }
                 Pushed::Stale => {
-                    let repository = &mut self.repository;
-                    let Ok(()) = repository.fetch().map(drop) else { return };
-                    let Ok(files) = repository.files() else { return };
-                    for change in self.primary.load(files, |id| repository.read(*id)) {
-                        change.log(false);
+                    let fetched = self.repository.fetch().map(drop);
+                    if let Err(error) = fetched.and_then(|()| self.take_over().map(drop)) {
+                        return log::warn!(
+                            "{}: {error}; raised serials wait for the next look",
+                            self.repository.remote()
+                        );
                     }
-                    self.loaded = repository.commit().map(|commit| commit.id);
                 }
                 Pushed::Refused(Outcome { why, .. }) => {
                     let why = why.map_or_else(String::new, |(_, text)| text.to_string());
