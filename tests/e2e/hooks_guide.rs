@@ -133,7 +133,7 @@ fn run_apart(name: &str, script: &str) -> String {
     fs::create_dir_all(sandbox.path().join("layers")).unwrap();
     symlink(program(), bin.join("zonule-hook")).unwrap();
     let on = |machine: &str, command: &str| format!("nsenter --net=/run/netns/{machine} {command}");
-    let nsd = on("19202054", "nsd -d -c /etc/nsd/nsd.conf");
+    let nsd = on("1920254", "nsd -d -c /etc/nsd/nsd.conf");
     let knot = on("1985110053", "knotd -c /etc/knot/knot.conf");
     let zonule = env!("CARGO_BIN_EXE_zonule");
     let serve = on("$(echo ${1#*=} | sed 's/:.*//; s/[.]//g')", &format!("'{zonule}' \"$@\""));
