@@ -27,6 +27,79 @@ pub struct Header {
     pub counts: [u16; 4],
 }
 
+/// A response code, EDNS's upper bits included (RFC 1035 §4.1.1, RFC 6895 §2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rcode(u16);
+
+impl Rcode {
+    /// All is well.
+    pub const NO_ERROR: Self = Self(0);
+    /// The message cannot be understood.
+    pub const FORMAT_ERROR: Self = Self(1);
+    /// The server cannot do it now.
+    pub const SERVER_FAILURE: Self = Self(2);
+    /// The name does not exist.
+    pub const NAME_ERROR: Self = Self(3);
+    /// The server does not do this.
+    pub const NOT_IMPLEMENTED: Self = Self(4);
+    /// The server does not do this for the client.
+    pub const REFUSED: Self = Self(5);
+    /// A name exists that should not.
+    pub const YX_DOMAIN: Self = Self(6);
+    /// An RRset exists that should not.
+    pub const YX_RRSET: Self = Self(7);
+    /// An RRset does not exist that should.
+    pub const NX_RRSET: Self = Self(8);
+    /// The server has no authority for the zone, or the client none for what it asks.
+    pub const NOT_AUTHORITATIVE: Self = Self(9);
+    /// The name is outside the zone.
+    pub const NOT_ZONE: Self = Self(10);
+    /// The version of EDNS is not known.
+    pub const BAD_VERSION: Self = Self(16);
+    /// The cookie is missing or wrong.
+    pub const BAD_COOKIE: Self = Self(23);
+
+    /// Returns what of it stands in a header's flags: the lower four bits.
+    pub(crate) fn flags(self) -> u16 {
+        self.0 & 0xf
+    }
+
+    /// Returns what of it stands in an OPT record: the bits above (RFC 6891 §6.1.3).
+    pub(crate) fn upper(self) -> u8 {
+        (self.0 >> 4) as u8
+    }
+}
+
+/// Writes the mnemonic (RFC 6895 §2.3).
+impl fmt::Display for Rcode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match *self {
+            Self::NO_ERROR => "NOERROR",
+            Self::FORMAT_ERROR => "FORMERR",
+            Self::SERVER_FAILURE => "SERVFAIL",
+            Self::NAME_ERROR => "NXDOMAIN",
+            Self::NOT_IMPLEMENTED => "NOTIMP",
+            Self::REFUSED => "REFUSED",
+            Self::YX_DOMAIN => "YXDOMAIN",
+            Self::YX_RRSET => "YXRRSET",
+            Self::NX_RRSET => "NXRRSET",
+            Self::NOT_AUTHORITATIVE => "NOTAUTH",
+            Self::NOT_ZONE => "NOTZONE",
+            Self::BAD_VERSION => "BADVERS",
+            Self::BAD_COOKIE => "BADCOOKIE",
+            Self(other) => return write!(f, "RCODE{other}"),
+        })
+    }
+}
+
+/// Classes, and what stands in their place (RFC 1035 §3.2.4, RFC 2136 §2.4, §2.5).
+pub(crate) mod class {
+    /// The class of all zones served.
+    pub(crate) const IN: u16 = 1;
+    pub(crate) const NONE: u16 = 254;
+    pub(crate) const ANY: u16 = 255;
+}
+
 /// A question (RFC 1035 §4.1.2); an update's zone section has its form (RFC 2136 §2.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
@@ -133,9 +206,9 @@ impl Header {
         self.flags & 0x0200 != 0
     }
 
-    /// Returns the lower four bits of the response code.
-    pub fn rcode(&self) -> u8 {
-        (self.flags & 0xf) as u8
+    /// Returns the response code, without the upper bits that EDNS has.
+    pub fn rcode(&self) -> Rcode {
+        Rcode(self.flags & 0xf)
     }
 }
 

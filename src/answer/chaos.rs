@@ -2,7 +2,8 @@
 
 use super::query::Query;
 use super::writer::{Full, Writer};
-use super::{ExtendedError, Rcode, Settings, Verdict};
+use super::{ExtendedError, Settings, Verdict};
+use crate::message::Rcode;
 use crate::zone::Type;
 use crate::zone::name;
 

@@ -1,7 +1,8 @@
 //! EDNS: what a query's OPT record asks for and what the reply's says (RFC 6891).
 
+use super::ExtendedError;
 use super::cookie::{COOKIES, Cookies};
-use super::{ExtendedError, Rcode};
+use crate::message::Rcode;
 
 /// Octets of an OPT record without options.
 const OPT: usize = 11;
@@ -92,7 +93,7 @@ impl Opt<'_> {
     #[inline]
     pub(super) fn write(&self, rcode: Rcode, extended: Option<ExtendedError<'_>>, room: &mut [u8]) -> Option<usize> {
         let record = room.first_chunk_mut::<OPT>()?;
-        *record = [0, 0, 41, 0, 0, (rcode.0 >> 4) as u8, 0, u8::from(self.dnssec_ok) << 7, 0, 0, 0];
+        *record = [0, 0, 41, 0, 0, rcode.upper(), 0, u8::from(self.dnssec_ok) << 7, 0, 0, 0];
         record[3..5].copy_from_slice(&self.payload.to_be_bytes());
         let plain = self.nsid.is_none() && self.cookies.is_none() && self.keepalive.is_none();
         if plain && extended.is_none() {

@@ -23,7 +23,8 @@ use std::time::Duration;
 
 use siphasher::sip::SipHasher13;
 
-use super::{Rcode, Verdict};
+use super::Verdict;
+use crate::message::Rcode;
 
 /// How many replies a client's network gets over UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,7 +23,6 @@ mod query;
 mod resolve;
 mod writer;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -35,6 +34,7 @@ use self::edns::{Edns, Opt};
 use self::limit::Ruling;
 use self::query::{Extras, HEADER, Query, Reason, Rejection};
 use self::writer::Writer;
+use crate::message::Rcode;
 use crate::zone::{Catalog, Fault, Type};
 
 /// How a query arrived, which decides how large its reply may be.
@@ -146,55 +146,6 @@ impl Answer {
     }
 }
 
-/// A response code with EDNS's upper bits (RFC 1035 §4.1.1, RFC 6895 §2.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rcode(u16);
-
-impl Rcode {
-    pub(crate) const NO_ERROR: Self = Self(0);
-    pub(crate) const FORMAT_ERROR: Self = Self(1);
-    pub(crate) const SERVER_FAILURE: Self = Self(2);
-    pub(crate) const NAME_ERROR: Self = Self(3);
-    pub(crate) const NOT_IMPLEMENTED: Self = Self(4);
-    pub(crate) const REFUSED: Self = Self(5);
-    pub(crate) const YX_DOMAIN: Self = Self(6);
-    pub(crate) const YX_RRSET: Self = Self(7);
-    pub(crate) const NX_RRSET: Self = Self(8);
-    pub(crate) const NOT_AUTHORITATIVE: Self = Self(9);
-    pub(crate) const NOT_ZONE: Self = Self(10);
-    pub(crate) const BAD_VERSION: Self = Self(16);
-    pub(crate) const BAD_COOKIE: Self = Self(23);
-}
-
-impl Rcode {
-    /// Returns a code whose upper bits are clear.
-    pub(crate) fn from_header(code: u8) -> Self {
-        Self(u16::from(code & 0xf))
-    }
-}
-
-/// Writes the mnemonic (RFC 6895 §2.3).
-impl fmt::Display for Rcode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match *self {
-            Self::NO_ERROR => "NOERROR",
-            Self::FORMAT_ERROR => "FORMERR",
-            Self::SERVER_FAILURE => "SERVFAIL",
-            Self::NAME_ERROR => "NXDOMAIN",
-            Self::NOT_IMPLEMENTED => "NOTIMP",
-            Self::REFUSED => "REFUSED",
-            Self::YX_DOMAIN => "YXDOMAIN",
-            Self::YX_RRSET => "YXRRSET",
-            Self::NX_RRSET => "NXRRSET",
-            Self::NOT_AUTHORITATIVE => "NOTAUTH",
-            Self::NOT_ZONE => "NOTZONE",
-            Self::BAD_VERSION => "BADVERS",
-            Self::BAD_COOKIE => "BADCOOKIE",
-            Self(other) => return write!(f, "RCODE{other}"),
-        })
-    }
-}
-
 /// Why the answer is what it is, told to clients that speak EDNS (RFC 8914).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ExtendedError<'t> {
@@ -202,17 +153,28 @@ pub(crate) struct ExtendedError<'t> {
     pub(crate) text: &'t str,
 }
 
-impl ExtendedError<'_> {
-    const QUESTION_COUNT: Self = Self { code: 0, text: "not exactly one question" };
-    const NOT_READY: Self = Self { code: 14, text: "zones are not loaded yet" };
-    const PROHIBITED: Self = Self { code: 18, text: "" };
-    const NOT_AUTHORITATIVE: Self = Self { code: 20, text: "" };
-    const NOT_SUPPORTED: Self = Self { code: 21, text: "" };
-    const INVALID_DATA: Self = Self { code: 24, text: "the zone's file has errors" };
-    const EXPIRED: Self = Self { code: 24, text: "the zone has expired: no primary was heard" };
-    const AWAITED: Self = Self { code: 14, text: "the zone is not transferred yet" };
+/// What extended errors are called by (RFC 8914 §4).
+pub(crate) mod ede {
+    pub(crate) const OTHER: u16 = 0;
+    pub(crate) const NOT_READY: u16 = 14;
+    pub(crate) const PROHIBITED: u16 = 18;
+    pub(crate) const NOT_AUTHORITATIVE: u16 = 20;
+    pub(crate) const NOT_SUPPORTED: u16 = 21;
+    pub(crate) const INVALID_DATA: u16 = 24;
     /// RFC 9824 §3.2.
-    const INVALID_TYPE: Self = Self { code: 30, text: "" };
+    pub(crate) const INVALID_TYPE: u16 = 30;
+}
+
+impl ExtendedError<'_> {
+    const QUESTION_COUNT: Self = Self { code: ede::OTHER, text: "not exactly one question" };
+    const NOT_READY: Self = Self { code: ede::NOT_READY, text: "zones are not loaded yet" };
+    const PROHIBITED: Self = Self { code: ede::PROHIBITED, text: "" };
+    const NOT_AUTHORITATIVE: Self = Self { code: ede::NOT_AUTHORITATIVE, text: "" };
+    const NOT_SUPPORTED: Self = Self { code: ede::NOT_SUPPORTED, text: "" };
+    const INVALID_DATA: Self = Self { code: ede::INVALID_DATA, text: "the zone's file has errors" };
+    const EXPIRED: Self = Self { code: ede::INVALID_DATA, text: "the zone has expired: no primary was heard" };
+    const AWAITED: Self = Self { code: ede::NOT_READY, text: "the zone is not transferred yet" };
+    const INVALID_TYPE: Self = Self { code: ede::INVALID_TYPE, text: "" };
 }
 
 impl From<&Fault> for ExtendedError<'_> {

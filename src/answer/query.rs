@@ -1,7 +1,8 @@
 //! A query read in place: header, question, EDNS, whether it is signed (RFC 1035 §4.1, RFC 6891, RFC 8945).
 
+use super::ExtendedError;
 use super::edns::Edns;
-use super::{ExtendedError, Rcode};
+use crate::message::Rcode;
 use crate::zone::Type;
 use crate::zone::name::wire_len;
 

@@ -3,7 +3,8 @@
 use super::additional;
 use super::query::Query;
 use super::writer::{Full, Section, Writer};
-use super::{ExtendedError, Rcode, Verdict};
+use super::{ExtendedError, Verdict};
+use crate::message::Rcode;
 use crate::zone::name::{self, MAX_NAME};
 use crate::zone::node::Marks;
 use crate::zone::{Catalog, Entry, Key, Lookup, Node, Type, Zone};

@@ -178,7 +178,7 @@ impl<'r> Writer<'r> {
         header[..2].copy_from_slice(&query[..2]);
         // QR, the opcode, AA, TC, RD as asked; RA, Z, AD and, by RFC 4035 §3.1.6, CD clear.
         header[2] = 0x80 | query[2] & 0x79 | u8::from(verdict.authoritative) << 2 | u8::from(verdict.truncated) << 1;
-        header[3] = (verdict.rcode.0 & 0xf) as u8;
+        header[3] = verdict.rcode.flags() as u8;
         let question = u16::from(self.question > 0);
         for (at, count) in [question, self.counts[0], self.counts[1], additional].into_iter().enumerate() {
             header[4 + 2 * at..6 + 2 * at].copy_from_slice(&count.to_be_bytes());

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::Tree;
-use crate::answer::{self, Context, Rcode, Secret, Settings, Transport};
+use crate::answer::{self, Context, Secret, Settings, Transport};
+use crate::message::Rcode;
 use crate::message::{Malformed, Reader, Section};
 use crate::primary::{Primary, SerialPolicy};
 use crate::zone::{Name, Type, print};
@@ -74,7 +75,7 @@ pub fn query(tree: &dyn Tree, name: &Name, qtype: Type) -> Result<Answered, Quer
 fn print(reply: &[u8], name: &Name, qtype: Type) -> Result<Answered, Malformed> {
     let mut reader = Reader::new(reply)?;
     let header = *reader.header();
-    let rcode = Rcode::from_header(header.rcode());
+    let rcode = header.rcode();
     let flags = [(0x8000, " qr"), (0x0400, " aa"), (0x0200, " tc")];
     let flags: String = flags.iter().filter(|(bit, _)| header.flags & bit != 0).map(|(_, flag)| *flag).collect();
     let mut text = format!(";; status: {rcode}, flags:{flags}\n");

@@ -27,6 +27,7 @@ pub use trigger::Trigger;
 pub(crate) use received::serial_of;
 pub(crate) use warnings::Warnings;
 
+use crate::message::class;
 use crate::zone::{Name, Type};
 
 /// The port of name servers.
@@ -34,9 +35,6 @@ pub(crate) const PORT: u16 = 53;
 
 /// The operation's number (RFC 1996 §3.2).
 pub(crate) const OPCODE: u8 = 4;
-
-/// The class of all zones served.
-pub(crate) const CLASS_IN: u16 = 1;
 
 /// What the clocks show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +45,6 @@ pub struct Now {
     pub unix: u64,
 }
 
-/// Response codes (RFC 1035 §4.1.1, RFC 2136 §2.2).
-pub(crate) mod rcode {
-    pub(crate) const NO_ERROR: u8 = 0;
-    pub(crate) const FORMAT_ERROR: u8 = 1;
-    pub(crate) const SERVER_FAILURE: u8 = 2;
-    pub(crate) const NOT_IMPLEMENTED: u8 = 4;
-    pub(crate) const REFUSED: u8 = 5;
-    pub(crate) const NOT_AUTHORITATIVE: u8 = 9;
-}
-
 /// Makes a message of a header and one question.
 pub(crate) fn request(id: u16, flags: u16, name: &Name, qtype: Type) -> Vec<u8> {
     let mut message = Vec::with_capacity(512);
@@ -65,7 +53,7 @@ pub(crate) fn request(id: u16, flags: u16, name: &Name, qtype: Type) -> Vec<u8> 
     }
     message.extend_from_slice(name.as_wire());
     message.extend(qtype.0.to_be_bytes());
-    message.extend(CLASS_IN.to_be_bytes());
+    message.extend(class::IN.to_be_bytes());
     message
 }
 

@@ -23,9 +23,8 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::{CLASS_IN, Now, OPCODE, Target, Warnings, peer, rcode, request};
-use crate::answer::Rcode;
-use crate::message::Reader;
+use super::{Now, OPCODE, Target, Warnings, peer, request};
+use crate::message::{Rcode, Reader, class};
 use crate::tsig::{Sent, sign};
 use crate::zone::{Name, Serial, Type, Zone};
 
@@ -423,11 +422,11 @@ impl Notifier {
             (peer.silent, peer.last_heard) = (false, Some(now.uptime));
         }
         match code {
-            rcode::NO_ERROR => {}
+            Rcode::NO_ERROR => {}
             // It may do better the next time.
-            rcode::SERVER_FAILURE => return,
+            Rcode::SERVER_FAILURE => return,
             code => {
-                let (code, address) = (Rcode::from_header(code), job.target.address);
+                let (code, address) = (code, job.target.address);
                 let text = format!("{}: {address} answers {code} to a notification", job.version.apex);
                 self.warn(now, text, effects);
                 self.end(id);
@@ -466,7 +465,7 @@ impl Version {
 
 impl Waiting {
     /// Returns the response code if a message with the right identifier is the reply (RFC 1996 §3.8).
-    fn code_of(&self, mut reader: Reader<'_>) -> Option<u8> {
+    fn code_of(&self, mut reader: Reader<'_>) -> Option<Rcode> {
         let header = *reader.header();
         if !header.is_response() || header.opcode() != OPCODE {
             return None;
@@ -474,10 +473,10 @@ impl Waiting {
         let is_ours = match reader.question().ok()? {
             Some(question) => {
                 let same = question.name == self.version.apex && question.qtype == Type::SOA;
-                same && question.qclass == CLASS_IN && header.counts[0] == 1
+                same && question.qclass == class::IN && header.counts[0] == 1
             }
             // Who cannot read a question, or does not want to, does not repeat it.
-            None => header.rcode() != rcode::NO_ERROR,
+            None => header.rcode() != Rcode::NO_ERROR,
         };
         is_ours.then_some(header.rcode())
     }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::{CLASS_IN, OPCODE, rcode};
+use super::OPCODE;
 use crate::keys::{Grant, Operation};
-use crate::message::{Reader, Section};
+use crate::message::{Rcode, Reader, Section, class};
 use crate::zone::{Name, Serial, Type};
 
 /// What a notification says (RFC 1996 §3.7).
@@ -32,7 +32,7 @@ pub enum Sender<'s> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ruling {
     /// The reply's response code.
-    pub rcode: u8,
+    pub rcode: Rcode,
     /// Whether to look for changes.
     pub look: bool,
 }
@@ -44,23 +44,23 @@ impl Notification {
     ///
     /// The response code: FORMERR for what cannot be read or does not ask for one SOA record, NOTAUTH for another class
     /// than IN, NOTIMP for another operation.
-    pub fn parse(message: &[u8]) -> Result<Self, u8> {
-        let mut reader = Reader::new(message).map_err(|_| rcode::FORMAT_ERROR)?;
+    pub fn parse(message: &[u8]) -> Result<Self, Rcode> {
+        let mut reader = Reader::new(message).map_err(|_| Rcode::FORMAT_ERROR)?;
         if reader.header().is_response() || reader.header().opcode() != OPCODE {
-            return Err(rcode::NOT_IMPLEMENTED);
+            return Err(Rcode::NOT_IMPLEMENTED);
         }
         if reader.header().counts[0] != 1 {
-            return Err(rcode::FORMAT_ERROR);
+            return Err(Rcode::FORMAT_ERROR);
         }
-        let question = reader.question().ok().flatten().ok_or(rcode::FORMAT_ERROR)?;
+        let question = reader.question().ok().flatten().ok_or(Rcode::FORMAT_ERROR)?;
         if question.qtype != Type::SOA {
-            return Err(rcode::FORMAT_ERROR);
+            return Err(Rcode::FORMAT_ERROR);
         }
-        if question.qclass != CLASS_IN {
-            return Err(rcode::NOT_AUTHORITATIVE);
+        if question.qclass != class::IN {
+            return Err(Rcode::NOT_AUTHORITATIVE);
         }
         let mut serial = None;
-        while let Some((section, record)) = reader.record().map_err(|_| rcode::FORMAT_ERROR)? {
+        while let Some((section, record)) = reader.record().map_err(|_| Rcode::FORMAT_ERROR)? {
             if section == Section::Answer && record.rtype == Type::SOA && record.owner == question.name {
                 serial = serial.or(serial_of(&record.data));
             }
@@ -89,23 +89,23 @@ pub fn decide(notification: &Notification, sender: Sender<'_>, served: bool) -> 
         Sender::Signed(grant) => (grant.is_some_and(|grant| grant.allows(Operation::Notify, &notification.zone)), true),
     };
     match (may, served) {
-        (false, _) => Ruling { rcode: rcode::REFUSED, look: false },
-        (true, true) => Ruling { rcode: rcode::NO_ERROR, look: true },
-        (true, false) => Ruling { rcode: rcode::NOT_AUTHORITATIVE, look: signed },
+        (false, _) => Ruling { rcode: Rcode::REFUSED, look: false },
+        (true, true) => Ruling { rcode: Rcode::NO_ERROR, look: true },
+        (true, false) => Ruling { rcode: Rcode::NOT_AUTHORITATIVE, look: signed },
     }
 }
 
 /// Makes the reply of a secondary in a test (RFC 1996 §3.8), to be signed as the request was; `None` if that has no header.
 #[cfg(test)]
-pub(crate) fn reply(message: &[u8], rcode: u8) -> Option<Vec<u8>> {
+pub(crate) fn reply(message: &[u8], rcode: Rcode) -> Option<Vec<u8>> {
     const RESPONSE: u16 = 0x8000;
     const AUTHORITATIVE: u16 = 0x0400;
     const KEPT: u16 = 0x7900;
     let mut reader = Reader::new(message).ok()?;
     let header = *reader.header();
     let question = if header.counts[0] == 1 { reader.question().ok().flatten() } else { None };
-    let mut flags = header.flags & KEPT | RESPONSE | u16::from(rcode & 0xf);
-    if rcode == rcode::NO_ERROR {
+    let mut flags = header.flags & KEPT | RESPONSE | rcode.flags();
+    if rcode == Rcode::NO_ERROR {
         flags |= AUTHORITATIVE;
     }
     let mut reply = Vec::with_capacity(512);
@@ -148,25 +148,25 @@ mod tests {
         assert_eq!(notification.serial, Some(Serial(9)));
         for len in 0..message.len() {
             assert!(Notification::parse(&message[..len]).is_err());
-            assert_eq!(reply(&message[..len], 1).is_some(), len >= 12);
+            assert_eq!(reply(&message[..len], Rcode::FORMAT_ERROR).is_some(), len >= 12);
         }
-        let acknowledged = reply(&message, 0).unwrap();
+        let acknowledged = reply(&message, Rcode::NO_ERROR).unwrap();
         assert_eq!(acknowledged[..8], [0, 7, 0xa4, 0, 0, 1, 0, 0]);
-        assert_eq!(reply(&message, 5).unwrap()[2..4], [0xa0, 5]);
-        assert_eq!(Notification::parse(&acknowledged), Err(rcode::NOT_IMPLEMENTED), "a reply is no notification");
+        assert_eq!(reply(&message, Rcode::REFUSED).unwrap()[2..4], [0xa0, 5]);
+        assert_eq!(Notification::parse(&acknowledged), Err(Rcode::NOT_IMPLEMENTED), "a reply is no notification");
     }
 
     #[test]
     fn what_is_none() {
         for (message, code) in [
-            (request(7, FLAGS, &name("a"), Type::A), rcode::FORMAT_ERROR),
-            (request(7, 0, &name("a"), Type::SOA), rcode::NOT_IMPLEMENTED),
+            (request(7, FLAGS, &name("a"), Type::A), Rcode::FORMAT_ERROR),
+            (request(7, 0, &name("a"), Type::SOA), Rcode::NOT_IMPLEMENTED),
         ] {
             assert_eq!(Notification::parse(&message), Err(code));
         }
         let mut chaos = request(7, FLAGS, &name("a"), Type::SOA);
         *chaos.last_mut().unwrap() = 3;
-        assert_eq!(Notification::parse(&chaos), Err(rcode::NOT_AUTHORITATIVE));
+        assert_eq!(Notification::parse(&chaos), Err(Rcode::NOT_AUTHORITATIVE));
     }
 
     /// RFC 1996 §3.10, §3.11: who may, and for what.
@@ -179,12 +179,12 @@ mod tests {
             let Ruling { rcode, look } = decide(&notification, sender, served);
             (rcode, look)
         };
-        assert_eq!(rule(Sender::Signed(Some(&grant)), true), (0, true));
-        assert_eq!(rule(Sender::Signed(Some(&grant)), false), (9, true));
-        assert_eq!(rule(Sender::Signed(Some(&elsewhere)), true), (5, false));
-        assert_eq!(rule(Sender::Signed(None), true), (5, false));
-        assert_eq!(rule(Sender::Unsigned { allowed: true }, true), (0, true));
-        assert_eq!(rule(Sender::Unsigned { allowed: true }, false), (9, false));
-        assert_eq!(rule(Sender::Unsigned { allowed: false }, false), (5, false));
+        assert_eq!(rule(Sender::Signed(Some(&grant)), true), (Rcode::NO_ERROR, true));
+        assert_eq!(rule(Sender::Signed(Some(&grant)), false), (Rcode::NOT_AUTHORITATIVE, true));
+        assert_eq!(rule(Sender::Signed(Some(&elsewhere)), true), (Rcode::REFUSED, false));
+        assert_eq!(rule(Sender::Signed(None), true), (Rcode::REFUSED, false));
+        assert_eq!(rule(Sender::Unsigned { allowed: true }, true), (Rcode::NO_ERROR, true));
+        assert_eq!(rule(Sender::Unsigned { allowed: true }, false), (Rcode::NOT_AUTHORITATIVE, false));
+        assert_eq!(rule(Sender::Unsigned { allowed: false }, false), (Rcode::REFUSED, false));
     }
 }

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Primary, Source};
-use crate::answer::Rcode;
 use crate::git::{self, ObjectId};
 use crate::keys::Operation;
+use crate::message::Rcode;
 use crate::update::{self, Effect, Refusal, Update};
 use crate::zone::edit::{self, EditError};
 use crate::zone::{self, Amendment, Entry, FileRole, IncludeError, Name, Serial, Type, Zone};

@@ -1,8 +1,7 @@
 //! What a primary says to an SOA query.
 
-use crate::answer::Rcode;
-use crate::message::{Reader, Section};
-use crate::notify::{CLASS_IN, rcode, serial_of};
+use crate::message::{Rcode, Reader, Section, class};
+use crate::notify::serial_of;
 use crate::zone::{Name, Serial, Type};
 
 /// What a primary says to an SOA query.
@@ -20,12 +19,12 @@ pub(super) fn read(message: &[u8], apex: &Name) -> Option<Answer> {
     let mut reader = Reader::new(message).ok()?;
     let header = *reader.header();
     let question = reader.question().ok()??;
-    let is_ours = question.name == *apex && question.qtype == Type::SOA && question.qclass == CLASS_IN;
+    let is_ours = question.name == *apex && question.qtype == Type::SOA && question.qclass == class::IN;
     if !header.is_response() || header.opcode() != 0 || header.counts[0] != 1 || !is_ours {
         return None;
     }
-    if header.rcode() != rcode::NO_ERROR {
-        return Some(Answer::No(format!("answers {}", Rcode::from_header(header.rcode()))));
+    if header.rcode() != Rcode::NO_ERROR {
+        return Some(Answer::No(format!("answers {}", header.rcode())));
     }
     if header.is_truncated() {
         return Some(Answer::Truncated);
@@ -34,7 +33,7 @@ pub(super) fn read(message: &[u8], apex: &Name) -> Option<Answer> {
         return Some(Answer::No("does not answer with authority".into()));
     }
     while let Ok(Some((section, record))) = reader.record() {
-        let is_answer = section == Section::Answer && record.owner == *apex && record.class == CLASS_IN;
+        let is_answer = section == Section::Answer && record.owner == *apex && record.class == class::IN;
         if is_answer && record.rtype == Type::SOA {
             return serial_of(&record.data).map(Answer::Serial);
         }

@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::differences::Differences;
-use crate::answer::Rcode;
-use crate::message::{Malformed, Reader, Record, Section};
-use crate::notify::{CLASS_IN, rcode, request, serial_of};
+use crate::message::{Malformed, Rcode, Reader, Record, Section, class};
+use crate::notify::{request, serial_of};
 use crate::tsig::{ChainVerifier, Key, ReplyError, sign};
 use crate::zone::{Assembly, Diagnostic, Name, Serial, Type, Zone, canonical_data_cmp, check_data};
 
@@ -62,7 +61,7 @@ pub enum TransferError {
     /// A message is not signed as it has to be, or the primary refuses our signature.
     Signature(ReplyError),
     /// The primary says no, with this response code.
-    Refused(u8),
+    Refused(Rcode),
     /// A message or record is not what must come at its place.
     Unexpected(&'static str),
     /// The transfer is larger than allowed.
@@ -78,7 +77,7 @@ impl TransferError {
     pub fn is_of_differences(&self) -> bool {
         match self {
             Self::Signature(_) | Self::TooLarge(_) => false,
-            Self::Refused(code) => *code != rcode::NOT_AUTHORITATIVE,
+            Self::Refused(code) => *code != Rcode::NOT_AUTHORITATIVE,
             _ => true,
         }
     }
@@ -89,7 +88,7 @@ impl fmt::Display for TransferError {
         match self {
             Self::Malformed(error) => write!(f, "a message is malformed: {error}"),
             Self::Signature(error) => error.fmt(f),
-            Self::Refused(code) => write!(f, "the primary answers {}", Rcode::from_header(*code)),
+            Self::Refused(code) => write!(f, "the primary answers {}", code),
             Self::Unexpected(what) => f.write_str(what),
             Self::TooLarge(what) => write!(f, "the transfer is too large: {what}"),
             Self::Mismatch(what) => write!(f, "the differences do not fit what we have: {what}"),
@@ -247,7 +246,7 @@ impl Incoming {
         if header.id != self.id || !header.is_response() || header.opcode() != 0 {
             return unexpected("a message is no reply to the request");
         }
-        if header.rcode() != rcode::NO_ERROR {
+        if header.rcode() != Rcode::NO_ERROR {
             return Err(TransferError::Refused(header.rcode()));
         }
         if header.is_truncated() {
@@ -256,7 +255,7 @@ impl Incoming {
         match (header.counts[0], reader.question()?) {
             (0, _) => Ok(()),
             (1, Some(question))
-                if question.name == self.apex && question.qtype == self.qtype && question.qclass == CLASS_IN =>
+                if question.name == self.apex && question.qtype == self.qtype && question.qclass == class::IN =>
             {
                 Ok(())
             }
@@ -266,7 +265,7 @@ impl Incoming {
 
     fn record(&mut self, mut record: Record) -> Result<(), TransferError> {
         let unexpected = |what| Err(TransferError::Unexpected(what));
-        if record.class != CLASS_IN {
+        if record.class != class::IN {
             return unexpected("a record is not of class IN");
         }
         if record.rtype.is_meta() {

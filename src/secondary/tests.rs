@@ -7,7 +7,8 @@ mod timers;
 
 use std::sync::Arc;
 
-use crate::notify::{CLASS_IN, request};
+use crate::message::class;
+use crate::notify::request;
 use crate::tsig::{Algorithm, Key};
 use crate::zone::{Difference, Name, Type, Zone, read};
 
@@ -86,7 +87,7 @@ fn reply(to: &[u8], rcode: u8, records: &[Raw]) -> Vec<u8> {
     for (owner, rtype, ttl, data) in records {
         message.extend_from_slice(owner.as_wire());
         message.extend(rtype.0.to_be_bytes());
-        message.extend(CLASS_IN.to_be_bytes());
+        message.extend(class::IN.to_be_bytes());
         message.extend(ttl.to_be_bytes());
         message.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
         message.extend_from_slice(data);

@@ -12,8 +12,9 @@ use super::follower::Call;
 use super::queue::{Back, Job, Outcome, Ticket, Waiter, Waiting};
 use super::transfers::{Stream, Transfer};
 use super::{Served, Server, seconds};
-use crate::answer::{self, Context, MOST_PAYLOAD, Rcode, Transport, Verdict};
+use crate::answer::{self, Context, MOST_PAYLOAD, Transport, Verdict};
 use crate::keys::Grant;
+use crate::message::Rcode;
 use crate::notify::{self, Notification};
 use crate::tsig::{self, Failure, Policy, Replay, Request, Verified};
 use crate::update::{Refusal, Update};
@@ -100,7 +101,7 @@ impl Server {
     ) -> Option<usize> {
         let notification = match Notification::parse(message) {
             Ok(notification) => notification,
-            Err(rcode) => return answer::report(context, message, Verdict::of(Rcode::from_header(rcode)), reply),
+            Err(rcode) => return answer::report(context, message, Verdict::of(rcode), reply),
         };
         let (apex, source) = (&notification.zone, context.source);
         let grant = request.and_then(|request| Grant::of(request.key().name()));
@@ -114,7 +115,7 @@ impl Server {
         let is_served = served.catalog.as_ref().is_some_and(|catalog| catalog.get(apex).is_some());
         let ruling = notify::decide(&notification, sender, is_served);
         let level = if self.complaints.allows(context.uptime) { log::Level::Info } else { log::Level::Debug };
-        let rcode = Rcode::from_header(ruling.rcode);
+        let rcode = ruling.rcode;
         log::log!(level, "notification from {source}: {notification}: {rcode}");
         if ruling.look {
             match self.follower.get() {
@@ -134,7 +135,7 @@ impl Server {
     fn reject(&self, context: &Context<'_>, message: &[u8], failure: &Failure, reply: &mut [u8]) -> Option<usize> {
         let level = if self.complaints.allows(context.uptime) { log::Level::Warn } else { log::Level::Debug };
         log::log!(level, "a signed message from {}: {failure}", context.source);
-        let verdict = Verdict::of(Rcode::from_header(failure.rcode()));
+        let verdict = Verdict::of(failure.rcode());
         let length = answer::report(context, message, verdict, reply)?;
         failure.sign(reply, length)
     }

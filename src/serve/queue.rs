@@ -11,7 +11,8 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::answer::{ExtendedError, Rcode, Transport, Verdict};
+use crate::answer::{ExtendedError, Transport, Verdict, ede};
+use crate::message::Rcode;
 use crate::tsig::{Key, Request};
 use crate::update::Update;
 
@@ -210,9 +211,7 @@ impl Outcome {
 
     /// An outcome with a reason of no special kind (RFC 8914 §4.1), or for which something is forbidden (§4.19).
     pub(super) fn because(rcode: Rcode, reason: &str) -> Self {
-        const OTHER: u16 = 0;
-        const PROHIBITED: u16 = 18;
-        let code = if rcode == Rcode::REFUSED { PROHIBITED } else { OTHER };
+        let code = if rcode == Rcode::REFUSED { ede::PROHIBITED } else { ede::OTHER };
         Outcome { rcode, why: Some((code, reason.into())) }
     }
 

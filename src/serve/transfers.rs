@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError};
 
 use super::queue::Outcome;
 use super::{Served, Server, seconds};
-use crate::answer::{self, Context, Rcode, Transport};
+use crate::answer::{self, Context, Transport, ede};
+use crate::message::Rcode;
 use crate::transfer::{Content, Fault, NoRoom, Outgoing, Refusal, Request};
 use crate::tsig;
 use crate::zone::Catalog;
@@ -87,7 +88,7 @@ impl Server {
             Err(fault) => return refuse(Rcode::FORMAT_ERROR, 0, &fault.to_string()),
         };
         let Some(catalog) = &served.catalog else {
-            return refuse(Rcode::SERVER_FAILURE, 14, "zones are not loaded yet");
+            return refuse(Rcode::SERVER_FAILURE, ede::NOT_READY, "zones are not loaded yet");
         };
         let key = signed.map(|signed| &**signed.key());
         let client = match key {
@@ -98,12 +99,12 @@ impl Server {
             Ok(zone) => zone,
             Err(refusal) => {
                 let code = match refusal {
-                    Refusal::NotOurs => 20,
-                    Refusal::Unsigned | Refusal::Key => 18,
-                    Refusal::Broken => 24,
+                    Refusal::NotOurs => ede::NOT_AUTHORITATIVE,
+                    Refusal::Unsigned | Refusal::Key => ede::PROHIBITED,
+                    Refusal::Broken => ede::INVALID_DATA,
                 };
                 let reason = format!("zone {}: {refusal}", request.zone());
-                return refuse(Rcode::from_header(refusal.rcode()), code, &reason);
+                return refuse(refusal.rcode(), code, &reason);
             }
         };
         let differences = request.behind(&zone).and_then(|from| {

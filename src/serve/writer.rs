@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 
 use super::queue::{Job, Outcome};
 use super::{Served, Server, seconds};
-use crate::answer::Rcode;
 use crate::config::Author;
 use crate::git::{self, Deadline, Draft, Fate, ObjectId, PushError, Repository, Signature};
+use crate::message::Rcode;
 use crate::notify::Trigger;
 use crate::primary::{Commit, Origin, Primary};
 use crate::update::Refusal;

@@ -7,11 +7,9 @@ use std::sync::Arc;
 use super::outgoing::Reply;
 use crate::answer::Transport;
 use crate::keys::{Grant, Operation};
-use crate::message::{Malformed, Reader, Section};
+use crate::message::{Malformed, Rcode, Reader, Section, class};
 use crate::tsig;
 use crate::zone::{Entry, Name, Serial, Type, Zone};
-
-const CLASS_IN: u16 = 1;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +81,12 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Returns the response code: NOTAUTH (9), REFUSED (5) or SERVFAIL (2).
-    pub fn rcode(self) -> u8 {
+    /// Returns the response code: NOTAUTH, REFUSED or SERVFAIL.
+    pub fn rcode(self) -> Rcode {
         match self {
-            Self::NotOurs => 9,
-            Self::Unsigned | Self::Key => 5,
-            Self::Broken => 2,
+            Self::NotOurs => Rcode::NOT_AUTHORITATIVE,
+            Self::Unsigned | Self::Key => Rcode::REFUSED,
+            Self::Broken => Rcode::SERVER_FAILURE,
         }
     }
 }
@@ -201,7 +199,7 @@ impl Request {
         source: IpAddr,
         allowed: impl FnOnce(IpAddr) -> bool,
     ) -> Result<Arc<Zone>, Refusal> {
-        let ours = entry.filter(|entry| self.class == CLASS_IN && *entry.apex() == self.zone);
+        let ours = entry.filter(|entry| self.class == class::IN && *entry.apex() == self.zone);
         let entry = ours.ok_or(Refusal::NotOurs)?;
         let may =
             |key: &tsig::Key| Grant::of(key.name()).is_some_and(|grant| grant.allows(Operation::Transfer, &self.zone));

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::algorithm::Algorithm;
 use super::key::{Digest, Key};
+use crate::message::class;
 use crate::zone::Name;
 use crate::zone::name::{MAX_NAME, wire_len};
 
@@ -14,7 +15,6 @@ pub(super) const HEADER: usize = 12;
 const TSIG: u16 = 250;
 
 /// The class of every TSIG record.
-const CLASS_ANY: u16 = 255;
 
 /// Errors of TSIG by number (RFC 8945 §3).
 pub(super) mod error {
@@ -68,7 +68,7 @@ impl<'m> Record<'m> {
             if index + 1 != others + additional || additional == 0 || !rest.is_empty() {
                 return Err("the TSIG record is not the last");
             }
-            if u16::from_be_bytes([c0, c1]) != CLASS_ANY || ttl != [0; 4] {
+            if u16::from_be_bytes([c0, c1]) != class::ANY || ttl != [0; 4] {
                 return Err("the TSIG record is not of class ANY and TTL 0");
             }
             let name = expand(message, start).ok_or("the TSIG record's name cannot be read")?;
@@ -150,7 +150,7 @@ impl Fields<'_> {
             return digest.update(&self.timers());
         }
         digest.update(self.name.to_canonical().as_wire());
-        digest.update(&CLASS_ANY.to_be_bytes());
+        digest.update(&class::ANY.to_be_bytes());
         digest.update(&[0; 4]);
         digest.update(self.algorithm);
         digest.update(&self.timers());
@@ -181,7 +181,7 @@ impl Fields<'_> {
         };
         put(self.name.as_wire());
         put(&TSIG.to_be_bytes());
-        put(&CLASS_ANY.to_be_bytes());
+        put(&class::ANY.to_be_bytes());
         put(&[0; 4]);
         put(&(self.data_len(mac.len()) as u16).to_be_bytes());
         put(self.algorithm);

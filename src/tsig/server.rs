@@ -7,6 +7,7 @@ use super::FUDGE;
 use super::algorithm::{Algorithm, AlgorithmError};
 use super::key::Key;
 use super::record::{Fields, Record, digest_mac, digest_message, error, is_mac_length, most_room};
+use crate::message::Rcode;
 use crate::zone::Name;
 
 /// What is asked of signatures beyond what the RFC does.
@@ -278,11 +279,11 @@ impl Failure {
         }
     }
 
-    /// Returns the reply's response code: FORMERR (1) or NOTAUTH (9).
-    pub fn rcode(&self) -> u8 {
+    /// Returns the reply's response code: FORMERR or NOTAUTH.
+    pub fn rcode(&self) -> Rcode {
         match self.cause {
-            Cause::Malformed(_) => 1,
-            _ => 9,
+            Cause::Malformed(_) => Rcode::FORMAT_ERROR,
+            _ => Rcode::NOT_AUTHORITATIVE,
         }
     }
 

@@ -6,6 +6,7 @@ use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 
 use super::*;
+use crate::message::Rcode;
 use crate::zone::Name;
 
 const NOW: u64 = 1_700_000_000;
@@ -131,7 +132,7 @@ fn verify_with(key: &Arc<Key>, message: &[u8], now: u64) -> Result<Option<Verifi
 /// Lets a failure complete a reply.
 fn failed(failure: &Failure) -> Vec<u8> {
     let mut reply = hex(REPLY);
-    reply[3] = failure.rcode();
+    reply[3] = failure.rcode().flags() as u8;
     let len = reply.len();
     reply.resize(len + failure.room(), 0);
     let end = failure.sign(&mut reply, len).unwrap();
@@ -288,7 +289,7 @@ fn malformed() {
         assert!(matches!(failure.cause(), Cause::Malformed(_)), "{what}: {failure}");
         assert_eq!(
             (failure.rcode(), failure.error(), failure.room(), failure.key_name()),
-            (1, None, 0, None),
+            (Rcode::FORMAT_ERROR, None, 0, None),
             "{what}"
         );
         let mut reply = hex(REPLY);
@@ -327,7 +328,7 @@ fn order_of_checks() {
     ];
     for (signer, time, mac_len, error, told) in cases {
         let (sent, failure) = case(signer, time, mac_len);
-        assert_eq!((failure.rcode(), failure.error()), (9, Some(error)), "{failure}");
+        assert_eq!((failure.rcode(), failure.error()), (Rcode::NOT_AUTHORITATIVE, Some(error)), "{failure}");
         assert_eq!(failure.key_name(), Some(signer.name()));
         assert_eq!(sent.verify(&failed(&failure), NOW), Err(told), "{failure}");
         assert_eq!(told.is_authentic(), error == 18 || error == 22);
@@ -357,7 +358,7 @@ fn truncated_requests() {
                     request.sign(&mut reply, at, NOW).unwrap();
                     assert_eq!(reply.len(), at + key.name().as_wire().len() + 26 + algorithm.wire().len() + mac.len());
                 }
-                Err(failure) if len < algorithm.shortest_mac() => assert_eq!(failure.rcode(), 1),
+                Err(failure) if len < algorithm.shortest_mac() => assert_eq!(failure.rcode(), Rcode::FORMAT_ERROR),
                 Err(failure) => {
                     assert!(len < 16);
                     assert_eq!(failure.error(), Some(22));

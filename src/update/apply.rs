@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Condition, Refusal, Update, shown, sound};
-use crate::answer::Rcode;
+use crate::message::Rcode;
 use crate::zone::{Amendment, Name, RRset, Serial, Type, Zone, canonical_data_cmp};
 
 /// WKS, whose records replace each other where address and protocol are the same (RFC 2136 §3.4.2.2).

@@ -21,8 +21,7 @@ use std::fmt;
 pub use apply::{Effect, raised};
 pub use commit_message::{commit_message, serial_message};
 
-use crate::answer::Rcode;
-use crate::message::{Reader, Record, Section};
+use crate::message::{Rcode, Reader, Record, Section, class};
 use crate::zone::{Name, Type, check_data};
 
 /// The most octets of a refusal's reason: it must fit any reply, and a line of the log.
@@ -32,13 +31,6 @@ pub const MOST_REASON: usize = 200;
 const MOST_NAME: usize = 70;
 
 const OPCODE: u8 = 5;
-
-/// What stands in the place of the class: the record's own, or what is meant instead (RFC 2136 §2.4, §2.5).
-mod class {
-    pub(super) const IN: u16 = 1;
-    pub(super) const NONE: u16 = 254;
-    pub(super) const ANY: u16 = 255;
-}
 
 /// The largest TTL; what is larger counts as 0 (RFC 2181 §8).
 const MAX_TTL: u32 = 0x7fff_ffff;

@@ -6,7 +6,7 @@
 //! amended and what lies below is looked at.
 
 use super::{Refusal, shown};
-use crate::answer::Rcode;
+use crate::message::Rcode;
 use crate::zone::{Amendment, Key, Lookup, Name, Node, Type, Zone};
 
 /// The most records one RRset may have: as many as a message could count.

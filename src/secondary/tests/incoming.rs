@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::Malformed;
+use crate::message::{Malformed, Rcode};
 use crate::secondary::{Bounds, Incoming, Outcome, Progress, TransferError};
 use crate::tsig::{Policy, ReplyError, verify};
 use crate::zone::{Serial, difference};
@@ -216,7 +216,7 @@ fn headers_and_questions() {
         Err(TransferError::Unexpected("a message is no reply to the request"))
     );
     assert_eq!(with(&|message| message[2] |= 2), Err(TransferError::Unexpected("a message is truncated")));
-    assert_eq!(with(&|message| message[3] |= 5), Err(TransferError::Refused(5)));
+    assert_eq!(with(&|message| message[3] |= 5), Err(TransferError::Refused(Rcode::REFUSED)));
     let other = Err(TransferError::Unexpected("a message is the reply to another question"));
     assert_eq!(with(&|message| message[13] ^= 1), other);
     assert_eq!(with(&|message| message[12 + 14] = 251), other);
