@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::incoming::{TransferError, is_same_soa};
 use crate::message::Record;
 use crate::notify::serial_of;
-use crate::zone::{Amendment, Key, Lookup, Name, Node, Serial, Type, Zone, name};
+use crate::zone::{Amendment, Name, Node, Serial, Type, Zone, name};
 
 /// What an RRset takes of memory beside its records' data, and a record beside its own, in octets; rather too much.
 const OVERHEAD: usize = 128;
@@ -152,16 +152,8 @@ fn check(zone: &Zone, amendments: &[Amendment]) -> Result<(), TransferError> {
         if is_apex && zone.node(owner).is_none_or(|node| node.rrset(Type::NS).is_none()) {
             return unsound(format!("there is no NS record at {owner}"));
         }
-        let reveals = |amendment: &Amendment| match amendment.rtype {
-            Type::DNAME => !amendment.data.is_empty(),
-            Type::NS => amendment.data.is_empty() && !is_apex,
-            _ => false,
-        };
-        let most = if amendments.iter().any(reveals) { usize::MAX } else { 0 };
-        for node in zone.node(owner).into_iter().chain(zone.below(owner.as_wire()).take(most)) {
-            if is_redirected(zone, node) {
-                return unsound(format!("{} lies below a DNAME record", name::Display(node.owner())));
-            }
+        if let Some((node, _)) = amendments.iter().find_map(|amendment| amendment.below_dname(zone)) {
+            return unsound(format!("{} lies below a DNAME record", name::Display(node.owner())));
         }
     }
     Ok(())
@@ -179,18 +171,8 @@ fn alone(node: &Node, owner: &Name, is_apex: bool) -> Result<(), TransferError> 
             return unsound(format!("{owner} has a second {rtype} record"));
         }
     }
-    let signs = |rtype| matches!(rtype, Type::CNAME | Type::RRSIG | Type::NSEC | Type(24 | 25 | 30));
-    if node.rrset(Type::CNAME).is_some() && node.rrsets().any(|rrset| !signs(rrset.rtype())) {
+    if node.rrset(Type::CNAME).is_some() && node.rrsets().any(|rrset| !rrset.rtype().goes_with_cname()) {
         return unsound(format!("{owner} has a CNAME record and other data too"));
     }
     Ok(())
-}
-
-/// Returns whether a node may not be because of a DNAME record above it (RFC 6672 §2.4).
-fn is_redirected(zone: &Zone, node: &Node) -> bool {
-    // The records that prove what does not exist stand below the apex, whatever it owns (RFC 5155 §7.1).
-    if node.rrsets().all(|rrset| matches!(rrset.rtype(), Type::NSEC3 | Type::RRSIG)) {
-        return false;
-    }
-    matches!(zone.lookup(node.owner(), &Key::new(node.owner())), Lookup::Redirected(_))
 }

@@ -14,8 +14,6 @@ pub(super) const HEADER: usize = 12;
 /// The type's number.
 const TSIG: u16 = 250;
 
-/// The class of every TSIG record.
-
 /// Errors of TSIG by number (RFC 8945 §3).
 pub(super) mod error {
     pub(in crate::tsig) const NONE: u16 = 0;

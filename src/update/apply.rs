@@ -173,12 +173,11 @@ impl<'a> Draft<'a> {
     /// Adds a record (§3.4.2.2).
     fn add(&mut self, name: &'a Name, rtype: Type, ttl: u32, data: &'a [u8]) {
         let owner = self.owner(name);
-        let beside_cname = |rtype: &Type| *rtype == Type::CNAME || sound::may_stand_beside_cname(*rtype);
         if rtype == Type::CNAME {
-            if !owner.rrsets.keys().all(beside_cname) {
+            if !owner.rrsets.keys().all(|rtype| rtype.goes_with_cname()) {
                 return;
             }
-        } else if owner.rrsets.contains_key(&Type::CNAME) && !beside_cname(&rtype) {
+        } else if owner.rrsets.contains_key(&Type::CNAME) && !rtype.goes_with_cname() {
             return;
         }
         if rtype == Type::SOA {

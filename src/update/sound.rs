@@ -7,15 +7,10 @@
 
 use super::{Refusal, shown};
 use crate::message::Rcode;
-use crate::zone::{Amendment, Key, Lookup, Name, Node, Type, Zone};
+use crate::zone::{Amendment, Name, Node, Zone};
 
 /// The most records one RRset may have: as many as a message could count.
 const MAX_RRSET: usize = 65_535;
-
-/// Returns whether records of a type may stand beside a CNAME: those that sign it (RFC 2181 §10.1, RFC 4034 §2.5).
-pub(super) fn may_stand_beside_cname(rtype: Type) -> bool {
-    matches!(rtype, Type::RRSIG | Type::NSEC | Type(24 | 25 | 30))
-}
 
 /// Checks what a zone, none for a new one, becomes by amendments.
 pub(super) fn check(zone: Option<&Zone>, apex: &Name, amendments: &[Amendment]) -> Result<(), Refusal> {
@@ -32,33 +27,13 @@ pub(super) fn check(zone: Option<&Zone>, apex: &Name, amendments: &[Amendment]) 
         None => Zone::of(apex.clone(), amendments),
     };
     let Some(amended) = amended else { return Err(refused("the zone would have no SOA record".into())) };
-    for Amendment { owner, rtype, data, .. } in amendments {
-        let may_reveal = match *rtype {
-            Type::DNAME => !data.is_empty(),
-            Type::NS => data.is_empty() && owner != apex,
-            _ => false,
-        };
-        let below = amended.below(owner.as_wire()).take(if may_reveal { usize::MAX } else { 0 });
-        for node in amended.node(owner).into_iter().chain(below) {
-            if let Some(dname) = redirected(&amended, node) {
-                let name = Name::from_wire(node.owner()).unwrap_or_else(|_| owner.clone());
-                let dname = Name::from_wire(dname.owner()).unwrap_or_else(|_| owner.clone());
-                let reason = format!("{} would lie below the DNAME record of {}", shown(&name), shown(&dname));
-                return Err(refused(reason));
-            }
+    for amendment in amendments {
+        if let Some((node, dname)) = amendment.below_dname(&amended) {
+            let name = |node: &Node| Name::from_wire(node.owner()).unwrap_or_else(|_| amendment.owner.clone());
+            let (name, dname) = (name(node), name(dname));
+            let reason = format!("{} would lie below the DNAME record of {}", shown(&name), shown(&dname));
+            return Err(refused(reason));
         }
     }
     Ok(())
-}
-
-/// Returns the DNAME record's node because of which a node may not be (RFC 6672 §2.4).
-fn redirected<'z>(zone: &'z Zone, node: &Node) -> Option<&'z Node> {
-    // The records that prove what does not exist stand below the apex, whatever it owns (RFC 5155 §7.1).
-    if node.rrsets().all(|rrset| matches!(rrset.rtype(), Type::NSEC3 | Type::RRSIG)) {
-        return None;
-    }
-    match zone.lookup(node.owner(), &Key::new(node.owner())) {
-        Lookup::Redirected(dname) => Some(dname),
-        _ => None,
-    }
 }

@@ -40,16 +40,12 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
         let reason = format!("the SOA record of {owner} does not stand at the top of the zone");
         report.error(Fault::at(soa.place as usize, reason));
     }
-    if let Some(cname) = first_of(Type::CNAME) {
-        // RFC 2181 §10.1, RFC 4034 §2.5: only the records that sign it may stand beside a CNAME.
-        let other =
-            node.iter().find(|r| !matches!(r.rtype, Type::CNAME | Type::RRSIG | Type::NSEC | Type(24 | 25 | 30)));
-        if let Some(other) = other {
-            let reason = format!("{owner} has a CNAME record and other data ({}) too", other.rtype);
-            report.error(
-                Fault::at(cname.place as usize, reason).hint("an alias has no records of its own (RFC 2181 §10.1)"),
-            );
-        }
+    if let Some(cname) = first_of(Type::CNAME)
+        && let Some(other) = node.iter().find(|record| !record.rtype.goes_with_cname())
+    {
+        let reason = format!("{owner} has a CNAME record and other data ({}) too", other.rtype);
+        report
+            .error(Fault::at(cname.place as usize, reason).hint("an alias has no records of its own (RFC 2181 §10.1)"));
     }
     if let Some(ns) = first_of(Type::NS)
         && records.owner(ns).starts_with(b"\x01*")

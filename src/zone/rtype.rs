@@ -204,6 +204,12 @@ impl Type {
         NXNAME = 128, TKEY = 249, TSIG = 250, IXFR = 251, AXFR = 252, MAILB = 253, MAILA = 254, ANY = 255,
     }
 
+    /// Returns whether records of this type may stand where a CNAME record is: it alone and what signs it (RFC 2181 §10.1,
+    /// RFC 4034 §2.5).
+    pub(crate) fn goes_with_cname(self) -> bool {
+        matches!(self, Self::CNAME | Self::RRSIG | Self::NSEC | Self(24 | 25 | 30))
+    }
+
     /// Reads a mnemonic, or `TYPE` and a number (RFC 3597 §5), in any letter case.
     pub fn from_text(text: &[u8]) -> Option<Self> {
         // Nearly all records of nearly all zones are of these.
