@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use log::Level;
-use zonule::message::Reader;
+use zonule::message::{Rcode, Reader};
 use zonule::notify::{Effect, Event, Limits, Notifier, Now, Target};
 use zonule::zone::Name;
 
@@ -185,7 +185,6 @@ fn send(socket: &UdpSocket, effects: &[Effect]) {
 
 /// Returns what a reply means, and for which zone: what the notifier took it for is what it logs.
 fn outcome(message: &[u8], effects: &[Effect]) -> Option<(Name, Outcome)> {
-    const SERVER_FAILURE: u8 = 2;
     let mut reader = Reader::new(message).ok()?;
     let code = reader.header().rcode();
     let zone = reader.question().ok()??.name;
@@ -197,9 +196,9 @@ fn outcome(message: &[u8], effects: &[Effect]) -> Option<(Name, Outcome)> {
         (Some((Level::Debug, _)), _) => Some((zone, Outcome::Acknowledged)),
         (Some((_, text)), _) => Some((zone, Outcome::Other(text))),
         // It is silent, or asked again.
-        (None, 0 | SERVER_FAILURE) => None,
+        (None, Rcode::NO_ERROR | Rcode::SERVER_FAILURE) => None,
         // It logs some lines only of many.
-        (None, code) => Some((zone, Outcome::Other(format!("answered code {code}")))),
+        (None, code) => Some((zone, Outcome::Other(format!("answered {code}")))),
     }
 }
 

@@ -6,29 +6,20 @@
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use zonule::check::Tree;
+use zonule::git::local::{Contents, listed};
 use zonule::git::{File, ObjectId};
 
 use crate::error::{Error, Result};
 
-/// The most octets of a file that is read: no zone can have more.
-const MOST_OCTETS: u64 = 1 << 30;
-
 /// A repository, as git finds it from a directory and the environment that a hook is run with.
 pub(crate) struct Git {
     directory: PathBuf,
-    batch: RefCell<Option<Batch>>,
-}
-
-/// A running `git cat-file --batch`.
-struct Batch {
-    child: Child,
-    requests: ChildStdin,
-    replies: BufReader<ChildStdout>,
+    batch: RefCell<Option<Contents>>,
 }
 
 /// The files of a commit, or of what is to become one.
@@ -88,22 +79,10 @@ impl Git {
     /// Returns the files of a commit or a tree.
     pub(crate) fn snapshot(&self, tree: &str) -> Result<Snapshot<'_>> {
         let arguments = ["ls-tree", "-r", "-z", "--full-tree", tree];
-        let listed = self.run(&arguments)?;
-        let mut files = Vec::new();
-        for entry in listed.split(|octet| *octet == 0).filter(|entry| !entry.is_empty()) {
-            let unclear = |what: &str| Error::Git { command: command_line(&arguments), what: what.to_owned() };
-            let entry = String::from_utf8_lossy(entry);
-            let (fields, path) = entry.split_once('\t').ok_or_else(|| unclear("a line without a path"))?;
-            let mut fields = fields.split(' ');
-            let (mode, id) = (fields.next().unwrap_or_default(), fields.nth(1).unwrap_or_default());
-            // Symbolic links and submodules are none of ours, and a path that is not UTF-8 names no zone.
-            if !mode.starts_with("100") || path.contains(char::REPLACEMENT_CHARACTER) {
-                continue;
-            }
-            let id = ObjectId::from_hex(id.as_bytes())
-                .map_err(|_| unclear("object names that are not SHA-1; the server reads no other repositories"))?;
-            files.push(File { path: path.to_owned(), id });
-        }
+        let listed_by_git = self.run(&arguments)?;
+        // A path that is not UTF-8 names no zone.
+        let (files, _) =
+            listed(&listed_by_git).map_err(|what| Error::Git { command: command_line(&arguments), what })?;
         Ok(Snapshot { git: self, files })
     }
 
@@ -117,23 +96,12 @@ impl Git {
         let mut slot = self.batch.borrow_mut();
         let mut batch = match slot.take() {
             Some(batch) => batch,
-            None => self.batch()?,
+            None => Contents::start(self.command::<&str>(&[])).map_err(not_started(&["cat-file"]))?,
         };
         let content = batch.read(id).map_err(|what| Error::Git { command: "git cat-file --batch".to_owned(), what })?;
         // After an error nobody knows what comes next in the pipe: the next read begins with another child.
         *slot = Some(batch);
         Ok(content)
-    }
-
-    fn batch(&self) -> Result<Batch> {
-        let arguments = ["cat-file", "--batch"];
-        let mut command = self.command(&arguments);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(not_started(&arguments))?;
-        match (child.stdin.take(), child.stdout.take()) {
-            (Some(requests), Some(replies)) => Ok(Batch { child, requests, replies: BufReader::new(replies) }),
-            _ => Err(Error::Git { command: command_line(&arguments), what: "it has no pipes".to_owned() }),
-        }
     }
 
     fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
@@ -142,34 +110,6 @@ impl Git {
         // Refusals are told apart by what git says.
         command.env("LC_ALL", "C");
         command
-    }
-}
-
-impl Batch {
-    fn read(&mut self, id: &ObjectId) -> std::result::Result<Vec<u8>, String> {
-        let broken = |error: std::io::Error| error.to_string();
-        writeln!(self.requests, "{id}").and_then(|()| self.requests.flush()).map_err(broken)?;
-        let mut header = String::new();
-        self.replies.read_line(&mut header).map_err(broken)?;
-        let mut words = header.split_whitespace().skip(1);
-        let (kind, size) = (words.next().unwrap_or("nothing"), words.next().and_then(|size| size.parse::<u64>().ok()));
-        let Some(size) = size.filter(|_| kind == "blob") else { return Err(format!("{id} is {kind}, not a file")) };
-        if size > MOST_OCTETS {
-            return Err(format!("{id} has {size} octets; a zone's file may have {MOST_OCTETS}"));
-        }
-        let mut content = Vec::new();
-        (&mut self.replies).take(size).read_to_end(&mut content).map_err(broken)?;
-        let mut end = [0];
-        self.replies.read_exact(&mut end).map_err(broken)?;
-        if content.len() as u64 == size && end == *b"\n" { Ok(content) } else { Err("it ended early".to_owned()) }
-    }
-}
-
-impl Drop for Batch {
-    /// Ends the child: nobody reads what it might still say.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -1,11 +1,12 @@
 //! A revision of a git repository, read with git's own program.
 
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use zonule::check::Tree;
+use zonule::git::local::{Contents, listed};
 use zonule::git::{File, ObjectId};
 
 /// The files of a revision below the directory git was run in.
@@ -13,15 +14,7 @@ pub(super) struct Revision {
     directory: PathBuf,
     files: Vec<File>,
     /// What reads them, once one has been asked for.
-    reader: RefCell<Option<Reader>>,
-}
-
-/// A running `git cat-file --batch`.
-struct Reader {
-    child: Child,
-    /// `None` when it is to end.
-    ids: Option<ChildStdin>,
-    contents: BufReader<ChildStdout>,
+    reader: RefCell<Option<Contents>>,
 }
 
 impl Revision {
@@ -33,18 +26,9 @@ impl Revision {
         let tree = String::from_utf8_lossy(&tree).trim().to_string();
         let listing =
             git(directory, &["ls-tree", "-r", "-z", &tree]).map_err(|error| error.or(format!("cannot list {name}")))?;
-        let mut files = Vec::new();
-        // Each is `mode type id\tpath`; links and submodules are no files of ours.
-        for entry in listing.split(|octet| *octet == 0).filter(|entry| entry.starts_with(b"100")) {
-            let Ok(entry) = std::str::from_utf8(entry) else {
-                eprintln!("zonule: left out: the file name \"{}\" is not UTF-8", entry.escape_ascii());
-                continue;
-            };
-            let (head, path) = entry.split_once('\t').ok_or("git lists files in a form not known")?;
-            let id = head.rsplit(' ').next().unwrap_or_default();
-            let id = ObjectId::from_hex(id.as_bytes())
-                .map_err(|_| "only repositories whose objects are named by SHA-1 can be read")?;
-            files.push(File { path: path.to_string(), id });
+        let (files, odd) = listed(&listing)?;
+        for path in odd {
+            eprintln!("zonule: left out: the file name \"{path}\" is not UTF-8");
         }
         Ok(Self { directory: directory.to_path_buf(), files, reader: RefCell::new(None) })
     }
@@ -57,44 +41,13 @@ impl Tree for Revision {
 
     fn read(&self, id: &ObjectId) -> Result<Vec<u8>, String> {
         let mut slot = self.reader.borrow_mut();
-        let reader = match slot.as_mut() {
+        let mut reader = match slot.take() {
             Some(reader) => reader,
-            None => slot.insert(Reader::start(&self.directory)?),
+            None => Contents::start(command(&self.directory, &[])).map_err(not_started)?,
         };
-        reader.read(id).map_err(|error| format!("git cat-file: {error}"))
-    }
-}
-
-impl Reader {
-    fn start(directory: &Path) -> Result<Self, String> {
-        let mut command = command(directory, &["cat-file", "--batch"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(not_started)?;
-        let (ids, contents) = (child.stdin.take(), child.stdout.take().ok_or("git has no output")?);
-        Ok(Self { child, ids, contents: BufReader::new(contents) })
-    }
-
-    fn read(&mut self, id: &ObjectId) -> std::io::Result<Vec<u8>> {
-        let ids = self.ids.as_mut().ok_or(ErrorKind::BrokenPipe)?;
-        writeln!(ids, "{id}")?;
-        ids.flush()?;
-        // `id blob size`, the content and a line's end, or `id missing`.
-        let mut head = String::new();
-        self.contents.read_line(&mut head)?;
-        let mut words = head.split_whitespace().skip(1);
-        let size = words.next().filter(|kind| *kind == "blob").and_then(|_| words.next()?.parse().ok());
-        let size = size.ok_or_else(|| std::io::Error::other(format!("it says {:?}", head.trim_end())))?;
-        let mut content = Vec::new();
-        let got = self.contents.by_ref().take(size).read_to_end(&mut content)?;
-        self.contents.read_exact(&mut [0])?;
-        if got as u64 == size { Ok(content) } else { Err(ErrorKind::UnexpectedEof.into()) }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        // It ends when there is nothing more to ask.
-        self.ids = None;
-        let _ = self.child.wait();
+        let content = reader.read(id).map_err(|error| format!("git cat-file: {error}"))?;
+        *slot = Some(reader);
+        Ok(content)
     }
 }
 

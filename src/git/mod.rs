@@ -15,7 +15,7 @@
 //!
 //! From the wire up: [`remote`](Remote) says where, `transport` gets there, `protocol` asks, [`pack`] unpacks (`delta`,
 //! `zlib`), [`store`] keeps, `tree` reads, `draft` writes, `push` sends. Beside it [`History`] fetches what was before, into
-//! an `archive`.
+//! an `archive`. Programs other than the server read repositories of their own machine through [`local`].
 
 mod archive;
 mod delta;
@@ -23,6 +23,7 @@ mod draft;
 mod error;
 mod history;
 mod limits;
+pub mod local;
 pub mod pack;
 mod protocol;
 mod push;

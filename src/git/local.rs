@@ -1,0 +1,111 @@
+//! A repository on this machine, read by git itself as a child process.
+//!
+//! For programs beside the server, which reads remotes only. git knows where objects are: in packs, in alternates, and in
+//! the quarantine a push waits in until a hook has ruled on it. One `git cat-file --batch` serves all reads.
+
+use super::{File, ObjectId};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// The most octets of a file that is read: no zone can have more.
+const MOST_OCTETS: u64 = 1 << 30;
+
+/// Returns the regular files that `git ls-tree -r -z` has listed, and the paths among them that are not UTF-8, escaped:
+/// those name no zone. Links and submodules are left out.
+///
+/// # Errors
+///
+/// What git printed is no such list, or of a repository whose objects are not named by SHA-1.
+pub fn listed(printed: &[u8]) -> Result<(Vec<File>, Vec<String>), String> {
+    let (mut files, mut odd) = (Vec::new(), Vec::new());
+    // Each is `mode type id\tpath`.
+    for entry in printed.split(|octet| *octet == 0).filter(|entry| entry.starts_with(b"100")) {
+        let at = entry.iter().position(|octet| *octet == b'\t').ok_or("git lists files in a form not known")?;
+        let (head, path) = (&entry[..at], &entry[at + 1..]);
+        let id = head.rsplit(|octet| *octet == b' ').next().unwrap_or_default();
+        let id = ObjectId::from_hex(id)
+            .map_err(|_| "object names that are not SHA-1; the server reads no other repositories")?;
+        match std::str::from_utf8(path) {
+            Ok(path) => files.push(File { path: path.to_owned(), id }),
+            Err(_) => odd.push(path.escape_ascii().to_string()),
+        }
+    }
+    Ok((files, odd))
+}
+
+/// A running `git cat-file --batch`.
+#[derive(Debug)]
+pub struct Contents {
+    child: Child,
+    requests: ChildStdin,
+    replies: BufReader<ChildStdout>,
+}
+
+impl Contents {
+    /// Starts it; `git` runs git where the repository is found, without arguments yet.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub fn start(mut git: Command) -> io::Result<Self> {
+        git.args(["cat-file", "--batch"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = git.spawn()?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(requests), Some(replies)) => Ok(Self { child, requests, replies: BufReader::new(replies) }),
+            _ => Err(io::Error::other("it has no pipes")),
+        }
+    }
+
+    /// Returns the content of a file.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read. Nobody knows then what comes next: other files are read by another child.
+    pub fn read(&mut self, id: &ObjectId) -> Result<Vec<u8>, String> {
+        let broken = |error: io::Error| error.to_string();
+        writeln!(self.requests, "{id}").and_then(|()| self.requests.flush()).map_err(broken)?;
+        // `id blob size`, the content and a line's end, or `id missing`.
+        let mut header = String::new();
+        self.replies.read_line(&mut header).map_err(broken)?;
+        let mut words = header.split_whitespace().skip(1);
+        let (kind, size) = (words.next().unwrap_or("nothing"), words.next().and_then(|size| size.parse::<u64>().ok()));
+        let Some(size) = size.filter(|_| kind == "blob") else { return Err(format!("{id} is {kind}, not a file")) };
+        if size > MOST_OCTETS {
+            return Err(format!("{id} has {size} octets; a zone's file may have {MOST_OCTETS}"));
+        }
+        let mut content = Vec::new();
+        (&mut self.replies).take(size).read_to_end(&mut content).map_err(broken)?;
+        let mut end = [0];
+        self.replies.read_exact(&mut end).map_err(broken)?;
+        if content.len() as u64 == size && end == *b"\n" { Ok(content) } else { Err("it ended early".to_owned()) }
+    }
+}
+
+impl Drop for Contents {
+    /// Ends the child: nobody reads what it might still say.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_regular_files() {
+        let id = "1234567890123456789012345678901234567890";
+        let printed = format!(
+            "100644 blob {id}\ta b\0120000 blob {id}\tlink\0160000 commit {id}\tmodule\0100755 blob {id}\tc/d\0"
+        );
+        let (files, odd) = listed(printed.as_bytes()).unwrap();
+        assert_eq!(files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["a b", "c/d"]);
+        assert!(files.iter().all(|file| file.id == ObjectId::from_hex(id.as_bytes()).unwrap()) && odd.is_empty());
+        let odd_name = [format!("100644 blob {id}\t").as_bytes(), b"\xff\0"].concat();
+        assert_eq!(listed(&odd_name).unwrap(), (Vec::new(), vec!["\\xff".to_owned()]));
+        let long = format!("100644 blob {id}{}\ta\0", "0".repeat(24));
+        assert!(listed(long.as_bytes()).unwrap_err().contains("not SHA-1"));
+        assert!(listed(b"100644 blob").is_err());
+    }
+}
