@@ -263,7 +263,7 @@ keys.example._keys:1:1: error: the key k._update.keys.example. is in _keys:1 too
        = keep one of them, or give one another name
 keys.example._keys:2:1: warning: the key idle.keys.example. may do nothing: its name spells no grant
        = name it <any>._update.<zone>, <any>._transfer.<zone> or <any>._notify.<zone>
-lost.example: error: what it was before cannot be read: git cat-file: it says \"ID missing\"
+lost.example: error: what it was before cannot be read: git cat-file: ID is missing
        = see that it may be read, and that the repository is whole (`git fsck`)
 many.example:3:1: error: a.many.example. has a CNAME record and other data (A) too
      3 | a CNAME b

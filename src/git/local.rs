@@ -69,7 +69,7 @@ impl Contents {
         self.replies.read_line(&mut header).map_err(broken)?;
         let mut words = header.split_whitespace().skip(1);
         let (kind, size) = (words.next().unwrap_or("nothing"), words.next().and_then(|size| size.parse::<u64>().ok()));
-        let Some(size) = size.filter(|_| kind == "blob") else { return Err(format!("{id} is {kind}, not a file")) };
+        let Some(size) = size.filter(|_| kind == "blob") else { return Err(format!("{id} is {kind}")) };
         if size > MOST_OCTETS {
             return Err(format!("{id} has {size} octets; a zone's file may have {MOST_OCTETS}"));
         }
