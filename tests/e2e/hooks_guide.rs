@@ -2,13 +2,14 @@
 //!
 //! Every block of `docs/guide.md` and `docs/migrating.md` that is marked `sh test` is run, in one shell and in order; one
 //! marked `sh refused` has to end with an error. Nothing in them is replaced. Instead they run where they may do as they
-//! like: in namespaces of their own, with a network of the guide's addresses, and with `/etc`, `/var` and `/srv` laid over
-//! those of this machine, which never see a change. What makes one machine several is a handful of programs: `zonule` and
-//! `systemctl` start servers on the machines of their addresses, `ssh` runs its command here, and `sudo` does nothing more.
-//! Let's Encrypt is Pebble, by certbot's own configuration.
+//! like: in namespaces of their own, with a network of the guide's addresses, a copy of this machine's `/etc`, and a `/var`
+//! and a `/srv` as they are right after installation, whatever this machine has had on them since. What makes one machine
+//! several is a handful of programs: `zonule` and `systemctl` start servers on the machines of their addresses, `ssh` runs
+//! its command here, and `sudo` does nothing more. `sleep` gives up where waiting is in vain: too long, or for a server that
+//! has ended. Let's Encrypt is Pebble, by certbot's own configuration.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -17,7 +18,7 @@ use zonule_harness::{Sandbox, workspace};
 
 use crate::hooks::program;
 
-/// What all commands begin with; `$1` is the sandbox.
+/// What all commands begin with; `$1` is the directory of the programs.
 const PREPARE: &str = r#"
 set -eu
 ip link set lo up
@@ -38,14 +39,23 @@ for address in 192.0.2.53 192.0.2.54 192.0.2.55 198.51.100.53; do
   ip -n $machine route add 192.0.2.0/24 dev eth0
   ip -n $machine route add 198.51.100.0/24 dev eth0
 done
-mount -t tmpfs tmpfs "$1/layers"
-for place in etc var srv; do
-  mkdir -p "$1/layers/$place/upper" "$1/layers/$place/work"
-  mount -t overlay overlay -o "lowerdir=/$place,upperdir=$1/layers/$place/upper,workdir=$1/layers/$place/work" /$place
-done
-mount -t tmpfs tmpfs /tmp
-mkdir -p /srv/home /run/nsd /run/knot /run/named
-export HOME=/srv/home PATH="$1/bin:$PATH:/usr/sbin:/sbin" GIT_CONFIG_NOSYSTEM=1
+# What follows hides all places where the programs may lie.
+mkdir /run/bin /run/etc /run/nsd /run/knot /run/named
+mount --bind "$1" /run/bin
+# Not everything in /etc can be read by everybody, and nothing of that is needed.
+cp -a /etc/. /run/etc 2>/dev/null || :
+mount --bind /run/etc /etc
+for place in /var /srv /tmp; do mount -t tmpfs tmpfs $place; done
+ln -s /run /var/run
+mkdir -p /var/lib/nsd /var/lib/knot /var/log /var/tmp /srv/home
+# Where root is only a name there are no other users: neither are files theirs, nor can servers become them.
+if chown nsd: /var/lib/nsd /run/nsd; then nsd_user=nsd; else nsd_user=; fi
+# What Debian's installation has made, where it may be read.
+[ -r /etc/nsd/nsd_server.key ] || nsd-control-setup
+# Debian's tells the system's log only, which nobody has started.
+sed -i /log-only-syslog/d /etc/nsd/nsd.conf
+export HOME=/srv/home PATH="/run/bin:$PATH:/usr/sbin:/sbin" GIT_CONFIG_NOSYSTEM=1 nsd_user
+export patience_ends=$(($(date +%s) + 240))
 cd "$HOME"
 git config --global user.name 'A Person'
 git config --global user.email person@example.org
@@ -130,35 +140,46 @@ fn run_apart(name: &str, script: &str) -> String {
     let sandbox = Sandbox::new(name).unwrap();
     let bin = sandbox.path().join("bin");
     fs::create_dir_all(&bin).unwrap();
-    fs::create_dir_all(sandbox.path().join("layers")).unwrap();
-    symlink(program(), bin.join("zonule-hook")).unwrap();
+    for (from, to) in [(program(), "zonule-hook"), (Path::new(env!("CARGO_BIN_EXE_zonule")), "zonule-itself")] {
+        fs::hard_link(from, bin.join(to)).or_else(|_| fs::copy(from, bin.join(to)).map(drop)).unwrap();
+    }
     let on = |machine: &str, command: &str| format!("nsenter --net=/run/netns/{machine} {command}");
-    let nsd = on("1920254", "nsd -d -c /etc/nsd/nsd.conf");
-    let knot = on("1985110053", "knotd -c /etc/knot/knot.conf");
-    let zonule = env!("CARGO_BIN_EXE_zonule");
-    let serve = on("$(echo ${1#*=} | sed 's/:.*//; s/[.]//g')", &format!("'{zonule}' \"$@\""));
+    let service = |machine: &str, command: &str| {
+        let (run, ended) = (on(machine, command), format!("echo \"ended with $?: {command}\" | tee -a /run/ended"));
+        format!("({run}; {ended}) &")
+    };
+    let nsd = service("1920254", "nsd -d -V 2 -u \"$nsd_user\" -c /etc/nsd/nsd.conf");
+    let knot = service("1985110053", "knotd -c /etc/knot/knot.conf");
+    let serve = on("$(echo ${1#*=} | sed 's/:.*//; s/[.]//g')", "zonule-itself \"$@\"");
     for (name, text) in [
         ("sudo", "exec \"$@\"".to_owned()),
         // The last word is the command.
         ("ssh", "for last; do :; done\nexec sh -c \"$last\"".to_owned()),
-        ("systemctl", format!("case $2 in\nnsd) exec {nsd} & ;;\nknot) exec {knot} & ;;\n*) exit 1;;\nesac")),
-        ("zonule", format!("case $1 in\n--listen=*) exec {serve};;\n*) exec '{zonule}' \"$@\";;\nesac")),
+        ("systemctl", format!("case $2 in\nnsd) {nsd} ;;\nknot) {knot} ;;\n*) exit 1;;\nesac")),
+        ("zonule", format!("case $1 in\n--listen=*) exec {serve};;\n*) exec zonule-itself \"$@\";;\nesac")),
+        (
+            "sleep",
+            "if [ -s /run/ended ]; then echo \"in vain: $(cat /run/ended)\"; exit 1; fi\n\
+             if [ \"$(date +%s)\" -gt \"$patience_ends\" ]; then echo 'in vain: this takes too long'; exit 1; fi\n\
+             exec /bin/sleep \"$@\""
+                .to_owned(),
+        ),
     ] {
         fs::write(bin.join(name), format!("#!/bin/sh\n{text}\n")).unwrap();
         fs::set_permissions(bin.join(name), Permissions::from_mode(0o755)).unwrap();
     }
     let file = sandbox.path().join("script");
     fs::write(&file, format!("{PREPARE}{script}\necho 'all is done'\n")).unwrap();
-    // A loop that waits for what never comes ends with the time; and with the first process ends all it has started.
+    // What `sleep` does not end, this does; and with the first process ends all it has started.
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", "180", "unshare"]);
+    command.args(["--kill-after=5", "300", "unshare"]);
     if !is_root() {
         command.args(["--user", "--map-root-user"]);
     }
     command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "sh", "-x"]);
     let log = sandbox.path().join("log");
     let output = fs::File::create(&log).unwrap();
-    command.arg(file).arg(sandbox.path()).stdout(output.try_clone().unwrap()).stderr(output);
+    command.arg(file).arg(&bin).stdout(output.try_clone().unwrap()).stderr(output);
     let status = command.stdin(std::process::Stdio::null()).status().unwrap();
     let printed = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
     assert!(status.success() && printed.ends_with("all is done\n"), "{status}: {printed}");
