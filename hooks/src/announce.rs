@@ -62,7 +62,7 @@ pub(crate) fn post_commit(git: &Git) -> Result<()> {
     }
     let before = revision(git, "HEAD^^{tree}")?;
     let (old, new) = (before.map(|old| git.snapshot(&old)).transpose()?, git.snapshot("HEAD")?);
-    tell_all(servers, &news(git, old.as_ref(), &new, "HEAD")?, settings.patience()?)
+    tell_all(servers, &news(git, old.as_ref(), &new)?, settings.patience()?)
 }
 
 /// Notifies of what a push changed.
@@ -79,7 +79,7 @@ pub(crate) fn post_receive(git: &Git, pushed: &[Pushed]) -> Result<()> {
         }
         let Some(commit) = &pushed.new else { continue };
         let old = pushed.old.as_ref().map(|old| git.snapshot(old)).transpose()?;
-        all.extend(news(git, old.as_ref(), &git.snapshot(commit)?, commit)?);
+        all.extend(news(git, old.as_ref(), &git.snapshot(commit)?)?);
     }
     tell_all(servers, &all, settings.patience()?)
 }

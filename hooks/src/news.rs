@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use zonule::check::{ZoneChange, zone_changes};
 use zonule::git::ObjectId;
-use zonule::zone::{FileRole, IncludeError, Name, Reading, Zone, difference, read_including};
+use zonule::zone::{FileRole, IncludeError, Name, Reading, Zone, read_including};
 
 use crate::error::Result;
 use crate::git::{Git, Snapshot};
@@ -29,59 +30,23 @@ pub(crate) struct News {
     pub(crate) zone: Zone,
 }
 
-/// Returns the zones that changed, in canonical order of their names.
-///
-/// Read are those of whose own files one changed; and, if a file changed that makes no zone by itself, also those that
-/// include others. For keys that changed, one zone stands that they may be for.
-pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>, commit: &str) -> Result<Vec<News>> {
+/// Returns the zones that changed, in canonical order of their names. For keys that changed, one zone stands that they may
+/// be for.
+pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>) -> Result<Vec<News>> {
     let nothing = git.nothing();
     let old = old.unwrap_or(&nothing);
+    let mut news: Vec<News> = zone_changes(Some(old), new)
+        .into_iter()
+        .map(|change| match change {
+            ZoneChange::Added(zone) => News { what: What::Added, zone },
+            ZoneChange::Changed(zone) => News { what: What::Changed, zone },
+            ZoneChange::Deleted(zone) => News { what: What::Deleted, zone },
+        })
+        .collect();
     let (before, after) = (by_path(old), by_path(new));
     let paths: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
-    let changed: BTreeSet<&str> = paths.iter().copied().filter(|path| before.get(path) != after.get(path)).collect();
-    let mut news = Vec::new();
-    let mut parts = changed.iter().any(|path| FileRole::of(path) == FileRole::Foreign && path.contains('/'));
-    let mut done = BTreeSet::new();
-    let mut look = |paths: &mut dyn Iterator<Item = &&str>| -> Result<bool> {
-        let mut parts = false;
-        // A zone's file may have been renamed: what counts is the zone.
-        let mut apexes: BTreeMap<Name, (Option<&str>, Option<&str>)> = BTreeMap::new();
-        for path in paths {
-            let FileRole::Zone(apex) = FileRole::of(path) else { continue };
-            let (was, is) = apexes.entry(apex).or_default();
-            *was = before.contains_key(path).then_some(*path).or(*was);
-            *is = after.contains_key(path).then_some(*path).or(*is);
-        }
-        for (apex, (was, is)) in apexes {
-            if !done.insert(apex.clone()) {
-                continue;
-            }
-            let there = is.is_some();
-            let read = |files: &Paths<'_>, path: Option<&str>| -> Result<Option<Zone>> {
-                path.map_or(Ok(None), |path| Ok(read_zone(git, files, path, &apex)?.and_then(|reading| reading.zone)))
-            };
-            let (was, is) = (read(&before, was)?, read(&after, is)?);
-            match (was, is) {
-                (Some(was), Some(is)) if was.serial() != is.serial() || !difference(&was, &is).is_empty() => {
-                    news.push(News { what: What::Changed, zone: is });
-                }
-                (Some(_), Some(_)) => {}
-                (None, Some(zone)) => news.push(News { what: What::Added, zone }),
-                (Some(zone), None) if !there => news.push(News { what: What::Deleted, zone }),
-                // The server keeps to what it has, and there is no news.
-                (Some(_), None) => {}
-                // It never was a zone, but may be a part of one.
-                (None, None) => parts = true,
-            }
-        }
-        Ok(parts)
-    };
-    parts |= look(&mut changed.iter())?;
-    if parts {
-        let including = including(git, commit)?;
-        look(&mut including.iter().filter_map(|path| paths.get(path.as_str())))?;
-    }
-    for path in changed.iter().filter(|path| FileRole::of(path) == FileRole::Keys) {
+    let changed = paths.iter().filter(|path| before.get(*path) != after.get(*path));
+    for path in changed.filter(|path| FileRole::of(path) == FileRole::Keys) {
         let Ok(of) = Name::from_text(path.strip_suffix("._keys").unwrap_or(".")) else { continue };
         // Keys may be for names within a zone, and for all zones below a name; one of those will do.
         let concerned = |apex: &Name| apex.is_at_or_below(&of) || of.is_at_or_below(apex);
@@ -100,19 +65,6 @@ pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>, co
     }
     news.sort_by(|a, b| a.zone.apex().cmp(b.zone.apex()));
     Ok(news)
-}
-
-/// Returns the paths of files that seem to include others.
-fn including(git: &Git, commit: &str) -> Result<Vec<String>> {
-    // git goes through the objects faster than they can be handed to us.
-    let arguments = ["grep", "-l", "-z", "-i", "-F", "-e", "$INCLUDE", commit];
-    if !git.holds(&arguments)? {
-        return Ok(Vec::new());
-    }
-    let listed = git.run(&arguments)?;
-    let listed = String::from_utf8_lossy(&listed);
-    // Each path stands behind the commit and a colon.
-    Ok(listed.split('\0').filter_map(|line| line.split_once(':')).map(|(_, path)| path.to_owned()).collect())
 }
 
 /// Files by their paths.

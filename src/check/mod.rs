@@ -9,6 +9,7 @@
 //! number, and a zone that is gone. Nothing here knows of git or of a file system; a [`Tree`] is whatever has files.
 
 mod bump;
+mod changes;
 mod diff;
 mod excerpt;
 mod keys;
@@ -19,6 +20,7 @@ mod state;
 mod tests;
 
 pub use bump::{bump, next_serial};
+pub use changes::{ZoneChange, zone_changes};
 pub use diff::diff;
 pub use excerpt::Source;
 pub use query::{Answered, QueryError, query};
