@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
@@ -33,18 +35,41 @@ pub(crate) fn run(seconds: u64) -> Result<(), String> {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--release", "--target", TRIPLE]).current_dir(&fuzz).env("RUSTFLAGS", COVERAGE);
     succeed(&mut build)?;
-    for (name, longest) in TARGETS {
-        for directory in ["corpus", "artifacts"] {
-            let path = fuzz.join(directory).join(name);
-            std::fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some((name, longest)) = TARGETS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            try_out(&fuzz, name, *longest, seconds)?;
         }
-        let mut target = Command::new(fuzz.join("target").join(TRIPLE).join("release").join(name));
-        target.current_dir(&fuzz);
-        target.args([format!("-max_total_time={seconds}"), format!("-max_len={longest}"), "-timeout=5".into()]);
-        target.args([format!("-artifact_prefix=artifacts/{name}/"), format!("corpus/{name}"), format!("seeds/{name}")]);
-        succeed(&mut target)?;
+        Ok(())
+    };
+    // As many at once as there are processors; one that finds something does not keep the others from their time.
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(TARGETS.len());
+    let outcomes: Vec<Result<(), String>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err("a thread panicked".into()))).collect()
+    });
+    let found: Vec<String> = outcomes.into_iter().filter_map(Result::err).collect();
+    if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
+}
+
+/// Runs one target, and prints what it printed when it has found something, else the last line.
+fn try_out(fuzz: &Path, name: &str, longest: u32, seconds: u64) -> Result<(), String> {
+    for directory in ["corpus", "artifacts"] {
+        let path = fuzz.join(directory).join(name);
+        std::fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    Ok(())
+    let mut target = Command::new(fuzz.join("target").join(TRIPLE).join("release").join(name));
+    target.current_dir(fuzz);
+    target.args([format!("-max_total_time={seconds}"), format!("-max_len={longest}"), "-timeout=5".into()]);
+    target.args([format!("-artifact_prefix=artifacts/{name}/"), format!("corpus/{name}"), format!("seeds/{name}")]);
+    let output = target.output().map_err(|error| format!("{target:?}: {error}"))?;
+    let printed = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        println!("fuzz: {name}: {}", printed.trim_end().lines().next_back().unwrap_or_default());
+        return Ok(());
+    }
+    println!("{printed}");
+    Err(format!("{target:?}: {}", output.status))
 }
 
 fn succeed(command: &mut Command) -> Result<(), String> {

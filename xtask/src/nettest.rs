@@ -8,13 +8,18 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use zonule_harness::Port;
 use zonule_harness::namespace::is_root;
 
 /// How long anything may take before the test gives up; software emulation on a busy host is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How many machines are tried at once: most of the time goes into waiting for QEMU's user network.
+const AT_ONCE: usize = 4;
 
 /// A machine: its name, QEMU's arguments for it, and its network device with properties.
 struct Machine(&'static str, &'static [&'static str], &'static str);
@@ -44,10 +49,22 @@ const SILENT: &str = "microvm,acpi=off,auto-kernel-cmdline=off";
 /// Runs the self-test image at `elf` on every machine and, with root, over a tap device.
 pub(crate) fn run(elf: &Path) -> Result<(), String> {
     let only = std::env::var("ZONULE_NETTEST_MACHINE").ok();
-    for machine in MACHINES.iter().filter(|machine| only.as_deref().is_none_or(|only| machine.0 == only)) {
-        on_user_network(elf, machine).map_err(|error| format!("{}: {error}", machine.0))?;
-        println!("nettest: {}: ok", machine.0);
-    }
+    let machines = MACHINES.iter().filter(|machine| only.as_deref().is_none_or(|only| machine.0 == only));
+    let machines = Mutex::new(machines);
+    let work = || {
+        loop {
+            // In a statement of its own, or the lock would last as long as the machine.
+            let next = machines.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(machine) = next else { return Ok(()) };
+            on_user_network(elf, machine).map_err(|error| format!("{}: {error}", machine.0))?;
+            println!("nettest: {}: ok", machine.0);
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        let ends = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err("a thread panicked".into())));
+        ends.collect::<Vec<_>>().into_iter().collect::<Result<(), String>>()
+    })?;
     if !is_root() {
         println!("nettest: skipped over a tap device: that needs root");
         return Ok(());
@@ -102,18 +119,17 @@ pub(crate) fn run_inside(elf: &Path) -> Result<(), String> {
 
 fn on_user_network(elf: &Path, machine: &Machine) -> Result<(), String> {
     let peer = Echo::start(Ipv4Addr::LOCALHOST)?;
-    let [dns, echo, close, free] = free_ports()?;
-    let forward = |kind: &str, from: u16, to: u16| format!(",hostfwd={kind}:127.0.0.1:{from}-:{to}");
+    let [dns, echo, close, free] = [(); 4].map(|()| Port::new());
+    let forward = |kind: &str, from: &Port, to: u16| format!(",hostfwd={kind}:{}-:{to}", from.address());
     let netdev = ["user,id=n".to_owned()]
         .into_iter()
-        .chain([forward("udp", dns, 53), forward("udp", echo, 7), forward("tcp", echo, 7)])
-        .chain([forward("tcp", close, 9), forward("tcp", free, 11)])
+        .chain([forward("udp", &dns, 53), forward("udp", &echo, 7), forward("tcp", &echo, 7)])
+        .chain([forward("tcp", &close, 9), forward("tcp", &free, 11)])
         .collect::<String>();
     let words = format!("--net --ip=10.0.2.15/24 --gateway=10.0.2.2 --peer=10.0.2.2:{}", peer.0.port());
     let mut guest = Guest::start(elf, machine, &netdev, &words)?;
     guest.until_ready()?;
-    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    Services { dns: at(dns), echo: at(echo), close: at(close), free: at(free) }.test(8)
+    Services { dns: dns.address(), echo: echo.address(), close: close.address(), free: free.address() }.test(8)
 }
 
 /// The guest's services, as the host reaches them.
@@ -310,21 +326,6 @@ fn exchange(socket: &UdpSocket, question: &[u8], answer: &[u8]) -> Result<(), St
     }
     let shown = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
     Err(format!("{:?} was answered {:?}", shown(question), shown(&buffer[..length])))
-}
-
-/// Ports of the host where nobody listens, for both TCP and UDP.
-fn free_ports() -> Result<[u16; 4], String> {
-    // All are held until all are found, or the same one could come twice.
-    let mut held = Vec::new();
-    while held.len() < 4 {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(text("bind"))?;
-        let port = tcp.local_addr().map_err(text("local_addr"))?.port();
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, port));
-        held.push((port, tcp, udp));
-    }
-    held.retain(|(_, _, udp)| udp.is_ok());
-    let ports: Vec<u16> = held.iter().map(|(port, ..)| *port).collect();
-    ports.try_into().map_err(|_| "no four free ports".to_owned())
 }
 
 fn command(program: &str, arguments: &[&str]) -> Result<(), String> {
