@@ -8,6 +8,7 @@ pub mod answer;
 pub mod catalog_zone;
 pub mod check;
 pub mod config;
+pub mod dial;
 pub mod git;
 pub mod keys;
 pub mod message;
