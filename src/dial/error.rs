@@ -116,14 +116,15 @@ fn list(f: &mut fmt::Formatter<'_>, items: impl Iterator<Item = String>) -> fmt:
 }
 
 /// Returns a resolver as messages name it.
-pub(super) fn shown(server: SocketAddr) -> String {
+fn shown(server: SocketAddr) -> String {
     match server.port() {
         DOMAIN => server.ip().to_string(),
         port => format!("{} port {port}", server.ip()),
     }
 }
 
-fn seconds(duration: Duration) -> String {
+/// Returns a time as messages tell it.
+pub(super) fn seconds(duration: Duration) -> String {
     match duration.subsec_millis() {
         0 => format!("{} s", duration.as_secs()),
         _ => format!("{:.1} s", duration.as_secs_f64()),
