@@ -5,6 +5,7 @@
 
 mod absent;
 mod allocation;
+mod crypto;
 mod faults;
 mod net;
 mod protection;
@@ -21,8 +22,15 @@ type Outcome = Result<(), String>;
 type Check = (&'static str, fn() -> Outcome);
 
 /// Every check by its name, in the order they are run.
-const CHECKS: &[&[Check]] =
-    &[protection::CHECKS, allocation::CHECKS, threads::CHECKS, times::CHECKS, vectors::CHECKS, absent::CHECKS];
+const CHECKS: &[&[Check]] = &[
+    protection::CHECKS,
+    allocation::CHECKS,
+    threads::CHECKS,
+    times::CHECKS,
+    vectors::CHECKS,
+    crypto::CHECKS,
+    absent::CHECKS,
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();

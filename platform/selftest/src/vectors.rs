@@ -17,7 +17,7 @@ pub(crate) const CHECKS: &[Check] = &[
 const LONG: Duration = Duration::from_millis(60);
 
 /// Runs `body` in three threads at once, each with its number.
-fn compete(body: fn(u64) -> Outcome) -> Outcome {
+pub(crate) fn compete(body: fn(u64) -> Outcome) -> Outcome {
     let threads: Vec<_> = (1..=3).map(|number| thread::spawn(move || body(number))).collect();
     threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "panicked")?)
 }

@@ -1,6 +1,7 @@
 //! Environment, signals, exit, and what else a C library would have.
 
 use super::errno::fail;
+use super::syscall::getrandom;
 use crate::{boot, power, thread};
 use core::ffi::{CStr, c_char, c_int, c_long, c_ulong, c_void};
 use core::ptr;
@@ -128,9 +129,14 @@ extern "C" fn dl_iterate_phdr(_each: *const c_void, _data: *mut c_void) -> c_int
     0
 }
 
-/// No symbol can be looked up in a static image; std asks for those it can do without.
-extern "C" fn dlsym(_object: *const c_void, _name: *const c_char) -> *const c_void {
-    ptr::null()
+/// Returns the one function libraries look up because not every Linux has it, and would replace by a device file:
+/// `getrandom`. Whatever else a static image has is linked, and std asks for what it can do without.
+unsafe extern "C" fn dlsym(_object: *const c_void, name: *const c_char) -> *const c_void {
+    // SAFETY: the caller's string.
+    match unsafe { CStr::from_ptr(name) }.to_bytes() {
+        b"getrandom" => getrandom as *const c_void,
+        _ => ptr::null(),
+    }
 }
 
 extern "C" fn __libc_start_main() -> c_int {

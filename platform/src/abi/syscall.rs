@@ -24,7 +24,11 @@ unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d: us
 }
 
 /// Fills a buffer; all flags are fine, for it never blocks.
-unsafe extern "C" fn getrandom(buffer: *mut c_void, length: usize, _flags: c_uint) -> isize {
+///
+/// # Safety
+///
+/// `buffer` is valid for writing `length` octets.
+pub(super) unsafe extern "C" fn getrandom(buffer: *mut c_void, length: usize, _flags: c_uint) -> isize {
     if length > 0 {
         // SAFETY: the caller vouches for the buffer.
         entropy::fill(unsafe { slice::from_raw_parts_mut(buffer.cast(), length) });

@@ -1,10 +1,12 @@
-//! `pthread_*`: std's threads and thread-local keys.
+//! `pthread_*`: std's threads and thread-local keys, and the mutexes of libraries that do without std.
 
-use crate::thread::{self, Body, Name, Priority, Thread, keys};
+use crate::thread::{self, Body, Name, Priority, Thread, futex, keys};
 use core::ffi::{c_char, c_int, c_uint, c_void};
 use core::ptr;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-export!(pthread_self pthread_create pthread_join pthread_detach pthread_attr_init pthread_attr_destroy pthread_attr_setstacksize pthread_attr_setguardsize pthread_getattr_np pthread_attr_getstack pthread_attr_getguardsize pthread_setname_np prctl sched_yield sched_getaffinity pthread_key_create pthread_key_delete pthread_setspecific pthread_getspecific);
+export!(pthread_self pthread_create pthread_join pthread_detach pthread_attr_init pthread_attr_destroy pthread_attr_setstacksize pthread_attr_setguardsize pthread_getattr_np pthread_attr_getstack pthread_attr_getguardsize pthread_setname_np prctl sched_yield sched_getaffinity pthread_key_create pthread_key_delete pthread_setspecific pthread_getspecific pthread_mutex_lock pthread_mutex_unlock);
 
 /// The stack of a thread whose creator names no size; std always does.
 const DEFAULT_STACK: usize = 256 * 1024;
@@ -174,4 +176,32 @@ extern "C" fn pthread_setspecific(key: c_uint, value: *mut c_void) -> c_int {
 
 extern "C" fn pthread_getspecific(key: c_uint) -> *mut c_void {
     thread::current().values().get(key)
+}
+
+/// A mutex's first word, as `PTHREAD_MUTEX_INITIALIZER` leaves it.
+const UNLOCKED: u32 = 0;
+/// Held, and nobody waits.
+const LOCKED: u32 = 1;
+/// Held, and somebody may wait.
+const CONTENDED: u32 = 2;
+
+/// Locks a mutex of the plain kind, which is what the static initialiser makes; no other can be made here.
+unsafe extern "C" fn pthread_mutex_lock(mutex: *mut u32) -> c_int {
+    // SAFETY: the caller's mutex, of which we use the first word only.
+    let word = unsafe { AtomicU32::from_ptr(mutex) };
+    if word.compare_exchange(UNLOCKED, LOCKED, Acquire, Relaxed).is_err() {
+        while word.swap(CONTENDED, Acquire) != UNLOCKED {
+            futex::wait(word, CONTENDED, None);
+        }
+    }
+    0
+}
+
+unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut u32) -> c_int {
+    // SAFETY: as for the lock.
+    let word = unsafe { AtomicU32::from_ptr(mutex) };
+    if word.swap(UNLOCKED, Release) == CONTENDED {
+        futex::wake_up(mutex as usize, 1);
+    }
+    0
 }
