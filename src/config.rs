@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use self::values::{Ipv4Cidr, LogFilter, Networks};
 use crate::answer::{self, RateLimit, Secret};
-use crate::git::Remote;
+use crate::git::{self, Remote};
 use crate::keys::Keyring;
 use crate::notify::Target;
 use crate::primary::SerialPolicy;
@@ -41,6 +41,8 @@ pub struct Config {
     pub gateway: Option<Ipv4Addr>,
     /// Where the zones come from.
     pub origin: Origin,
+    /// What logs in to the git remote, and which one is believed.
+    pub git_access: git::Access,
     /// The time between two looks at the remote.
     pub git_poll: Duration,
     /// How many commits are looked back at for differences.
@@ -414,6 +416,7 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
         ip,
         gateway,
         origin,
+        git_access: git::Access::default(),
         git_history: git_history.unwrap_or(100),
         allow_transfer: allow_transfer.unwrap_or_default(),
         allow_notify: allow_notify.unwrap_or_default(),
@@ -542,7 +545,8 @@ fn printable(name: &str, value: &str) -> String {
         "cookie-secret" | "tsig-key" => return "…".to_string(),
         _ => return value.escape_debug().to_string(),
     }
-    match (value.find("://"), value.find('@')) {
+    // The last one: a password may hold others.
+    match (value.find("://"), value.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => format!("{}://…{}", &value[..scheme], value[at..].escape_debug()),
         _ => value.escape_debug().to_string(),
     }

@@ -37,7 +37,8 @@ use self::writer::Writer;
 use crate::answer::{self, Answer, Context, Event, Limiter, Rcode, Secret, Settings, Transport};
 use crate::catalog_zone;
 use crate::config::{Config, Networks, Origin};
-use crate::git::{Limits, ObjectId, Repository};
+use crate::dial::Dialer;
+use crate::git::{Limits, ObjectId, Repository, Upstream};
 use crate::keys::Keyring;
 use crate::notify::Now;
 use crate::primary::Primary;
@@ -296,9 +297,10 @@ impl Server {
         }
         match config.origin {
             Origin::Git(remote) => {
-                past::start(Arc::clone(&self), remote.clone(), limits.clone(), config.git_history)
+                let upstream = Upstream { remote, access: config.git_access, dialer: Dialer::system() };
+                past::start(Arc::clone(&self), upstream.clone(), limits.clone(), config.git_history)
                     .map_err(cannot("start the thread that looks into git's history".to_string()))?;
-                let repository = Repository::new(remote, limits);
+                let repository = Repository::new(upstream, limits);
                 let primary = Primary::new(config.serial, config.tsig_keys);
                 let server = Arc::clone(&self);
                 let (poll, author, catalog) = (config.git_poll, config.git_author, config.catalog);
