@@ -37,7 +37,6 @@ use self::writer::Writer;
 use crate::answer::{self, Answer, Context, Event, Limiter, Rcode, Secret, Settings, Transport};
 use crate::catalog_zone;
 use crate::config::{Config, Networks, Origin};
-use crate::dial::Dialer;
 use crate::git::{Limits, ObjectId, Repository, Upstream};
 use crate::keys::Keyring;
 use crate::notify::Now;
@@ -297,7 +296,7 @@ impl Server {
         }
         match config.origin {
             Origin::Git(remote) => {
-                let upstream = Upstream { remote, access: config.git_access, dialer: Dialer::system() };
+                let upstream = Upstream { remote, access: config.git_access, dialer: config.dialer };
                 past::start(Arc::clone(&self), upstream.clone(), limits.clone(), config.git_history)
                     .map_err(cannot("start the thread that looks into git's history".to_string()))?;
                 let repository = Repository::new(upstream, limits);
