@@ -5,7 +5,9 @@
 //! skipped. Anything else that is not understood is an error, because a server that silently ignores a
 //! misspelt argument is one that fails at night.
 
+mod resolver;
 mod values;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,8 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::values::{Ipv4Cidr, LogFilter, Networks};
+pub use self::webhook::Webhook;
 use crate::answer::{self, RateLimit, Secret};
-use crate::git::Remote;
+use crate::dial::Dialer;
+use crate::git::{self, Remote};
 use crate::keys::Keyring;
 use crate::notify::Target;
 use crate::primary::SerialPolicy;
@@ -41,6 +45,14 @@ pub struct Config {
     pub gateway: Option<Ipv4Addr>,
     /// Where the zones come from.
     pub origin: Origin,
+    /// What logs in to the git remote, and which one is believed.
+    pub git_access: git::Access,
+    /// Finds the git remote's host.
+    pub dialer: Dialer,
+    /// Who is asked for the time of day; on [`Host::Machine`] only.
+    pub ntp: Vec<SocketAddr>,
+    /// Where forges tell of pushes.
+    pub webhook: Option<Webhook>,
     /// The time between two looks at the remote.
     pub git_poll: Duration,
     /// How many commits are looked back at for differences.
@@ -152,6 +164,24 @@ const ARGUMENTS: &[Argument] = &[
         value: "URL[#BRANCH]",
         host: None,
         help: "where the zones are, as git://HOST[:PORT]/PATH; this or --primary is required",
+    },
+    Argument {
+        name: "resolver",
+        value: "ADDR[:PORT][,ADDR]",
+        host: None,
+        help: "who finds the git remote's host; default: whom DHCP or a router tells, on Linux the system",
+    },
+    Argument {
+        name: "ntp",
+        value: "ADDR[:PORT][,ADDR]",
+        host: Some(Host::Machine),
+        help: "set the clock by these servers (SNTP), and keep it; default: by the hypervisor",
+    },
+    Argument {
+        name: "webhook",
+        value: "PORT[,SECRET]",
+        host: None,
+        help: "take push hooks of GitHub, GitLab, Gitea by HTTP on this port, and tell what is served",
     },
     Argument {
         name: "primary",
@@ -293,6 +323,11 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("author", "git-author"),
     ("committer", "git-author"),
     ("patience", "update-patience"),
+    ("nameserver", "resolver"),
+    ("dns", "resolver"),
+    ("sntp", "ntp"),
+    ("time-server", "ntp"),
+    ("hook", "webhook"),
 ];
 
 /// Reads the arguments `words`, the program's name left out.
@@ -321,6 +356,7 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
     let mut nsid = None;
     let mut version_text = None;
     let mut log = None;
+    let (mut resolvers, mut ntp, mut webhook) = (None, None, None);
     for word in words {
         let Some(body) = word.strip_prefix("--") else {
             match (host, word.as_str()) {
@@ -337,7 +373,7 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
             return Err(error(&format!("--{name}"), unknown(host, name)));
         };
         if argument.host.is_some_and(|only| only != host) {
-            return Err(error(&format!("--{name}"), misplaced(host)));
+            return Err(error(&format!("--{name}"), misplaced(host, name)));
         }
         if name == "help" {
             return Ok(Command::Help(help(host)));
@@ -352,6 +388,9 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
             "gateway" => set(&mut gateway, name, values::parse_gateway(value).map_err(wrong)?)?,
             "listen" => listen.push(values::parse_listen(value).map_err(wrong)?),
             "git-remote" => set(&mut git_remote, name, Remote::parse(value).map_err(|e| wrong(e.to_string()))?)?,
+            "resolver" => set(&mut resolvers, name, resolver::parse(value, 53).map_err(wrong)?)?,
+            "ntp" => set(&mut ntp, name, resolver::parse(value, 123).map_err(wrong)?)?,
+            "webhook" => set(&mut webhook, name, webhook::parse(host, value).map_err(wrong)?)?,
             "git-poll" => set(&mut git_poll, name, values::parse_poll(value).map_err(wrong)?)?,
             "git-author" => set(&mut git_author, name, values::parse_author(value).map_err(wrong)?)?,
             "serial" => set(&mut serial, name, values::parse_serial(value).map_err(wrong)?)?,
@@ -414,6 +453,10 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
         ip,
         gateway,
         origin,
+        git_access: git::Access::default(),
+        dialer: resolver::dialer(host, resolvers),
+        ntp: ntp.unwrap_or_default(),
+        webhook,
         git_history: git_history.unwrap_or(100),
         allow_transfer: allow_transfer.unwrap_or_default(),
         allow_notify: allow_notify.unwrap_or_default(),
@@ -528,8 +571,9 @@ fn unknown(host: Host, name: &str) -> String {
     }
 }
 
-fn misplaced(host: Host) -> &'static str {
+fn misplaced(host: Host, name: &str) -> &'static str {
     match host {
+        Host::Process if name == "ntp" => "is for the bootable image; here the operating system keeps the clock",
         Host::Machine => "is for the Linux binary; on a machine of its own the server listens on --ip, port 53",
         Host::Process => "is for the bootable image; the Linux binary takes --listen=ADDR:PORT",
     }
@@ -539,10 +583,11 @@ fn misplaced(host: Host) -> &'static str {
 fn printable(name: &str, value: &str) -> String {
     match name {
         "git-remote" => {}
-        "cookie-secret" | "tsig-key" => return "…".to_string(),
+        "cookie-secret" | "tsig-key" | "webhook" => return "…".to_string(),
         _ => return value.escape_debug().to_string(),
     }
-    match (value.find("://"), value.find('@')) {
+    // The last one: a password may hold others.
+    match (value.find("://"), value.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => format!("{}://…{}", &value[..scheme], value[at..].escape_debug()),
         _ => value.escape_debug().to_string(),
     }

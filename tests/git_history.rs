@@ -14,7 +14,7 @@ const QUICK: Timeouts =
     Timeouts { connect: Duration::from_secs(5), stall: Duration::from_secs(5), total: Duration::from_secs(60) };
 
 fn try_history(protocol: Protocol, url: &str, tip: ObjectId, depth: u32, limits: &Limits) -> Result<History, Error> {
-    History::fetch_with(protocol, &Remote::parse(url).unwrap(), tip, depth, limits, Timeouts::default())
+    History::fetch_with(protocol, &Remote::parse(url).unwrap().into(), tip, depth, limits, Timeouts::default())
 }
 
 fn history(protocol: Protocol, url: &str, tip: ObjectId, depth: u32) -> History {
@@ -146,7 +146,7 @@ fn the_repository_stays_as_it_is() {
     let mut repository = Repository::new(remote, Limits::default());
     repository.fetch().unwrap();
     let held = repository.store().len();
-    let history = History::fetch(repository.remote(), tip, 10, &Limits::default(), Timeouts::default()).unwrap();
+    let history = History::fetch(repository.upstream(), tip, 10, &Limits::default(), Timeouts::default()).unwrap();
     assert_eq!(history.commits().len(), 10);
     assert_eq!(repository.store().len(), held);
     assert_eq!(repository.fetch().unwrap(), Fetched::Unchanged);
@@ -445,7 +445,7 @@ fn a_version_costs_what_it_changes() {
 /// Fetches a history from a server that says no more than this pack.
 fn told(tip: ObjectId, pack: &Pack, limits: &Limits) -> Result<History, Error> {
     let says = vec![conversation(tip, &pack.finish()); 3];
-    History::fetch(&Remote::parse(&serve(says, false)).unwrap(), tip, 2, limits, QUICK)
+    History::fetch(&Remote::parse(&serve(says, false)).unwrap().into(), tip, 2, limits, QUICK)
 }
 
 #[test]
@@ -535,7 +535,7 @@ fn attempts_come_to_an_end() {
     for (depth, attempts) in [(1, 1), (2, 2), (1000, 10), (u32::MAX, 16)] {
         let says = vec![conversation(tip, &pack.finish()); attempts];
         let remote = Remote::parse(&serve(says, false)).unwrap();
-        let error = History::fetch(&remote, tip, depth, &limits, QUICK).err().unwrap();
+        let error = History::fetch(&remote.clone().into(), tip, depth, &limits, QUICK).err().unwrap();
         assert!(error.to_string().contains("pack exceeds the bound of 20 bytes"), "{depth}: {error}");
     }
     // Refused, and refused again.
@@ -543,7 +543,7 @@ fn attempts_come_to_an_end() {
     refusing.extend(line(b"ERR upload-pack: not our ref"));
     let remote = Remote::parse(&serve(vec![refusing; 2], false)).unwrap();
     let other = id(BLOB, b"absent");
-    let error = History::fetch(&remote, other, 10, &limits, QUICK).err().unwrap();
+    let error = History::fetch(&remote.clone().into(), other, 10, &limits, QUICK).err().unwrap();
     assert!(matches!(error, Error::Refused { .. }) && error.is_transient(), "{error}");
 }
 
@@ -556,11 +556,11 @@ fn silence_ends_in_time_and_says_where() {
     {
         let remote = Remote::parse(&serve(vec![says.to_vec()], true)).unwrap();
         let timeouts = Timeouts { stall: Duration::from_secs(1), ..QUICK };
-        let error = History::fetch(&remote, tip, 10, &Limits::default(), timeouts).err().unwrap();
+        let error = History::fetch(&remote.clone().into(), tip, 10, &Limits::default(), timeouts).err().unwrap();
         assert_eq!(error.to_string(), format!("timed out after 1 s while {word}"));
         let remote = Remote::parse(&serve(vec![says.to_vec()], true)).unwrap();
         let timeouts = Timeouts { total: Duration::from_secs(1), ..QUICK };
-        let error = History::fetch(&remote, tip, 10, &Limits::default(), timeouts).err().unwrap();
+        let error = History::fetch(&remote.clone().into(), tip, 10, &Limits::default(), timeouts).err().unwrap();
         assert_eq!(error.to_string(), format!("timed out after 1 s while {word}"));
     }
 }

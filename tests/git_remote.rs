@@ -169,7 +169,7 @@ fn says_what_is_missing_at_the_remote() {
     assert!(error.to_string().starts_with(&format!("connection refused by 127.0.0.1:{port}")), "{error}");
     assert!(error.is_transient());
     let error = repository("git://host.invalid/zones.git").fetch().unwrap_err();
-    assert!(matches!(error, Error::Resolve { .. }), "{error}");
+    assert!(matches!(error, Error::Dial(_)), "{error}");
     assert!(error.is_transient());
 }
 

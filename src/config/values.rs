@@ -51,13 +51,18 @@ pub(super) fn parse_peer(value: &str) -> Result<Peer, String> {
         Some((address, key)) => (address, Some(parse_name(key)?)),
         None => (value, None),
     };
-    let bare = address.strip_prefix('[').and_then(|address| address.strip_suffix(']')).unwrap_or(address);
-    let address = match (address.parse(), bare.parse::<IpAddr>()) {
-        (Ok(address), _) => address,
-        (_, Ok(address)) => SocketAddr::new(address, 53),
-        _ => return Err("is not an address, such as 192.0.2.1, 192.0.2.1:5353 or [2001:db8::1]:53".to_string()),
-    };
+    let address = parse_address(address, 53)?;
     Ok(Peer { address, key })
+}
+
+/// Reads `ADDR[:PORT]`.
+pub(super) fn parse_address(value: &str, port: u16) -> Result<SocketAddr, String> {
+    let bare = value.strip_prefix('[').and_then(|value| value.strip_suffix(']')).unwrap_or(value);
+    match (value.parse(), bare.parse::<IpAddr>()) {
+        (Ok(address), _) => Ok(address),
+        (_, Ok(address)) => Ok(SocketAddr::new(address, port)),
+        _ => Err(format!("is not an address, such as 192.0.2.1, 192.0.2.1:5{port} or [2001:db8::1]:{port}")),
+    }
 }
 
 /// Another server: its address, and what to sign with.

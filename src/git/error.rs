@@ -1,6 +1,7 @@
 //! What can go wrong between us and the remote, in words for an operator.
 
-use super::ObjectId;
+use super::{ObjectId, http::HttpError, tls::TlsError};
+use crate::dial::DialError;
 use std::{fmt, io, time::Duration};
 
 const REMEDY: &str = "make the repository smaller or the machine's memory larger";
@@ -12,18 +13,17 @@ const REMEDY: &str = "make the repository smaller or the machine's memory larger
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The remote's host name has no address.
-    Resolve {
-        /// The name as given.
-        host: String,
-        /// What the resolver said.
-        source: io::Error,
-    },
-    /// No address of the remote took the connection.
+    /// The remote's host was not found, or at several addresses not reached.
+    Dial(DialError),
+    /// A TLS connection did not come about.
+    Tls(TlsError),
+    /// An HTTP server does not give us the repository.
+    Http(HttpError),
+    /// The address of the remote did not take the connection.
     Connect {
         /// `host:port`.
         to: String,
-        /// What the last address tried said.
+        /// What came of it.
         source: io::Error,
     },
     /// The remote was silent for too long.
@@ -140,9 +140,10 @@ impl Error {
     /// Returns whether the same fetch may succeed later without anybody changing the repository or the configuration.
     pub fn is_transient(&self) -> bool {
         match self {
-            Error::Resolve { .. } | Error::Connect { .. } | Error::TimedOut { .. } | Error::Lost { .. } => true,
+            Error::Dial(_) | Error::Connect { .. } | Error::TimedOut { .. } | Error::Lost { .. } => true,
             Error::Pack { .. } | Error::Missing { .. } | Error::Memory { .. } => true,
             Error::Refused { message, .. } => message.contains("not our ref"),
+            Error::Http(error) => error.is_transient(),
             _ => false,
         }
     }
@@ -163,7 +164,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Resolve { host, source } => write!(f, "cannot find the address of {host}: {source}"),
+            Error::Dial(error) => error.fmt(f),
+            Error::Tls(error) => error.fmt(f),
+            Error::Http(error) => error.fmt(f),
             Error::Connect { to, source } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 write!(f, "connection refused by {to}: is the git server running there?")
             }
@@ -228,7 +231,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Resolve { source, .. } | Error::Connect { source, .. } | Error::Lost { source, .. } => Some(source),
+            Error::Connect { source, .. } | Error::Lost { source, .. } => Some(source),
             _ => None,
         }
     }

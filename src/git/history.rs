@@ -11,7 +11,7 @@
 //! Only first parents are followed: these are the states the branch was in.
 
 use super::{
-    Deadline, Error, Limits, ObjectId, Protocol, Remote, Timeouts,
+    Deadline, Error, Limits, ObjectId, Protocol, Timeouts, Upstream,
     archive::Archive,
     pack::{Archived, Cache, HASH},
     protocol::Session,
@@ -63,19 +63,19 @@ impl History {
     /// at most `pack_bytes + store_bytes + 4 * object_bytes + cache_bytes + 200 * objects` bytes of memory meanwhile, and
     /// without the first afterwards.
     pub fn fetch(
-        remote: &Remote,
+        upstream: &Upstream,
         tip: ObjectId,
         depth: u32,
         limits: &Limits,
         timeouts: Timeouts,
     ) -> Result<History, Error> {
-        History::fetch_with(Protocol::default(), remote, tip, depth, limits, timeouts)
+        History::fetch_with(Protocol::default(), upstream, tip, depth, limits, timeouts)
     }
 
     /// Does as [`fetch`](History::fetch) in the protocol version given.
     pub fn fetch_with(
         protocol: Protocol,
-        remote: &Remote,
+        upstream: &Upstream,
         tip: ObjectId,
         depth: u32,
         limits: &Limits,
@@ -87,7 +87,7 @@ impl History {
         let mut beyond = MOVED_MOST;
         let mut given_out = true;
         loop {
-            let session = Session::open(remote, protocol, timeouts, deadline)?;
+            let session = Session::open(upstream, protocol, timeouts, deadline)?;
             let head = session.tip().commit;
             let direct = given_out && session.gives_out(tip);
             let (want, more) = if direct { (tip, 0) } else { (head, beyond) };

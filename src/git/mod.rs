@@ -13,15 +13,18 @@
 //! The remote is not trusted with anything but the content of its files. All it can make us spend is bounded by [`Limits`]
 //! and [`Timeouts`]; every object is verified by its hash.
 //!
-//! From the wire up: [`remote`](Remote) says where, `transport` gets there, `protocol` asks, [`pack`] unpacks (`delta`,
+//! From the wire up: [`Remote`] says where and [`Access`] who we are, `transport` gets there (over `http` and `tls` where
+//! that is asked for), `protocol` asks, [`pack`] unpacks (`delta`,
 //! `zlib`), [`store`] keeps, `tree` reads, `draft` writes, `push` sends. Beside it [`History`] fetches what was before, into
 //! an `archive`. Programs other than the server read repositories of their own machine through [`local`].
 
+mod access;
 mod archive;
 mod delta;
 mod draft;
 mod error;
 mod history;
+mod http;
 mod limits;
 pub mod local;
 pub mod pack;
@@ -30,18 +33,22 @@ mod push;
 mod remote;
 mod signature;
 pub mod store;
+mod tls;
 mod transport;
 mod tree;
 mod zlib;
 
+pub use access::{Access, Secret, Upstream};
 pub use draft::Draft;
 pub use error::Error;
 pub use gix_hash::ObjectId;
 pub use history::{History, PastCommit};
+pub use http::HttpError;
 pub use limits::{Deadline, Limits, Timeouts};
 pub use push::{Fate, PushError};
-pub use remote::{Remote, RemoteError};
+pub use remote::{Kind, Remote, RemoteError};
 pub use signature::Signature;
+pub use tls::{TlsError, Trust};
 
 use protocol::{Have, Session};
 use push::Parting;
@@ -52,7 +59,7 @@ use zlib::Zlib;
 
 /// A commit of a remote branch, held in memory.
 pub struct Repository {
-    remote: Remote,
+    upstream: Upstream,
     limits: Limits,
     timeouts: Timeouts,
     protocol: Protocol,
@@ -139,9 +146,9 @@ impl Protocol {
 
 impl Repository {
     /// Makes a repository that holds nothing yet. Nothing is sent before the first [`fetch`](Repository::fetch).
-    pub fn new(remote: Remote, limits: Limits) -> Self {
+    pub fn new(upstream: impl Into<Upstream>, limits: Limits) -> Self {
         Repository {
-            remote,
+            upstream: upstream.into(),
             limits,
             timeouts: Timeouts::default(),
             protocol: Protocol::default(),
@@ -165,7 +172,12 @@ impl Repository {
 
     /// Returns where the repository comes from.
     pub fn remote(&self) -> &Remote {
-        &self.remote
+        &self.upstream.remote
+    }
+
+    /// Returns the same with the way to get there.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
     }
 
     /// Returns the objects held.
@@ -217,7 +229,7 @@ impl Repository {
     }
 
     fn fetch_from(&mut self, have: Option<Have>, deadline: Deadline) -> Result<Fetched, Error> {
-        let session = Session::open(&self.remote, self.protocol, self.timeouts, deadline)?;
+        let session = Session::open(&self.upstream, self.protocol, self.timeouts, deadline)?;
         let tip = session.tip();
         let from = self.head.as_ref().map(|head| head.commit.id);
         let reference = session.reference().map(String::from);

@@ -6,7 +6,7 @@
 //! negotiate: each request ends in `done`. See gitprotocol-v2(5) and gitprotocol-pack(5).
 
 use super::{
-    Deadline, Error, Fate, Limits, ObjectId, Protocol, Remote, Timeouts,
+    Deadline, Error, Fate, Limits, ObjectId, Protocol, Timeouts, Upstream,
     error::printable,
     pack::{self, Archived, HASH, Unpacked},
     store::Store,
@@ -61,14 +61,15 @@ pub(super) struct Have {
 }
 
 impl Session {
-    /// Connects, and looks up the reference of `remote`.
+    /// Connects, and looks up the reference of the remote.
     pub(super) fn open(
-        remote: &Remote,
+        upstream: &Upstream,
         protocol: Protocol,
         timeouts: Timeouts,
         deadline: Deadline,
     ) -> Result<Self, Error> {
-        let mut transport = Transport::open(remote, Service::UploadPack, protocol, timeouts, deadline)?;
+        let remote = &upstream.remote;
+        let mut transport = Transport::open(upstream, Service::UploadPack, protocol, timeouts, deadline)?;
         let wanted = remote.reference().unwrap_or(HEAD);
         let mut capabilities = Capabilities::default();
         let mut listing = Listing::new(wanted);

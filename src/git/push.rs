@@ -100,7 +100,7 @@ impl Repository {
         let mut push = Push::open(self, sending, &branch).map_err(PushError::NotSent)?;
         if push.at == Some(draft.base()) {
             push.send(draft, &self.store, sending, report)?;
-            self.parting.add(push.transport.into_stream());
+            self.parting.add(push.transport.into_tcp());
         } else {
             let taken = push.at == Some(draft.tip());
             push.leave();
@@ -118,7 +118,7 @@ impl Repository {
     /// does not change, the commit held.
     pub fn fate(&self, commit: ObjectId, since: ObjectId) -> Result<Fate, Error> {
         let deadline = Deadline::from_now(self.timeouts.total);
-        let session = Session::open(&self.remote, self.protocol, self.timeouts, deadline)?;
+        let session = Session::open(&self.upstream, self.protocol, self.timeouts, deadline)?;
         session.fate(commit, since, &self.limits)
     }
 
@@ -183,8 +183,8 @@ struct Push<'a> {
 
 impl<'a> Push<'a> {
     fn open(repository: &Repository, sending: Deadline, branch: &'a str) -> Result<Self, Error> {
-        let Repository { remote, protocol, timeouts, .. } = repository;
-        let mut transport = Transport::open(remote, Service::ReceivePack, protocol.for_push(), *timeouts, sending)?;
+        let Repository { upstream, protocol, timeouts, .. } = repository;
+        let mut transport = Transport::open(upstream, Service::ReceivePack, protocol.for_push(), *timeouts, sending)?;
         let mut capabilities = Capabilities::default();
         let mut listing = Listing::new(branch);
         greeting(&mut transport, &mut capabilities, &mut listing).map_err(|error| match error {
@@ -277,6 +277,7 @@ impl<'a> Push<'a> {
             pack.write(&object.stream)?;
         }
         let checksum = pack.finish()?;
+        self.transport.send_up_to(checksum.len())?;
         sending.check(SENDING)?;
         Ok(checksum)
     }
@@ -470,9 +471,9 @@ fn lines(text: &[u8]) -> String {
 pub(super) struct Parting(VecDeque<(TcpStream, Instant)>);
 
 impl Parting {
-    fn add(&mut self, stream: TcpStream) {
+    fn add(&mut self, stream: Option<TcpStream>) {
         const MOST: usize = 8;
-        if stream.set_nonblocking(true).is_ok() {
+        if let Some(stream) = stream.filter(|stream| stream.set_nonblocking(true).is_ok()) {
             self.0.push_back((stream, Instant::now()));
         }
         while self.0.len() > MOST {

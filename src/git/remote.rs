@@ -1,55 +1,151 @@
 //! The address of a repository, as written in the boot arguments.
 
+use super::access::{Login, Secret};
 use std::fmt;
 
-const EXAMPLE: &str = "git://host/path/zones.git#main";
-const DEFAULT_PORT: u16 = 9418;
+const EXAMPLE: &str = "git://host/path/zones.git#main (or https://host/…, ssh://user@host/…, user@host:path)";
 
-/// Where the zones live: `git://host[:port]/path[#branch]`.
+/// Where the zones live: `git://host[:port]/path[#branch]`, and the same with `https`, `http` and, with a user, `ssh`.
 ///
-/// Without a branch the remote's `HEAD` is followed. A fragment that starts with `refs/` is taken as the full name of a
-/// reference. An IPv6 address stands in brackets. `%XX` in the path is decoded.
+/// `user@host:path` is `ssh`, too, with a path that starts at the user's home unless it begins with `/`. Without a branch
+/// the remote's `HEAD` is followed. A fragment that starts with `refs/` is taken as the full name of a reference. An IPv6
+/// address stands in brackets. `%XX` in what has a scheme is decoded. What stands before the host's `@` in `https` and
+/// `http` is a secret, or may be: it is never shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remote {
+    kind: Kind,
+    login: Option<Login>,
+    user: Option<String>,
     host: String,
     port: u16,
     path: String,
     reference: Option<String>,
 }
 
+/// By which protocol git is spoken to a remote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Git's own, with `git daemon`: neither secret nor authenticated.
+    Git,
+    /// Smart HTTP in the clear.
+    Http,
+    /// Smart HTTP over TLS.
+    Https,
+    /// A program started by an SSH server.
+    Ssh,
+}
+
+impl Kind {
+    const ALL: [Kind; 4] = [Kind::Git, Kind::Http, Kind::Https, Kind::Ssh];
+
+    fn scheme(self) -> &'static str {
+        match self {
+            Kind::Git => "git",
+            Kind::Http => "http",
+            Kind::Https => "https",
+            Kind::Ssh => "ssh",
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Kind::Git => 9418,
+            Kind::Http => 80,
+            Kind::Https => 443,
+            Kind::Ssh => 22,
+        }
+    }
+}
+
 impl Remote {
     /// Parses a remote as written by an operator.
     pub fn parse(text: &str) -> Result<Self, RemoteError> {
-        let Some((scheme, rest)) = text.split_once("://") else {
-            return Err(match text.split_once(':') {
-                Some((host, _)) if !host.is_empty() && !host.contains('/') => RemoteError::Unsupported("ssh".into()),
-                _ => RemoteError::NoScheme,
-            });
-        };
-        match scheme {
-            "git" => {}
-            "https" | "http" | "ssh" | "git+ssh" | "ssh+git" | "file" | "ftp" => {
-                return Err(RemoteError::Unsupported(scheme.into()));
-            }
-            _ => return Err(RemoteError::UnknownScheme(scheme.chars().take(20).collect())),
-        }
-        let (rest, reference) = match rest.split_once('#') {
-            Some((rest, fragment)) => (rest, Some(full_name(fragment)?)),
+        let Some((scheme, rest)) = text.split_once("://") else { return Remote::parse_scp(text) };
+        let kind = Kind::ALL.into_iter().find(|kind| kind.scheme() == scheme);
+        let kind = kind.ok_or_else(|| match scheme {
+            "git+ssh" | "ssh+git" | "file" | "ftp" | "ftps" => RemoteError::Unsupported(scheme.into()),
+            _ => RemoteError::UnknownScheme(scheme.chars().take(20).collect()),
+        })?;
+        let (place, fragment) = match rest.split_once('#') {
+            Some((place, fragment)) => (place, Some(fragment)),
             None => (rest, None),
         };
-        let (authority, path) = match rest.find('/') {
-            Some(at) => rest.split_at(at),
-            None => (rest, ""),
+        let (authority, path) = match place.find('/') {
+            Some(at) => place.split_at(at),
+            None => (place, ""),
         };
-        if authority.contains('@') {
-            return Err(RemoteError::Credentials);
-        }
-        let (host, port) = split_port(authority)?;
-        let path = decode_path(path)?;
+        let (login, endpoint) = match authority.rsplit_once('@') {
+            Some((login, endpoint)) => (Some(login), endpoint),
+            None => (None, authority),
+        };
+        let (host, port) = split_port(endpoint, kind.default_port()).map_err(|error| {
+            // A password with a `/` or `#` in it ends the authority early, and part of it must not come to light.
+            if login.is_none() && rest.contains('@') { RemoteError::BadLogin } else { error }
+        })?;
+        let (login, user) = match (kind, login) {
+            (Kind::Git, Some(_)) => return Err(RemoteError::Credentials),
+            (Kind::Ssh, None) => return Err(RemoteError::NoUser),
+            (Kind::Ssh, Some(user)) => (None, Some(ssh_user(&decode(user).map_err(|()| RemoteError::BadLogin)?)?)),
+            (_, Some(login)) => (Some(parse_login(login)?), None),
+            (_, None) => (None, None),
+        };
+        let path = decode(path).map_err(|()| RemoteError::BadPath)?;
         if path.trim_matches('/').is_empty() {
             return Err(RemoteError::NoPath);
         }
-        Ok(Remote { host: host.into(), port, path, reference })
+        let reference = fragment.map(full_name).transpose()?;
+        Ok(Remote { kind, login, user, host: host.into(), port, path, reference })
+    }
+
+    /// Parses `user@host:path`, as scp and git have it.
+    fn parse_scp(text: &str) -> Result<Self, RemoteError> {
+        let (place, fragment) = match text.split_once('#') {
+            Some((place, fragment)) => (place, Some(fragment)),
+            None => (text, None),
+        };
+        let (user, rest) = match place.split_once('@') {
+            Some((user, rest)) if !user.contains(['/', ':']) => (Some(user), rest),
+            _ => (None, place),
+        };
+        let colon = match rest.strip_prefix('[') {
+            Some(bracketed) => bracketed.find(']').map(|at| at + 2).filter(|at| rest[*at..].starts_with(':')),
+            None => rest.find(':'),
+        };
+        let (endpoint, path) = match colon {
+            Some(at) if at > 0 && !rest[..at].contains('/') => (&rest[..at], &rest[at + 1..]),
+            _ => return Err(RemoteError::NoScheme),
+        };
+        let (host, port) = split_port(endpoint, Kind::Ssh.default_port())?;
+        let user = ssh_user(user.ok_or(RemoteError::NoUser)?)?;
+        if path.chars().any(char::is_control) {
+            return Err(RemoteError::BadPath);
+        }
+        if path.trim_matches('/').is_empty() {
+            return Err(RemoteError::NoPath);
+        }
+        let reference = fragment.map(full_name).transpose()?;
+        let (host, path) = (host.into(), path.into());
+        Ok(Remote { kind: Kind::Ssh, login: None, user: Some(user), host, port, path, reference })
+    }
+
+    /// Returns by which protocol it is reached.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Returns the user to log in as; `Some` exactly with [`Kind::Ssh`].
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Returns the user and password written before the host; with [`Kind::Http`] and [`Kind::Https`] only.
+    pub(super) fn login(&self) -> Option<&Login> {
+        self.login.as_ref()
+    }
+
+    /// Returns whether the address itself holds a user or a password for HTTP.
+    pub fn has_login(&self) -> bool {
+        self.login.is_some()
     }
 
     /// Returns the host, a name or an address without brackets.
@@ -62,7 +158,7 @@ impl Remote {
         self.port
     }
 
-    /// Returns the path at the host, decoded; starts with `/`.
+    /// Returns the path at the host, decoded; starts with `/`, unless it is written as `user@host:path`.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -72,32 +168,54 @@ impl Remote {
         self.reference.as_deref()
     }
 
+    /// Returns the path as git's programs want it: one in a home directory goes without the slash that a URL needs.
+    pub(super) fn program_path(&self) -> &str {
+        if self.path.starts_with("/~") { &self.path[1..] } else { &self.path }
+    }
+
+    /// Returns the path as it is written in a URL.
+    pub(super) fn encoded_path(&self) -> String {
+        let mut text = String::new();
+        for byte in self.path.bytes() {
+            match byte {
+                b'%' | b'#' | b'?' | 0..=b' ' | b'"' | b'<' | b'>' | 0x7f.. => text += &format!("%{byte:02X}"),
+                _ => text.push(char::from(byte)),
+            }
+        }
+        text
+    }
+
     /// Returns `host:port` for messages.
     pub(super) fn endpoint(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        endpoint(&self.host, self.port)
     }
+}
+
+/// Returns `host:port`, an IPv6 address in brackets.
+pub(super) fn endpoint(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 impl fmt::Display for Remote {
     /// Writes the remote as it can be parsed again. Credentials are never part of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("git://")?;
-        if self.port != DEFAULT_PORT {
-            f.write_str(&self.endpoint())?;
-        } else if self.host.contains(':') {
-            write!(f, "[{}]", self.host)?;
+        let user = self.user.as_deref();
+        if !self.path.starts_with('/') {
+            let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+            write!(f, "{}@{host}:{}", user.unwrap_or_default(), self.path)?;
         } else {
-            f.write_str(&self.host)?;
-        }
-        for byte in self.path.bytes() {
-            match byte {
-                b'%' | b'#' | 0..=b' ' | 0x7f.. => write!(f, "%{byte:02X}")?,
-                _ => write!(f, "{}", char::from(byte))?,
+            write!(f, "{}://", self.kind.scheme())?;
+            if let Some(user) = user {
+                write!(f, "{user}@")?;
             }
+            if self.port != self.kind.default_port() {
+                f.write_str(&self.endpoint())?;
+            } else if self.host.contains(':') {
+                write!(f, "[{}]", self.host)?;
+            } else {
+                f.write_str(&self.host)?;
+            }
+            f.write_str(&self.encoded_path())?;
         }
         match &self.reference {
             Some(name) => write!(f, "#{}", name.strip_prefix("refs/heads/").unwrap_or(name)),
@@ -119,12 +237,18 @@ impl std::str::FromStr for Remote {
 pub enum RemoteError {
     /// There is no `scheme://`.
     NoScheme,
-    /// A transport that git has and Zonule does not have yet.
+    /// A transport that git has and Zonule has not.
     Unsupported(String),
     /// A scheme git does not know either.
     UnknownScheme(String),
     /// `git://` cannot carry a user or a password.
     Credentials,
+    /// `ssh` needs a user.
+    NoUser,
+    /// What stands before the `@` cannot be read.
+    BadLogin,
+    /// `ssh` is not given a password here.
+    Password,
     /// The host is empty.
     NoHost,
     /// The host holds characters that no host name has.
@@ -142,10 +266,15 @@ pub enum RemoteError {
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RemoteError::NoScheme => f.write_str("the remote does not start with git://"),
-            RemoteError::Unsupported(scheme) => write!(f, "not supported yet: {scheme} remotes"),
+            RemoteError::NoScheme => f.write_str("the remote does not start with git://, https://, http:// or ssh://"),
+            RemoteError::Unsupported(scheme) => write!(f, "not supported: {scheme} remotes"),
             RemoteError::UnknownScheme(scheme) => write!(f, "unknown kind of remote `{scheme}://`"),
             RemoteError::Credentials => f.write_str("git:// has no users or passwords: remove everything up to the @"),
+            RemoteError::NoUser => f.write_str("ssh needs a user: write git@host or user@host"),
+            RemoteError::BadLogin => f.write_str(
+                "what stands before the @ is no user and password: write / as %2F, # as %23, % as %25, @ as %40",
+            ),
+            RemoteError::Password => f.write_str("ssh logs in with a key, not a password: give --git-ssh-key"),
             RemoteError::NoHost => f.write_str("the remote names no host"),
             RemoteError::BadHost(host) => write!(f, "`{host}` is not a host name or address"),
             RemoteError::BadPort(port) => write!(f, "`{port}` is not a port from 1 to 65535"),
@@ -159,7 +288,33 @@ impl fmt::Display for RemoteError {
 
 impl std::error::Error for RemoteError {}
 
-fn split_port(authority: &str) -> Result<(&str, u16), RemoteError> {
+fn parse_login(text: &str) -> Result<Login, RemoteError> {
+    let part = |text: &str| decode(text).map(Secret::new).map_err(|()| RemoteError::BadLogin);
+    let (user, password) = match text.split_once(':') {
+        Some((user, password)) => (part(user)?, Some(part(password)?)),
+        None => (part(text)?, None),
+    };
+    // RFC 7617 §2: the colon ends the user.
+    if user.reveal().contains(':') || (user.reveal().is_empty() && password.is_none()) {
+        return Err(RemoteError::BadLogin);
+    }
+    Ok(Login { user, password })
+}
+
+fn ssh_user(user: &str) -> Result<String, RemoteError> {
+    if user.contains(':') {
+        return Err(RemoteError::Password);
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+' | '~');
+    match user {
+        "" => Err(RemoteError::NoUser),
+        user if user.starts_with('-') || user.len() > 100 || !user.chars().all(plain) => Err(RemoteError::BadLogin),
+        user => Ok(user.into()),
+    }
+}
+
+/// Splits `host[:port]`, the host without its brackets.
+pub(super) fn split_port(authority: &str, default: u16) -> Result<(&str, u16), RemoteError> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(bracketed) => {
             let (host, after) = bracketed.split_once(']').ok_or_else(|| RemoteError::BadHost(authority.into()))?;
@@ -187,7 +342,7 @@ fn split_port(authority: &str) -> Result<(&str, u16), RemoteError> {
         return Err(RemoteError::NoHost);
     }
     let port = match port {
-        None => DEFAULT_PORT,
+        None => default,
         Some(text) => match text.parse() {
             Ok(port) if port > 0 && !text.starts_with('+') => port,
             _ => return Err(RemoteError::BadPort(text.into())),
@@ -196,22 +351,20 @@ fn split_port(authority: &str) -> Result<(&str, u16), RemoteError> {
     Ok((host, port))
 }
 
-fn decode_path(path: &str) -> Result<String, RemoteError> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.bytes();
+/// Decodes `%XX`; fails on broken ones, on what is not UTF-8, and on control characters.
+fn decode(text: &str) -> Result<String, ()> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
             b'%' => {
-                let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16)).ok_or(RemoteError::BadPath);
+                let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16)).ok_or(());
                 (digit(rest.next())? * 16 + digit(rest.next())?) as u8
             }
             _ => byte,
         });
     }
-    match String::from_utf8(bytes) {
-        Ok(path) if !path.chars().any(char::is_control) => Ok(path),
-        _ => Err(RemoteError::BadPath),
-    }
+    String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control)).ok_or(())
 }
 
 /// Returns the full name of the reference a fragment means, after `git check-ref-format`.
@@ -245,6 +398,14 @@ mod tests {
             "git://[2001:db8::1]:1/z#refs/tags/v1",
             "git://host/with%20space%23",
             "git://host/~user/z",
+            "https://git.example.org/a/b.git",
+            "https://[2001:db8::1]:8443/z%3F#main",
+            "http://git.example.org/zones",
+            "http://git.example.org:443/zones",
+            "ssh://git@git.example.org/zones",
+            "ssh://git@[2001:db8::1]:2222/~/zones#x",
+            "git@git.example.org:team/zones.git#main",
+            "git@[2001:db8::1]:zones",
         ] {
             let remote = Remote::parse(text).unwrap();
             assert_eq!(remote.to_string(), text);
@@ -252,6 +413,30 @@ mod tests {
         }
         let remote = Remote::parse("git://h:9418/a%2fb#x").unwrap();
         assert_eq!((remote.path(), remote.port(), remote.reference()), ("/a/b", 9418, Some("refs/heads/x")));
+        let remote = Remote::parse("git@h:/srv/z").unwrap();
+        assert_eq!(
+            (remote.kind(), remote.user(), remote.path(), remote.port()),
+            (Kind::Ssh, Some("git"), "/srv/z", 22)
+        );
+        assert_eq!(remote.to_string(), "ssh://git@h/srv/z");
+        assert_eq!(Remote::parse("ssh://me@h/~/z").unwrap().program_path(), "~/z");
+    }
+
+    #[test]
+    fn a_login_is_taken_out_and_not_shown() {
+        for (text, user, password) in [
+            ("https://me:s3cr%2Fet%25@h/z", "me", Some("s3cr/et%")),
+            ("https://s3cret@h/z", "s3cret", None),
+            ("http://me:s3c@ret@h/z", "me", Some("s3c@ret")),
+            ("https://:s3cret@h/z", "", Some("s3cret")),
+        ] {
+            let remote = Remote::parse(text).unwrap();
+            let login = remote.login().unwrap();
+            assert_eq!((login.user.reveal(), login.password.as_ref().map(Secret::reveal)), (user, password));
+            let shown = format!("{remote} {remote:?}");
+            assert!(!shown.contains("s3c") && !shown.contains("ret"), "{shown}");
+            assert_eq!(remote.to_string(), format!("{}://h/z", remote.kind().scheme()));
+        }
     }
 
     #[test]
@@ -259,9 +444,18 @@ mod tests {
         for (text, word) in [
             ("", "does not start with git://"),
             ("/srv/zones", "does not start with git://"),
-            ("https://user:s3cret@example.org/z", "not supported yet: https"),
-            ("ssh://git@example.org/z", "not supported yet: ssh"),
-            ("git@example.org:z.git", "not supported yet: ssh"),
+            ("ftp://user:s3cret@example.org/z", "not supported: ftp"),
+            ("https://user:s3cret/x@example.org/z", "write / as %2F"),
+            ("https://user:s3cret#x@example.org/z", "write / as %2F"),
+            ("https://user:s3cret%@example.org/z", "% as %25"),
+            ("https://user:s3cret@example.org:x/z", "`x` is not a port"),
+            ("https://@example.org/z", "no user and password"),
+            ("ssh://example.org/z", "write git@host or user@host"),
+            ("example.org:z.git", "write git@host or user@host"),
+            ("ssh://me:s3cret@example.org/z", "with a key, not a password"),
+            ("ssh://-oProxyCommand=x@example.org/z", "no user and password"),
+            ("git@example.org:", "no path"),
+            ("git@[::g]:z", "not a host"),
             ("gopher://h/z", "unknown kind of remote `gopher://`"),
             ("git://user:s3cret@h/z", "no users or passwords"),
             ("git:///z", "names no host"),

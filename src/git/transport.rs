@@ -1,17 +1,19 @@
 //! The way to a git service: dial, say what is wanted, then lines both ways.
 //!
-//! Every wait on the remote happens here and has an end. The conversation above is requests and answers in packet lines,
-//! which is what git speaks to its daemon, over ssh and in the bodies of HTTP alike; another way to get there takes the
-//! place of [`Link`] and of the daemon's request in [`Transport::open`].
+//! Every wait on the remote happens in [`Tcp`] and has an end. The conversation above is requests and answers in packet
+//! lines, which is what git speaks to its daemon, over SSH and in the bodies of HTTP alike: each way is a [`Wire`].
 
 use super::{
-    Deadline, Error, Protocol, Remote, Timeouts,
+    Deadline, Error, Kind, Protocol, Timeouts, Upstream,
     error::{is_timeout, printable},
+    http,
 };
+use crate::dial::DialError;
 use gix_packetline::{PacketLineRef, blocking_io::StreamingPeekableIter};
 use std::{
     io::{self, BufReader, Read, Write},
-    net::{TcpStream, ToSocketAddrs},
+    net::TcpStream,
+    time::Duration,
 };
 
 /// What git calls the program at the other end.
@@ -23,8 +25,35 @@ pub(super) enum Service {
     ReceivePack,
 }
 
+impl Service {
+    /// Returns the program's name.
+    pub(super) fn program(self) -> &'static str {
+        match self {
+            Service::UploadPack => "git-upload-pack",
+            Service::ReceivePack => "git-receive-pack",
+        }
+    }
+}
+
+/// A connection to a git service on which nothing waits for ever.
+pub(super) trait Wire: Read + Write + Send {
+    /// Replaces the deadline of everything from now on.
+    fn set_deadline(&mut self, deadline: Deadline);
+
+    /// Sends what was written of a request that ends after `rest` more octets.
+    ///
+    /// Only a way that has to tell a request's length beforehand keeps what is written.
+    fn send_up_to(&mut self, rest: usize) -> io::Result<()> {
+        let _ = rest;
+        Ok(())
+    }
+
+    /// Ends the conversation without closing the connection, if there is one.
+    fn into_tcp(self: Box<Self>) -> Option<TcpStream>;
+}
+
 /// Packet lines from the remote.
-pub(super) type Lines = StreamingPeekableIter<BufReader<Link>>;
+pub(super) type Lines = StreamingPeekableIter<BufReader<Box<dyn Wire>>>;
 
 /// An open conversation with a git service.
 pub(super) struct Transport {
@@ -36,34 +65,43 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    /// Connects to `remote` and asks for `service`; the service's greeting comes next in [`Transport::line`].
+    /// Connects to the remote and asks for `service`; the service's greeting comes next in [`Transport::line`].
     pub(super) fn open(
-        remote: &Remote,
+        upstream: &Upstream,
         service: Service,
         protocol: Protocol,
         timeouts: Timeouts,
         deadline: Deadline,
     ) -> Result<Self, Error> {
-        let link = Link { stream: dial(remote, timeouts, deadline)?, timeouts, deadline };
-        let lines = StreamingPeekableIter::new(BufReader::with_capacity(32 << 10, link), &[], false);
-        let (service, doing) = match service {
-            Service::UploadPack => ("git-upload-pack", "opening the repository"),
-            Service::ReceivePack => ("git-receive-pack", "opening the repository for a push"),
+        let doing = match service {
+            Service::UploadPack => "opening the repository",
+            Service::ReceivePack => "opening the repository for a push",
         };
+        let remote = &upstream.remote;
+        let wire: Box<dyn Wire> = match remote.kind() {
+            Kind::Git => Box::new(Tcp::dial(upstream, remote.host(), remote.port(), timeouts, deadline)?),
+            Kind::Http | Kind::Https => Box::new(http::open(upstream, service, protocol, timeouts, deadline)?),
+            Kind::Ssh => return Err(Error::Unsupported { what: "ssh remotes".into() }),
+        };
+        let lines = StreamingPeekableIter::new(BufReader::with_capacity(32 << 10, wire), &[], false);
         let mut transport = Transport { lines, timeouts, deadline, doing };
-        // A home directory is named without the slash that a URL needs.
-        let path = remote.path();
-        let path = if path.starts_with("/~") { &path[1..] } else { path };
-        let version = match protocol {
-            Protocol::V0 => "",
-            Protocol::V1 => "\0version=1\0",
-            Protocol::V2 => "\0version=2\0",
-        };
-        let mut request = Vec::new();
-        let line = format!("{service} {path}\0host={}\0{version}", remote.endpoint());
-        gix_packetline::blocking_io::encode::data_to_write(line.as_bytes(), &mut request)
-            .map_err(|error| transport.lost(error))?;
-        transport.send(&request)?;
+        match remote.kind() {
+            Kind::Git => {
+                let version = match protocol {
+                    Protocol::V0 => "",
+                    Protocol::V1 => "\0version=1\0",
+                    Protocol::V2 => "\0version=2\0",
+                };
+                let (program, path, host) = (service.program(), remote.program_path(), remote.endpoint());
+                let mut request = Vec::new();
+                let line = format!("{program} {path}\0host={host}\0{version}");
+                gix_packetline::blocking_io::encode::data_to_write(line.as_bytes(), &mut request)
+                    .map_err(|error| transport.lost(error))?;
+                transport.send(&request)?;
+            }
+            Kind::Http | Kind::Https => transport.skip_announcement(service)?,
+            Kind::Ssh => {}
+        }
         Ok(transport)
     }
 
@@ -91,12 +129,19 @@ impl Transport {
     /// Replaces the deadline of everything from now on.
     pub(super) fn set_deadline(&mut self, deadline: Deadline) {
         self.deadline = deadline;
-        self.lines.inner_mut().get_mut().deadline = deadline;
+        self.lines.inner_mut().get_mut().set_deadline(deadline);
     }
 
-    /// Ends the conversation without closing the connection.
-    pub(super) fn into_stream(self) -> TcpStream {
-        self.lines.into_inner().into_inner().stream
+    /// Sends what was sent of a request that ends after `rest` more octets, should it have been held back.
+    pub(super) fn send_up_to(&mut self, rest: usize) -> Result<(), Error> {
+        let doing = self.doing;
+        let sent = self.lines.inner_mut().get_mut().send_up_to(rest);
+        sent.map_err(|error| self.lost_while(doing, error))
+    }
+
+    /// Ends the conversation without closing the connection, if there is one.
+    pub(super) fn into_tcp(self) -> Option<TcpStream> {
+        self.lines.into_inner().into_inner().into_tcp()
     }
 
     /// Returns the lines as such, for the reader of a pack.
@@ -109,13 +154,38 @@ impl Transport {
         self.lost_while(self.doing, error)
     }
 
+    /// Reads over what only HTTP puts before the greeting (gitprotocol-http(5), "Smart Server Response").
+    fn skip_announcement(&mut self, service: Service) -> Result<(), Error> {
+        let doing = self.doing;
+        let expected = format!("# service={}", service.program());
+        let announced = match self.lines.peek_line() {
+            Some(Ok(Ok(PacketLineRef::Data(line)))) => line.starts_with(b"# service=").then(|| line.to_vec()),
+            // The reader of the greeting finds out again.
+            _ => None,
+        };
+        let Some(announced) = announced else { return Ok(()) };
+        if announced.trim_ascii_end() != expected.as_bytes() {
+            return Err(Error::protocol(doing, "the remote opens another service than was asked for"));
+        }
+        self.line()?;
+        match self.line()? {
+            PacketLineRef::Flush => Ok(()),
+            _ => Err(Error::protocol(doing, "no end to the announcement of the service")),
+        }
+    }
+
     fn lost_while(&self, doing: &'static str, error: io::Error) -> Error {
         broken(doing, self.timeouts, self.deadline, error)
     }
 }
 
-/// Returns what an I/O error of a [`Link`], or of the packet lines read from it, means.
+/// Returns what an I/O error of a [`Wire`], or of the packet lines read from it, means.
 pub(super) fn broken(doing: &'static str, timeouts: Timeouts, deadline: Deadline, error: io::Error) -> Error {
+    // What is not plain I/O says itself what it is.
+    let error = match error.downcast::<Error>() {
+        Ok(error) => return error,
+        Err(error) => error,
+    };
     match error.kind() {
         _ if is_timeout(&error) && deadline.left().is_zero() => deadline.missed(doing),
         _ if is_timeout(&error) => Error::TimedOut { doing, after: timeouts.stall },
@@ -127,15 +197,48 @@ pub(super) fn broken(doing: &'static str, timeouts: Timeouts, deadline: Deadline
 }
 
 /// A TCP connection on which nothing waits for ever.
-pub(super) struct Link {
+pub(super) struct Tcp {
     stream: TcpStream,
     timeouts: Timeouts,
     deadline: Deadline,
 }
 
-impl Link {
+impl Tcp {
+    /// Connects to a host within the patience for connections.
+    pub(super) fn dial(
+        upstream: &Upstream,
+        host: &str,
+        port: u16,
+        timeouts: Timeouts,
+        deadline: Deadline,
+    ) -> Result<Self, Error> {
+        deadline.check("connecting")?;
+        // A wait of zero is an error of its own.
+        let patience = timeouts.connect.min(deadline.left()).max(Duration::from_millis(1));
+        let stream = upstream.dialer.connect(host, port, patience).map_err(|error| match error {
+            // One address, so its error is the whole story.
+            DialError::Unreachable { mut tried } if tried.len() == 1 => {
+                let source = tried.remove(0).1;
+                Error::Connect { to: super::remote::endpoint(host, port), source }
+            }
+            error => Error::Dial(error),
+        })?;
+        // Requests are written whole, so there is nothing to gather; if it cannot be set, they leave later.
+        let _ = stream.set_nodelay(true);
+        Ok(Tcp { stream, timeouts, deadline })
+    }
+
+    /// Returns whether the connection is open and nothing has come on it that was not read.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        if self.stream.set_nonblocking(true).is_err() {
+            return false;
+        }
+        let quiet = matches!(self.stream.read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        self.stream.set_nonblocking(false).is_ok() && quiet
+    }
+
     /// Returns how long the next wait may be.
-    fn patience(&self) -> io::Result<std::time::Duration> {
+    fn patience(&self) -> io::Result<Duration> {
         match self.timeouts.stall.min(self.deadline.left()) {
             left if left.is_zero() => Err(io::ErrorKind::TimedOut.into()),
             left => Ok(left),
@@ -143,14 +246,24 @@ impl Link {
     }
 }
 
-impl Read for Link {
+impl Wire for Tcp {
+    fn set_deadline(&mut self, deadline: Deadline) {
+        self.deadline = deadline;
+    }
+
+    fn into_tcp(self: Box<Self>) -> Option<TcpStream> {
+        Some(self.stream)
+    }
+}
+
+impl Read for Tcp {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.stream.set_read_timeout(Some(self.patience()?))?;
         self.stream.read(out)
     }
 }
 
-impl Write for Link {
+impl Write for Tcp {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.stream.set_write_timeout(Some(self.patience()?))?;
         self.stream.write(bytes)
@@ -158,32 +271,5 @@ impl Write for Link {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Connects to the first address of the remote's host that answers.
-///
-/// Looking up a name is the one wait whose length is not ours to set.
-fn dial(remote: &Remote, timeouts: Timeouts, deadline: Deadline) -> Result<TcpStream, Error> {
-    const DOING: &str = "connecting";
-    let unresolved = |source| Error::Resolve { host: remote.host().into(), source };
-    let addresses = (remote.host(), remote.port()).to_socket_addrs().map_err(unresolved)?;
-    let mut last = None;
-    for address in addresses {
-        deadline.check(DOING)?;
-        // A wait of zero is an error of its own.
-        let patience = timeouts.connect.min(deadline.left()).max(std::time::Duration::from_millis(1));
-        match TcpStream::connect_timeout(&address, patience) {
-            Ok(stream) => {
-                // Requests are written whole, so there is nothing to gather; if it cannot be set, they leave later.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Err(error) => last = Some(error),
-        }
-    }
-    match last {
-        Some(source) => Err(Error::Connect { to: remote.endpoint(), source }),
-        None => Err(unresolved(io::Error::new(io::ErrorKind::NotFound, "the name has no addresses"))),
     }
 }

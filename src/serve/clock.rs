@@ -17,11 +17,12 @@ impl Clock {
         clock
     }
 
-    /// Takes the system's time over; it may be set at any time, and drift from the other.
-    pub(super) fn set(&self) {
+    /// Takes the system's time over, which may be set at any time, and drift from the other; returns by how many seconds it
+    /// has done so.
+    pub(super) fn set(&self) -> i32 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix = (now.as_secs() as u32).wrapping_sub(self.started.elapsed().as_secs() as u32);
-        self.unix.store(unix, Ordering::Relaxed);
+        unix.wrapping_sub(self.unix.swap(unix, Ordering::Relaxed)) as i32
     }
 
     /// Returns the moment that is `uptime` after the start.

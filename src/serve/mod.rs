@@ -15,6 +15,7 @@ mod random;
 mod tcp;
 mod transfers;
 mod udp;
+mod webhook;
 mod writer;
 
 use std::fmt;
@@ -37,10 +38,10 @@ use self::writer::Writer;
 use crate::answer::{self, Answer, Context, Event, Limiter, Secret, Settings, Transport};
 use crate::catalog_zone;
 use crate::config::{Config, Networks, Origin};
-use crate::git::{Limits, ObjectId, Repository};
+use crate::git::{Limits, ObjectId, Repository, Upstream};
 use crate::keys::Keyring;
 use crate::message::Rcode;
-use crate::notify::Now;
+use crate::notify::{Now, Trigger};
 use crate::primary::Primary;
 use crate::secondary;
 use crate::telemetry::Throttle;
@@ -54,6 +55,9 @@ const GIT_STACK: usize = 512 * 1024;
 
 /// The stack of a thread that waits at a socket, in octets; on a machine of its own it is memory taken at once.
 const SERVICE_STACK: usize = 128 * 1024;
+
+/// By how many seconds clocks may differ without harm to signatures (RFC 8945 §10).
+const FUDGE: u32 = 300;
 
 /// How many differences are kept for secondaries where there is memory enough.
 const DIFFERENCES: transfer::Limits = transfer::Limits { octets: 64 << 20, differences: 1000 };
@@ -84,6 +88,10 @@ pub struct Server {
     unread: Mutex<Option<Receiver<News>>>,
     /// To the thread that looks for differences in git's history, if there is one.
     past: OnceLock<SyncSender<past::Recall>>,
+    /// When the remote was seen last to have what is served, in seconds since 1970; 0 while it was not.
+    fetched: AtomicU64,
+    /// The looks at the remote that people bring about who prove nothing.
+    unproven: Mutex<Trigger>,
     /// To the thread that follows primaries, if there is one.
     follower: OnceLock<Sender<follower::Call>>,
     patience: Duration,
@@ -144,6 +152,8 @@ impl Server {
             news,
             unread: Mutex::new(Some(unread)),
             past: OnceLock::new(),
+            fetched: AtomicU64::new(0),
+            unproven: Mutex::new(Trigger::new(webhook::UNPROVEN)),
             follower: OnceLock::new(),
             patience: config.update_patience,
             complaints: Throttle::default(),
@@ -271,12 +281,20 @@ impl Server {
             Origin::Git(remote) => log::info!("zonule {version}: zones from {remote}, looked at every {poll} s"),
             Origin::Primaries { .. } => log::info!("zonule {version}: a secondary"),
         }
+        // The clock may have been set since we were made.
+        self.clock.set();
+        self.replays.lock().unwrap_or_else(PoisonError::into_inner).set_floor(seconds().saturating_sub(2));
         let mut datagrams = Vec::new();
         let mut listeners = Vec::new();
         for address in &config.listen {
             datagrams.push(UdpSocket::bind(address).map_err(cannot(format!("listen on UDP {address}")))?);
             listeners.push(TcpListener::bind(address).map_err(cannot(format!("listen on TCP {address}")))?);
         }
+        let hooks = config.webhook.clone().map(|webhook| {
+            let what = || format!("listen on TCP port {} for --webhook", webhook.port);
+            webhook::listen(webhook.port).map_err(cannot(what())).map(|listener| (listener, webhook))
+        });
+        let hooks = hooks.transpose()?;
         let addresses: Vec<String> = config.listen.iter().map(SocketAddr::to_string).collect();
         log::info!("listening on {} after {} ms", addresses.join(", "), self.elapsed());
 
@@ -295,11 +313,20 @@ impl Server {
             news::start(Arc::clone(&self), &config, unread, self.news.clone())
                 .map_err(cannot("start the thread that notifies secondaries".to_string()))?;
         }
+        if let Some((listener, webhook)) = hooks {
+            let remote = match &config.origin {
+                Origin::Git(remote) => Some(remote.to_string()),
+                Origin::Primaries { .. } => None,
+            };
+            let server = Arc::clone(&self);
+            start("webhook", SERVICE_STACK, Box::new(move || webhook::run(&server, &listener, webhook, remote)))?;
+        }
         match config.origin {
             Origin::Git(remote) => {
-                past::start(Arc::clone(&self), remote.clone(), limits.clone(), config.git_history)
+                let upstream = Upstream { remote, access: config.git_access, dialer: config.dialer };
+                past::start(Arc::clone(&self), upstream.clone(), limits.clone(), config.git_history)
                     .map_err(cannot("start the thread that looks into git's history".to_string()))?;
-                let repository = Repository::new(remote, limits);
+                let repository = Repository::new(upstream, limits);
                 let primary = Primary::new(config.serial, config.tsig_keys);
                 let server = Arc::clone(&self);
                 let (poll, author, catalog) = (config.git_poll, config.git_author, config.catalog);
@@ -342,7 +369,11 @@ impl Server {
             if let Some(limiter) = &self.limiter {
                 self.tell(limiter);
             }
-            self.clock.set();
+            let jump = self.clock.set();
+            if jump.unsigned_abs() > FUDGE {
+                self.clock_jumped(jump);
+            }
+            self.look_for_the_unproven();
             for job in self.queue.take_expired() {
                 self.settle(&job, &Outcome::because(Rcode::SERVER_FAILURE, "the git remote does not answer in time"));
             }
@@ -350,6 +381,18 @@ impl Server {
             // No update has less patience than that, so none that comes meanwhile is over.
             thread::sleep(self.queue.patience(look));
         }
+    }
+
+    /// Takes note that the clock was set by so many seconds: it was wrong before.
+    ///
+    /// What was signed before the start is refused because another run may have taken it. When that was, only a clock that
+    /// is right can tell; by one that was ahead, no update would be taken until that time comes.
+    fn clock_jumped(&self, jump: i32) {
+        let now = seconds();
+        let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
+        let floor = if jump > 0 { replays.floor().max(now) } else { replays.floor().min(now) };
+        replays.set_floor(floor);
+        log::warn!("the clock was set by {jump:+} s: no update is taken that was signed until now");
     }
 
     /// Writes to the log whose replies are held back, and whose are not any more.
@@ -408,7 +451,9 @@ impl fmt::Display for ServeError {
             io::ErrorKind::PermissionDenied => {
                 f.write_str("; ports below 1024 need root or the capability cap_net_bind_service")
             }
-            io::ErrorKind::AddrInUse => f.write_str("; another server is there: stop it, or choose another --listen"),
+            io::ErrorKind::AddrInUse => {
+                f.write_str("; another server is there: stop it, or choose another address or port")
+            }
             io::ErrorKind::AddrNotAvailable => f.write_str("; this host does not have the address"),
             _ => Ok(()),
         }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{GIT_STACK, Server};
-use crate::git::{self, ObjectId, Remote, Timeouts};
+use crate::git::{self, ObjectId, Timeouts, Upstream};
 use crate::transfer::from_versions;
 use crate::zone::{self, IncludeError, Name, Serial, Type, Zone};
 
@@ -48,7 +48,7 @@ impl Server {
 /// The thread's state.
 struct Past {
     server: Arc<Server>,
-    remote: Remote,
+    upstream: Upstream,
     limits: git::Limits,
     depth: u32,
     /// The commits fetched last, and what they lead to.
@@ -57,12 +57,12 @@ struct Past {
     misses: HashMap<Name, (Serial, Serial)>,
 }
 
-/// Starts the thread, which looks back at most `depth` commits of `remote`.
-pub(super) fn start(server: Arc<Server>, remote: Remote, limits: git::Limits, depth: u32) -> io::Result<()> {
+/// Starts the thread, which looks back at most `depth` commits of the remote.
+pub(super) fn start(server: Arc<Server>, upstream: Upstream, limits: git::Limits, depth: u32) -> io::Result<()> {
     let (sender, wishes) = sync_channel(WAITING);
     // Nobody has set it before: there is one thread.
     let _ = server.past.set(sender);
-    let past = Past { server, remote, limits, depth, commits: None, misses: HashMap::new() };
+    let past = Past { server, upstream, limits, depth, commits: None, misses: HashMap::new() };
     let thread = thread::Builder::new().name("past".to_string()).stack_size(GIT_STACK);
     thread.spawn(move || past.run(&wishes)).map(drop)
 }
@@ -108,7 +108,7 @@ impl Past {
         let Some(path) = primary.file_of(zone.apex()) else { return Ok(false) };
         if self.commits.as_ref().is_none_or(|(of, _)| of != tip) {
             self.commits = None;
-            let fetched = git::History::fetch(&self.remote, *tip, self.depth, &self.limits, Timeouts::default())?;
+            let fetched = git::History::fetch(&self.upstream, *tip, self.depth, &self.limits, Timeouts::default())?;
             self.commits = Some((*tip, fetched));
         }
         let Some((_, commits)) = &self.commits else { return Ok(false) };

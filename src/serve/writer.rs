@@ -15,6 +15,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -149,7 +150,9 @@ impl Writer {
     /// Fetches once, and loads and serves the remote's commit if that is another.
     fn look(&mut self) -> Result<(), git::Error> {
         self.repository.fetch()?;
-        self.load()
+        self.load()?;
+        self.server.fetched.store(seconds(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Loads and serves the commit that was fetched, unless it is served already.

@@ -87,6 +87,17 @@ impl<V> Replays<V> {
         Self { limits, floor, keys: HashMap::new(), len: 0, next_sweep: 0 }
     }
 
+    /// Returns the time up to which what was signed is refused from the start.
+    pub fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// Refuses what was signed at the time `floor` or before, and not until another time: the clock was wrong when this was
+    /// made. What is remembered stays, and keys from which requests are remembered keep their own bounds.
+    pub fn set_floor(&mut self, floor: u64) {
+        self.floor = floor;
+    }
+
     /// Returns how many requests are remembered.
     pub fn len(&self) -> usize {
         self.len
@@ -264,6 +275,16 @@ mod tests {
         let mut replays = Replays::new(Limits::default(), 1000);
         assert_eq!(replays.told(1, b"a", 1000, 1001, 1), Told::TooOld);
         assert_eq!(replays.told(1, b"a", 1001, 1001, 1), Told::New);
+    }
+
+    #[test]
+    fn a_floor_in_the_future_can_be_lowered() {
+        let mut replays = Replays::new(Limits::default(), 9_000);
+        assert_eq!(replays.told(1, b"a", 1_000, 1_000, 1), Told::TooOld);
+        replays.set_floor(900);
+        assert_eq!((replays.floor(), replays.told(1, b"a", 1_000, 1_000, 1)), (900, Told::New));
+        assert_eq!(replays.told(1, b"a", 1_000, 1_000, 2), Told::Seen(1));
+        assert_eq!(replays.told(1, b"b", 900, 1_000, 3), Told::TooOld);
     }
 
     #[test]

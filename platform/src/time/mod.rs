@@ -68,6 +68,16 @@ pub fn correct_wall() -> Option<i64> {
     Some(at_entry.wrapping_sub(before) as i64)
 }
 
+/// Sets the wall clock forward by `nanoseconds`, or back if they are negative, as somebody who knows the time says.
+///
+/// One thread may do so at a time, and not while another calls [`correct_wall`].
+pub fn shift_wall(nanoseconds: i64) {
+    let now = i128::from(WALL_AT_ENTRY.load(Relaxed)) + i128::from(nanoseconds);
+    // A time before 1970 is none that anybody means.
+    WALL_AT_ENTRY.store(u64::try_from(now).unwrap_or(0), Relaxed);
+    WALL_KNOWN.store(true, Relaxed);
+}
+
 /// Returns the wall clock at entry by which it shows `wall` now, unless it nearly does so.
 fn corrected(at_entry: u64, wall: Duration, monotonic: Nanos) -> Option<u64> {
     /// A clock that ticks in seconds is up to one behind, and takes a while to be read.

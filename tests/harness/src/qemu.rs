@@ -85,6 +85,8 @@ pub struct Qemu {
     pub append: String,
     /// Its network.
     pub network: Network,
+    /// What its clock shows at the start, such as `2001-01-01T00:00:00`, if not the time of day.
+    pub clock: Option<String>,
 }
 
 impl Qemu {
@@ -104,6 +106,9 @@ impl Qemu {
             line.extend(["-initrd".to_owned(), initrd.display().to_string()]);
         }
         line.extend(["-append".to_owned(), self.append.clone()]);
+        if let Some(clock) = &self.clock {
+            line.extend(["-rtc".to_owned(), format!("base={clock}")]);
+        }
         line.push("-netdev".to_owned());
         line.push(match &self.network {
             Network::User { forward } => {

@@ -47,7 +47,7 @@ impl Target {
 
     /// Prepares a start.
     pub fn boot(&self) -> Boot {
-        Boot { target: self.clone(), memory_mib: 256, arguments: Vec::new() }
+        Boot { target: self.clone(), memory_mib: 256, clock: None, arguments: Vec::new() }
     }
 
     /// The address under which this target reaches the host's 127.0.0.1.
@@ -64,6 +64,7 @@ impl Target {
 pub struct Boot {
     target: Target,
     memory_mib: u32,
+    clock: Option<String>,
     arguments: Vec<String>,
 }
 
@@ -71,6 +72,12 @@ impl Boot {
     /// Gives the virtual machine `mib` MiB of memory instead of 256; nothing to the Linux binary.
     pub fn memory_mib(mut self, mib: u32) -> Boot {
         self.memory_mib = mib;
+        self
+    }
+
+    /// Has the virtual machine's clock show `time` at the start, such as `2001-01-01T00:00:00`; nothing to the Linux binary.
+    pub fn clock(mut self, time: &str) -> Boot {
+        self.clock = Some(time.to_owned());
         self
     }
 
@@ -132,6 +139,7 @@ impl Boot {
                     initrd: None,
                     append: format!("{own} {}", self.arguments.join(" ")),
                     network,
+                    clock: self.clock,
                 };
                 Process::start(Path::new(Qemu::PROGRAM), &qemu.arguments(), console)?
             }

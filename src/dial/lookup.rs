@@ -1,0 +1,345 @@
+//! Questions for addresses and the answers to them: octets in, addresses out.
+//!
+//! The answer is believed as far as it belongs to the question: the name asked for, and what the aliases in the answer
+//! make of it (RFC 1034 §3.6.2). Everything else a resolver sends along is ignored.
+
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::time::Duration;
+
+use crate::answer::Rcode;
+use crate::message::{Header, Malformed, Reader, Record, Section};
+use crate::zone::{Name, Type};
+
+/// The most aliases from a name to its addresses.
+const MOST_ALIASES: usize = 16;
+
+/// The most addresses kept of one family.
+pub(super) const MOST_ADDRESSES: usize = 8;
+
+/// The most servers taken from a file.
+pub(super) const MOST_SERVERS: usize = 8;
+
+/// The longest that an answer is kept, whatever its TTL.
+const MOST_TTL: Duration = Duration::from_secs(86_400);
+
+/// The longest that is remembered that there is nothing.
+const MOST_NEGATIVE: Duration = Duration::from_secs(30);
+
+/// How long that is remembered of a resolver that does not say.
+const DEFAULT_NEGATIVE: Duration = Duration::from_secs(5);
+
+const INTERNET: u16 = 1;
+
+/// A family of addresses, asked for on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V6,
+    V4,
+}
+
+/// What a resolver says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// The host's addresses of a family, at least one, and for how long they are right.
+    Addresses(Vec<IpAddr>, Duration),
+    /// There are none of this family.
+    Empty(Duration),
+    /// There is no such name.
+    NoSuchName(Duration),
+    /// The answer is too long for a datagram.
+    Truncated,
+    /// Something else than an answer, in words that follow the resolver's name.
+    Failed(String),
+}
+
+impl Family {
+    pub(super) const BOTH: [Family; 2] = [Family::V6, Family::V4];
+
+    fn rtype(self) -> Type {
+        match self {
+            Family::V4 => Type::A,
+            Family::V6 => Type::AAAA,
+        }
+    }
+
+    fn address(self, data: &[u8]) -> Option<IpAddr> {
+        match self {
+            Family::V4 => <[u8; 4]>::try_from(data).ok().map(IpAddr::from),
+            Family::V6 => <[u8; 16]>::try_from(data).ok().map(IpAddr::from),
+        }
+    }
+}
+
+/// Returns the question for the addresses of `name`, with recursion desired.
+pub(super) fn query(id: u16, name: &Name, family: Family) -> Vec<u8> {
+    let mut message = Vec::with_capacity(16 + name.as_wire().len());
+    message.extend(id.to_be_bytes());
+    message.extend([0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0]);
+    message.extend(name.as_wire());
+    message.extend(family.rtype().0.to_be_bytes());
+    message.extend(INTERNET.to_be_bytes());
+    message
+}
+
+/// Reads the answer to [`query`]; `None` for a message that answers something else (RFC 5452 §9.1).
+pub(super) fn read(message: &[u8], id: u16, name: &Name, family: Family) -> Option<Reply> {
+    let mut reader = Reader::new(message).ok()?;
+    let header = *reader.header();
+    if header.id != id || !header.is_response() || header.opcode() != 0 {
+        return None;
+    }
+    match reader.question() {
+        Ok(Some(question)) if question.name == *name => {
+            if question.qtype != family.rtype() || question.qclass != INTERNET {
+                return None;
+            }
+        }
+        // Some repeat no question when they cannot read it; that says nothing of anybody's name.
+        Ok(None) if header.rcode() == 1 => {}
+        _ => return None,
+    }
+    if header.is_truncated() {
+        return Some(Reply::Truncated);
+    }
+    match header.rcode() {
+        0 | 3 => Some(
+            answer(reader, &header, name, family)
+                .unwrap_or_else(|fault| Reply::Failed(format!("sent an answer that is malformed at {fault}"))),
+        ),
+        code => Some(Reply::Failed(format!("says {}", Rcode::from_header(code)))),
+    }
+}
+
+/// Reads an answer that is about the question and no error.
+fn answer(mut reader: Reader<'_>, header: &Header, name: &Name, family: Family) -> Result<Reply, Malformed> {
+    let mut records = Vec::new();
+    let mut negative = None;
+    while let Some((section, record)) = reader.record()? {
+        match section {
+            Section::Answer if record.class == INTERNET => records.push(record),
+            Section::Authority if record.rtype == Type::SOA => negative = Some(negative_ttl(&record)),
+            _ => {}
+        }
+    }
+    let Some((addresses, ttl)) = follow(&records, name, family) else {
+        return Ok(Reply::Failed(format!("sent more than {MOST_ALIASES} aliases, one leading to the other")));
+    };
+    if !addresses.is_empty() {
+        return Ok(Reply::Addresses(addresses, ttl.min(MOST_TTL)));
+    }
+    if header.rcode() == 3 {
+        return Ok(Reply::NoSuchName(negative.unwrap_or(DEFAULT_NEGATIVE)));
+    }
+    const RECURSION_AVAILABLE: u16 = 0x0080;
+    if !header.is_authoritative() && header.flags & RECURSION_AVAILABLE == 0 && negative.is_none() {
+        return Ok(Reply::Failed("only refers to other servers: it is no recursive resolver".to_string()));
+    }
+    Ok(Reply::Empty(negative.unwrap_or(DEFAULT_NEGATIVE)))
+}
+
+/// Follows aliases from `name` to addresses; returns these, perhaps none, and the least TTL on the way; `None` if there
+/// are too many aliases.
+fn follow(records: &[Record], name: &Name, family: Family) -> Option<(Vec<IpAddr>, Duration)> {
+    let mut at = name.clone();
+    let mut ttl = u32::MAX;
+    for _ in 0..=MOST_ALIASES {
+        let mut addresses = Vec::new();
+        for record in records.iter().filter(|record| record.rtype == family.rtype() && record.owner == at) {
+            if let Some(address) = family.address(&record.data).filter(|_| addresses.len() < MOST_ADDRESSES) {
+                addresses.push(address);
+                ttl = ttl.min(seconds(record.ttl));
+            }
+        }
+        let alias = records.iter().find(|record| record.rtype == Type::CNAME && record.owner == at);
+        match alias.and_then(|alias| Some((Name::from_wire(&alias.data).ok()?, alias.ttl))) {
+            Some((target, alias_ttl)) if addresses.is_empty() => {
+                at = target;
+                ttl = ttl.min(seconds(alias_ttl));
+            }
+            _ => return Some((addresses, Duration::from_secs(ttl.into()))),
+        }
+    }
+    None
+}
+
+/// A TTL with its highest bit set means zero (RFC 2181 §8).
+fn seconds(ttl: u32) -> u32 {
+    if ttl > i32::MAX as u32 { 0 } else { ttl }
+}
+
+/// Returns for how long the zone of this SOA lets one remember that there is nothing (RFC 2308 §5), within our own bound.
+fn negative_ttl(soa: &Record) -> Duration {
+    let minimum = soa.data.last_chunk().map_or(0, |minimum| u32::from_be_bytes(*minimum));
+    Duration::from_secs(seconds(soa.ttl).min(seconds(minimum)).into()).min(MOST_NEGATIVE)
+}
+
+/// Returns the servers that a file in the manner of resolv.conf(5) names, in its order.
+pub(super) fn servers(text: &str) -> Vec<SocketAddr> {
+    let mut servers = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        if words.next() != Some("nameserver") {
+            continue;
+        }
+        let server = words.next().and_then(server);
+        servers.extend(server.filter(|server| servers.len() < MOST_SERVERS && !servers.contains(server)));
+    }
+    servers
+}
+
+/// Reads an address, which may tell its zone by number (RFC 4007 §11).
+fn server(word: &str) -> Option<SocketAddr> {
+    const DOMAIN: u16 = 53;
+    if let Ok(address) = word.parse::<IpAddr>() {
+        return Some(SocketAddr::new(address, DOMAIN));
+    }
+    let (address, zone) = word.split_once('%')?;
+    Some(SocketAddrV6::new(address.parse().ok()?, DOMAIN, 0, zone.parse().ok()?).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::op::{Message, MessageType, Metadata, OpCode, Query, ResponseCode};
+    use hickory_proto::rr::rdata::{A, AAAA, CNAME, SOA};
+    use hickory_proto::rr::{self, RData, RecordType};
+
+    fn name(text: &str) -> Name {
+        Name::from_text(text).unwrap()
+    }
+
+    fn foreign(text: &str) -> rr::Name {
+        rr::Name::from_ascii(text).unwrap()
+    }
+
+    /// An answer of another make's to the question for `git.example.org`.
+    fn reply(
+        kind: RecordType,
+        rcode: ResponseCode,
+        records: &[(&str, u32, RData)],
+        soa: Option<(u32, u32)>,
+    ) -> Vec<u8> {
+        let mut metadata = Metadata::new(77, MessageType::Response, OpCode::Query);
+        metadata.recursion_available = true;
+        metadata.response_code = rcode;
+        let mut message = Message::new(77, MessageType::Response, OpCode::Query);
+        message.metadata = metadata;
+        message.add_query(Query::query(foreign("git.example.org."), kind));
+        for (owner, ttl, data) in records {
+            message.add_answer(rr::Record::from_rdata(foreign(owner), *ttl, data.clone()));
+        }
+        if let Some((ttl, minimum)) = soa {
+            let soa = SOA::new(foreign("ns.example.org."), foreign("h.example.org."), 1, 2, 3, 4, minimum);
+            message.add_authority(rr::Record::from_rdata(foreign("example.org."), ttl, RData::SOA(soa)));
+        }
+        message.to_vec().unwrap()
+    }
+
+    fn a(last: u8) -> RData {
+        RData::A(A::new(192, 0, 2, last))
+    }
+
+    fn cname(target: &str) -> RData {
+        RData::CNAME(CNAME(foreign(target)))
+    }
+
+    fn read_v4(message: &[u8]) -> Option<Reply> {
+        read(message, 77, &name("git.example.org"), Family::V4)
+    }
+
+    #[test]
+    fn another_make_understands_the_question() {
+        let message = Message::from_vec(&query(7, &name("git.Example.org"), Family::V6)).unwrap();
+        assert_eq!((message.metadata.id, message.metadata.recursion_desired), (7, true));
+        let question = &message.queries[0];
+        assert_eq!(
+            (question.name().to_string().as_str(), question.query_type()),
+            ("git.Example.org.", RecordType::AAAA)
+        );
+    }
+
+    #[test]
+    fn addresses_come_with_the_least_ttl_of_the_way_to_them() {
+        let records = [
+            ("GIT.example.org.", 600, cname("forge.example.net.")),
+            ("forge.example.net.", 300, a(1)),
+            ("forge.example.net.", 200, a(2)),
+            ("elsewhere.example.", 1, a(66)),
+        ];
+        let addresses = [1, 2].map(|last| IpAddr::from([192, 0, 2, last])).to_vec();
+        let expected = Reply::Addresses(addresses, Duration::from_secs(200));
+        assert_eq!(read_v4(&reply(RecordType::A, ResponseCode::NoError, &records, None)), Some(expected));
+        let data = RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+        let message = reply(RecordType::AAAA, ResponseCode::NoError, &[("git.example.org.", 90_000, data)], None);
+        let expected = Reply::Addresses(vec!["2001:db8::1".parse().unwrap()], MOST_TTL);
+        assert_eq!(read(&message, 77, &name("git.example.org"), Family::V6), Some(expected));
+        // TTLs that are negative to some are zero.
+        let message = reply(RecordType::A, ResponseCode::NoError, &[("git.example.org.", 1 << 31, a(1))], None);
+        assert_eq!(read_v4(&message), Some(Reply::Addresses(vec![[192, 0, 2, 1].into()], Duration::ZERO)));
+    }
+
+    #[test]
+    fn what_answers_another_question_is_no_answer() {
+        let good = reply(RecordType::A, ResponseCode::NoError, &[("git.example.org.", 60, a(1))], None);
+        assert!(read_v4(&good).is_some());
+        assert_eq!(read(&good, 78, &name("git.example.org"), Family::V4), None);
+        assert_eq!(read(&good, 77, &name("git.example.com"), Family::V4), None);
+        assert_eq!(read(&good, 77, &name("git.example.org"), Family::V6), None);
+        let mut question = good.clone();
+        question[2] &= 0x7f;
+        assert_eq!(read_v4(&question), None);
+        for length in 0..good.len() {
+            // Never a panic; and an answer that is cut is none.
+            assert!(!matches!(read_v4(&good[..length]), Some(Reply::Addresses(..))), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn that_there_is_nothing_is_remembered_briefly() {
+        let seconds = Duration::from_secs;
+        let message = |rcode, soa| reply(RecordType::A, rcode, &[], soa);
+        let empty = |soa| read_v4(&message(ResponseCode::NoError, soa));
+        assert_eq!(empty(Some((900, 10))), Some(Reply::Empty(seconds(10))));
+        assert_eq!(empty(Some((3, 10))), Some(Reply::Empty(seconds(3))));
+        assert_eq!(empty(Some((900, 900))), Some(Reply::Empty(MOST_NEGATIVE)));
+        assert_eq!(empty(None), Some(Reply::Empty(DEFAULT_NEGATIVE)));
+        let nothing = message(ResponseCode::NXDomain, Some((9, 9)));
+        assert_eq!(read_v4(&nothing), Some(Reply::NoSuchName(seconds(9))));
+        // An alias to nothing.
+        let dangling = [("git.example.org.", 600, cname("gone.example.net."))];
+        let message = reply(RecordType::A, ResponseCode::NXDomain, &dangling, None);
+        assert_eq!(read_v4(&message), Some(Reply::NoSuchName(DEFAULT_NEGATIVE)));
+    }
+
+    #[test]
+    fn other_answers_are_failures_or_want_tcp() {
+        let message = |rcode| reply(RecordType::A, rcode, &[], None);
+        let failed = |text: &str| Some(Reply::Failed(text.to_string()));
+        assert_eq!(read_v4(&message(ResponseCode::ServFail)), failed("says SERVFAIL"));
+        assert_eq!(read_v4(&message(ResponseCode::Refused)), failed("says REFUSED"));
+        let mut referral = message(ResponseCode::NoError);
+        referral[3] &= 0x7f;
+        assert_eq!(read_v4(&referral), failed("only refers to other servers: it is no recursive resolver"));
+        let mut truncated = message(ResponseCode::NoError);
+        truncated[2] |= 2;
+        assert_eq!(read_v4(&truncated), Some(Reply::Truncated));
+        let mut malformed = message(ResponseCode::NoError);
+        malformed.push(0);
+        let octet = malformed.len() - 1;
+        let text = format!("sent an answer that is malformed at octet {octet}: there is more than the header counts");
+        assert_eq!(read_v4(&malformed), failed(&text));
+        let ring = [("git.example.org.", 60, cname("a.example.")), ("a.example.", 60, cname("git.example.org."))];
+        let message = reply(RecordType::A, ResponseCode::NoError, &ring, None);
+        assert_eq!(read_v4(&message), failed("sent more than 16 aliases, one leading to the other"));
+    }
+
+    #[test]
+    fn servers_are_read_from_a_file() {
+        let text = "# a comment\nsearch example.org\nnameserver 192.0.2.1\n  nameserver\t2001:db8::1 \n\
+                    nameserver fe80::1%2\nnameserver fe80::1%eth0\nnameserver 192.0.2.1\nnameserver nonsense\nnameserver";
+        let expected = ["192.0.2.1:53", "[2001:db8::1]:53", "[fe80::1%2]:53"].map(|text| text.parse().unwrap());
+        assert_eq!(servers(text), expected);
+        let many: String = (0..100).map(|last| format!("nameserver 192.0.2.{last}\n")).collect();
+        assert_eq!(servers(&many).len(), MOST_SERVERS);
+    }
+}

@@ -1,0 +1,136 @@
+//! The order in which addresses are tried, and when (RFC 8305 §4 and §5).
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use super::lookup::Family;
+
+/// How long one try is waited for before the next begins beside it (RFC 8305 §5).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// How long IPv4 addresses wait for IPv6 ones to be found (RFC 8305 §3).
+const DELAY: Duration = Duration::from_millis(50);
+
+/// The addresses that are still to be tried.
+#[derive(Debug)]
+pub(super) struct Race {
+    v6: VecDeque<SocketAddr>,
+    v4: VecDeque<SocketAddr>,
+    /// The family of the last one tried.
+    last: Option<Family>,
+    /// When the next may be tried.
+    due: Instant,
+}
+
+impl Race {
+    pub(super) fn new(now: Instant) -> Self {
+        Race { v6: VecDeque::new(), v4: VecDeque::new(), last: None, due: now }
+    }
+
+    /// Adds an address, once.
+    pub(super) fn add(&mut self, address: SocketAddr) {
+        let queue = if address.is_ipv6() { &mut self.v6 } else { &mut self.v4 };
+        if !queue.contains(&address) {
+            queue.push_back(address);
+        }
+    }
+
+    /// Adds addresses that were looked up; `is_alone` if those of the other family are still to come.
+    pub(super) fn found(&mut self, addresses: &[IpAddr], port: u16, is_alone: bool, now: Instant) {
+        if is_alone && self.last.is_none() && self.is_empty() && addresses.iter().any(IpAddr::is_ipv4) {
+            self.due = now + DELAY;
+        } else if self.last.is_none() {
+            self.due = now;
+        }
+        addresses.iter().for_each(|address| self.add(SocketAddr::new(*address, port)));
+    }
+
+    /// Returns the address to try now, beside others that are being tried.
+    pub(super) fn next(&mut self, now: Instant) -> Option<SocketAddr> {
+        if now < self.due {
+            return None;
+        }
+        let family = match self.last {
+            Some(Family::V6) if !self.v4.is_empty() => Family::V4,
+            Some(Family::V4) | None if self.v6.is_empty() => Family::V4,
+            _ => Family::V6,
+        };
+        let address = match family {
+            Family::V6 => self.v6.pop_front(),
+            Family::V4 => self.v4.pop_front(),
+        }?;
+        self.last = Some(family);
+        self.due = now + STAGGER;
+        Some(address)
+    }
+
+    /// Takes note that a try failed: the next need not wait.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.due = now;
+    }
+
+    /// Returns when the next is to be tried, if there is one.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        (!self.is_empty()).then_some(self.due)
+    }
+
+    /// Returns whether there is nothing more to try.
+    pub(super) fn is_empty(&self) -> bool {
+        self.v6.is_empty() && self.v4.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn families_take_turns_and_the_newer_begins() {
+        let now = Instant::now();
+        let mut race = Race::new(now);
+        race.found(&addresses(&["192.0.2.1", "192.0.2.2", "192.0.2.3"]), 443, false, now);
+        race.found(&addresses(&["2001:db8::1", "2001:db8::2"]), 443, false, now);
+        let mut order = Vec::new();
+        let mut at = now;
+        while let Some(address) = race.next(at) {
+            assert_eq!(race.next(at), None, "each waits for its turn");
+            order.push(address.ip().to_string());
+            at = race.wake().unwrap_or(at);
+        }
+        assert_eq!(order, ["2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2", "192.0.2.3"]);
+        assert_eq!(at, now + 4 * STAGGER);
+    }
+
+    #[test]
+    fn failures_hurry_the_next() {
+        let now = Instant::now();
+        let mut race = Race::new(now);
+        race.found(&addresses(&["192.0.2.1", "192.0.2.2"]), 443, false, now);
+        assert!(race.next(now).is_some() && race.next(now).is_none());
+        race.failed(now);
+        assert!(race.next(now).is_some() && race.is_empty());
+    }
+
+    #[test]
+    fn the_older_family_waits_a_moment_for_the_newer() {
+        let now = Instant::now();
+        let mut race = Race::new(now);
+        race.found(&addresses(&["192.0.2.1"]), 443, true, now);
+        assert_eq!((race.next(now), race.wake()), (None, Some(now + DELAY)));
+        race.found(&addresses(&["2001:db8::1"]), 443, false, now);
+        assert_eq!(race.next(now).unwrap().to_string(), "[2001:db8::1]:443");
+        let mut race = Race::new(now);
+        race.found(&addresses(&["192.0.2.1"]), 443, true, now);
+        race.found(&[], 443, false, now);
+        assert!(race.next(now).is_some(), "there is no newer one");
+        // The newer waits for nobody.
+        let mut race = Race::new(now);
+        race.found(&addresses(&["2001:db8::1"]), 443, true, now);
+        assert!(race.next(now).is_some());
+    }
+}

@@ -1,0 +1,68 @@
+//! What is needed to be let in by a remote, and to know it.
+//!
+//! Secrets are zeroed when they are dropped, and no text that is made of these types shows them.
+
+use super::{Remote, tls::Trust};
+use crate::dial::Dialer;
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// A remote and the way to get there.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Where the repository is.
+    pub remote: Remote,
+    /// What is needed to be let in.
+    pub access: Access,
+    /// What finds the host.
+    pub dialer: Dialer,
+}
+
+impl From<Remote> for Upstream {
+    /// Takes the system's word for where the host is, and nothing to log in with but what the address holds.
+    fn from(remote: Remote) -> Self {
+        Upstream { remote, access: Access::default(), dialer: Dialer::system() }
+    }
+}
+
+/// The operator's word on how to log in to the remote, and on which remote to believe.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// The user for HTTP; `None` for the one in the remote's address, or, with a token, one that forges take.
+    pub user: Option<String>,
+    /// The token or password for HTTP; `None` for the one in the remote's address.
+    pub token: Option<Secret>,
+    /// Which TLS servers are believed.
+    pub tls: Trust,
+    /// Whether user and token may go over HTTP without TLS, where everybody on the way can read them.
+    pub credentials_in_clear: bool,
+}
+
+/// A text that is not shown, and zeroed when it is dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes a text into custody.
+    pub fn new(text: String) -> Self {
+        Secret(Zeroizing::new(text))
+    }
+
+    /// Returns the text, for who must send it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// A user and a password, as the address of a remote may hold them. A lone user may be a token, so both are secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Login {
+    pub(super) user: Secret,
+    pub(super) password: Option<Secret>,
+}

@@ -1,0 +1,311 @@
+//! Hooks and health checks by HTTP: one small thread a connection, one request each, bounds on everything.
+//!
+//! A connection has a deadline for all it does. There are at most a few; when all are taken, the oldest goes: a forge needs
+//! milliseconds, and who holds connections open for long is not one.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Server;
+use crate::config::Webhook;
+use crate::git::Secret;
+use crate::webhook::{Denial, Hook, MOST_HEAD, Reply, Request, Status, Wish, route};
+
+/// How far apart looks at the remote are that people bring about who prove nothing.
+pub(super) const UNPROVEN: Duration = Duration::from_secs(10);
+
+/// The most connections.
+const MOST: usize = 16;
+
+/// How long a connection may take from its first octet to its last.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it is listened to a client that talks on after it was replied to, so that it hears the reply.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How much it may say then.
+const CHATTER: usize = 2 << 20;
+
+/// The stack of a connection's thread, in octets.
+const STACK: usize = 64 * 1024;
+
+/// What all connections have in common.
+struct Office {
+    server: Arc<Server>,
+    secret: Option<Secret>,
+    /// The git remote, without secrets; `None` in a secondary.
+    remote: Option<String>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    /// The connections, oldest first.
+    open: BTreeMap<u64, TcpStream>,
+    /// How many threads there are: those of connections that had to go may need a moment.
+    threads: usize,
+}
+
+/// Listens at `port` of every address, of both families where there are both.
+pub(super) fn listen(port: u16) -> io::Result<TcpListener> {
+    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+        }
+        result => result,
+    }
+}
+
+/// Takes requests on `listener`, for ever.
+pub(super) fn run(server: &Arc<Server>, listener: &TcpListener, webhook: Webhook, remote: Option<String>) {
+    let Webhook { port, secret } = webhook;
+    log::info!("webhook: listening on port {port}");
+    if secret.is_none() && remote.is_some() {
+        log::warn!(
+            "webhook: without a secret, whoever reaches port {port} has the remote looked at, every {} s; give one as \
+             --webhook={port},SECRET",
+            UNPROVEN.as_secs()
+        );
+    }
+    let office = Arc::new(Office { server: Arc::clone(server), secret, remote, table: Mutex::default() });
+    loop {
+        let (stream, client) = match listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                log::debug!("webhook: accepting a connection: {error}");
+                thread::sleep(Duration::from_millis(10));
+                continue;
+            }
+        };
+        let Some(number) = office.enter(&stream) else { continue };
+        let attended = Arc::clone(&office);
+        let thread = thread::Builder::new().name("webhook connection".to_string()).stack_size(STACK).spawn(move || {
+            if let Err(error) = attended.attend(&stream, client.ip().to_canonical()) {
+                log::debug!("webhook: a connection from {client} ended: {error}");
+            }
+            attended.leave(number);
+        });
+        if let Err(error) = thread {
+            log::warn!("webhook: cannot start a thread for a connection: {error}");
+            office.leave(number);
+        }
+    }
+}
+
+impl Office {
+    /// Takes a connection in, at the cost of the oldest when all places are taken.
+    fn enter(&self, stream: &TcpStream) -> Option<u64> {
+        let copy = stream.try_clone().ok()?;
+        let mut table = self.table();
+        if table.open.len() >= MOST
+            && let Some((_, oldest)) = table.open.pop_first()
+        {
+            // An error means that it is gone already.
+            let _ = oldest.shutdown(Shutdown::Both);
+        }
+        if table.threads >= 2 * MOST {
+            return None;
+        }
+        table.threads += 1;
+        table.next += 1;
+        let number = table.next;
+        table.open.insert(number, copy);
+        Some(number)
+    }
+
+    fn leave(&self, number: u64) {
+        let mut table = self.table();
+        table.open.remove(&number);
+        table.threads -= 1;
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replies to the one request of a connection.
+    fn attend(&self, stream: &TcpStream, client: IpAddr) -> io::Result<()> {
+        let mut line = Line { stream, deadline: Instant::now() + PATIENCE };
+        let mut head = Vec::with_capacity(1024);
+        let (reply, whole) = loop {
+            match Request::read(&head) {
+                Ok(Some(request)) => {
+                    let (length, whole) = (request.length, request.method != "HEAD");
+                    break (self.reply(&request, &head[length..], &mut line, client)?, whole);
+                }
+                Ok(None) => {}
+                Err(reply) => break (reply, true),
+            }
+            let mut piece = [0; 1024];
+            let room = piece.len().min(MOST_HEAD + 1 - head.len());
+            match line.read(&mut piece[..room]) {
+                Ok(0) if head.is_empty() => return Ok(()),
+                Ok(0) => break (Reply::text(400, "the request ends within its head"), true),
+                Ok(count) => head.extend_from_slice(&piece[..count]),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && !head.is_empty() => {
+                    line.deadline = Instant::now() + LINGER;
+                    break (Reply::text(408, "the request takes too long"), true);
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        log::debug!("webhook: {client} is told {}", reply.status());
+        line.write_all(&reply.octets(whole))?;
+        line.part()
+    }
+
+    /// Does what a request wants.
+    fn reply(&self, request: &Request<'_>, begun: &[u8], line: &mut Line<'_>, client: IpAddr) -> io::Result<Reply> {
+        match route(request) {
+            Ok(Wish::Hook) => self.hook(request, begun, line, client),
+            Ok(Wish::Status(after)) => Ok(self.with_status(|status| status.page(after))),
+            Ok(Wish::Health) => Ok(self.with_status(|status| status.health())),
+            Err(reply) => Ok(reply),
+        }
+    }
+
+    /// Takes a hook of which the octets `begun` of the body are here already.
+    fn hook(&self, request: &Request<'_>, begun: &[u8], line: &mut Line<'_>, client: IpAddr) -> io::Result<Reply> {
+        if self.remote.is_none() {
+            return Ok(Reply::text(
+                404,
+                "this server gets its zones from other servers and has no git remote to look at",
+            ));
+        }
+        let mut hook = match Hook::begin(request, self.secret.as_ref().map(Secret::reveal)) {
+            Ok(hook) => hook,
+            Err(denial) => return Ok(self.deny(denial, client)),
+        };
+        let mut left = request.body;
+        let begun = &begun[..begun.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+        hook.update(begun);
+        left -= begun.len() as u64;
+        if request.expects && left > 0 {
+            line.write_all(Reply::CONTINUE)?;
+        }
+        let mut piece = [0; 4096];
+        while left > 0 {
+            let room = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            match line.read(&mut piece[..room])? {
+                0 => return Ok(Reply::text(400, "the body is shorter than its Content-Length")),
+                count => {
+                    hook.update(&piece[..count]);
+                    left -= count as u64;
+                }
+            }
+        }
+        let sender = hook.sender();
+        match hook.finish() {
+            Ok(true) => {
+                self.look(client, sender);
+                Ok(Reply::text(202, "looking at the remote"))
+            }
+            Ok(false) => Ok(Reply::text(200, "this is no push: nothing to do")),
+            Err(denial) => Ok(self.deny(denial, client)),
+        }
+    }
+
+    fn deny(&self, denial: Denial, client: IpAddr) -> Reply {
+        if self.server.complaints.allows(self.server.clock.now().0) {
+            log::warn!("webhook: a hook from {client} is {denial}");
+        }
+        Reply::text(403, &format!("the hook is {denial}"))
+    }
+
+    /// Has the writer look at the remote: at once if the secret says so, else when it is time.
+    fn look(&self, client: IpAddr, sender: &str) {
+        log::debug!("webhook: a push, says {client} ({sender})");
+        if self.secret.is_some() {
+            return self.server.queue.poke();
+        }
+        self.server.unproven().want();
+        self.server.look_for_the_unproven();
+    }
+
+    fn with_status(&self, tell: impl FnOnce(&Status<'_>) -> Reply) -> Reply {
+        let served = self.server.served.load_full();
+        let commit = served.origin.as_ref().map(|(_, commit)| commit.to_string());
+        let fetched = Some(self.server.fetched.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0);
+        tell(&Status {
+            catalog: served.catalog.as_ref(),
+            remote: self.remote.as_deref(),
+            commit: commit.as_deref(),
+            fetched,
+        })
+    }
+}
+
+impl Server {
+    /// Looks at the remote if somebody who proves nothing wants it, and it is time.
+    pub(super) fn look_for_the_unproven(&self) {
+        let mut trigger = self.unproven();
+        if trigger.begin(self.clock.now().0) {
+            trigger.finished();
+            self.queue.poke();
+        }
+    }
+
+    fn unproven(&self) -> MutexGuard<'_, crate::notify::Trigger> {
+        self.unproven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection on which nothing waits beyond a deadline.
+struct Line<'s> {
+    stream: &'s TcpStream,
+    deadline: Instant,
+}
+
+impl Line<'_> {
+    fn left(&self) -> io::Result<Option<Duration>> {
+        match self.deadline.saturating_duration_since(Instant::now()) {
+            left if left.is_zero() => Err(io::ErrorKind::TimedOut.into()),
+            left => Ok(Some(left)),
+        }
+    }
+
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.stream.set_read_timeout(self.left()?)?;
+            match self.stream.read(out) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The same by the name of another system.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(io::ErrorKind::TimedOut.into()),
+                result => return result,
+            }
+        }
+    }
+
+    fn write_all(&mut self, mut octets: &[u8]) -> io::Result<()> {
+        while !octets.is_empty() {
+            self.stream.set_write_timeout(self.left()?)?;
+            match self.stream.write(octets) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => octets = &octets[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the connection such that the client hears the reply, even if it is still talking (RFC 9112 §9.6).
+    fn part(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)?;
+        self.deadline = Instant::now() + LINGER;
+        let (mut piece, mut heard) = ([0; 4096], 0);
+        while heard < CHATTER {
+            match self.read(&mut piece)? {
+                0 => return Ok(()),
+                count => heard += count,
+            }
+        }
+        Ok(())
+    }
+}

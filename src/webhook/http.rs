@@ -1,0 +1,251 @@
+//! Heads of HTTP/1.1 requests, and replies (RFC 9112), as far as hooks need them.
+
+use std::fmt::Write as _;
+
+/// The most octets of a head.
+pub const MOST_HEAD: usize = 8 * 1024;
+
+/// The most octets of a body.
+pub const MOST_BODY: u64 = 1 << 20;
+
+/// The most header fields; forges send about ten, and what stands in front of us adds some.
+const MOST_FIELDS: usize = 64;
+
+/// The head of a request.
+#[derive(Clone, Debug)]
+pub struct Request<'r> {
+    /// What to do.
+    pub method: &'r str,
+    /// With what: a path and perhaps a query.
+    pub target: &'r str,
+    fields: Vec<(&'r str, &'r [u8])>,
+    /// The octets of the head, its empty line included.
+    pub length: usize,
+    /// The octets of the body.
+    pub body: u64,
+    /// Whether the client waits for a word before it sends the body (RFC 9110 §10.1.1).
+    pub expects: bool,
+}
+
+impl<'r> Request<'r> {
+    /// Reads the head that begins with `octets`; `None` if more of it is still to come.
+    ///
+    /// # Errors
+    ///
+    /// The reply to what is no request, or none that is taken here.
+    pub fn read(octets: &'r [u8]) -> Result<Option<Self>, Reply> {
+        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+        let mut head = httparse::Request::new(&mut fields);
+        let length = match head.parse(octets) {
+            Ok(httparse::Status::Complete(length)) if length <= MOST_HEAD => length,
+            Ok(httparse::Status::Partial) if octets.len() < MOST_HEAD => return Ok(None),
+            Ok(_) => return Err(Reply::text(431, &format!("the head has more than {MOST_HEAD} octets"))),
+            Err(httparse::Error::TooManyHeaders) => {
+                return Err(Reply::text(431, &format!("the head has more than {MOST_FIELDS} fields")));
+            }
+            Err(error) => return Err(Reply::text(400, &format!("not an HTTP/1.1 request: {error}"))),
+        };
+        let (Some(method), Some(target)) = (head.method, head.path) else {
+            return Err(Reply::text(400, "not an HTTP/1.1 request"));
+        };
+        let fields = head.headers.iter().map(|field| (field.name, field.value)).collect();
+        let mut request = Request { method, target, fields, length, body: 0, expects: false };
+        request.expects = request.field("expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+        request.body = request.body_length()?;
+        Ok(Some(request))
+    }
+
+    /// Returns the value of the field `name`, in whatever case, if it is there once and not empty.
+    pub fn field(&self, name: &str) -> Option<&'r [u8]> {
+        let mut values = self.values(name);
+        let value = values.next().filter(|value| !value.is_empty())?;
+        values.next().is_none().then_some(value)
+    }
+
+    fn values(&self, name: &str) -> impl Iterator<Item = &'r [u8]> {
+        let named = self.fields.iter().filter(move |(other, _)| other.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.trim_ascii())
+    }
+
+    /// Returns the length of the body, which must be told beforehand.
+    fn body_length(&self) -> Result<u64, Reply> {
+        let count = self.values("content-length").count();
+        if self.values("transfer-encoding").next().is_some() {
+            // Both at once is how requests are smuggled (RFC 9112 §6.3).
+            return Err(match count {
+                0 => Reply::text(411, "the body's length must be told (Content-Length); chunks are not taken"),
+                _ => Reply::text(400, "the body has two lengths"),
+            });
+        }
+        let digits = match (count, self.field("content-length")) {
+            (0, _) if self.method == "POST" => {
+                return Err(Reply::text(411, "the body's length must be told (Content-Length)"));
+            }
+            (0, _) => return Ok(0),
+            (_, digits) => digits.unwrap_or_default(),
+        };
+        if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(Reply::text(400, "the Content-Length is no number, or there are two"));
+        }
+        let length = digits.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0'));
+        if length > MOST_BODY {
+            return Err(Reply::text(413, &format!("the body has more than {MOST_BODY} octets")));
+        }
+        Ok(length)
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_test(method: &'r str, target: &'r str) -> Self {
+        Request { method, target, fields: Vec::new(), length: 0, body: 0, expects: false }
+    }
+}
+
+/// What goes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    status: u16,
+    kind: &'static str,
+    fields: Vec<(&'static str, &'static str)>,
+    body: String,
+}
+
+impl Reply {
+    /// Has the client send its body.
+    pub const CONTINUE: &'static [u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+    /// A reply of one line.
+    pub fn text(status: u16, line: &str) -> Self {
+        Reply { status, kind: "text/plain; charset=utf-8", fields: Vec::new(), body: format!("{line}\n") }
+    }
+
+    /// A reply of JSON.
+    pub fn json(status: u16, body: String) -> Self {
+        Reply { status, kind: "application/json", fields: Vec::new(), body }
+    }
+
+    /// Adds a header field.
+    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+
+    /// Returns the status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Returns the body.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// Returns what is sent; `whole` if the body is, which it is not to a client that asked for the head.
+    pub fn octets(&self, whole: bool) -> Vec<u8> {
+        let mut text = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        for (name, value) in &self.fields {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{name}: {value}\r\n");
+        }
+        let _ = write!(
+            text,
+            "Content-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
+            self.kind,
+            self.body.len()
+        );
+        if whole {
+            text.push_str(&self.body);
+        }
+        text.into_bytes()
+    }
+}
+
+/// Returns the phrase for a status code (RFC 9110 §15).
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        202 => "Accepted",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        431 => "Request Header Fields Too Large",
+        503 => "Service Unavailable",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOOK: &[u8] = b"POST /hook HTTP/1.1\r\nHost: dns.example\r\nX-GitHub-Event: push\r\nExpect: 100-continue\r\n\
+                          Content-Length: 12\r\n\r\n{\"ref\":1}";
+
+    fn status(octets: &[u8]) -> u16 {
+        Request::read(octets).unwrap_err().status()
+    }
+
+    #[test]
+    fn heads_are_read_when_they_are_whole() {
+        let end = HOOK.len() - 9;
+        for cut in 0..end {
+            assert!(Request::read(&HOOK[..cut]).unwrap().is_none(), "cut at {cut}");
+        }
+        let request = Request::read(HOOK).unwrap().unwrap();
+        assert_eq!((request.method, request.target, request.length, request.body), ("POST", "/hook", end, 12));
+        assert!(request.expects);
+        assert_eq!(request.field("x-github-event"), Some(&b"push"[..]));
+        assert_eq!(request.field("x-gitlab-event"), None);
+        let request = Request::read(b"GET / HTTP/1.0\r\nA: \r\nB: 1\r\nb: 2\r\n\r\n").unwrap().unwrap();
+        assert_eq!((request.body, request.field("a"), request.field("b")), (0, None, None));
+    }
+
+    #[test]
+    fn what_is_not_taken_says_why() {
+        for (expected, octets) in [
+            (400, &b"\x16\x03\x01\x02\x00\x01\x00"[..]),
+            (400, b"GET / HTTP/2.0\r\n\r\n"),
+            (400, b"GET\r\n\r\n"),
+            (400, b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n"),
+            (400, b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n"),
+            (400, b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            (400, b"POST / HTTP/1.1\r\nContent-Length:\r\n\r\n"),
+            (400, b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n"),
+            (411, b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            (411, b"POST / HTTP/1.1\r\n\r\n"),
+            (413, b"POST / HTTP/1.1\r\nContent-Length: 1048577\r\n\r\n"),
+        ] {
+            assert_eq!(status(octets), expected, "{}", String::from_utf8_lossy(octets));
+        }
+        let mut long = b"GET / HTTP/1.1\r\nA: ".to_vec();
+        long.resize(MOST_HEAD, b'a');
+        assert_eq!(status(&long), 431);
+        long.truncate(100);
+        assert!(Request::read(&long).unwrap().is_none());
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(100));
+        assert_eq!(status(many.as_bytes()), 431);
+    }
+
+    #[test]
+    fn replies_say_how_long_they_are() {
+        let reply = Reply::text(202, "looking").with("Retry-After", "1");
+        let head = "HTTP/1.1 202 Accepted\r\nRetry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 8\r\n\
+                    Cache-Control: no-store\r\nConnection: close\r\n\r\n";
+        assert_eq!(String::from_utf8(reply.octets(false)).unwrap(), head);
+        assert_eq!(String::from_utf8(reply.octets(true)).unwrap(), format!("{head}looking\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(octets in proptest::collection::vec(any::<u8>(), 0..300), cut in 0..HOOK.len()) {
+            let _ = Request::read(&octets);
+            let mut mixed = HOOK[..cut].to_vec();
+            mixed.extend(octets);
+            let _ = Request::read(&mixed);
+        }
+    }
+}

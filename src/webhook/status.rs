@@ -1,0 +1,215 @@
+//! What is served, told to whoever asks: a page of JSON.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::Reply;
+use crate::zone::{Catalog, Entry, Name};
+
+/// The most zones of a page.
+const PAGE: usize = 1000;
+
+/// What is served.
+#[derive(Clone, Copy)]
+pub struct Status<'s> {
+    /// The zones, if they are loaded.
+    pub catalog: Option<&'s Catalog>,
+    /// Where they come from, without secrets, if that is a git remote.
+    pub remote: Option<&'s str>,
+    /// The commit they come from.
+    pub commit: Option<&'s str>,
+    /// When it was seen last that this is the remote's commit, in seconds since 1970.
+    pub fetched: Option<u64>,
+}
+
+impl Status<'_> {
+    /// Returns whether anything is served, and how much.
+    pub fn health(&self) -> Reply {
+        let mut text = self.front();
+        text.push_str("}\n");
+        Reply::json(self.code(), text)
+    }
+
+    /// Returns the same and a page of zones with their serial numbers: those behind the name `after`.
+    ///
+    /// A zone that cannot be served has none. Where there are more, `next` leads to them.
+    pub fn page(&self, after: Option<&str>) -> Reply {
+        let after = match after.map(|text| Name::from_text(&decoded(text))) {
+            None => None,
+            Some(Ok(name)) => Some(name),
+            Some(Err(error)) => return Reply::text(400, &format!("`after` is no domain name: {error}")),
+        };
+        let mut text = self.front();
+        text.push_str(",\n  \"zones\": [");
+        let entries = self.catalog.into_iter().flat_map(Catalog::iter);
+        let mut entries = entries.filter(|entry| after.as_ref().is_none_or(|after| entry.apex() > after));
+        let mut last = None;
+        for entry in entries.by_ref().take(PAGE) {
+            text.push_str(if last.is_some() { ",\n    " } else { "\n    " });
+            let serial = entry.zone().map_or("null".to_string(), |zone| zone.serial().0.to_string());
+            let _ = write!(text, "{{\"name\": {}, \"serial\": {serial}}}", quoted(&name(entry)));
+            last = Some(entry);
+        }
+        text.push_str(if last.is_some() { "\n  ]" } else { "]" });
+        if let (Some(last), Some(_)) = (last, entries.next()) {
+            let _ = write!(text, ",\n  \"next\": {}", quoted(&format!("/?after={}", encoded(&name(last)))));
+        }
+        text.push_str("\n}\n");
+        Reply::json(self.code(), text)
+    }
+
+    fn code(&self) -> u16 {
+        if self.catalog.is_some() { 200 } else { 503 }
+    }
+
+    /// Writes what every page begins with.
+    fn front(&self) -> String {
+        let status = if self.catalog.is_some() { "serving" } else { "loading" };
+        let mut text = format!("{{\n  \"status\": \"{status}\",\n  \"version\": {}", quoted(env!("CARGO_PKG_VERSION")));
+        let fetched = self.fetched.and_then(|seconds| Timestamp::from_second(i64::try_from(seconds).ok()?).ok());
+        let fetched = fetched.map(|time| time.to_string());
+        for (name, value) in [("remote", self.remote), ("commit", self.commit), ("fetched", fetched.as_deref())] {
+            if let Some(value) = value {
+                // Writing to a string does not fail.
+                let _ = write!(text, ",\n  \"{name}\": {}", quoted(value));
+            }
+        }
+        let count = self.catalog.map_or(0, Catalog::len);
+        let _ = write!(text, ",\n  \"zone_count\": {count}");
+        text
+    }
+}
+
+/// Returns a zone's name without its final dot, unless it is the root.
+fn name(entry: &Entry) -> String {
+    let name = entry.apex().to_string();
+    match name.strip_suffix('.') {
+        Some(short) if !short.is_empty() => short.to_string(),
+        _ => name,
+    }
+}
+
+/// Returns a string of JSON (RFC 8259 §7).
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            character if character < ' ' => drop(write!(quoted, "\\u{:04x}", u32::from(character))),
+            character => quoted.push(character),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Returns a text as it stands in a query (RFC 3986 §2.1).
+fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for octet in text.bytes() {
+        match octet {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(octet)),
+            octet => drop(write!(encoded, "%{octet:02X}")),
+        }
+    }
+    encoded
+}
+
+/// Returns what a part of a query means; what is no encoding stands for itself.
+fn decoded(text: &str) -> String {
+    let mut octets = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        let digits = more.first_chunk::<2>().filter(|_| *first == b'%');
+        let octet = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        octets.push(octet.unwrap_or(*first));
+        rest = if octet.is_some() { &more[2..] } else { more };
+    }
+    String::from_utf8_lossy(&octets).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::zone;
+
+    fn catalog(names: impl Iterator<Item = String>) -> Catalog {
+        let mut catalog = Catalog::default();
+        for (number, name) in names.enumerate() {
+            let apex = Name::from_text(&name).unwrap();
+            let text = format!("$TTL 60\n@ SOA ns h {} 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n", number + 1);
+            catalog.insert(Arc::new(zone::read(&apex, &name, text.as_bytes()).zone.unwrap()));
+        }
+        catalog
+    }
+
+    const NOTHING: Status<'_> = Status { catalog: None, remote: None, commit: None, fetched: None };
+
+    #[test]
+    fn a_page_tells_what_is_served() {
+        let mut zones = catalog(["example.net", r#"a\"b.example"#].map(String::from).into_iter());
+        zones.insert_broken(Name::from_text("broken.example").unwrap(), zone::Fault::Errors);
+        let status = Status {
+            catalog: Some(&zones),
+            remote: Some("git://192.0.2.1/zones"),
+            commit: Some("0123"),
+            fetched: Some(1_790_000_000),
+        };
+        let page = status.page(None);
+        assert_eq!(page.status(), 200);
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            page.body(),
+            format!(
+                r#"{{
+  "status": "serving",
+  "version": "{version}",
+  "remote": "git://192.0.2.1/zones",
+  "commit": "0123",
+  "fetched": "2026-09-21T14:13:20Z",
+  "zone_count": 3,
+  "zones": [
+    {{"name": "a\\\"b.example", "serial": 2}},
+    {{"name": "broken.example", "serial": null}},
+    {{"name": "example.net", "serial": 1}}
+  ]
+}}
+"#
+            )
+        );
+        let health = status.health();
+        assert!(health.body().ends_with("\"zone_count\": 3}\n") && health.status() == 200, "{}", health.body());
+    }
+
+    #[test]
+    fn nothing_is_not_served() {
+        let page = NOTHING.page(None);
+        assert_eq!((page.status(), NOTHING.health().status()), (503, 503));
+        assert!(page.body().contains("\"status\": \"loading\"") && page.body().contains("\"zones\": []"));
+        assert_eq!(NOTHING.page(Some("a..b")).status(), 400);
+    }
+
+    #[test]
+    fn many_zones_are_pages_that_lead_to_each_other() {
+        let zones = catalog((0..2500).map(|number| format!("z{number}.*\\032x.example")));
+        let status = Status { catalog: Some(&zones), ..NOTHING };
+        let mut after = None;
+        let mut names = Vec::new();
+        for _ in 0..3 {
+            let page = status.page(after.as_deref());
+            let found =
+                page.body().split("{\"name\": \"").skip(1).map(|part| part.split('"').next().unwrap().to_string());
+            names.extend(found);
+            let next = page.body().split("\"next\": \"/?after=").nth(1).map(|part| part.split('"').next().unwrap());
+            after = next.map(String::from);
+            assert!(page.body().len() < 100_000);
+        }
+        assert_eq!((names.len(), after), (2500, None));
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 2500);
+    }
+}
