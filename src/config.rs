@@ -5,6 +5,7 @@
 //! skipped. Anything else that is not understood is an error, because a server that silently ignores a
 //! misspelt argument is one that fails at night.
 
+mod git;
 mod resolver;
 mod values;
 mod webhook;
@@ -19,7 +20,7 @@ pub use self::values::{Ipv4Cidr, LogFilter, Networks};
 pub use self::webhook::Webhook;
 use crate::answer::{self, RateLimit, Secret};
 use crate::dial::Dialer;
-use crate::git::{self, Remote};
+use crate::git::{Access, Remote, Trust};
 use crate::keys::Keyring;
 use crate::notify::Target;
 use crate::primary::SerialPolicy;
@@ -46,7 +47,7 @@ pub struct Config {
     /// Where the zones come from.
     pub origin: Origin,
     /// What logs in to the git remote, and which one is believed.
-    pub git_access: git::Access,
+    pub git_access: Access,
     /// Finds the git remote's host.
     pub dialer: Dialer,
     /// Who is asked for the time of day; on [`Host::Machine`] only.
@@ -163,7 +164,32 @@ const ARGUMENTS: &[Argument] = &[
         name: "git-remote",
         value: "URL[#BRANCH]",
         host: None,
-        help: "where the zones are, as git://HOST[:PORT]/PATH; this or --primary is required",
+        help: "where the zones are: https://, ssh://USER@, git:// or http://HOST[:PORT]/PATH; this or --primary is required",
+    },
+    Argument {
+        name: "git-user",
+        value: "NAME",
+        host: None,
+        help: "who logs in to an https remote; with a token alone one that forges take",
+    },
+    Argument { name: "git-token", value: "TOKEN", host: None, help: "the token or password for an https remote" },
+    Argument {
+        name: "git-tls-ca",
+        value: "BASE64[,BASE64]",
+        host: None,
+        help: "the authorities that vouch for an https remote, PEM or DER; default: the web's",
+    },
+    Argument {
+        name: "git-tls-fingerprint",
+        value: "sha256:HEX[,…]",
+        host: None,
+        help: "the https remote's certificate itself, whatever its names and dates",
+    },
+    Argument {
+        name: "git-credentials-in-clear",
+        value: "yes|no",
+        host: None,
+        help: "whether user and token may go to an http remote, readable on the way; default no",
     },
     Argument {
         name: "resolver",
@@ -328,6 +354,13 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("sntp", "ntp"),
     ("time-server", "ntp"),
     ("hook", "webhook"),
+    ("user", "git-user"),
+    ("username", "git-user"),
+    ("token", "git-token"),
+    ("password", "git-token"),
+    ("ca", "git-tls-ca"),
+    ("tls-ca", "git-tls-ca"),
+    ("tls-fingerprint", "git-tls-fingerprint"),
 ];
 
 /// Reads the arguments `words`, the program's name left out.
@@ -340,6 +373,7 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
     let mut gateway = None;
     let mut listen = Vec::new();
     let mut git_remote = None;
+    let mut git_given = git::Given::default();
     let mut git_poll = None;
     let mut git_author = None;
     let mut serial = None;
@@ -391,6 +425,15 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
             "resolver" => set(&mut resolvers, name, resolver::parse(value, 53).map_err(wrong)?)?,
             "ntp" => set(&mut ntp, name, resolver::parse(value, 123).map_err(wrong)?)?,
             "webhook" => set(&mut webhook, name, webhook::parse(host, value).map_err(wrong)?)?,
+            "git-user" => set(&mut git_given.user, name, git::parse_user(value).map_err(wrong)?)?,
+            "git-token" => set(&mut git_given.token, name, git::parse_token(value).map_err(wrong)?)?,
+            "git-tls-ca" => set(&mut git_given.tls_ca, name, Trust::parse_authorities(value).map_err(wrong)?)?,
+            "git-tls-fingerprint" => {
+                set(&mut git_given.tls_fingerprint, name, Trust::parse_fingerprints(value).map_err(wrong)?)?;
+            }
+            "git-credentials-in-clear" => {
+                set(&mut git_given.credentials_in_clear, name, git::parse_insistence(value).map_err(wrong)?)?;
+            }
             "git-poll" => set(&mut git_poll, name, values::parse_poll(value).map_err(wrong)?)?,
             "git-author" => set(&mut git_author, name, values::parse_author(value).map_err(wrong)?)?,
             "serial" => set(&mut serial, name, values::parse_serial(value).map_err(wrong)?)?,
@@ -448,12 +491,13 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
     let notify = resolve(notify)?.into_iter().map(|(address, key)| Target { address, key }).collect();
     let primaries = resolve(primaries)?.into_iter().map(|(address, key)| Primary { address, key }).collect();
     let own = ip.map(|ip| IpAddr::V4(ip.address));
+    let git_access = git_given.access(git_remote.as_ref())?;
     let origin = origin(git_remote, primaries, zones, catalog.as_ref(), &tsig_keys, own)?;
     Ok(Command::Serve(Box::new(Config {
         ip,
         gateway,
         origin,
-        git_access: git::Access::default(),
+        git_access,
         dialer: resolver::dialer(host, resolvers),
         ntp: ntp.unwrap_or_default(),
         webhook,
@@ -583,7 +627,7 @@ fn misplaced(host: Host, name: &str) -> &'static str {
 fn printable(name: &str, value: &str) -> String {
     match name {
         "git-remote" => {}
-        "cookie-secret" | "tsig-key" | "webhook" => return "…".to_string(),
+        "cookie-secret" | "tsig-key" | "git-user" | "git-token" | "webhook" => return "…".to_string(),
         _ => return value.escape_debug().to_string(),
     }
     // The last one: a password may hold others.

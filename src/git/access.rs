@@ -29,7 +29,7 @@ impl From<Remote> for Upstream {
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     /// The user for HTTP; `None` for the one in the remote's address, or, with a token, one that forges take.
-    pub user: Option<String>,
+    pub user: Option<Secret>,
     /// The token or password for HTTP; `None` for the one in the remote's address.
     pub token: Option<Secret>,
     /// Which TLS servers are believed.

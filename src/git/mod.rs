@@ -43,12 +43,12 @@ pub use draft::Draft;
 pub use error::Error;
 pub use gix_hash::ObjectId;
 pub use history::{History, PastCommit};
-pub use http::HttpError;
+pub use http::{HttpError, HttpProblem};
 pub use limits::{Deadline, Limits, Timeouts};
 pub use push::{Fate, PushError};
 pub use remote::{Kind, Remote, RemoteError};
 pub use signature::Signature;
-pub use tls::{TlsError, Trust};
+pub use tls::{Fingerprint, TlsError, Trust};
 
 use protocol::{Have, Session};
 use push::Parting;

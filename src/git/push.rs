@@ -219,6 +219,9 @@ impl<'a> Push<'a> {
             Err(error @ Error::Lost { .. }) => {
                 return Err(match self.report(draft.tip()) {
                     Err(answer @ (PushError::Refused { .. } | PushError::Stale)) => answer,
+                    Err(PushError::NotSent(answer) | PushError::Unknown(answer @ Error::Http(_))) => {
+                        PushError::NotSent(answer)
+                    }
                     _ => PushError::NotSent(error),
                 });
             }
@@ -291,7 +294,12 @@ impl<'a> Push<'a> {
         let mut report = Vec::new();
         let mut said = Vec::new();
         loop {
-            let line = match self.transport.line().map_err(PushError::Unknown)? {
+            let line = self.transport.line().map_err(|error| match error {
+                // The web server speaks, and git has not seen the push.
+                Error::Http(error) if error.is_declined() => PushError::NotSent(Error::Http(error)),
+                error => PushError::Unknown(error),
+            });
+            let line = match line? {
                 PacketLineRef::Data(line) => line,
                 _ => return Err(unknown("the remote ended without a report")),
             };

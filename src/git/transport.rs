@@ -237,6 +237,16 @@ impl Tcp {
         self.stream.set_nonblocking(false).is_ok() && quiet
     }
 
+    /// Returns what bounds its waits, for messages.
+    pub(super) fn bounds(&self) -> (Timeouts, Deadline) {
+        (self.timeouts, self.deadline)
+    }
+
+    /// Returns the connection without its bounds.
+    pub(super) fn into_inner(self) -> TcpStream {
+        self.stream
+    }
+
     /// Returns how long the next wait may be.
     fn patience(&self) -> io::Result<Duration> {
         match self.timeouts.stall.min(self.deadline.left()) {

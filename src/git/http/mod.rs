@@ -1,0 +1,377 @@
+//! Smart HTTP: a git service as requests and replies (gitprotocol-http(5)).
+//!
+//! The service's greeting is the reply to a GET, the discovery, and each request after it a POST whose reply is what git
+//! would have said. So an [`Exchange`] keeps what is written until something is read, and then posts it. A push tells its
+//! end beforehand ([`Wire::send_up_to`]): all but its last octets are under way before these are given, and as long as
+//! they are missing no server can have taken it.
+//!
+//! Requests of a conversation share a connection. A server, or a proxy before it, may close one that waits for the next
+//! request at any time (RFC 9112 §9.3.1), so what fails on one that was used before is sent again on a new one, once; but
+//! not a push that has been sent whole, which may have been taken.
+//!
+//! A redirection is followed for the discovery only, as git does it; what it leads to gets the requests that follow. It
+//! never leads out of TLS, and the login goes along only if the host stays the same.
+//!
+//! `reply` reads heads and finds the ends of bodies, `connection` does so on a stream, `url` knows where things are.
+
+mod connection;
+mod error;
+mod reply;
+mod url;
+
+pub use error::{HttpError, HttpProblem};
+
+use super::{
+    Deadline, Error, Protocol, Timeouts, Upstream,
+    access::Secret,
+    error::{is_timeout, printable},
+    protocol::AGENT,
+    transport::{Service, Wire, broken},
+};
+use connection::Connection;
+use data_encoding::BASE64;
+use reply::Head;
+use std::{
+    io::{self, Read, Write},
+    net::TcpStream,
+};
+use url::Url;
+use zeroize::Zeroizing;
+
+/// The user that a token goes with where none is told: forges look at the token only, but want a user.
+const TOKEN_USER: &str = "x-access-token";
+
+/// How many redirections are followed.
+const REDIRECTIONS_MOST: usize = 5;
+
+/// The most octets of an explanation that are read.
+const SAID_MOST: u64 = 300;
+
+/// A conversation with a git service over HTTP.
+pub(super) struct Exchange {
+    upstream: Upstream,
+    service: Service,
+    protocol: Protocol,
+    timeouts: Timeouts,
+    deadline: Deadline,
+    /// The repository as the remote's address has it.
+    origin: Url,
+    /// The repository as redirections have it.
+    url: Url,
+    /// What the `Authorization` field says.
+    login: Option<Zeroizing<String>>,
+    connection: Option<Connection>,
+    request: Request,
+}
+
+/// How far a request has come.
+enum Request {
+    /// What was written of it is kept.
+    Kept(Vec<u8>),
+    /// This many octets of it are missing at the server.
+    Sending(usize),
+    /// Its reply is being read.
+    Replied,
+}
+
+/// Asks for the service; its greeting comes next in [`Read::read`].
+pub(super) fn open(
+    upstream: &Upstream,
+    service: Service,
+    protocol: Protocol,
+    timeouts: Timeouts,
+    deadline: Deadline,
+) -> Result<Exchange, Error> {
+    let url = Url::of(&upstream.remote);
+    let login = login(upstream);
+    let mut exchange = Exchange {
+        upstream: upstream.clone(),
+        service,
+        protocol,
+        timeouts,
+        deadline,
+        origin: url.clone(),
+        url,
+        login,
+        connection: None,
+        request: Request::Replied,
+    };
+    if exchange.login.is_some() && !exchange.url.secure && !upstream.access.credentials_in_clear {
+        return Err(exchange.error(HttpProblem::Unprotected));
+    }
+    exchange.discover()?;
+    Ok(exchange)
+}
+
+/// Returns what the `Authorization` field says (RFC 7617), if there is a login.
+fn login(upstream: &Upstream) -> Option<Zeroizing<String>> {
+    let (access, own) = (&upstream.access, upstream.remote.login());
+    let user = access.user.as_ref().or(own.map(|login| &login.user));
+    let password = access.token.as_ref().or(own.and_then(|login| login.password.as_ref()));
+    let pair = match (user, password) {
+        (None, None) => return None,
+        (user, password) => Zeroizing::new(format!(
+            "{}:{}",
+            user.map(Secret::reveal).filter(|user| !user.is_empty()).unwrap_or(TOKEN_USER),
+            password.map_or("", Secret::reveal)
+        )),
+    };
+    Some(Zeroizing::new(format!("Basic {}", *Zeroizing::new(BASE64.encode(pair.as_bytes())))))
+}
+
+impl Exchange {
+    /// Finds the service, following redirections, up to where the reply's body begins.
+    fn discover(&mut self) -> Result<(), Error> {
+        for _ in 0..=REDIRECTIONS_MOST {
+            let target = format!("{}/info/refs?service={}", self.url.path, self.service.program());
+            let head = self.ask("GET", &target, &[], 0).map_err(|error| self.lost(error))?;
+            if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
+                self.check(&head, "advertisement")?;
+                return Ok(());
+            }
+            self.redirect(&head)?;
+        }
+        Err(self.error(HttpProblem::Redirect { to: self.url.to_string(), why: "one time too many" }))
+    }
+
+    /// Goes to where a reply to the discovery leads.
+    fn redirect(&mut self, head: &Head) -> Result<(), Error> {
+        let refuse = |to: String, why| Err(self.error(HttpProblem::Redirect { to, why }));
+        let location = head.location.as_deref().unwrap_or_default();
+        let Some((mut to, query)) = self.url.join(location) else {
+            return refuse("nowhere".into(), "which cannot be followed");
+        };
+        let service = format!("service={}", self.service.program());
+        match (to.path.strip_suffix("/info/refs"), query) {
+            (Some(path), Some(query)) if query == service => to.path = path.into(),
+            _ => {
+                return refuse(to.to_string(), "which is no git service: is the path right, and does it want a login?");
+            }
+        }
+        if self.url.secure && !to.secure {
+            return refuse(to.to_string(), "out of TLS, which is not followed");
+        }
+        if (to.secure, &to.host, to.port) != (self.url.secure, &self.url.host, self.url.port) {
+            self.connection = None;
+        }
+        log::debug!("{}: redirected to {to}", self.url);
+        self.url = to;
+        Ok(())
+    }
+
+    /// Posts `parts` of a request that has `rest` octets more; the reply's head comes next, unless something is missing.
+    fn post(&mut self, body: &[u8], rest: usize) -> io::Result<()> {
+        let target = format!("{}/{}", self.url.path, self.service.program());
+        loop {
+            let tired = self.connect()?;
+            match self.send("POST", &target, body, rest) {
+                Ok(()) => return Ok(()),
+                // It had been closed while it waited, and nothing of it was done: something is missing, or it was a fetch.
+                Err(error) if tired && is_closed(&error) && self.may_repeat(rest) => self.connection = None,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends a request and reads the head of its reply. A used connection that turns out to be closed is replaced.
+    fn ask(&mut self, method: &str, target: &str, body: &[u8], rest: usize) -> io::Result<Head> {
+        loop {
+            let tired = self.connect()?;
+            let head = self.send(method, target, body, rest).and_then(|()| self.head());
+            match head {
+                Err(error) if tired && is_closed(&error) && self.may_repeat(rest) => self.connection = None,
+                head => return head,
+            }
+        }
+    }
+
+    /// Returns whether a request of which `rest` octets are missing, and that failed, can be sent again.
+    fn may_repeat(&self, rest: usize) -> bool {
+        rest > 0 || matches!(self.service, Service::UploadPack) || matches!(self.request, Request::Replied)
+    }
+
+    /// Makes sure of a connection that takes a request; returns whether it is one that was used before.
+    fn connect(&mut self) -> io::Result<bool> {
+        if let Some(connection) = &mut self.connection {
+            connection.set_deadline(self.deadline);
+            if connection.is_ready() {
+                return Ok(connection.used);
+            }
+            self.connection = None;
+        }
+        let opened = Connection::open(&self.upstream, &self.url, self.timeouts, self.deadline);
+        self.connection = Some(opened.map_err(io::Error::other)?);
+        Ok(false)
+    }
+
+    /// Sends the head of a request and what there is of its body.
+    fn send(&mut self, method: &str, target: &str, body: &[u8], rest: usize) -> io::Result<()> {
+        let program = self.service.program();
+        let agent = AGENT.strip_prefix("agent=").unwrap_or(AGENT);
+        let mut request = Zeroizing::new(Vec::with_capacity(1024));
+        // Writing to memory cannot fail.
+        let mut field = |text: std::fmt::Arguments<'_>| drop(write!(request, "{text}\r\n"));
+        field(format_args!("{method} {target} HTTP/1.1"));
+        field(format_args!("Host: {}", self.url.authority()));
+        // Some forges give a web page to whoever is not called git.
+        field(format_args!("User-Agent: git/2 ({agent})"));
+        match self.protocol {
+            Protocol::V0 => {}
+            Protocol::V1 => field(format_args!("Git-Protocol: version=1")),
+            Protocol::V2 => field(format_args!("Git-Protocol: version=2")),
+        }
+        if let Some(login) = self.login.as_ref().filter(|_| self.origin.shares_secrets_with(&self.url)) {
+            field(format_args!("Authorization: {}", **login));
+        }
+        if method == "POST" {
+            field(format_args!("Content-Type: application/x-{program}-request"));
+            field(format_args!("Accept: application/x-{program}-result"));
+            field(format_args!("Content-Length: {}", body.len() + rest));
+            if matches!(self.service, Service::ReceivePack) {
+                // Nothing follows, and its end tells when the server's hooks are through.
+                field(format_args!("Connection: close"));
+            }
+        } else {
+            field(format_args!("Accept: */*"));
+            field(format_args!("Cache-Control: no-cache"));
+            field(format_args!("Pragma: no-cache"));
+        }
+        field(format_args!(""));
+        let connection = self.connection.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        connection.send(&request)?;
+        connection.send(body)
+    }
+
+    /// Reads the head of a reply.
+    fn head(&mut self) -> io::Result<Head> {
+        self.connection.as_mut().ok_or(io::ErrorKind::NotConnected)?.head()
+    }
+
+    /// Checks that a reply is what was asked for, an `advertisement` or a `result`.
+    fn check(&mut self, head: &Head, kind: &str) -> Result<(), Error> {
+        let push = matches!(self.service, Service::ReceivePack);
+        let sends_login = self.login.is_some() && self.origin.shares_secrets_with(&self.url);
+        let problem = match head.status {
+            200 => {
+                let expected = format!("application/x-{}-{kind}", self.service.program());
+                match head.media_type.as_str() {
+                    found if found == expected => return Ok(()),
+                    "text/plain" | "" | "application/octet-stream" if self.lists_files() => HttpProblem::Dumb,
+                    found => HttpProblem::NotGit { media_type: found.into() },
+                }
+            }
+            401 if sends_login => HttpProblem::LoginRefused { said: self.said(head) },
+            401 => HttpProblem::LoginWanted { withheld: self.login.is_some() },
+            403 => HttpProblem::Forbidden { push, login: sends_login, said: self.said(head) },
+            404 | 410 => HttpProblem::NotFound { login: sends_login },
+            300..=399 => {
+                let to = head.location.as_deref().and_then(|location| self.url.join(location));
+                let to = to.map_or_else(|| "nowhere".into(), |(to, _)| to.to_string());
+                HttpProblem::Redirect { to, why: "which only a request that changes nothing may be" }
+            }
+            status => {
+                let parts = [head.reason.clone(), self.said(head)];
+                let said = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
+                HttpProblem::Status { status, said }
+            }
+        };
+        Err(self.error(problem))
+    }
+
+    /// Returns what the server wrote, if that is plain text.
+    fn said(&mut self, head: &Head) -> String {
+        let mut said = Vec::new();
+        if let Some(connection) = self.connection.as_mut().filter(|_| head.media_type == "text/plain") {
+            // Half of it is better than nothing.
+            let _ = connection.take(SAID_MOST).read_to_end(&mut said);
+        }
+        printable(&said)
+    }
+
+    /// Returns whether the reply is a list of references as it lies in a repository's files.
+    fn lists_files(&mut self) -> bool {
+        let mut begin = Vec::new();
+        if let Some(connection) = &mut self.connection {
+            let _ = connection.take(41).read_to_end(&mut begin);
+        }
+        matches!(begin.split_last(), Some((b'\t', id)) if id.len() == 40 && id.iter().all(u8::is_ascii_hexdigit))
+    }
+
+    fn error(&self, problem: HttpProblem) -> Error {
+        Error::Http(HttpError { url: self.url.to_string(), problem })
+    }
+
+    fn lost(&self, error: io::Error) -> Error {
+        broken("looking for the git service", self.timeouts, self.deadline, error)
+    }
+
+    /// Sees to it that the reply to what was written is being read.
+    fn turn(&mut self) -> io::Result<()> {
+        let head = match std::mem::replace(&mut self.request, Request::Replied) {
+            Request::Replied => return Ok(()),
+            Request::Kept(body) => {
+                let target = format!("{}/{}", self.url.path, self.service.program());
+                self.request = Request::Sending(0);
+                let head = self.ask("POST", &target, &body, 0);
+                self.request = Request::Replied;
+                head?
+            }
+            // Should something be missing, the server may say why it did not want it.
+            Request::Sending(_) => self.head()?,
+        };
+        self.check(&head, "result").map_err(io::Error::other)
+    }
+}
+
+/// Returns whether a connection broke, rather than that we have waited for too long.
+fn is_closed(error: &io::Error) -> bool {
+    !is_timeout(error) && error.kind() != io::ErrorKind::Other
+}
+
+impl Read for Exchange {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.turn()?;
+        self.connection.as_mut().ok_or(io::ErrorKind::NotConnected)?.read(out)
+    }
+}
+
+impl Write for Exchange {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.request {
+            Request::Kept(body) => body.extend_from_slice(bytes),
+            Request::Replied => self.request = Request::Kept(bytes.to_vec()),
+            Request::Sending(left) => {
+                if bytes.len() > *left {
+                    return Err(io::Error::other("more was sent than was told"));
+                }
+                *left -= bytes.len();
+                self.connection.as_mut().ok_or(io::ErrorKind::NotConnected)?.send(bytes)?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Wire for Exchange {
+    fn set_deadline(&mut self, deadline: Deadline) {
+        self.deadline = deadline;
+        if let Some(connection) = &mut self.connection {
+            connection.set_deadline(deadline);
+        }
+    }
+
+    fn send_up_to(&mut self, rest: usize) -> io::Result<()> {
+        if let Request::Kept(body) = std::mem::replace(&mut self.request, Request::Sending(rest)) {
+            self.post(&body, rest)?;
+        }
+        Ok(())
+    }
+
+    fn into_tcp(self: Box<Self>) -> Option<TcpStream> {
+        self.connection.map(Connection::into_tcp)
+    }
+}

@@ -1,0 +1,204 @@
+//! TLS to the remote: which servers are believed, and a connection to one that is.
+//!
+//! rustls with ring does the work; what is ours is the choice of whom to believe ([`Trust`]) and words for every way it can
+//! fail ([`TlsError`]). The judgement on a certificate travels through rustls inside its own error, from the [`Judge`] to
+//! [`connect`].
+
+mod error;
+mod trust;
+
+pub use error::TlsError;
+pub use trust::{Fingerprint, Trust};
+
+use super::{
+    Error,
+    error::is_timeout,
+    remote::endpoint,
+    transport::{Tcp, broken},
+};
+use error::said_by;
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme, StreamOwned,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use std::{
+    io::{self, Read, Write},
+    net::TcpStream,
+    sync::Arc,
+};
+
+/// A TLS connection whose server is the one we trust.
+pub(super) type Tls = StreamOwned<ClientConnection, Tcp>;
+
+const DOING: &str = "setting up TLS";
+
+/// Makes a TLS connection of a TCP connection to `port` of `host`.
+pub(super) fn connect(tcp: Tcp, host: &str, port: u16, trust: &Trust) -> Result<Tls, Error> {
+    let failed = |what: String| Error::Tls(TlsError::Failed { to: endpoint(host, port), what });
+    let name = ServerName::try_from(host.to_string()).map_err(|error| failed(error.to_string()))?;
+    let (timeouts, deadline) = tcp.bounds();
+    let provider = Arc::new(ring::default_provider());
+    let judge = Judge::new(trust, Arc::clone(&provider)).map_err(failed)?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| failed(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(judge))
+        .with_no_client_auth();
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(|error| failed(error.to_string()))?;
+    let mut stream = StreamOwned::new(connection, tcp);
+    while stream.conn.is_handshaking() {
+        let Err(error) = stream.conn.complete_io(&mut stream.sock) else { continue };
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return Err(failed("the server closed the connection".into()));
+        }
+        return Err(match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+            Some(error) => Error::Tls(said_by(error, endpoint(host, port))),
+            None if is_timeout(&error) => broken(DOING, timeouts, deadline, error),
+            None => failed(error.to_string()),
+        });
+    }
+    Ok(stream)
+}
+
+/// Judges certificates as the operator wants it.
+#[derive(Debug)]
+struct Judge {
+    trust: Trust,
+    provider: Arc<CryptoProvider>,
+    /// What follows chains of issuers; not needed for fingerprints.
+    chains: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl Judge {
+    fn new(trust: &Trust, provider: Arc<CryptoProvider>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        match trust {
+            Trust::WebRoots => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Trust::Authorities(authorities) => {
+                for authority in authorities {
+                    roots.add(authority.clone()).map_err(|error| error.to_string())?;
+                }
+            }
+            Trust::Fingerprints(_) => {}
+        }
+        let chains = match trust {
+            Trust::Fingerprints(_) => None,
+            _ => {
+                let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+                Some(builder.build().map_err(|error| error.to_string())?)
+            }
+        };
+        Ok(Judge { trust: trust.clone(), provider, chains })
+    }
+}
+
+impl ServerCertVerifier for Judge {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let seen = Fingerprint::of(end_entity);
+        let host = server_name.to_str();
+        let error = match (&self.trust, &self.chains) {
+            (Trust::Fingerprints(wanted), _) if wanted.contains(&seen) => return Ok(ServerCertVerified::assertion()),
+            (Trust::Fingerprints(wanted), _) => {
+                TlsError::OtherFingerprint { host: host.into(), seen, wanted: wanted.clone() }
+            }
+            (_, None) => return Err(rustls::Error::General("nothing to judge certificates by".into())),
+            (trust, Some(chains)) => {
+                match chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+                    Ok(verified) => return Ok(verified),
+                    Err(rustls::Error::InvalidCertificate(error)) => {
+                        TlsError::judged(&error, &host, seen, matches!(trust, Trust::WebRoots))
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        Err(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error)))))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A connection with TLS or without.
+pub(super) enum Stream {
+    /// Everybody on the way reads along.
+    Plain(Tcp),
+    /// Nobody does.
+    Tls(Box<Tls>),
+}
+
+impl Stream {
+    /// Returns what waits.
+    pub(super) fn tcp(&mut self) -> &mut Tcp {
+        match self {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => &mut tls.sock,
+        }
+    }
+
+    /// Ends the conversation without closing the connection.
+    pub(super) fn into_tcp(self) -> TcpStream {
+        match self {
+            Stream::Plain(tcp) => tcp.into_inner(),
+            Stream::Tls(tls) => tls.sock.into_inner(),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(tcp) => tcp.read(out),
+            Stream::Tls(tls) => tls.read(out),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(tcp) => tcp.write(bytes),
+            Stream::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(tcp) => tcp.flush(),
+            Stream::Tls(tls) => tls.flush(),
+        }
+    }
+}
