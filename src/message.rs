@@ -212,6 +212,18 @@ impl Header {
     }
 }
 
+/// Makes a message of a header and one question.
+pub(crate) fn request(id: u16, flags: u16, name: &Name, qtype: Type) -> Vec<u8> {
+    let mut message = Vec::with_capacity(512);
+    for field in [id, flags, 1, 0, 0, 0] {
+        message.extend(field.to_be_bytes());
+    }
+    message.extend_from_slice(name.as_wire());
+    message.extend(qtype.0.to_be_bytes());
+    message.extend(class::IN.to_be_bytes());
+    message
+}
+
 /// Reads a message from its front to its end.
 #[derive(Clone, Debug)]
 pub struct Reader<'m> {

@@ -6,8 +6,7 @@
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
-use crate::answer::Rcode;
-use crate::message::{Header, Malformed, Reader, Record, Section};
+use crate::message::{Header, Malformed, Rcode, Reader, Record, Section, class, request};
 use crate::zone::{Name, Type};
 
 /// The most aliases from a name to its addresses.
@@ -28,7 +27,8 @@ const MOST_NEGATIVE: Duration = Duration::from_secs(30);
 /// How long that is remembered of a resolver that does not say.
 const DEFAULT_NEGATIVE: Duration = Duration::from_secs(5);
 
-const INTERNET: u16 = 1;
+/// The flag RD (RFC 1035 §4.1.1).
+const RECURSION_DESIRED: u16 = 0x0100;
 
 /// A family of addresses, asked for on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,13 +72,7 @@ impl Family {
 
 /// Returns the question for the addresses of `name`, with recursion desired.
 pub(super) fn query(id: u16, name: &Name, family: Family) -> Vec<u8> {
-    let mut message = Vec::with_capacity(16 + name.as_wire().len());
-    message.extend(id.to_be_bytes());
-    message.extend([0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0]);
-    message.extend(name.as_wire());
-    message.extend(family.rtype().0.to_be_bytes());
-    message.extend(INTERNET.to_be_bytes());
-    message
+    request(id, RECURSION_DESIRED, name, family.rtype())
 }
 
 /// Reads the answer to [`query`]; `None` for a message that answers something else (RFC 5452 §9.1).
@@ -90,23 +84,23 @@ pub(super) fn read(message: &[u8], id: u16, name: &Name, family: Family) -> Opti
     }
     match reader.question() {
         Ok(Some(question)) if question.name == *name => {
-            if question.qtype != family.rtype() || question.qclass != INTERNET {
+            if question.qtype != family.rtype() || question.qclass != class::IN {
                 return None;
             }
         }
         // Some repeat no question when they cannot read it; that says nothing of anybody's name.
-        Ok(None) if header.rcode() == 1 => {}
+        Ok(None) if header.rcode() == Rcode::FORMAT_ERROR => {}
         _ => return None,
     }
     if header.is_truncated() {
         return Some(Reply::Truncated);
     }
     match header.rcode() {
-        0 | 3 => Some(
+        Rcode::NO_ERROR | Rcode::NAME_ERROR => Some(
             answer(reader, &header, name, family)
                 .unwrap_or_else(|fault| Reply::Failed(format!("sent an answer that is malformed at {fault}"))),
         ),
-        code => Some(Reply::Failed(format!("says {}", Rcode::from_header(code)))),
+        code => Some(Reply::Failed(format!("says {}", code))),
     }
 }
 
@@ -116,7 +110,7 @@ fn answer(mut reader: Reader<'_>, header: &Header, name: &Name, family: Family) 
     let mut negative = None;
     while let Some((section, record)) = reader.record()? {
         match section {
-            Section::Answer if record.class == INTERNET => records.push(record),
+            Section::Answer if record.class == class::IN => records.push(record),
             Section::Authority if record.rtype == Type::SOA => negative = Some(negative_ttl(&record)),
             _ => {}
         }
@@ -127,7 +121,7 @@ fn answer(mut reader: Reader<'_>, header: &Header, name: &Name, family: Family) 
     if !addresses.is_empty() {
         return Ok(Reply::Addresses(addresses, ttl.min(MOST_TTL)));
     }
-    if header.rcode() == 3 {
+    if header.rcode() == Rcode::NAME_ERROR {
         return Ok(Reply::NoSuchName(negative.unwrap_or(DEFAULT_NEGATIVE)));
     }
     const RECURSION_AVAILABLE: u16 = 0x0080;

@@ -27,9 +27,6 @@ pub use trigger::Trigger;
 pub(crate) use received::serial_of;
 pub(crate) use warnings::Warnings;
 
-use crate::message::class;
-use crate::zone::{Name, Type};
-
 /// The port of name servers.
 pub(crate) const PORT: u16 = 53;
 
@@ -43,18 +40,6 @@ pub struct Now {
     pub uptime: Duration,
     /// The time in seconds since 1970, for signatures.
     pub unix: u64,
-}
-
-/// Makes a message of a header and one question.
-pub(crate) fn request(id: u16, flags: u16, name: &Name, qtype: Type) -> Vec<u8> {
-    let mut message = Vec::with_capacity(512);
-    for field in [id, flags, 1, 0, 0, 0] {
-        message.extend(field.to_be_bytes());
-    }
-    message.extend_from_slice(name.as_wire());
-    message.extend(qtype.0.to_be_bytes());
-    message.extend(class::IN.to_be_bytes());
-    message
 }
 
 /// Returns an address by which a peer is told from others: IPv4 is IPv4 however it is written, and scopes do not count.

@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::{Now, OPCODE, Target, Warnings, peer, request};
-use crate::message::{Rcode, Reader, class};
+use super::{Now, OPCODE, Target, Warnings, peer};
+use crate::message::{Rcode, Reader, class, request};
 use crate::tsig::{Sent, sign};
 use crate::zone::{Name, Serial, Type, Zone};
 

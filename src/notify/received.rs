@@ -129,7 +129,7 @@ pub(crate) fn serial_of(soa: &[u8]) -> Option<Serial> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notify::request;
+    use crate::message::request;
 
     const FLAGS: u16 = 0x2400;
 

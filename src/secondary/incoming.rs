@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::differences::Differences;
-use crate::message::{Malformed, Rcode, Reader, Record, Section, class};
-use crate::notify::{request, serial_of};
+use crate::message::{Malformed, Rcode, Reader, Record, Section, class, request};
+use crate::notify::serial_of;
 use crate::tsig::{ChainVerifier, Key, ReplyError, sign};
 use crate::zone::{Assembly, Diagnostic, Name, Serial, Type, Zone, canonical_data_cmp, check_data};
 

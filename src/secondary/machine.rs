@@ -27,7 +27,8 @@ use super::follower::{Asking, Follower, Phase};
 use super::incoming::Outcome;
 use super::sources::Primary;
 use crate::message::Reader;
-use crate::notify::{Now, Warnings, peer, request};
+use crate::message::request;
+use crate::notify::{Now, Warnings, peer};
 use crate::tsig::{Sent, sign};
 use crate::zone::{Name, Serial, Type, Zone};
 

@@ -8,7 +8,7 @@ mod timers;
 use std::sync::Arc;
 
 use crate::message::class;
-use crate::notify::request;
+use crate::message::request;
 use crate::tsig::{Algorithm, Key};
 use crate::zone::{Difference, Name, Type, Zone, read};
 
