@@ -13,9 +13,9 @@ use crate::image::{self, Program};
 use crate::nettest;
 use crate::selftest;
 use crate::tools::{
-    self, BIND, CERTBOT, CERTBOT_RFC2136, CXX, DIG, DNSPYTHON, FAKETIME, GIT, IP, KNOT, KNSUPDATE, KZONECHECK,
-    NAMED_CHECKZONE, NAMED_COMPILEZONE, NSD, NSD_CHECKZONE, NSUPDATE, OPENSSL, PEBBLE, POWERDNS, POWERDNS_SQLITE,
-    PRLIMIT, QEMU, SCRIPT, SETPRIV, SQLITE, SSH, SSHD,
+    self, BIND, CERTBOT, CERTBOT_RFC2136, CXX, DIG, DNSPYTHON, FAKETIME, FCGIWRAP, GIT, IP, KNOT, KNSUPDATE,
+    KZONECHECK, NAMED_CHECKZONE, NAMED_COMPILEZONE, NGINX, NSD, NSD_CHECKZONE, NSUPDATE, OPENSSL, PEBBLE, POWERDNS,
+    POWERDNS_SQLITE, PRLIMIT, QEMU, SCRIPT, SETPRIV, SQLITE, SSH, SSHD,
 };
 
 /// How long each fuzz target runs: enough to try every seed and what is near to it.
@@ -55,6 +55,7 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
     tools::ensure(&[NSUPDATE, KNSUPDATE, DNSPYTHON, CERTBOT, CERTBOT_RFC2136, PEBBLE, OPENSSL, PRLIMIT])?;
     tools::ensure(&[POWERDNS, POWERDNS_SQLITE, SQLITE, FAKETIME])?;
     tools::ensure(&[SSH, SSHD, SCRIPT])?;
+    tools::ensure(&[NGINX, FCGIWRAP])?;
     let start = Instant::now();
     let mut report = Report::default();
     steps(&mut report, hosted_only);

@@ -96,6 +96,10 @@ pub(crate) const SSH: Tool = tool("ssh", "openssh-client");
 pub(crate) const SSHD: Tool = server("sshd", "openssh-server", "ssh");
 /// What makes a terminal for who needs one.
 pub(crate) const SCRIPT: Tool = tool("script", "bsdutils");
+/// A web server.
+pub(crate) const NGINX: Tool = server("nginx", "nginx-light", "nginx");
+/// What starts programs for it.
+pub(crate) const FCGIWRAP: Tool = server("fcgiwrap", "fcgiwrap", "fcgiwrap.socket");
 /// Network devices and namespaces.
 pub(crate) const IP: Tool = tool("ip", "iproute2");
 

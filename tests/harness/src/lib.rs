@@ -29,6 +29,7 @@ mod server;
 pub mod transfer;
 mod update;
 mod way;
+mod web;
 pub mod wire;
 
 pub use acme::Acme;
@@ -48,6 +49,7 @@ pub use sandbox::Sandbox;
 pub use server::{Boot, Server, Target, workspace};
 pub use update::{Client, Outcome, Request, Transport, certbot};
 pub use way::{Form, Passed, Way};
+pub use web::{Certificate, Site, USERS, Validity, Web};
 
 use std::thread;
 use std::time::{Duration, Instant};
