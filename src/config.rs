@@ -7,6 +7,7 @@
 
 mod git;
 mod resolver;
+mod ssh;
 mod values;
 mod webhook;
 
@@ -210,6 +211,18 @@ const ARGUMENTS: &[Argument] = &[
         help: "take push hooks of GitHub, GitLab, Gitea by HTTP on this port, and tell what is served",
     },
     Argument {
+        name: "git-ssh-key",
+        value: "ed25519:BASE64",
+        host: None,
+        help: "the key that logs in at an ssh remote; `zonule keygen` makes one",
+    },
+    Argument {
+        name: "git-ssh-host-key",
+        value: "SHA256:BASE64",
+        host: None,
+        help: "the ssh remote's host key: fingerprint or key line, several separated by commas, or any",
+    },
+    Argument {
         name: "primary",
         value: "ADDR[:PORT][,KEY]",
         host: None,
@@ -348,6 +361,9 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("also-notify", "notify"),
     ("author", "git-author"),
     ("committer", "git-author"),
+    ("ssh-key", "git-ssh-key"),
+    ("ssh-authenticator", "git-ssh-host-key"),
+    ("ssh-host-key", "git-ssh-host-key"),
     ("patience", "update-patience"),
     ("nameserver", "resolver"),
     ("dns", "resolver"),
@@ -433,6 +449,10 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
             }
             "git-credentials-in-clear" => {
                 set(&mut git_given.credentials_in_clear, name, git::parse_insistence(value).map_err(wrong)?)?;
+            }
+            "git-ssh-key" => set(&mut git_given.ssh_key, name, ssh::Identity::parse(value).map_err(wrong)?)?,
+            "git-ssh-host-key" => {
+                set(&mut git_given.ssh_host_key, name, ssh::HostKeys::parse(value).map_err(wrong)?)?;
             }
             "git-poll" => set(&mut git_poll, name, values::parse_poll(value).map_err(wrong)?)?,
             "git-author" => set(&mut git_author, name, values::parse_author(value).map_err(wrong)?)?,
@@ -627,7 +647,7 @@ fn misplaced(host: Host, name: &str) -> &'static str {
 fn printable(name: &str, value: &str) -> String {
     match name {
         "git-remote" => {}
-        "cookie-secret" | "tsig-key" | "git-user" | "git-token" | "webhook" => return "…".to_string(),
+        "cookie-secret" | "tsig-key" | "git-user" | "git-token" | "git-ssh-key" | "webhook" => return "…".to_string(),
         _ => return value.escape_debug().to_string(),
     }
     // The last one: a password may hold others.

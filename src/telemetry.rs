@@ -63,6 +63,9 @@ impl Log for Console {
     fn flush(&self) {}
 }
 
+/// Libraries that log what a remote makes them log, as often as it likes: they are heard if they are named.
+const MUTED: [&str; 1] = ["sunset"];
+
 /// Returns the level of the module `target`: the longest configured path that it is or lies below.
 fn level_of(filter: &LogFilter, target: &str) -> LevelFilter {
     let path = module(target);
@@ -71,7 +74,9 @@ fn level_of(filter: &LogFilter, target: &str) -> LevelFilter {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
     let matching = filter.modules.iter().filter(|(module, _)| covers(module));
-    matching.max_by_key(|(module, _)| module.len()).map_or(filter.level, |(_, level)| *level)
+    let library = target.split("::").next().unwrap_or(target);
+    let default = if MUTED.contains(&library) { LevelFilter::Off } else { filter.level };
+    matching.max_by_key(|(module, _)| module.len()).map_or(default, |(_, level)| *level)
 }
 
 fn module(target: &str) -> &str {

@@ -56,6 +56,7 @@ fn page() -> String {
         ("zonule check --against=origin/main .", "Read what changed since the last push, and compare serial numbers."),
         ("zonule diff origin/main HEAD", "Show what a push would change."),
         ("zonule query . www.example.org AAAA", "Ask the zones here as if they were served."),
+        ("zonule keygen --comment=ns1.example.org", "Make a key that ns1 logs in with at an ssh remote."),
     ] {
         page.term(command, meaning);
     }

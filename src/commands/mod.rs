@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod diff;
 mod directory;
+mod keygen;
 mod manual;
 mod query;
 mod revision;
@@ -119,6 +120,27 @@ const COMMANDS: &[Command] = &[
         ],
         options: &[REVISION],
         run: query::run,
+    },
+    Command {
+        name: "keygen",
+        words: "",
+        completed: Completed::Words(&[]),
+        summary: "make a key to log in at an ssh remote",
+        about: &[
+            "Prints the public half, a line for authorized_keys or for the deploy keys of a forge, and behind it the boot \
+             argument that holds the secret half. Neither is kept anywhere else.",
+            "With --public the secret is read from standard input, as its argument has it, and its public half is printed \
+             again.",
+        ],
+        options: &[
+            Flag {
+                name: "comment",
+                value: "TEXT",
+                help: "what ends the public line, to tell keys apart; default zonule",
+            },
+            Flag { name: "public", value: "", help: "make none: print the public half of a secret" },
+        ],
+        run: keygen::run,
     },
     Command {
         name: "completions",

@@ -1,6 +1,6 @@
 //! Values of the arguments on how the git remote is reached, and which of them go together.
 
-use super::{ArgumentError, error};
+use super::{ArgumentError, error, ssh};
 use crate::git::{Access, Kind, Remote, Secret, Trust};
 
 /// The arguments on logging in to the remote and on believing it, as far as they were given.
@@ -11,6 +11,8 @@ pub(super) struct Given {
     pub(super) tls_ca: Option<Trust>,
     pub(super) tls_fingerprint: Option<Trust>,
     pub(super) credentials_in_clear: Option<bool>,
+    pub(super) ssh_key: Option<ssh::Identity>,
+    pub(super) ssh_host_key: Option<ssh::HostKeys>,
 }
 
 /// Reads a user of HTTP.
@@ -79,7 +81,9 @@ impl Given {
             (Some(trust), None) | (None, Some(trust)) => trust,
             (None, None) => Trust::default(),
         };
-        Ok(Access { user: self.user, token: self.token, tls, credentials_in_clear })
+        let ssh = ssh::Access { key: self.ssh_key, host_keys: self.ssh_host_key.unwrap_or_default() };
+        ssh::check(remote, &ssh)?;
+        Ok(Access { user: self.user, token: self.token, tls, credentials_in_clear, ssh })
     }
 }
 

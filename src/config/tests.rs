@@ -127,6 +127,28 @@ fn what_answers_need_has_defaults_and_arguments() {
 
 /// RFC 9018 §5.
 #[test]
+fn keys_of_ssh_are_read_and_never_shown() {
+    const SSH: &str = "--git-remote=dns@192.0.2.1:zones.git";
+    const SEED: &str = "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
+    const PIN: &str = "SHA256:O1va5lM7NcnY41WlIJBjDAoN3k9qNKGZLj5BlPvD9+A";
+    let (key, pin) = (format!("--git-ssh-key=ed25519:{SEED}"), format!("--git-ssh-host-key={PIN},{PIN}"));
+    let config = serve(Host::Machine, &["--ip=10.0.0.2/24", SSH, &key, &pin]);
+    assert!(config.git_access.ssh.key.is_some() && !config.git_access.ssh.host_keys.is_empty());
+    assert!(!format!("{config:?}").contains(&SEED[..20]));
+    assert!(serve(Host::Process, &[SSH, &key]).git_access.ssh.host_keys.is_empty());
+    for wrong in ["ed25519:", &SEED[..40], "rsa:"] {
+        let text = refusal(Host::Process, &[SSH, &format!("--git-ssh-key={wrong}{SEED}x")]);
+        assert!(text.starts_with("argument --git-ssh-key=…: ") && !text.contains(&SEED[..20]), "{text}");
+    }
+    let text = refusal(Host::Process, &[SSH]);
+    assert_eq!(text, "argument --git-ssh-key: is required to log in at 192.0.2.1: make one with `zonule keygen`");
+    assert!(refusal(Host::Process, &[REMOTE, &key]).contains("is for remotes like ssh://git@host/path"));
+    assert!(refusal(Host::Process, &[REMOTE, &pin]).contains("is for remotes like ssh://git@host/path"));
+    assert!(refusal(Host::Process, &[SSH, &key, "--git-ssh-host-key=SHA256:abc"]).contains("cut short or mistyped"));
+    assert!(refusal(Host::Process, &["--ssh-key=x"]).ends_with("did you mean --git-ssh-key?"));
+}
+
+#[test]
 fn cookie_secrets_are_read_and_never_shown() {
     let digits = "e5e973e5a6b2a43f48e7dc849e37bfcf";
     let config = serve(Host::Process, &[REMOTE, &format!("--cookie-secret={digits},{}", digits.to_uppercase())]);

@@ -2,7 +2,7 @@
 //!
 //! Secrets are zeroed when they are dropped, and no text that is made of these types shows them.
 
-use super::{Remote, tls::Trust};
+use super::{Remote, ssh, tls::Trust};
 use crate::dial::Dialer;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -36,6 +36,8 @@ pub struct Access {
     pub tls: Trust,
     /// Whether user and token may go over HTTP without TLS, where everybody on the way can read them.
     pub credentials_in_clear: bool,
+    /// The keys for SSH.
+    pub ssh: ssh::Access,
 }
 
 /// A text that is not shown, and zeroed when it is dropped.

@@ -1,6 +1,6 @@
 //! What can go wrong between us and the remote, in words for an operator.
 
-use super::{ObjectId, http::HttpError, tls::TlsError};
+use super::{ObjectId, http::HttpError, ssh::SshError, tls::TlsError};
 use crate::dial::DialError;
 use std::{fmt, io, time::Duration};
 
@@ -19,6 +19,8 @@ pub enum Error {
     Tls(TlsError),
     /// An HTTP server does not give us the repository.
     Http(HttpError),
+    /// An SSH server does not, or git at its far side does not.
+    Ssh(SshError),
     /// The address of the remote did not take the connection.
     Connect {
         /// `host:port`.
@@ -144,6 +146,7 @@ impl Error {
             Error::Pack { .. } | Error::Missing { .. } | Error::Memory { .. } => true,
             Error::Refused { message, .. } => message.contains("not our ref"),
             Error::Http(error) => error.is_transient(),
+            Error::Ssh(error) => error.is_transient(),
             _ => false,
         }
     }
@@ -167,6 +170,7 @@ impl fmt::Display for Error {
             Error::Dial(error) => error.fmt(f),
             Error::Tls(error) => error.fmt(f),
             Error::Http(error) => error.fmt(f),
+            Error::Ssh(error) => error.fmt(f),
             Error::Connect { to, source } if source.kind() == io::ErrorKind::ConnectionRefused => {
                 write!(f, "connection refused by {to}: is the git server running there?")
             }

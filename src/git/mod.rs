@@ -32,6 +32,7 @@ mod protocol;
 mod push;
 mod remote;
 mod signature;
+pub mod ssh;
 pub mod store;
 mod tls;
 mod transport;

@@ -29,7 +29,6 @@ use std::{
     collections::VecDeque,
     fmt,
     io::{self, Read},
-    net::TcpStream,
     time::{Duration, Instant},
 };
 
@@ -100,7 +99,7 @@ impl Repository {
         let mut push = Push::open(self, sending, &branch).map_err(PushError::NotSent)?;
         if push.at == Some(draft.base()) {
             push.send(draft, &self.store, sending, report)?;
-            self.parting.add(push.transport.into_tcp());
+            self.parting.add(push.transport.linger());
         } else {
             let taken = push.at == Some(draft.tip());
             push.leave();
@@ -476,14 +475,15 @@ fn lines(text: &[u8]) -> String {
 /// Closing at once would break the pipe that a post-receive hook writes to, and with it the hook. So what it writes is read
 /// and dropped now and then until the remote closes.
 #[derive(Default)]
-pub(super) struct Parting(VecDeque<(TcpStream, Instant)>);
+pub(super) struct Parting(VecDeque<(Box<dyn Read + Send>, Instant)>);
+
+/// How long a remote may go on after its report.
+pub(super) const LONGEST_PARTING: Duration = Duration::from_secs(60);
 
 impl Parting {
-    fn add(&mut self, stream: Option<TcpStream>) {
+    fn add(&mut self, stream: Option<Box<dyn Read + Send>>) {
         const MOST: usize = 8;
-        if let Some(stream) = stream.filter(|stream| stream.set_nonblocking(true).is_ok()) {
-            self.0.push_back((stream, Instant::now()));
-        }
+        self.0.extend(stream.map(|stream| (stream, Instant::now())));
         while self.0.len() > MOST {
             self.0.pop_front();
         }
@@ -491,7 +491,6 @@ impl Parting {
 
     /// Reads what there is, and drops those that have ended and those that do not end.
     pub(super) fn attend(&mut self) {
-        const LONGEST: Duration = Duration::from_secs(60);
         self.0.retain_mut(|(stream, since)| {
             let mut sink = [0; 4096];
             for _ in 0..64 {
@@ -501,7 +500,7 @@ impl Parting {
                     _ => return false,
                 }
             }
-            since.elapsed() < LONGEST
+            since.elapsed() < LONGEST_PARTING
         });
     }
 }

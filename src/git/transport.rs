@@ -6,7 +6,7 @@
 use super::{
     Deadline, Error, Kind, Protocol, Timeouts, Upstream,
     error::{is_timeout, printable},
-    http,
+    http, ssh,
 };
 use crate::dial::DialError;
 use gix_packetline::{PacketLineRef, blocking_io::StreamingPeekableIter};
@@ -48,8 +48,8 @@ pub(super) trait Wire: Read + Write + Send {
         Ok(())
     }
 
-    /// Ends the conversation without closing the connection, if there is one.
-    fn into_tcp(self: Box<Self>) -> Option<TcpStream>;
+    /// Ends the conversation without closing the connection, if there is one: from now on reading does not wait.
+    fn linger(self: Box<Self>) -> Option<Box<dyn Read + Send>>;
 }
 
 /// Packet lines from the remote.
@@ -81,7 +81,7 @@ impl Transport {
         let wire: Box<dyn Wire> = match remote.kind() {
             Kind::Git => Box::new(Tcp::dial(upstream, remote.host(), remote.port(), timeouts, deadline)?),
             Kind::Http | Kind::Https => Box::new(http::open(upstream, service, protocol, timeouts, deadline)?),
-            Kind::Ssh => return Err(Error::Unsupported { what: "ssh remotes".into() }),
+            Kind::Ssh => Box::new(ssh::open(upstream, service, timeouts, deadline)?),
         };
         let lines = StreamingPeekableIter::new(BufReader::with_capacity(32 << 10, wire), &[], false);
         let mut transport = Transport { lines, timeouts, deadline, doing };
@@ -139,9 +139,9 @@ impl Transport {
         sent.map_err(|error| self.lost_while(doing, error))
     }
 
-    /// Ends the conversation without closing the connection, if there is one.
-    pub(super) fn into_tcp(self) -> Option<TcpStream> {
-        self.lines.into_inner().into_inner().into_tcp()
+    /// Ends the conversation without closing the connection, if there is one; see [`Wire::linger`].
+    pub(super) fn linger(self) -> Option<Box<dyn Read + Send>> {
+        self.lines.into_inner().into_inner().linger()
     }
 
     /// Returns the lines as such, for the reader of a pack.
@@ -247,6 +247,11 @@ impl Tcp {
         self.stream
     }
 
+    /// Makes reading and writing not wait.
+    pub(super) fn set_nonblocking(&self) -> io::Result<()> {
+        self.stream.set_nonblocking(true)
+    }
+
     /// Returns how long the next wait may be.
     fn patience(&self) -> io::Result<Duration> {
         match self.timeouts.stall.min(self.deadline.left()) {
@@ -261,8 +266,9 @@ impl Wire for Tcp {
         self.deadline = deadline;
     }
 
-    fn into_tcp(self: Box<Self>) -> Option<TcpStream> {
-        Some(self.stream)
+    fn linger(self: Box<Self>) -> Option<Box<dyn Read + Send>> {
+        self.stream.set_nonblocking(true).ok()?;
+        Some(Box::new(self.stream))
     }
 }
 

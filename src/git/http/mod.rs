@@ -31,10 +31,7 @@ use super::{
 use connection::Connection;
 use data_encoding::BASE64;
 use reply::Head;
-use std::{
-    io::{self, Read, Write},
-    net::TcpStream,
-};
+use std::io::{self, Read, Write};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -371,7 +368,10 @@ impl Wire for Exchange {
         Ok(())
     }
 
-    fn into_tcp(self: Box<Self>) -> Option<TcpStream> {
-        self.connection.map(Connection::into_tcp)
+    fn linger(self: Box<Self>) -> Option<Box<dyn Read + Send>> {
+        // What is read is of no interest, and may be cipher text; that nothing comes any more is the same with and without.
+        let tcp = self.connection?.into_tcp();
+        tcp.set_nonblocking(true).ok()?;
+        Some(Box::new(tcp))
     }
 }

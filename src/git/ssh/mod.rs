@@ -1,0 +1,97 @@
+//! The way to a git service over ssh: a login by key, and one command.
+//!
+//! The protocol itself is the `sunset` crate's, which does no I/O: [`Channel`] moves its bytes over a connection on which
+//! every wait has an end, and shows what the command reads and writes as a stream, like that of git's own daemon.
+//!
+//! The server is known by its host key, which the operator has pinned ([`HostKeys`]): nothing is told to another, and the
+//! first contact is no exception, because an appliance that forgets everything at each boot has a first contact each time.
+//! We are known by a key as well ([`Identity`]); passwords are not tried.
+//!
+//! What the command says on its standard error is kept, cut short, and told if it ends before its time: this is where
+//! forges say that there is no such repository or that the key may not push to it.
+//!
+//! git's environment variable that asks for protocol version 2 cannot be sent, as `sunset` has no request for it, and most
+//! servers drop it unless they were told not to. So version 0 is spoken here.
+
+mod channel;
+mod error;
+mod keys;
+
+pub use error::{Exit, SshError};
+pub use keys::{HostKeys, Identity};
+
+use super::{
+    Deadline, Error, Timeouts, Upstream,
+    push::LONGEST_PARTING,
+    transport::{Service, Tcp, Wire, broken},
+};
+use channel::{Channel, Login};
+use std::io::Read;
+
+/// What is needed to be let in by an ssh server, and to know it.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// The key by which we log in; `None` if the operator has given none, which is an error once it is needed.
+    pub key: Option<Identity>,
+    /// The host keys by which the server is known.
+    pub host_keys: HostKeys,
+}
+
+/// Connects, logs in and starts the program of `service`.
+pub(super) fn open(
+    upstream: &Upstream,
+    service: Service,
+    timeouts: Timeouts,
+    deadline: Deadline,
+) -> Result<impl Wire + use<>, Error> {
+    let Upstream { remote, access, .. } = upstream;
+    let key = access.ssh.key.as_ref().ok_or(SshError::NoKey)?;
+    let login = Login {
+        // The parser of remotes lets none through without.
+        user: remote.user().unwrap_or_default(),
+        command: &command(service.program(), remote.program_path()),
+        key,
+        host_keys: &access.ssh.host_keys,
+    };
+    let connection = Tcp::dial(upstream, remote.host(), remote.port(), timeouts, deadline)?;
+    Channel::open(connection, &login).map_err(|error| broken("logging in over ssh", timeouts, deadline, error))
+}
+
+impl Wire for Channel<Tcp> {
+    fn set_deadline(&mut self, deadline: Deadline) {
+        self.connection().set_deadline(deadline);
+    }
+
+    fn linger(mut self: Box<Self>) -> Option<Box<dyn Read + Send>> {
+        let connection = self.connection();
+        connection.set_deadline(Deadline::from_now(LONGEST_PARTING));
+        connection.set_nonblocking().ok()?;
+        Some(self)
+    }
+}
+
+/// Returns the command that runs `service` on the repository at `path`, quoted for a shell as git quotes it.
+///
+/// Forges have no shell and take the quotes off themselves, which is why they must be git's.
+fn command(service: &str, path: &str) -> String {
+    let mut command = format!("{service} '");
+    for character in path.chars() {
+        match character {
+            '\'' | '!' => command.extend(["'\\", character.encode_utf8(&mut [0; 4]), "'"]),
+            _ => command.push(character),
+        }
+    }
+    command + "'"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command;
+
+    #[test]
+    fn a_path_is_one_word_to_the_shell() {
+        assert_eq!(command("git-upload-pack", "/srv/zones.git"), "git-upload-pack '/srv/zones.git'");
+        assert_eq!(command("git-upload-pack", "~dns/a b$(c)"), "git-upload-pack '~dns/a b$(c)'");
+        assert_eq!(command("git-receive-pack", "it's!"), r"git-receive-pack 'it'\''s'\!''");
+    }
+}
