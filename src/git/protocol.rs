@@ -381,6 +381,8 @@ pub(super) fn greeting(
                 listing.points(HEAD.as_bytes(), target);
             }
         }
+        // Names of another format are no references to us, so this comes first.
+        capabilities.check_format()?;
         // A remote that is itself shallow says so here; a commit is complete for us all the same.
         if reference.starts_with(b"shallow ") {
             continue;

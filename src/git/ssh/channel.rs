@@ -195,7 +195,12 @@ impl<S: Read + Write> Channel<S> {
             let what = "the remote writes without end where it should read".into();
             return Err(SshError::Protocol { what }.into());
         }
-        let length = self.received.fill(|space| self.connection.read(space))?;
+        let length = loop {
+            match self.received.fill(|space| self.connection.read(space)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
         if length == 0 {
             self.ssh.close_input();
             self.session.closed = true;

@@ -64,11 +64,16 @@ impl Proxy {
     /// A proxy that is `round_trip` away from the daemon of `remote`: what is said arrives after half of it, and making a
     /// connection takes one.
     pub fn delayed(remote: &Remote, round_trip: Duration) -> Result<Proxy> {
+        Proxy::to_address(remote.address(), round_trip)
+    }
+
+    /// As [`Proxy::delayed`], to whatever listens at `target`: of its protocol nothing is understood.
+    pub fn to_address(target: SocketAddr, round_trip: Duration) -> Result<Proxy> {
         let port = Port::new();
         let ip = if namespace::inside() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
         let listener = TcpListener::bind((ip, port.number())).map_err(Error::io("the proxy cannot listen"))?;
         let shared = Arc::new(Shared {
-            target: remote.address(),
+            target,
             round_trip,
             fault: Mutex::default(),
             pushes: AtomicUsize::new(0),
@@ -80,6 +85,11 @@ impl Proxy {
         let listening = Arc::clone(&shared);
         let listener = thread::spawn(move || listening.listen(&listener));
         Ok(Proxy { port, shared, listener: Some(listener) })
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port.number()
     }
 
     /// The URL of the remote's repository by this way, for a server that sees this machine as `host`.

@@ -1,0 +1,101 @@
+//! An ssh server for git: OpenSSH's, with a configuration, keys and a port of its own.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Console, Error, Port, Process, Result, eventually, namespace, run};
+
+/// A running sshd, which lets the user in whom this program runs as.
+#[derive(Debug)]
+pub struct Sshd {
+    directory: PathBuf,
+    user: String,
+    port: Port,
+    _process: Process,
+}
+
+impl Sshd {
+    /// Starts one with a host key of type Ed25519 and `more` lines of configuration; its files are in `directory`/sshd.
+    pub fn start(directory: &Path, more: &str) -> Result<Sshd> {
+        Sshd::with_host_key(directory, "ed25519", more)
+    }
+
+    /// As [`Sshd::start`], with a host key of another type, as `ssh-keygen -t` names it.
+    pub fn with_host_key(directory: &Path, kind: &str, more: &str) -> Result<Sshd> {
+        let (directory, port) = (directory.join("sshd"), Port::new());
+        let describe = || format!("cannot write to {}", directory.display());
+        fs::create_dir_all(&directory).map_err(Error::io(describe()))?;
+        if namespace::is_root() {
+            // It insists on an empty directory to lock itself up in, which is made where it is started as a service.
+            fs::create_dir_all("/run/sshd").map_err(Error::io("cannot make /run/sshd"))?;
+        }
+        let key = directory.join("host");
+        if !key.exists() {
+            run(Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", "", "-f"]).arg(&key))?;
+        }
+        let address: SocketAddr =
+            (if namespace::inside() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }, port.number()).into();
+        let place = directory.display();
+        let path = std::env::var("PATH").unwrap_or_default();
+        // Of a setting given twice the first counts.
+        let config = format!(
+            "{more}\nListenAddress {address}\nHostKey {place}/host\nAuthorizedKeysFile {place}/authorized_keys\nStrictModes no\n\
+             UsePAM no\nPidFile none\nPermitRootLogin yes\nPasswordAuthentication no\n\
+             KbdInteractiveAuthentication no\nMaxStartups 100\nLogLevel VERBOSE\n\
+             SetEnv PATH={path} GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1\n"
+        );
+        fs::write(directory.join("sshd_config"), config).map_err(Error::io(describe()))?;
+        fs::write(directory.join("authorized_keys"), "").map_err(Error::io(describe()))?;
+        let arguments = ["-D", "-e", "-f", &format!("{place}/sshd_config")].map(str::to_owned);
+        let console = Console::File(directory.join("log"));
+        let mut process = Process::start_group(Path::new("/usr/sbin/sshd"), &arguments, console)?;
+        eventually("sshd accepts connections", || {
+            if process.ended().is_some() {
+                return Some(Err(Error::Ended { what: format!("sshd ended: {}", process.printed()) }));
+            }
+            TcpStream::connect(port.address()).is_ok().then_some(Ok(()))
+        })??;
+        let user = run(Command::new("id").arg("-un"))?.trim().to_owned();
+        Ok(Sshd { directory, user, port, _process: process })
+    }
+
+    /// Lets in who has one of the keys of these lines (of `authorized_keys`), and nobody else.
+    pub fn let_in(&self, lines: &[&str]) -> Result<()> {
+        let path = self.directory.join("authorized_keys");
+        fs::write(&path, lines.join("\n") + "\n").map_err(Error::io(format!("cannot write {}", path.display())))
+    }
+
+    /// The user to log in as.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Where it listens on this machine.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// The URL of a repository on this machine, for who sees it as `host`.
+    pub fn url(&self, host: &str, repository: &Path) -> String {
+        format!("ssh://{}@{host}:{}{}", self.user, self.port.number(), repository.display())
+    }
+
+    /// The host key as `ssh-keygen` writes it.
+    pub fn host_key(&self) -> Result<String> {
+        let path = self.directory.join("host.pub");
+        fs::read_to_string(&path).map_err(Error::io(format!("cannot read {}", path.display())))
+    }
+
+    /// The host key's fingerprint as `ssh-keygen` shows it.
+    pub fn fingerprint(&self) -> Result<String> {
+        let shown = run(Command::new("ssh-keygen").arg("-lf").arg(self.directory.join("host.pub")))?;
+        Ok(shown.split(' ').nth(1).unwrap_or_default().to_owned())
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.directory.join("log")).unwrap_or_default()).into_owned()
+    }
+}
