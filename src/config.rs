@@ -6,6 +6,7 @@
 //! misspelt argument is one that fails at night.
 
 mod git;
+mod network;
 mod resolver;
 mod ssh;
 mod values;
@@ -17,7 +18,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::values::{Ipv4Cidr, LogFilter, Networks};
+pub use self::network::{Cidr, Network};
+pub use self::values::{LogFilter, Networks};
 pub use self::webhook::Webhook;
 use crate::answer::{self, RateLimit, Secret};
 use crate::dial::Dialer;
@@ -41,10 +43,8 @@ pub enum Host {
 /// What the boot arguments ask for.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The machine's address; `Some` on [`Host::Machine`] only.
-    pub ip: Option<Ipv4Cidr>,
-    /// The router towards everything outside `ip`'s network.
-    pub gateway: Option<Ipv4Addr>,
+    /// How the machine is reached; `Some` on [`Host::Machine`] only.
+    pub network: Option<Network>,
     /// Where the zones come from.
     pub origin: Origin,
     /// What logs in to the git remote, and which one is believed.
@@ -145,15 +145,27 @@ struct Argument {
 const ARGUMENTS: &[Argument] = &[
     Argument {
         name: "ip",
-        value: "ADDR/PREFIX",
+        value: "ADDR/PREFIX|dhcp[,…]",
         host: Some(Host::Machine),
-        help: "this machine's IPv4 address and prefix length; required",
+        help: "this machine's addresses of both families with prefix length, or dhcp; may be repeated; required",
     },
     Argument {
         name: "gateway",
-        value: "ADDR",
+        value: "ADDR[,ADDR]",
         host: Some(Host::Machine),
-        help: "the router; without it only the machine's own network is reached",
+        help: "the router, of each family; without it only the machine's own networks are reached",
+    },
+    Argument {
+        name: "accept-ra",
+        value: "yes|no",
+        host: Some(Host::Machine),
+        help: "take IPv6 addresses, router and name servers from router advertisements; default no",
+    },
+    Argument {
+        name: "vlan",
+        value: "ID",
+        host: Some(Host::Machine),
+        help: "tag frames with this VLAN and take only those so tagged, 1 to 4094; default: no tags",
     },
     Argument {
         name: "listen",
@@ -340,7 +352,13 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("remote", "git-remote"),
     ("ipv4", "ip"),
     ("address", "ip"),
+    ("ipv6", "ip"),
+    ("dhcp", "ip"),
     ("ipv4-gateway", "gateway"),
+    ("ipv6-gateway", "gateway"),
+    ("router", "gateway"),
+    ("slaac", "accept-ra"),
+    ("accept-router-advertisements", "accept-ra"),
     ("logs", "log"),
     ("log-level", "log"),
     ("verbose", "log"),
@@ -385,8 +403,7 @@ const SYNONYMS: &[(&str, &str)] = &[
 ///
 /// The first argument that is unknown, repeated, of the other host, malformed or missing.
 pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Command, ArgumentError> {
-    let mut ip = None;
-    let mut gateway = None;
+    let mut network = network::Given::default();
     let mut listen = Vec::new();
     let mut git_remote = None;
     let mut git_given = git::Given::default();
@@ -433,9 +450,11 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
             return Err(error(&format!("--{name}"), format!("needs a value: --{name}={}", argument.value)));
         };
         let wrong = |reason: String| error(&format!("--{name}={}", printable(name, value)), reason);
+        if let Some(taken) = network.take(name, value) {
+            taken.map_err(wrong)?;
+            continue;
+        }
         match name {
-            "ip" => set(&mut ip, name, value.parse().map_err(wrong)?)?,
-            "gateway" => set(&mut gateway, name, values::parse_gateway(value).map_err(wrong)?)?,
             "listen" => listen.push(values::parse_listen(value).map_err(wrong)?),
             "git-remote" => set(&mut git_remote, name, Remote::parse(value).map_err(|e| wrong(e.to_string()))?)?,
             "resolver" => set(&mut resolvers, name, resolver::parse(value, 53).map_err(wrong)?)?,
@@ -488,16 +507,12 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
             _ => unreachable!("every name in ARGUMENTS has an arm"),
         }
     }
-    if let (Some(ip), Some(gateway)) = (ip, gateway) {
-        check_gateway(ip, gateway)?;
-    }
+    let network = match host {
+        Host::Machine => Some(network.finish()?),
+        Host::Process => None,
+    };
     match host {
-        Host::Machine => {
-            let Some(Ipv4Cidr { .. }) = ip else {
-                return Err(error("--ip", "is required: this machine's address, such as --ip=192.0.2.53/24"));
-            };
-            listen.push(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 53)));
-        }
+        Host::Machine => listen.extend(network.iter().flat_map(Network::listen)),
         Host::Process if listen.is_empty() => {
             listen.push(SocketAddr::from((Ipv4Addr::LOCALHOST, 53)));
             listen.push(SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 53)));
@@ -510,12 +525,11 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
     };
     let notify = resolve(notify)?.into_iter().map(|(address, key)| Target { address, key }).collect();
     let primaries = resolve(primaries)?.into_iter().map(|(address, key)| Primary { address, key }).collect();
-    let own = ip.map(|ip| IpAddr::V4(ip.address));
     let git_access = git_given.access(git_remote.as_ref())?;
-    let origin = origin(git_remote, primaries, zones, catalog.as_ref(), &tsig_keys, own)?;
+    let own = network.as_ref().map(Network::own).unwrap_or_default();
+    let origin = origin(git_remote, primaries, zones, catalog.as_ref(), &tsig_keys, &own)?;
     Ok(Command::Serve(Box::new(Config {
-        ip,
-        gateway,
+        network,
         origin,
         git_access,
         dialer: resolver::dialer(host, resolvers),
@@ -550,7 +564,7 @@ fn origin(
     zones: Option<Vec<Name>>,
     catalog: Option<&Name>,
     keys: &[Arc<Key>],
-    own: Option<IpAddr>,
+    own: &[IpAddr],
 ) -> Result<Origin, ArgumentError> {
     let has_zones = zones.is_some();
     match git_remote {
@@ -568,7 +582,7 @@ fn origin(
     }
     // As the forerunner has it, a transfer key may name the primary and the zone.
     let (keyring, _) = Keyring::load(keys, []);
-    let mut by_name = secondary::named_by_keys(&keyring, own.as_slice());
+    let mut by_name = secondary::named_by_keys(&keyring, own);
     for zone in zones.unwrap_or_default() {
         if primaries.is_empty() && !by_name.contains_key(&zone) {
             return Err(error("--zones", format!("has {zone}, but no --primary says where to get it")));
@@ -655,17 +669,6 @@ fn printable(name: &str, value: &str) -> String {
         (Some(scheme), Some(at)) if at > scheme => format!("{}://…{}", &value[..scheme], value[at..].escape_debug()),
         _ => value.escape_debug().to_string(),
     }
-}
-
-fn check_gateway(ip: Ipv4Cidr, gateway: Ipv4Addr) -> Result<(), ArgumentError> {
-    let argument = format!("--gateway={gateway}");
-    if gateway == ip.address {
-        return Err(error(&argument, "is this machine's own address; give the router's"));
-    }
-    if !ip.contains(gateway) {
-        return Err(error(&argument, format!("is outside the network of --ip={ip}; the router must be inside it")));
-    }
-    Ok(())
 }
 
 fn error(argument: &str, reason: impl Into<String>) -> ArgumentError {

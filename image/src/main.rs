@@ -50,10 +50,17 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
     let mut random = [[0; 16]; 3];
     entropy::fill(random.as_flattened_mut());
     let server = Server::new(started, &config, random);
-    let ip = config.ip.ok_or("argument --ip is required")?;
+    let network = config.network.clone().ok_or("argument --ip is required")?;
+    let v4 = |address: std::net::IpAddr| match address {
+        std::net::IpAddr::V4(address) => Some(address),
+        std::net::IpAddr::V6(_) => None,
+    };
+    let first = network.addresses.iter().find_map(|cidr| Some((v4(cidr.address)?, cidr.prefix)));
+    let (address, prefix) = first.ok_or("argument --ip is required")?;
+    let gateway = network.gateways.iter().copied().find_map(v4);
     net::serve_udp(DOMAIN, Box::new(Dns(Arc::clone(&server))));
-    net::start(NetConfig { address: ip.address, prefix: ip.prefix, gateway: config.gateway })?;
-    log::info!("network up after {} ms as {ip}", started.elapsed().as_millis());
+    net::start(NetConfig { address, prefix, gateway })?;
+    log::info!("network up after {} ms as {network}", started.elapsed().as_millis());
     start_clock(config.ntp.clone())?;
     let Err(error) = server.run(*config, u64::try_from(memory::total()).ok());
     Err(error.into())

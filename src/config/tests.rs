@@ -24,8 +24,9 @@ fn a_machine_takes_address_gateway_and_remote() {
         Host::Machine,
         &["--ip=10.0.2.15/24", "--gateway=10.0.2.2", REMOTE, "--git-poll=5", "--log=warn,git=debug"],
     );
-    assert_eq!(config.ip.map(|ip| ip.to_string()).as_deref(), Some("10.0.2.15/24"));
-    assert_eq!(config.gateway, Some(Ipv4Addr::new(10, 0, 2, 2)));
+    let network = config.network.unwrap();
+    assert_eq!(network.to_string(), "10.0.2.15/24");
+    assert_eq!(network.gateways, [IpAddr::from([10, 0, 2, 2])]);
     assert_eq!(config.git_poll, Duration::from_secs(5));
     assert_eq!(config.listen, ["0.0.0.0:53".parse().unwrap()]);
     assert_eq!(config.log.level, LevelFilter::Warn);
@@ -52,6 +53,7 @@ fn an_unknown_argument_names_the_nearest() {
 #[test]
 fn arguments_of_the_other_host_say_so() {
     assert!(refusal(Host::Process, &["--ip=10.0.0.2/24"]).contains("--listen=ADDR:PORT"));
+    assert!(refusal(Host::Process, &["--accept-ra=yes"]).contains("bootable image"));
     assert!(refusal(Host::Machine, &["--listen=127.0.0.1:53"]).contains("Linux binary"));
 }
 
@@ -59,13 +61,14 @@ fn arguments_of_the_other_host_say_so() {
 fn wrong_values_say_which_and_why() {
     for (word, reason) in [
         ("--ip=10.0.0.2", "no prefix length"),
-        ("--ip=10.0.0.2/33", "not 1 to 32"),
+        ("--ip=10.0.0.2/33", "not a number from 1 to 32"),
         ("--ip=10.0.0.0/24", "network's own"),
         ("--ip=10.0.0.255/24", "broadcast"),
-        ("--ip=ten/24", "not an IPv4 address"),
-        ("--ip", "needs a value: --ip=ADDR/PREFIX"),
+        ("--ip=ten/24", "is not an address with a prefix length"),
+        ("--ip", "needs a value: --ip=ADDR/PREFIX|dhcp"),
         ("--ip=", "needs a value"),
-        ("--gateway=router", "not an IPv4 address"),
+        ("--gateway=router", "is not an address, such as 192.0.2.1 or fe80::1"),
+        ("--vlan=0", "not a number from 1 to 4094"),
         ("--git-poll=0", "1 to 86400"),
         ("--git-poll=soon", "1 to 86400"),
         ("--log=loud", "levels are off"),
@@ -93,7 +96,8 @@ fn what_is_missing_or_contradicts_is_said() {
     assert!(refusal(Host::Machine, &["--ip=10.0.0.2/24"]).contains("--git-remote: is required"));
     assert!(refusal(Host::Machine, &["--ip=10.0.0.2/24", "--gateway=10.0.1.1"]).contains("outside the network"));
     assert!(refusal(Host::Machine, &["--ip=10.0.0.2/24", "--gateway=10.0.0.2"]).contains("own address"));
-    assert!(refusal(Host::Machine, &["--ip=10.0.0.2/24", "--ip=10.0.0.3/24"]).contains("given twice"));
+    assert!(refusal(Host::Machine, &["--vlan=2", "--vlan=3"]).contains("given twice"));
+    assert!(refusal(Host::Machine, &["--git-poll=2", "--git-poll=3"]).contains("given twice"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Values of boot arguments: what they may be, and what is said of those that may not.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +16,6 @@ use crate::zone::Name;
 
 /// The most cookie secrets: the one before, the one now and the one to come, and one to spare.
 const MAX_SECRETS: usize = 4;
-
-/// An IPv4 address with the length of its network's prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ipv4Cidr {
-    /// The host's own address.
-    pub address: Ipv4Addr,
-    /// The length of the network prefix, in bits, 1 to 32.
-    pub prefix: u8,
-}
 
 /// The level up to which records are logged, for all modules and for single ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,10 +79,6 @@ pub(super) fn parse_name(value: &str) -> Result<Name, String> {
 /// Reads domain names separated by commas.
 pub(super) fn parse_names(value: &str) -> Result<Vec<Name>, String> {
     value.split(',').map(parse_name).collect()
-}
-
-pub(super) fn parse_gateway(value: &str) -> Result<Ipv4Addr, String> {
-    value.parse().map_err(|_| "is not an IPv4 address, such as 192.0.2.1".to_string())
 }
 
 pub(super) fn parse_listen(value: &str) -> Result<SocketAddr, String> {
@@ -194,50 +181,6 @@ pub(super) fn parse_rate_limit(value: &str) -> Result<Option<RateLimit>, String>
         }
     }
     Ok(Some(limit))
-}
-
-impl Ipv4Cidr {
-    /// Tells whether `address` is in this network.
-    #[must_use]
-    pub fn contains(self, address: Ipv4Addr) -> bool {
-        (self.address.to_bits() ^ address.to_bits()) & self.mask() == 0
-    }
-
-    fn mask(self) -> u32 {
-        u32::MAX << (32 - u32::from(self.prefix))
-    }
-}
-
-impl FromStr for Ipv4Cidr {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let Some((address, prefix)) = text.split_once('/') else {
-            return Err("has no prefix length; write it as 192.0.2.53/24".to_string());
-        };
-        let address: Ipv4Addr =
-            address.parse().map_err(|_| "is not an IPv4 address with a prefix length, such as 192.0.2.53/24")?;
-        let prefix = match prefix.parse() {
-            Ok(prefix @ 1..=32) => prefix,
-            _ => return Err("has a prefix length that is not 1 to 32".to_string()),
-        };
-        let cidr = Ipv4Cidr { address, prefix };
-        if address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast() {
-            return Err("is not an address a machine can have".to_string());
-        }
-        // RFC 3021: a network of 31 bits has neither a network nor a broadcast address.
-        let host = address.to_bits() & !cidr.mask();
-        if prefix < 31 && (host == 0 || host == !cidr.mask()) {
-            return Err("is the network's own or its broadcast address; give one of a machine".to_string());
-        }
-        Ok(cidr)
-    }
-}
-
-impl fmt::Display for Ipv4Cidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
 }
 
 impl Networks {

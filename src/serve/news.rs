@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -42,7 +42,8 @@ pub(super) fn start(
 
 /// Returns where we answer ourselves.
 fn own_addresses(config: &Config) -> Vec<SocketAddr> {
-    let machine = config.ip.map(|ip| SocketAddr::new(IpAddr::V4(ip.address), 53));
+    let machine = config.network.iter().flat_map(|network| &network.addresses);
+    let machine = machine.map(|cidr| SocketAddr::new(cidr.address, 53));
     let bound = config.listen.iter().copied().filter(|address| !address.ip().is_unspecified());
     bound.chain(machine).collect::<BTreeSet<_>>().into_iter().collect()
 }
