@@ -4,13 +4,11 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use zonule::answer::{Answer, Transport};
 use zonule::config::{self, Command, Host};
 use zonule::serve::Server;
-use zonule::sntp;
 use zonule::telemetry;
 use zonule_platform::net::{self, NetConfig, UdpResponder, Verdict};
 use zonule_platform::{entropy, memory, time};
@@ -19,10 +17,7 @@ use zonule_platform::{entropy, memory, time};
 const CLOCK_LOOK: Duration = Duration::from_secs(600);
 
 /// The stack of the thread that does, in octets.
-const CLOCK_STACK: usize = 64 * 1024;
-
-/// How long a machine whose clock cannot be right waits for one that is before it goes on.
-const CLOCK_PATIENCE: Duration = Duration::from_secs(10);
+const CLOCK_STACK: usize = 32 * 1024;
 
 /// The port of DNS (RFC 1035 §4.2).
 const DOMAIN: u16 = 53;
@@ -50,56 +45,19 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
     let mut random = [[0; 16]; 3];
     entropy::fill(random.as_flattened_mut());
     let server = Server::new(started, &config, random);
-    let network = config.network.clone().ok_or("argument --ip is required")?;
-    let v4 = |address: std::net::IpAddr| match address {
-        std::net::IpAddr::V4(address) => Some(address),
-        std::net::IpAddr::V6(_) => None,
-    };
-    let first = network.addresses.iter().find_map(|cidr| Some((v4(cidr.address)?, cidr.prefix)));
-    let (address, prefix) = first.ok_or("argument --ip is required")?;
-    let gateway = network.gateways.iter().copied().find_map(v4);
+    let ip = config.ip.ok_or("argument --ip is required")?;
     net::serve_udp(DOMAIN, Box::new(Dns(Arc::clone(&server))));
-    net::start(NetConfig { address, prefix, gateway })?;
-    log::info!("network up after {} ms as {network}", started.elapsed().as_millis());
-    start_clock(config.ntp.clone())?;
+    let addresses = vec![(ip.address.into(), ip.prefix)];
+    let gateways = config.gateway.into_iter().map(Into::into).collect();
+    net::start(NetConfig { addresses, gateways, ..NetConfig::default() })?;
+    log::info!("network up after {} ms as {ip}", started.elapsed().as_millis());
+    std::thread::Builder::new().name("clock".to_string()).stack_size(CLOCK_STACK).spawn(keep_time)?;
     let Err(error) = server.run(*config, u64::try_from(memory::total()).ok());
     Err(error.into())
 }
 
-/// Has a thread keep the wall clock right, by which signatures and certificates are judged: by `servers`, or where none is
-/// told, by the machine's own clock.
-///
-/// If the clock cannot be right, waits for a moment until it is: nothing that comes next would work.
-fn start_clock(servers: Vec<SocketAddr>) -> std::io::Result<()> {
-    let is_right = time::wall_known() && sntp::is_plausible(time::wall());
-    let (tell, told) = channel();
-    let has_servers = !servers.is_empty();
-    if !is_right {
-        let clock = if time::wall_known() { "the clock is wrong: it shows a past time" } else { "there is no clock" };
-        let remedy = if has_servers { "asking the --ntp servers" } else { "give the machine a clock, or --ntp=ADDR" };
-        log::warn!(
-            "{clock}; with that, TLS certificates are \"not yet valid\" and signed updates and transfers fail with \
-             BADTIME; {remedy}"
-        );
-    }
-    std::thread::Builder::new().name("clock".to_string()).stack_size(CLOCK_STACK).spawn(move || {
-        if has_servers {
-            sntp::keep(&servers, |nanoseconds| {
-                time::shift_wall(nanoseconds);
-                // Heard only the first time.
-                let _ = tell.send(());
-            });
-        }
-        follow_machine_clock()
-    })?;
-    if has_servers && !is_right && told.recv_timeout(CLOCK_PATIENCE).is_err() {
-        log::warn!("no --ntp server has told the time within {CLOCK_PATIENCE:?}; going on with a wrong clock");
-    }
-    Ok(())
-}
-
-/// Keeps the wall clock near the machine's.
-fn follow_machine_clock() {
+/// Keeps the wall clock right, by which signatures are judged.
+fn keep_time() {
     loop {
         std::thread::sleep(CLOCK_LOOK);
         if let Some(nanoseconds) = time::correct_wall() {

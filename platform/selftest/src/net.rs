@@ -18,15 +18,19 @@ type Failure = String;
 /// Serves for ever; says "net: ready" on the console once everything listens.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let value = |name: &str| arguments.iter().find_map(|argument| argument.strip_prefix(name));
-    let Some((address, prefix)) = value("--ip=").and_then(|ip| ip.split_once('/')) else {
+    let values = |name| arguments.iter().filter_map(move |argument: &String| argument.strip_prefix(name));
+    let address = |ip: &str| {
+        let (address, prefix) = ip.split_once('/')?;
+        Some((address.parse::<IpAddr>().ok()?, prefix.parse().ok()?))
+    };
+    let addresses: Vec<_> = values("--ip=").filter_map(address).collect();
+    let Some((own, _)) = addresses.first().copied() else {
         println!("net: FAILED: --ip=ADDRESS/PREFIX is missing");
         return ExitCode::FAILURE;
     };
-    let config = NetConfig {
-        address: address.parse().unwrap_or(Ipv4Addr::UNSPECIFIED),
-        prefix: prefix.parse().unwrap_or(0),
-        gateway: value("--gateway=").and_then(|gateway| gateway.parse().ok()),
-    };
+    let gateways = values("--gateway=").filter_map(|gateway| gateway.parse().ok()).collect();
+    let vlan = value("--vlan=").and_then(|vlan| vlan.parse().ok());
+    let config = NetConfig { addresses, gateways, vlan, ..NetConfig::default() };
     let begun = Instant::now();
     if let Err(error) = net::start(config) {
         println!("net: FAILED: {error}");
@@ -34,7 +38,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     }
     println!("net: up after {} µs", begun.elapsed().as_micros());
     net::serve_udp(53, Box::new(Responder));
-    if let Err(failure) = serve(config.address) {
+    if let Err(failure) = serve(own) {
         println!("net: FAILED: {failure}");
         return ExitCode::FAILURE;
     }

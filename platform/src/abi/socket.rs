@@ -1,12 +1,12 @@
 //! The socket calls of the C library, as std makes them.
 //!
-//! IPv4 streams and datagrams; everything else answers as a Linux without IPv6 would. Names are not resolved here:
-//! `getaddrinfo` knows none, and std parses numeric addresses itself.
+//! Streams and datagrams of both families, which stay apart: an IPv6 socket carries no IPv4. Names are not resolved
+//! here: `getaddrinfo` knows none, and std parses numeric addresses itself.
 
 use alloc::sync::Arc;
 use core::any::Any;
 use core::ffi::{c_char, c_int, c_void};
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use libc::{IPPROTO_TCP, IPPROTO_UDP, MSG_DONTWAIT, MSG_PEEK, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM};
 
 use super::errno::result;
@@ -23,6 +23,9 @@ export!(weak gnu_get_libc_version);
 
 const AF_UNSPEC: u16 = libc::AF_UNSPEC as u16;
 const AF_INET: u16 = libc::AF_INET as u16;
+const AF_INET6: u16 = libc::AF_INET6 as u16;
+/// The number of the one interface there is, as scope of link-local addresses.
+const INTERFACE: u32 = 1;
 
 /// `struct sockaddr_in`.
 #[repr(C)]
@@ -35,6 +38,21 @@ struct SocketAddress {
 }
 
 const ADDRESS_BYTES: u32 = size_of::<SocketAddress>() as u32;
+
+/// `struct sockaddr_in6`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct SocketAddressV6 {
+    family: u16,
+    port: [u8; 2],
+    flow: u32,
+    address: [u8; 16],
+    scope: u32,
+}
+
+const ADDRESS_V6_BYTES: u32 = size_of::<SocketAddressV6>() as u32;
+/// The least length Linux takes: the structure before it had a scope (RFC 2133).
+const SHORT_ADDRESS_V6_BYTES: u32 = ADDRESS_V6_BYTES - 4;
 
 impl File for Socket {
     fn read(&self, out: &mut [u8]) -> Result<usize, Errno> {
@@ -91,7 +109,7 @@ fn install(socket: Socket) -> Result<c_int, Errno> {
 /// # Safety
 ///
 /// `address` is null or valid for reads of `length` bytes.
-unsafe fn read_address(address: *const c_void, length: u32) -> Result<Option<SocketAddrV4>, Errno> {
+unsafe fn read_address(address: *const c_void, length: u32) -> Result<Option<SocketAddr>, Errno> {
     if address.is_null() {
         return Err(Errno::FAULT);
     }
@@ -105,7 +123,20 @@ unsafe fn read_address(address: *const c_void, length: u32) -> Result<Option<Soc
         AF_INET => {
             // SAFETY: valid for `length` bytes, at least those of the structure.
             let address = unsafe { address.cast::<SocketAddress>().read_unaligned() };
-            Ok(Some(SocketAddrV4::new(Ipv4Addr::from(address.address), u16::from_be_bytes(address.port))))
+            Ok(Some((Ipv4Addr::from(address.address), u16::from_be_bytes(address.port)).into()))
+        }
+        AF_INET6 if length < SHORT_ADDRESS_V6_BYTES => Err(Errno::INVAL),
+        AF_INET6 => {
+            let mut read = SocketAddressV6 { family: 0, port: [0; 2], flow: 0, address: [0; 16], scope: 0 };
+            let length = length.min(ADDRESS_V6_BYTES) as usize;
+            // SAFETY: valid for as many bytes, which the structure has room for; any bytes make one.
+            unsafe { core::ptr::copy_nonoverlapping(address.cast::<u8>(), (&raw mut read).cast::<u8>(), length) };
+            let ip = Ipv6Addr::from(read.address);
+            // There is one interface: a scope names it, or is left out.
+            if ip.is_unicast_link_local() && read.scope > INTERFACE {
+                return Err(Errno::NODEV);
+            }
+            Ok(Some((ip, u16::from_be_bytes(read.port)).into()))
         }
         _ => Err(Errno::AFNOSUPPORT),
     }
@@ -116,37 +147,64 @@ unsafe fn read_address(address: *const c_void, length: u32) -> Result<Option<Soc
 /// # Safety
 ///
 /// `length` is null or valid for reads and writes; `out` is then null or valid for writes of `*length` bytes.
-unsafe fn write_address(address: SocketAddrV4, out: *mut c_void, length: *mut u32) {
+unsafe fn write_address(address: SocketAddr, out: *mut c_void, length: *mut u32) {
     if out.is_null() || length.is_null() {
         return;
     }
-    let address = SocketAddress {
-        family: AF_INET,
-        port: address.port().to_be_bytes(),
-        address: address.ip().octets(),
-        zero: [0; 8],
-    };
+    match address {
+        SocketAddr::V4(v4) => {
+            let address = SocketAddress {
+                family: AF_INET,
+                port: v4.port().to_be_bytes(),
+                address: v4.ip().octets(),
+                zero: [0; 8],
+            };
+            // SAFETY: the caller's promise.
+            unsafe { write_structure(&address, ADDRESS_BYTES, out, length) };
+        }
+        SocketAddr::V6(v6) => {
+            let address = SocketAddressV6 {
+                family: AF_INET6,
+                port: v6.port().to_be_bytes(),
+                flow: 0,
+                address: v6.ip().octets(),
+                scope: if v6.ip().is_unicast_link_local() { INTERFACE } else { 0 },
+            };
+            // SAFETY: the caller's promise.
+            unsafe { write_structure(&address, ADDRESS_V6_BYTES, out, length) };
+        }
+    }
+}
+
+/// Writes a structure of `bytes` bytes as far as there is room, and how long it is.
+///
+/// # Safety
+///
+/// `length` is valid for reads and writes, and `out` for writes of `*length` bytes.
+unsafe fn write_structure<T>(structure: &T, bytes: u32, out: *mut c_void, length: *mut u32) {
     // SAFETY: both are valid by the caller's promise, and no more is written than there is room for.
     unsafe {
-        let room = length.read().min(ADDRESS_BYTES);
-        core::ptr::copy_nonoverlapping((&raw const address).cast::<u8>(), out.cast::<u8>(), room as usize);
-        length.write(ADDRESS_BYTES);
+        let room = length.read().min(bytes);
+        core::ptr::copy_nonoverlapping(core::ptr::from_ref(structure).cast::<u8>(), out.cast::<u8>(), room as usize);
+        length.write(bytes);
     }
 }
 
 /// `socket(2)`.
 extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     let open = || {
-        if domain != c_int::from(AF_INET) {
-            return Err(Errno::AFNOSUPPORT);
-        }
+        let v6 = match u16::try_from(domain) {
+            Ok(AF_INET) => false,
+            Ok(AF_INET6) => true,
+            _ => return Err(Errno::AFNOSUPPORT),
+        };
         let datagram = match (kind & !(SOCK_NONBLOCK | SOCK_CLOEXEC), protocol) {
             (SOCK_STREAM, 0 | IPPROTO_TCP) => false,
             (SOCK_DGRAM, 0 | IPPROTO_UDP) => true,
             (SOCK_STREAM | SOCK_DGRAM, _) => return Err(Errno::PROTONOSUPPORT),
             _ => return Err(Errno::SOCKTNOSUPPORT),
         };
-        install(blocking::open(datagram, kind & SOCK_NONBLOCK != 0)?)
+        install(blocking::open(datagram, v6, kind & SOCK_NONBLOCK != 0)?)
     };
     result(open())
 }

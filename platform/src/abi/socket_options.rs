@@ -2,7 +2,8 @@
 
 use core::ffi::{c_int, c_void};
 use libc::{
-    IP_TTL, IPPROTO_IP, IPPROTO_TCP, SO_ACCEPTCONN, SO_BROADCAST, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_RCVBUF,
+    IP_TTL, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPV6_UNICAST_HOPS, IPV6_V6ONLY, SO_ACCEPTCONN, SO_BROADCAST,
+    SO_DOMAIN, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_RCVBUF,
 };
 use libc::{SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOL_SOCKET, TCP_NODELAY};
 
@@ -53,7 +54,10 @@ fn set_option(options: &mut Options, level: c_int, name: c_int, value: &[u8]) ->
             let (on, seconds) = (number()?, value.get(4..).and_then(<[u8]>::first_chunk).ok_or(Errno::INVAL)?);
             options.linger = (on != 0).then(|| u32::from_ne_bytes(*seconds));
         }
-        (IPPROTO_IP, IP_TTL) => options.time_to_live = time_to_live(number()?)?,
+        (IPPROTO_IP, IP_TTL) | (IPPROTO_IPV6, IPV6_UNICAST_HOPS) => options.time_to_live = time_to_live(number()?)?,
+        // The families stay apart; nobody can have it otherwise.
+        (IPPROTO_IPV6, IPV6_V6ONLY) if number()? != 0 => {}
+        (IPPROTO_IPV6, IPV6_V6ONLY) => return Err(Errno::INVAL),
         (IPPROTO_TCP, TCP_NODELAY) => options.no_delay = number()? != 0,
         _ => return Err(Errno::NOPROTOOPT),
     }
@@ -125,7 +129,15 @@ unsafe extern "C" fn getsockopt(
                     bytes[4..8].copy_from_slice(&options.linger.unwrap_or(0).to_ne_bytes());
                     return Ok((bytes, 8));
                 }
-                (IPPROTO_IP, IP_TTL) => options.time_to_live.into(),
+                (IPPROTO_IP, IP_TTL) | (IPPROTO_IPV6, IPV6_UNICAST_HOPS) => options.time_to_live.into(),
+                (IPPROTO_IPV6, IPV6_V6ONLY) => 1,
+                (SOL_SOCKET, SO_DOMAIN) => {
+                    if record.v6 {
+                        libc::AF_INET6
+                    } else {
+                        libc::AF_INET
+                    }
+                }
                 (IPPROTO_TCP, TCP_NODELAY) => options.no_delay.into(),
                 (SOL_SOCKET, SO_SNDBUF | SO_RCVBUF) => stack.buffer_size(id, name == SO_RCVBUF)? as i32,
                 _ => return Err(Errno::NOPROTOOPT),

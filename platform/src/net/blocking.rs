@@ -4,7 +4,7 @@
 //! falling asleep are one step, so the network thread cannot wake it in between in vain.
 
 use alloc::sync::Arc;
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 
 use super::errno::Errno;
 use super::socket::{Shutdown, SocketId};
@@ -34,10 +34,10 @@ fn with<T>(f: impl FnOnce(&mut Stack) -> Result<T, Errno>) -> Result<T, Errno> {
     f(NET.lock().as_mut().ok_or(Errno::NETDOWN)?)
 }
 
-/// Opens a stream socket, or with `datagram` a datagram socket.
-pub(crate) fn open(datagram: bool, nonblocking: bool) -> Result<Socket, Errno> {
+/// Opens a stream socket, or with `datagram` a datagram socket, for IPv4 or with `v6` for IPv6.
+pub(crate) fn open(datagram: bool, v6: bool, nonblocking: bool) -> Result<Socket, Errno> {
     with(|stack| {
-        let id = stack.open(datagram)?;
+        let id = stack.open(datagram, v6)?;
         stack.record_mut(id)?.options.nonblocking = nonblocking;
         Ok(Socket(id))
     })
@@ -89,7 +89,7 @@ impl Socket {
         out: &mut [u8],
         peek: bool,
         dont_wait: bool,
-    ) -> Result<(usize, Option<SocketAddrV4>), Errno> {
+    ) -> Result<(usize, Option<SocketAddr>), Errno> {
         self.until(readiness::READ, dont_wait, |stack, id| {
             let waiting = stack.receive_waiting(id);
             let result = stack.receive_from(id, out, peek);
@@ -102,7 +102,7 @@ impl Socket {
     }
 
     /// Sends; see `sendto(2)`. A blocking stream socket takes all of it, as on Linux.
-    pub(crate) fn send(&self, bytes: &[u8], to: Option<SocketAddrV4>, dont_wait: bool) -> Result<usize, Errno> {
+    pub(crate) fn send(&self, bytes: &[u8], to: Option<SocketAddr>, dont_wait: bool) -> Result<usize, Errno> {
         let mut sent = 0;
         let result = self.until(readiness::WRITE, dont_wait, |stack, id| {
             let taken = stack.send(id, &bytes[sent..], to)?;
@@ -118,7 +118,7 @@ impl Socket {
     }
 
     /// Accepts a connection; see `accept4(2)`.
-    pub(crate) fn accept(&self, nonblocking: bool) -> Result<(Self, SocketAddrV4), Errno> {
+    pub(crate) fn accept(&self, nonblocking: bool) -> Result<(Self, SocketAddr), Errno> {
         self.until(readiness::READ, false, |stack, id| {
             let (accepted, from) = stack.accept(id)?;
             stack.record_mut(accepted)?.options.nonblocking = nonblocking;
@@ -127,7 +127,7 @@ impl Socket {
     }
 
     /// Connects; see `connect(2)`.
-    pub(crate) fn connect(&self, to: SocketAddrV4) -> Result<(), Errno> {
+    pub(crate) fn connect(&self, to: SocketAddr) -> Result<(), Errno> {
         match self.with(|stack, id| stack.connect(id, to)) {
             Err(Errno::INPROGRESS) => {}
             result => return result,

@@ -1,6 +1,11 @@
 //! UDP sockets as an application sees them.
+//!
+//! What arrives is put into the queue of the socket it is for right where the frame is read: the stack's own sockets
+//! cannot tell the families apart. Sending is left to the stack, which finds the hardware address.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp;
@@ -8,34 +13,83 @@ use smoltcp::wire::{IpAddress, IpListenEndpoint};
 
 use super::buffers::{self, DATAGRAM_COUNT, DATAGRAM_RECEIVE, DATAGRAM_SEND};
 use super::errno::Errno;
-use super::socket::{Kind, Record, SocketId};
+use super::frame;
+use super::socket::{Kind, Record, SocketId, overlap};
 use super::stack::{Nanos, SECOND, Stack};
-use super::stream::{address, endpoint};
+use super::stream::endpoint;
 use super::waiters::readiness;
 
 const BYTES: usize = DATAGRAM_RECEIVE + DATAGRAM_SEND;
 /// The longest datagram sent: what the stack can fragment, less its headers.
-const LONGEST: usize = DATAGRAM_SEND - 28;
+const LONGEST: usize = DATAGRAM_SEND - frame::IPV6 - frame::UDP;
 /// How long a datagram waits for its destination's hardware address. Those behind it wait too.
 const PATIENCE: Nanos = 3 * SECOND;
+/// How many peers a socket for any address remembers by the address they spoke to.
+const HEARD: usize = 32;
 
 /// A datagram socket; it has a socket of the stack from the moment it has a port.
 #[derive(Default)]
 pub(crate) struct Datagram {
     handle: Option<SocketHandle>,
-    pub(super) peer: Option<SocketAddrV4>,
+    pub(super) peer: Option<SocketAddr>,
+    received: VecDeque<Received>,
+    /// Bytes of payload in `received`.
+    held: usize,
+    /// Which address of ours the last peers spoke to, the latest last: it is the one their answers come from.
+    heard: VecDeque<(SocketAddr, IpAddr)>,
     /// Since when the send queue has not become shorter, and how long it was.
     stuck: Option<(Nanos, usize)>,
+}
+
+/// A datagram that waits to be read.
+struct Received {
+    source: SocketAddr,
+    payload: Vec<u8>,
 }
 
 impl Datagram {
     pub(super) fn deadline(&self) -> Option<Nanos> {
         self.stuck.map(|(since, _)| since + PATIENCE)
     }
+
+    /// Queues a datagram; a full queue drops it.
+    fn take_in(&mut self, datagram: &frame::Datagram) {
+        if self.peer.is_some_and(|peer| peer != datagram.source)
+            || self.received.len() >= DATAGRAM_COUNT
+            || self.held + datagram.payload.len() > DATAGRAM_RECEIVE
+        {
+            return;
+        }
+        let Some(mut payload) = buffers::allocate(datagram.payload.len()) else { return };
+        payload.copy_from_slice(datagram.payload);
+        self.held += payload.len();
+        self.received.push_back(Received { source: datagram.source, payload });
+        self.heard.retain(|(source, _)| *source != datagram.source);
+        self.heard.push_back((datagram.source, datagram.destination));
+        if self.heard.len() > HEARD {
+            self.heard.pop_front();
+        }
+    }
 }
 
 impl Stack {
-    pub(super) fn open_datagram(&mut self, id: SocketId, bound: SocketAddrV4) -> Result<(), Errno> {
+    /// Gives a datagram to the socket it is for; returns whether there is one.
+    pub(super) fn deliver(&mut self, datagram: &frame::Datagram) -> bool {
+        let address = SocketAddr::new(datagram.destination, datagram.port);
+        let mut sockets = self.records.iter_mut().flatten().filter_map(|record| match &mut record.kind {
+            Kind::Datagram(socket) if record.bound.is_some_and(|bound| overlap(bound, address)) => {
+                Some((socket, record.read_closed))
+            }
+            _ => None,
+        });
+        let Some((socket, closed)) = sockets.next() else { return false };
+        if !closed {
+            socket.take_in(datagram);
+        }
+        true
+    }
+
+    pub(super) fn open_datagram(&mut self, id: SocketId, bound: SocketAddr) -> Result<(), Errno> {
         let now = self.now();
         if !self.reserve(BYTES, now) {
             return Err(Errno::NOBUFS);
@@ -52,9 +106,7 @@ impl Stack {
     }
 
     fn datagram(&mut self, id: SocketId) -> Result<(&mut Datagram, SocketHandle), Errno> {
-        if self.record(id)?.bound.is_none() {
-            self.bind(id, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))?;
-        }
+        self.bind_anywhere(id)?;
         match &mut self.record_mut(id)?.kind {
             Kind::Datagram(datagram) => {
                 let handle = datagram.handle.ok_or(Errno::INVAL)?;
@@ -64,9 +116,13 @@ impl Stack {
         }
     }
 
-    pub(super) fn connect_datagram(&mut self, id: SocketId, peer: SocketAddrV4) -> Result<(), Errno> {
+    pub(super) fn connect_datagram(&mut self, id: SocketId, peer: SocketAddr) -> Result<(), Errno> {
         self.check_destination(id, peer)?;
-        self.datagram(id)?.0.peer = Some(peer);
+        let (datagram, _) = self.datagram(id)?;
+        datagram.peer = Some(peer);
+        // What came from others before is not for a connected socket.
+        datagram.received.retain(|received| received.source == peer);
+        datagram.held = datagram.received.iter().map(|received| received.payload.len()).sum();
         Ok(())
     }
 
@@ -83,7 +139,7 @@ impl Stack {
         &mut self,
         id: SocketId,
         bytes: &[u8],
-        destination: Option<SocketAddrV4>,
+        destination: Option<SocketAddr>,
     ) -> Result<usize, Errno> {
         let record = self.record_mut(id)?;
         if let Some(error) = record.error.take() {
@@ -92,21 +148,27 @@ impl Stack {
         if record.write_closed {
             return Err(Errno::PIPE);
         }
-        let peer = match &record.kind {
-            Kind::Datagram(datagram) => datagram.peer,
-            _ => None,
+        let (peer, heard) = match &record.kind {
+            Kind::Datagram(datagram) => (datagram.peer, &datagram.heard),
+            _ => return Err(Errno::OPNOTSUPP),
         };
         let destination = destination.or(peer).ok_or(Errno::DESTADDRREQ)?;
-        self.check_destination(id, destination)?;
+        let heard = heard.iter().find(|(source, _)| *source == destination).map(|(_, own)| *own);
+        let source = self.check_destination(id, destination)?;
         if bytes.len() > LONGEST {
             return Err(Errno::MSGSIZE);
         }
         let now = self.now();
         let time_to_live = self.record(id)?.options.time_to_live;
         let (_, handle) = self.datagram(id)?;
+        let bound = self.bind_anywhere(id)?.ip();
+        // An answer comes from the address that was asked.
+        let heard = heard.filter(|own| bound.is_unspecified() && self.link.is_own(*own));
+        let metadata =
+            udp::UdpMetadata { local_address: Some(heard.unwrap_or(source).into()), ..endpoint(destination).into() };
         let socket = self.sockets.get_mut::<udp::Socket>(handle);
         socket.set_hop_limit(Some(time_to_live));
-        let result = socket.send_slice(bytes, endpoint(destination));
+        let result = socket.send_slice(bytes, metadata);
         let queued = socket.send_queue();
         result.map_err(|error| match error {
             udp::SendError::BufferFull => Errno::AGAIN,
@@ -121,41 +183,39 @@ impl Stack {
         id: SocketId,
         out: &mut [u8],
         peek: bool,
-    ) -> Result<(usize, SocketAddrV4), Errno> {
+    ) -> Result<(usize, SocketAddr), Errno> {
         let record = self.record_mut(id)?;
         if let Some(error) = record.error.take() {
             return Err(error);
         }
-        let read_closed = record.read_closed;
-        let Kind::Datagram(Datagram { handle, peer, .. }) = &record.kind else { return Err(Errno::OPNOTSUPP) };
-        let peer = *peer;
-        if let Some(handle) = *handle {
-            let socket = self.sockets.get_mut::<udp::Socket>(handle);
-            discard_strangers(socket, peer);
-            let received = if peek { socket.peek().map(|(b, m)| (b, *m)) } else { socket.recv() };
-            if let Ok((bytes, metadata)) = received {
-                let length = bytes.len().min(out.len());
-                out[..length].copy_from_slice(&bytes[..length]);
-                return Ok((length, address(metadata.endpoint)));
-            }
+        let nobody = record.unspecified();
+        let Kind::Datagram(datagram) = &mut record.kind else { return Err(Errno::OPNOTSUPP) };
+        let Some(Received { source, payload }) = datagram.received.front() else {
+            return if record.read_closed { Ok((0, nobody)) } else { Err(Errno::AGAIN) };
+        };
+        let length = payload.len().min(out.len());
+        out[..length].copy_from_slice(&payload[..length]);
+        let source = *source;
+        if !peek {
+            datagram.held -= payload.len();
+            datagram.received.pop_front();
         }
-        if read_closed { Ok((0, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))) } else { Err(Errno::AGAIN) }
+        Ok((length, source))
     }
 
     pub(super) fn datagram_readiness(&self, record: &Record, datagram: &Datagram) -> u32 {
-        let Some(handle) = datagram.handle else { return readiness::WRITE };
-        let socket = self.sockets.get::<udp::Socket>(handle);
         let mut ready = 0;
-        if socket.can_recv() || record.read_closed {
+        if !datagram.received.is_empty() || record.read_closed {
             ready |= readiness::READ;
         }
-        if socket.can_send() || record.write_closed {
+        let can_send = datagram.handle.is_none_or(|handle| self.sockets.get::<udp::Socket>(handle).can_send());
+        if can_send || record.write_closed {
             ready |= readiness::WRITE;
         }
         ready
     }
 
-    /// Drops queued datagrams whose destination does not answer ARP: they block those to others.
+    /// Drops queued datagrams whose destination's hardware address nobody tells: they block those to others.
     pub(super) fn expire_datagrams(&mut self, index: usize, now: Nanos) {
         let Self { records, sockets, .. } = self;
         let Some(Record { kind: Kind::Datagram(datagram), bound: Some(bound), .. }) = &mut records[index] else {
@@ -169,12 +229,11 @@ impl Stack {
             _ if queued < length => Some((now, queued)),
             _ if now.saturating_sub(since) < PATIENCE => Some((since, queued)),
             _ => {
-                // The stack cannot drop from its send queue, only forget both queues: received datagrams go as well.
                 // Losing datagrams is what UDP may do, and only sockets that send to the dead lose them.
                 let hop_limit = socket.hop_limit();
                 socket.close();
                 socket.set_hop_limit(hop_limit);
-                let _ = socket.bind(listen_endpoint(*bound));
+                let _ = socket.bind(sending_endpoint(*bound));
                 None
             }
         };
@@ -186,36 +245,32 @@ impl Stack {
         }
     }
 
-    fn check_destination(&self, id: SocketId, destination: SocketAddrV4) -> Result<(), Errno> {
+    /// Returns the address of ours to speak from, if datagrams may go to `destination`.
+    fn check_destination(&self, id: SocketId, destination: SocketAddr) -> Result<IpAddr, Errno> {
+        let record = self.record(id)?;
+        record.check_family(destination)?;
         if destination.port() == 0 {
             return Err(Errno::INVAL);
         }
-        if self.link.is_broadcast(*destination.ip()) {
-            return if self.record(id)?.options.broadcast { Ok(()) } else { Err(Errno::ACCES) };
+        if self.link.is_broadcast(destination.ip()) {
+            let source = self.link.addresses.iter().find(|(own, _)| own.is_ipv4()).map(|(own, _)| *own);
+            return if record.options.broadcast { source.ok_or(Errno::NETUNREACH) } else { Err(Errno::ACCES) };
         }
-        self.check_route(*destination.ip())
+        self.source_for(record, destination.ip())
     }
 }
 
-/// Drops datagrams at the head of the queue that are not from the peer the socket is connected to.
-fn discard_strangers(socket: &mut udp::Socket, peer: Option<SocketAddrV4>) {
-    let Some(peer) = peer.map(endpoint) else { return };
-    while socket.peek().is_ok_and(|(_, metadata)| metadata.endpoint != peer) {
-        let _ = socket.recv();
-    }
-}
-
-fn new_socket(bound: SocketAddrV4) -> Option<udp::Socket<'static>> {
-    let queue = |bytes| {
-        let metadata = alloc::vec![udp::PacketMetadata::EMPTY; DATAGRAM_COUNT];
+fn new_socket(bound: SocketAddr) -> Option<udp::Socket<'static>> {
+    let queue = |count, bytes| {
+        let metadata = alloc::vec![udp::PacketMetadata::EMPTY; count];
         Some(udp::PacketBuffer::new(metadata, buffers::allocate(bytes)?))
     };
-    let mut socket = udp::Socket::new(queue(DATAGRAM_RECEIVE)?, queue(DATAGRAM_SEND)?);
-    socket.bind(listen_endpoint(bound)).ok()?;
+    let mut socket = udp::Socket::new(queue(1, 1)?, queue(DATAGRAM_COUNT, DATAGRAM_SEND)?);
+    socket.bind(sending_endpoint(bound)).ok()?;
     Some(socket)
 }
 
-fn listen_endpoint(bound: SocketAddrV4) -> IpListenEndpoint {
-    let addr = (!bound.ip().is_unspecified()).then_some(IpAddress::Ipv4(*bound.ip()));
-    IpListenEndpoint { addr, port: bound.port() }
+/// Returns what a socket of the stack is bound to that sends from a port: no packet is ever for this address.
+fn sending_endpoint(bound: SocketAddr) -> IpListenEndpoint {
+    IpListenEndpoint { addr: Some(IpAddress::Ipv4(Ipv4Addr::UNSPECIFIED)), port: bound.port() }
 }

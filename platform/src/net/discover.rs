@@ -161,10 +161,12 @@ pub enum NetError {
     NoDevice,
     /// The network device does not work.
     Device(VirtioError),
-    /// The address or the prefix cannot be a host's.
+    /// There is no address, or one cannot be a host's.
     Address,
-    /// The gateway is not a host on our network.
+    /// A gateway is not a host on a network of ours.
     Gateway,
+    /// The VLAN's number is none.
+    Vlan,
 }
 
 impl core::fmt::Display for NetError {
@@ -172,8 +174,9 @@ impl core::fmt::Display for NetError {
         match self {
             Self::NoDevice => f.write_str("no virtio network device was found; give the machine one"),
             Self::Device(error) => write!(f, "the network device does not work: {error}"),
-            Self::Address => f.write_str("the address is no host's address in its network"),
-            Self::Gateway => f.write_str("the gateway is no host on the address's own network"),
+            Self::Address => f.write_str("an address is no host's address in its network"),
+            Self::Gateway => f.write_str("a gateway is no host on a network of the addresses'"),
+            Self::Vlan => f.write_str("a VLAN's number is between 1 and 4094"),
         }
     }
 }

@@ -15,6 +15,7 @@ names! {
     ACCES = EACCES;
     FAULT = EFAULT;
     INVAL = EINVAL;
+    NODEV = ENODEV;
     MFILE = EMFILE;
     PIPE = EPIPE;
     NOTSOCK = ENOTSOCK;

@@ -1,67 +1,38 @@
-//! Ethernet frames with IPv4 and UDP or TCP inside: read in place, written in place.
+//! Ethernet frames with IP and UDP or TCP inside: read in place, written in place.
 //!
 //! Only what the fast path needs: a view of a UDP datagram that is certainly for us, the headers of its reply, and
 //! the ports of a TCP SYN. A frame that is anything else is simply not recognised here and goes to the stack, which
-//! decides. Every length a packet states is checked against the bytes there are.
+//! decides: so do fragments and IPv6 packets with extension headers. Every length a packet states is checked against
+//! the bytes there are.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::checksum::Sum;
+use super::link::Link;
 
-const ETHERNET: usize = 14;
-const IPV4: usize = 20;
-const UDP: usize = 8;
-/// Bytes in front of the payload of a reply: Ethernet, IPv4 without options, UDP.
-pub(crate) const REPLY_HEADERS: usize = ETHERNET + IPV4 + UDP;
+pub(super) const ETHERNET: usize = 14;
+pub(super) const IPV4: usize = 20;
+pub(super) const IPV6: usize = 40;
+pub(super) const UDP: usize = 8;
 
-const PROTOCOL_TCP: u8 = 6;
-const PROTOCOL_UDP: u8 = 17;
-const TIME_TO_LIVE: u8 = 64;
+pub(super) const ETHERTYPE_IPV4: [u8; 2] = [8, 0];
+pub(super) const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
+pub(super) const PROTOCOL_TCP: u8 = 6;
+pub(super) const PROTOCOL_UDP: u8 = 17;
+pub(super) const PROTOCOL_ICMPV6: u8 = 58;
+const HOPS: u8 = 64;
+/// The largest IPv6 packet every path carries (RFC 8200 §5).
+pub(super) const LEAST_MTU_V6: usize = 1280;
 
-/// Who we are on the link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Link {
-    /// Our hardware address.
-    pub(crate) hardware: [u8; 6],
-    /// Our IPv4 address.
-    pub(crate) address: Ipv4Addr,
-    /// The length of the prefix of our network.
-    pub(crate) prefix: u8,
-    /// The largest IP packet, in bytes.
-    pub(crate) mtu: usize,
-}
-
-impl Link {
-    /// Returns whether `address` can be one peer's own address: no broadcast, no multicast, not ours.
-    pub(crate) fn is_peer(&self, address: Ipv4Addr) -> bool {
-        let octets = address.octets();
-        octets[0] != 0 && octets[0] != 127 && octets[0] < 224 && address != self.address && !self.is_broadcast(address)
-    }
-
-    /// Returns whether `address` is on our own network.
-    pub(crate) fn is_local(&self, address: Ipv4Addr) -> bool {
-        (address.to_bits() ^ self.address.to_bits()) & self.mask() == 0
-    }
-
-    /// Returns whether `address` is the broadcast address of our network, or of all.
-    pub(crate) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
-        // Networks of one or two addresses have no broadcast address (RFC 3021).
-        address == Ipv4Addr::BROADCAST
-            || (self.prefix < 31 && self.is_local(address) && address.to_bits() | self.mask() == u32::MAX)
-    }
-
-    fn mask(&self) -> u32 {
-        u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0)
-    }
-}
-
-/// An intact UDP datagram for our own address.
+/// An intact UDP datagram for an address of ours.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Datagram<'a> {
     /// The hardware address it came from: the sender's, or its router's.
     pub(crate) hardware: [u8; 6],
     /// The address and port it came from.
-    pub(crate) source: SocketAddrV4,
+    pub(crate) source: SocketAddr,
+    /// The address of ours it is for.
+    pub(crate) destination: IpAddr,
     /// The port it is for.
     pub(crate) port: u16,
     /// What it says.
@@ -78,12 +49,14 @@ impl<'a> Datagram<'a> {
             return None;
         }
         let datagram = &packet.body[..length];
-        // RFC 768: a checksum of zero means the sender made none.
+        // RFC 768: a checksum of zero means the sender made none. Over IPv6 it must (RFC 8200 §8.1).
         if header[6..8] != [0, 0] {
-            let sum = pseudo_header(packet.source, link.address, PROTOCOL_UDP, length as u16).add(datagram);
+            let sum = pseudo_header(packet.source, packet.destination, PROTOCOL_UDP, length).add(datagram);
             if !sum.is_intact() {
                 return None;
             }
+        } else if packet.source.is_ipv6() {
+            return None;
         }
         let port = u16::from_be_bytes([header[0], header[1]]);
         if port == 0 {
@@ -92,10 +65,29 @@ impl<'a> Datagram<'a> {
         }
         Some(Self {
             hardware: packet.hardware,
-            source: SocketAddrV4::new(packet.source, port),
+            source: SocketAddr::new(packet.source, port),
+            destination: packet.destination,
             port: u16::from_be_bytes([header[2], header[3]]),
             payload: &datagram[UDP..],
         })
+    }
+
+    /// Returns the bytes in front of the payload of a reply: Ethernet, IP without options, UDP.
+    #[inline]
+    pub(crate) fn reply_headers(&self) -> usize {
+        ETHERNET + UDP + if self.source.is_ipv4() { IPV4 } else { IPV6 }
+    }
+
+    /// Returns the longest reply that goes into one packet.
+    ///
+    /// Over IPv6 none is longer than what every path carries: routers do not fragment there, and a message that a
+    /// packet was too big would come to a server that keeps no copy.
+    #[inline]
+    pub(crate) fn reply_limit(&self, link: &Link) -> usize {
+        match self.source {
+            SocketAddr::V4(_) => link.mtu - IPV4 - UDP,
+            SocketAddr::V6(_) => link.mtu.min(LEAST_MTU_V6) - IPV6 - UDP,
+        }
     }
 }
 
@@ -103,9 +95,9 @@ impl<'a> Datagram<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Syn {
     /// Who asks.
-    pub(crate) source: SocketAddrV4,
-    /// The port asked for.
-    pub(crate) port: u16,
+    pub(crate) source: SocketAddr,
+    /// The address and port asked for.
+    pub(crate) destination: SocketAddr,
     /// Its sequence number, which a repetition keeps.
     pub(crate) sequence: u32,
 }
@@ -125,131 +117,178 @@ impl Syn {
             return None;
         }
         Some(Self {
-            source: SocketAddrV4::new(packet.source, u16::from_be_bytes([header[0], header[1]])),
-            port: u16::from_be_bytes([header[2], header[3]]),
+            source: SocketAddr::new(packet.source, u16::from_be_bytes([header[0], header[1]])),
+            destination: SocketAddr::new(packet.destination, u16::from_be_bytes([header[2], header[3]])),
             sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
         })
     }
 }
 
-/// Returns whether the frame is an IPv4 fragment that would reach beyond the longest packet there can be.
-///
-/// No honest host sends one; assembled, it would exceed what 16-bit lengths can state.
-pub(crate) fn is_overlong_fragment(frame: &[u8]) -> bool {
-    let Some((header, _)) = frame.get(ETHERNET..).and_then(|ip| ip.split_first_chunk::<IPV4>()) else { return false };
-    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    let offset = usize::from(u16::from_be_bytes([header[6] & 0x1f, header[7]])) * 8;
-    frame[12..14] == [8, 0] && offset + length > usize::from(u16::MAX)
-}
-
-/// Returns whether the frame is an IPv4 packet sent to a group that only makes sense sent to one host.
+/// Returns whether the frame is an IP packet sent to a group that only makes sense sent to one host.
 ///
 /// A TCP segment to a group must be ignored, and an echo request may be (RFC 1122 §4.2.3.10, §3.2.2.6): answering
-/// would make us somebody's amplifier.
+/// would make us somebody's amplifier. Over IPv6 groups are for ICMPv6 alone, which finds neighbours by them, and what
+/// is unknown to us gets no complaint (RFC 4443 §2.4 (e)); echo requests to groups are dropped like the rest.
 pub(crate) fn is_misdirected(frame: &[u8]) -> bool {
-    frame.get(23).is_some_and(|protocol| frame[0] & 1 != 0 && frame[12..14] == [8, 0] && *protocol != PROTOCOL_UDP)
+    const ECHO_REQUEST: u8 = 128;
+    let Some((ethernet, packet)) = frame.split_first_chunk::<ETHERNET>() else { return false };
+    let to_group = ethernet[0] & 1 != 0;
+    match [ethernet[12], ethernet[13]] {
+        ETHERTYPE_IPV4 => to_group && packet.get(9).is_some_and(|protocol| *protocol != PROTOCOL_UDP),
+        ETHERTYPE_IPV6 => packet.split_first_chunk::<IPV6>().is_some_and(|(header, body)| {
+            let discovery = header[6] == PROTOCOL_ICMPV6 && body.first() != Some(&ECHO_REQUEST);
+            (to_group || header[24] == 0xff) && !discovery
+        }),
+        _ => false,
+    }
 }
 
-/// An intact IPv4 packet for us, whole.
-struct Packet<'a> {
-    hardware: [u8; 6],
-    source: Ipv4Addr,
-    body: &'a [u8],
+/// An intact IP packet for us, whole.
+pub(super) struct Packet<'a> {
+    pub(super) hardware: [u8; 6],
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) body: &'a [u8],
 }
 
 impl<'a> Packet<'a> {
+    /// Reads a frame with a packet of `protocol` from one peer to us alone.
     #[inline]
-    fn parse(frame: &'a [u8], link: &Link, protocol: u8) -> Option<Self> {
-        let (header, _) = frame.split_first_chunk::<{ ETHERNET + IPV4 }>()?;
+    pub(super) fn parse(frame: &'a [u8], link: &Link, protocol: u8) -> Option<Self> {
+        let (header, packet) = frame.split_first_chunk::<ETHERNET>()?;
         // Compared whole: a broadcast or multicast frame is not for us alone. So is a group as source.
-        if header[..6] != link.hardware || header[6] & 1 != 0 || header[12..14] != [8, 0] {
+        if header[..6] != link.hardware || header[6] & 1 != 0 {
             return None;
         }
-        let version = header[14];
-        let header_length = usize::from(version & 0xf) * 4;
-        let total = usize::from(u16::from_be_bytes([header[16], header[17]]));
-        let fragment = u16::from_be_bytes([header[20], header[21]]);
-        const MORE_FRAGMENTS_OR_OFFSET: u16 = 0x3fff;
-        if version >> 4 != 4
-            || header_length < IPV4
-            || total < header_length
-            || fragment & MORE_FRAGMENTS_OR_OFFSET != 0
-            || header[23] != protocol
-            || header[30..34] != link.address.octets()
-        {
-            return None;
-        }
-        // The frame may be longer than the packet: Ethernet pads short ones.
-        let packet = frame[ETHERNET..].get(..total)?;
-        if !Sum::default().add(&packet[..header_length]).is_intact() {
-            return None;
-        }
-        let source = Ipv4Addr::new(header[26], header[27], header[28], header[29]);
-        if !link.is_peer(source) {
+        let (source, destination, body) = match [header[12], header[13]] {
+            ETHERTYPE_IPV4 => parse_v4(packet, protocol)?,
+            ETHERTYPE_IPV6 => parse_v6(packet, protocol)?,
+            _ => return None,
+        };
+        if !link.is_own(destination) || !link.is_peer(source) {
             return None;
         }
         let hardware = [header[6], header[7], header[8], header[9], header[10], header[11]];
-        Some(Self { hardware, source, body: &packet[header_length..] })
+        Some(Self { hardware, source, destination, body })
     }
 }
 
-/// Returns the longest reply that goes into one packet on `link`.
-pub(crate) fn reply_limit(link: &Link) -> usize {
-    link.mtu - IPV4 - UDP
+fn parse_v4(packet: &[u8], protocol: u8) -> Option<(IpAddr, IpAddr, &[u8])> {
+    const MORE_FRAGMENTS_OR_OFFSET: u16 = 0x3fff;
+    let (header, _) = packet.split_first_chunk::<IPV4>()?;
+    let header_length = usize::from(header[0] & 0xf) * 4;
+    let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    let fragment = u16::from_be_bytes([header[6], header[7]]);
+    if header[0] >> 4 != 4
+        || header_length < IPV4
+        || total < header_length
+        || fragment & MORE_FRAGMENTS_OR_OFFSET != 0
+        || header[9] != protocol
+    {
+        return None;
+    }
+    // The frame may be longer than the packet: Ethernet pads short ones.
+    let packet = packet.get(..total)?;
+    if !Sum::default().add(&packet[..header_length]).is_intact() {
+        return None;
+    }
+    let address = |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
+    Some((address(12).into(), address(16).into(), &packet[header_length..]))
+}
+
+fn parse_v6(packet: &[u8], protocol: u8) -> Option<(IpAddr, IpAddr, &[u8])> {
+    let (header, rest) = packet.split_first_chunk::<IPV6>()?;
+    let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    if header[0] >> 4 != 6 || header[6] != protocol {
+        return None;
+    }
+    let body = rest.get(..length)?;
+    Some((address_v6(&header[8..24])?, address_v6(&header[24..40])?, body))
+}
+
+/// Reads an IPv6 address that is 16 bytes long.
+pub(super) fn address_v6(bytes: &[u8]) -> Option<IpAddr> {
+    bytes.first_chunk::<16>().map(|octets| Ipv6Addr::from(*octets).into())
 }
 
 /// Writes the headers of the reply to `datagram`, whose `length` bytes of payload stand in `out` behind
-/// [`REPLY_HEADERS`] bytes. Returns the length of the frame; nothing when `out` is too short or the reply too long.
+/// [`Datagram::reply_headers`] bytes. Returns the length of the frame; nothing when `out` is too short or the reply
+/// too long.
 pub(crate) fn write_reply(out: &mut [u8], datagram: &Datagram, link: &Link, length: usize) -> Option<usize> {
-    let frame = out.get_mut(..REPLY_HEADERS + length)?;
-    if length > reply_limit(link) {
+    let headers = datagram.reply_headers();
+    let frame = out.get_mut(..headers + length)?;
+    if length > datagram.reply_limit(link) {
         return None;
     }
-    let (header, payload) = frame.split_first_chunk_mut::<REPLY_HEADERS>()?;
-    let udp_length = (UDP + length) as u16;
-    header[..6].copy_from_slice(&datagram.hardware);
-    header[6..12].copy_from_slice(&link.hardware);
-    header[12..14].copy_from_slice(&[8, 0]);
-    // No options; DF set, so the packet is atomic and its identification means nothing (RFC 6864 §4.1).
-    header[14..16].copy_from_slice(&[0x45, 0]);
-    header[16..18].copy_from_slice(&(udp_length + IPV4 as u16).to_be_bytes());
-    header[18..22].copy_from_slice(&[0, 0, 0x40, 0]);
-    header[22..26].copy_from_slice(&[TIME_TO_LIVE, PROTOCOL_UDP, 0, 0]);
-    header[26..30].copy_from_slice(&link.address.octets());
-    header[30..34].copy_from_slice(&datagram.source.ip().octets());
-    let sum = Sum::default().add(&header[14..34]).finish();
-    header[24..26].copy_from_slice(&sum);
-
-    header[34..36].copy_from_slice(&datagram.port.to_be_bytes());
-    header[36..38].copy_from_slice(&datagram.source.port().to_be_bytes());
-    header[38..40].copy_from_slice(&udp_length.to_be_bytes());
-    header[40..42].copy_from_slice(&[0, 0]);
-    let sum = pseudo_header(link.address, *datagram.source.ip(), PROTOCOL_UDP, udp_length)
-        .add(&header[34..42])
-        .add(payload)
-        .finish();
+    let udp_length = UDP + length;
+    frame[..6].copy_from_slice(&datagram.hardware);
+    frame[6..12].copy_from_slice(&link.hardware);
+    let (source, destination) = (datagram.destination, datagram.source.ip());
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let header = frame.get_mut(12..).and_then(<[u8]>::first_chunk_mut::<{ 2 + IPV4 }>)?;
+            header[..2].copy_from_slice(&ETHERTYPE_IPV4);
+            // No options; DF set, so the packet is atomic and its identification means nothing (RFC 6864 §4.1).
+            header[2..4].copy_from_slice(&[0x45, 0]);
+            header[4..6].copy_from_slice(&((IPV4 + udp_length) as u16).to_be_bytes());
+            header[6..10].copy_from_slice(&[0, 0, 0x40, 0]);
+            header[10..14].copy_from_slice(&[HOPS, PROTOCOL_UDP, 0, 0]);
+            header[14..18].copy_from_slice(&source.octets());
+            header[18..22].copy_from_slice(&destination.octets());
+            let sum = Sum::default().add(&header[2..]).finish();
+            header[12..14].copy_from_slice(&sum);
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let header = frame.get_mut(12..).and_then(<[u8]>::first_chunk_mut::<{ 2 + IPV6 }>)?;
+            header[..2].copy_from_slice(&ETHERTYPE_IPV6);
+            // No traffic class; flow label zero: each answer is a flow of its own (RFC 6437 §3).
+            header[2..6].copy_from_slice(&[0x60, 0, 0, 0]);
+            header[6..8].copy_from_slice(&(udp_length as u16).to_be_bytes());
+            header[8..10].copy_from_slice(&[PROTOCOL_UDP, HOPS]);
+            header[10..26].copy_from_slice(&source.octets());
+            header[26..42].copy_from_slice(&destination.octets());
+        }
+        _ => return None,
+    }
+    let body = &mut frame[headers - UDP..];
+    body[..2].copy_from_slice(&datagram.port.to_be_bytes());
+    body[2..4].copy_from_slice(&datagram.source.port().to_be_bytes());
+    body[4..6].copy_from_slice(&(udp_length as u16).to_be_bytes());
+    body[6..8].copy_from_slice(&[0, 0]);
+    let sum = pseudo_header(source, destination, PROTOCOL_UDP, udp_length).add(body).finish();
     // RFC 768: a computed zero is sent as its other form, since zero means "none".
-    header[40..42].copy_from_slice(if sum == [0, 0] { &[0xff, 0xff] } else { &sum });
-    Some(REPLY_HEADERS + length)
+    body[6..8].copy_from_slice(if sum == [0, 0] { &[0xff, 0xff] } else { &sum });
+    Some(headers + length)
 }
 
-/// Writes an ARP announcement of our own address (RFC 5227 §2.3), so that neighbours forget who had it before.
-pub(crate) fn write_announcement(out: &mut [u8], link: &Link) -> Option<usize> {
+/// Writes an ARP announcement of our own `address` (RFC 5227 §2.3), so that neighbours forget who had it before.
+pub(crate) fn write_announcement(out: &mut [u8], link: &Link, address: Ipv4Addr) -> Option<usize> {
+    write_arp_request(out, link, address, address)
+}
+
+/// Writes an ARP request by `source` for the hardware address of `target`.
+pub(crate) fn write_arp_request(out: &mut [u8], link: &Link, source: Ipv4Addr, target: Ipv4Addr) -> Option<usize> {
     const LENGTH: usize = 42;
     let frame = out.get_mut(..LENGTH)?;
     frame[..6].fill(0xff);
     frame[6..12].copy_from_slice(&link.hardware);
     frame[12..22].copy_from_slice(&[8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
     frame[22..28].copy_from_slice(&link.hardware);
-    frame[28..32].copy_from_slice(&link.address.octets());
+    frame[28..32].copy_from_slice(&source.octets());
     frame[32..38].fill(0);
-    frame[38..42].copy_from_slice(&link.address.octets());
+    frame[38..42].copy_from_slice(&target.octets());
     Some(LENGTH)
 }
 
-/// Sums the pseudo header of UDP and TCP (RFC 768, RFC 9293 §3.1).
-fn pseudo_header(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, length: u16) -> Sum {
-    Sum::default().add(&source.octets()).add(&destination.octets()).add_word(protocol.into()).add_word(length)
+/// Sums the pseudo header of UDP, TCP and ICMPv6 (RFC 768, RFC 9293 §3.1, RFC 8200 §8.1).
+#[inline]
+pub(super) fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: usize) -> Sum {
+    let add = |sum: Sum, address: IpAddr| match address {
+        IpAddr::V4(v4) => sum.add(&v4.octets()),
+        IpAddr::V6(v6) => sum.add(&v6.octets()),
+    };
+    // Longer than 16 bits can say there is no packet.
+    add(add(Sum::default(), source), destination).add_word(protocol.into()).add_word(length as u16)
 }
 
 #[cfg(test)]
@@ -260,17 +299,46 @@ pub(crate) mod tests {
     use smoltcp::wire::*;
     use std::vec::Vec;
 
-    pub(crate) const LINK: Link = Link {
-        hardware: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
-        address: Ipv4Addr::new(10, 0, 2, 15),
-        prefix: 24,
-        mtu: 1500,
-    };
+    pub(crate) const HARDWARE: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
+    pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+    pub(crate) const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 15);
     const PEER: [u8; 6] = [2, 0, 0, 0, 0, 9];
+    const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+
+    /// Us, at 10.0.2.15/24 and 2001:db8::f/64.
+    pub(crate) fn link() -> Link {
+        let mut link = Link::new(HARDWARE, 1500);
+        let addresses = vec![(ADDRESS.into(), 24), (ADDRESS_V6.into(), 64)];
+        link.set(&super::super::configure::Setting { addresses, ..Default::default() });
+        link
+    }
+
+    /// A UDP frame from \[2001:db8::2\]:4321 to port 53 of ours, built by the stack's own emitters.
+    pub(crate) fn query_v6(payload: &[u8]) -> Vec<u8> {
+        let udp = UdpRepr { src_port: 4321, dst_port: 53 };
+        let ip = Ipv6Repr {
+            src_addr: PEER_V6,
+            dst_addr: ADDRESS_V6,
+            next_header: IpProtocol::Udp,
+            payload_len: 8 + payload.len(),
+            hop_limit: 64,
+        };
+        let mut frame = vec![0; 62 + payload.len()];
+        let mut ethernet = EthernetFrame::new_unchecked(&mut frame);
+        ethernet.set_dst_addr(EthernetAddress(HARDWARE));
+        ethernet.set_src_addr(EthernetAddress(PEER));
+        ethernet.set_ethertype(EthernetProtocol::Ipv6);
+        ip.emit(&mut Ipv6Packet::new_unchecked(&mut frame[14..]));
+        let mut packet = UdpPacket::new_unchecked(&mut frame[54..]);
+        let fill = |bytes: &mut [u8]| bytes.copy_from_slice(payload);
+        let (source, target) = (PEER_V6.into(), ADDRESS_V6.into());
+        udp.emit(&mut packet, &source, &target, payload.len(), fill, &ChecksumCapabilities::default());
+        frame
+    }
 
     /// A UDP frame from 10.0.2.2:4321 to port 53 of ours, built by the stack's own emitters.
     pub(crate) fn query(payload: &[u8]) -> Vec<u8> {
-        let (source, target) = (Ipv4Addr::new(10, 0, 2, 2), LINK.address);
+        let (source, target) = (Ipv4Addr::new(10, 0, 2, 2), ADDRESS);
         let udp = UdpRepr { src_port: 4321, dst_port: 53 };
         let ip = Ipv4Repr {
             src_addr: source,
@@ -281,7 +349,7 @@ pub(crate) mod tests {
         };
         let mut frame = vec![0; 42 + payload.len()];
         let mut ethernet = EthernetFrame::new_unchecked(&mut frame);
-        ethernet.set_dst_addr(EthernetAddress(LINK.hardware));
+        ethernet.set_dst_addr(EthernetAddress(HARDWARE));
         ethernet.set_src_addr(EthernetAddress(PEER));
         ethernet.set_ethertype(EthernetProtocol::Ipv4);
         ip.emit(&mut Ipv4Packet::new_unchecked(&mut frame[14..]), &ChecksumCapabilities::default());
@@ -298,8 +366,8 @@ pub(crate) mod tests {
     #[test]
     fn datagram_for_us() {
         let frame = query(b"hello");
-        let datagram = Datagram::parse(&frame, &LINK).unwrap();
-        assert_eq!(datagram.source, SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 2), 4321));
+        let datagram = Datagram::parse(&frame, &link()).unwrap();
+        assert_eq!(datagram.source, "10.0.2.2:4321".parse().unwrap());
         assert_eq!((datagram.port, datagram.payload, datagram.hardware), (53, &b"hello"[..], PEER));
     }
 
@@ -307,13 +375,13 @@ pub(crate) mod tests {
     fn padding_and_options_are_no_payload() {
         let mut frame = query(b"hi");
         frame.extend([0; 16]);
-        assert_eq!(Datagram::parse(&frame, &LINK).unwrap().payload, b"hi");
+        assert_eq!(Datagram::parse(&frame, &link()).unwrap().payload, b"hi");
         let mut frame = query(b"hi");
         frame.splice(34..34, [1, 1, 1, 0]);
         frame[14] = 0x46;
         frame[17] += 4;
         fix_ip_checksum(&mut frame);
-        assert_eq!(Datagram::parse(&frame, &LINK).unwrap().payload, b"hi");
+        assert_eq!(Datagram::parse(&frame, &link()).unwrap().payload, b"hi");
     }
 
     #[test]
@@ -321,7 +389,7 @@ pub(crate) mod tests {
         let changed = |change: &dyn Fn(&mut Vec<u8>)| {
             let mut frame = query(b"hello");
             change(&mut frame);
-            Datagram::parse(&frame, &LINK).is_some()
+            Datagram::parse(&frame, &link()).is_some()
         };
         assert!(changed(&|_| ()));
         assert!(!changed(&|f| f[..6].fill(0xff)), "broadcast");
@@ -362,15 +430,6 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn broadcast_addresses_of_networks() {
-        assert!(LINK.is_broadcast(Ipv4Addr::new(10, 0, 2, 255)));
-        assert!(!LINK.is_broadcast(Ipv4Addr::new(10, 0, 3, 255)));
-        assert!(!Link { prefix: 31, ..LINK }.is_broadcast(Ipv4Addr::new(10, 0, 2, 255)));
-        assert!(Link { prefix: 0, ..LINK }.is_local(Ipv4Addr::new(1, 2, 3, 4)));
-        assert!(!Link { prefix: 32, ..LINK }.is_local(Ipv4Addr::new(10, 0, 2, 14)));
-    }
-
-    #[test]
     fn syn_and_nothing_else() {
         let mut frame = query(&[0; 12]);
         frame[23] = 6;
@@ -378,20 +437,11 @@ pub(crate) mod tests {
         fix_ip_checksum(&mut frame);
         for flags in 0..=255u8 {
             frame[47] = flags;
-            assert_eq!(Syn::parse(&frame, &LINK).is_some(), flags & 0x17 == 2, "{flags:#x}");
+            assert_eq!(Syn::parse(&frame, &link()).is_some(), flags & 0x17 == 2, "{flags:#x}");
         }
         frame[47] = 2;
-        let syn = Syn::parse(&frame, &LINK).unwrap();
-        assert_eq!((syn.source.port(), syn.port), (4321, 53));
-    }
-
-    #[test]
-    fn overlong_fragments() {
-        let mut frame = query(b"hello");
-        assert!(!is_overlong_fragment(&frame));
-        frame[20..22].copy_from_slice(&[0x1f, 0xff]);
-        assert!(is_overlong_fragment(&frame));
-        assert!(!is_overlong_fragment(&frame[..20]));
+        let syn = Syn::parse(&frame, &link()).unwrap();
+        assert_eq!((syn.source.port(), syn.destination.port()), (4321, 53));
     }
 
     #[test]
@@ -404,12 +454,60 @@ pub(crate) mod tests {
         assert!(!is_misdirected(&frame[..23]));
         frame[13] = 6;
         assert!(!is_misdirected(&frame), "ARP");
+        let mut frame = query_v6(b"hello");
+        assert!(!is_misdirected(&frame));
+        frame[38] = 0xff;
+        assert!(is_misdirected(&frame), "a datagram");
+        frame[20] = PROTOCOL_ICMPV6;
+        frame[54] = 135;
+        assert!(!is_misdirected(&frame), "a neighbour solicitation");
+        frame[54] = 128;
+        assert!(is_misdirected(&frame), "an echo request");
+    }
+
+    #[test]
+    fn datagram_over_ipv6() {
+        let mut frame = query_v6(b"hello");
+        frame.extend([0; 7]);
+        let datagram = Datagram::parse(&frame, &link()).unwrap();
+        assert_eq!(datagram.source, "[2001:db8::2]:4321".parse().unwrap());
+        assert_eq!((datagram.destination, datagram.port), (ADDRESS_V6.into(), 53));
+        assert_eq!((datagram.payload, datagram.hardware), (&b"hello"[..], PEER));
+    }
+
+    #[test]
+    fn what_is_not_for_us_alone_over_ipv6_is_left() {
+        for (name, at, value) in [
+            ("version", 14, 0x45),
+            ("hop-by-hop options", 20, 0),
+            ("a fragment", 20, 44),
+            ("TCP", 20, 6),
+            ("another EtherType", 13, 0),
+            ("other address", 53, 16),
+            ("all nodes", 38, 0xff),
+            ("source is a group", 22, 0xff),
+            ("payload length beyond the frame", 19, 14),
+            ("UDP length beyond the packet", 59, 14),
+            ("UDP length within its header", 59, 7),
+            ("UDP checksum", 61, 0x42),
+            ("payload", 62, 0),
+        ] {
+            let mut frame = query_v6(b"hello");
+            frame[at] = value;
+            assert!(Datagram::parse(&frame, &link()).is_none(), "{name}");
+        }
+        let mut frame = query_v6(b"hello");
+        frame[60..62].fill(0);
+        assert!(Datagram::parse(&frame, &link()).is_none(), "no UDP checksum");
+        let mut frame = query_v6(b"hello");
+        frame[22..38].copy_from_slice(&ADDRESS_V6.octets());
+        assert!(Datagram::parse(&frame, &link()).is_none(), "from ourselves");
     }
 
     #[test]
     fn announcement_is_arp() {
         let mut out = [0; 64];
-        let length = write_announcement(&mut out, &LINK).unwrap();
+        let length = write_announcement(&mut out, &link(), ADDRESS).unwrap();
         let packet = ArpPacket::new_checked(&out[14..length]).unwrap();
         let ArpRepr::EthernetIpv4 { operation, source_protocol_addr, target_protocol_addr, .. } =
             ArpRepr::parse(&packet).unwrap()
@@ -417,7 +515,7 @@ pub(crate) mod tests {
             panic!("not IPv4 over Ethernet")
         };
         assert_eq!(operation, ArpOperation::Request);
-        assert_eq!((source_protocol_addr, target_protocol_addr), (LINK.address, LINK.address));
+        assert_eq!((source_protocol_addr, target_protocol_addr), (ADDRESS, ADDRESS));
     }
 
     proptest! {
@@ -426,10 +524,10 @@ pub(crate) mod tests {
             payload in proptest::collection::vec(any::<u8>(), 0..=1472), asked in proptest::collection::vec(any::<u8>(), 0..100),
         ) {
             let frame = query(&asked);
-            let datagram = Datagram::parse(&frame, &LINK).unwrap();
+            let datagram = Datagram::parse(&frame, &link()).unwrap();
             let mut out = [0xaa; 2048];
-            out[REPLY_HEADERS..REPLY_HEADERS + payload.len()].copy_from_slice(&payload);
-            let length = write_reply(&mut out, &datagram, &LINK, payload.len()).unwrap();
+            out[42..42 + payload.len()].copy_from_slice(&payload);
+            let length = write_reply(&mut out, &datagram, &link(), payload.len()).unwrap();
             let ethernet = EthernetFrame::new_checked(&out[..length]).unwrap();
             prop_assert_eq!(ethernet.dst_addr(), EthernetAddress(PEER));
             let checks = ChecksumCapabilities::default();
@@ -438,19 +536,57 @@ pub(crate) mod tests {
             let udp = UdpPacket::new_checked(packet.payload()).unwrap();
             let repr = UdpRepr::parse(&udp, &ip.src_addr.into(), &ip.dst_addr.into(), &checks).unwrap();
             prop_assert_eq!((repr.src_port, repr.dst_port), (53, 4321));
-            prop_assert_eq!((ip.src_addr, ip.dst_addr), (LINK.address, Ipv4Addr::new(10, 0, 2, 2)));
+            prop_assert_eq!((ip.src_addr, ip.dst_addr), (ADDRESS, Ipv4Addr::new(10, 0, 2, 2)));
             prop_assert_eq!(udp.payload(), &payload[..]);
             prop_assert_ne!(udp.checksum(), 0);
             prop_assert!(packet.dont_frag());
         }
 
         #[test]
+        fn replies_over_ipv6_are_what_the_stack_would_parse(
+            payload in proptest::collection::vec(any::<u8>(), 0..=1232), asked in proptest::collection::vec(any::<u8>(), 0..100),
+        ) {
+            let frame = query_v6(&asked);
+            let datagram = Datagram::parse(&frame, &link()).unwrap();
+            let mut out = [0xaa; 2048];
+            out[62..62 + payload.len()].copy_from_slice(&payload);
+            prop_assert_eq!(write_reply(&mut out, &datagram, &link(), 1233), None);
+            let length = write_reply(&mut out, &datagram, &link(), payload.len()).unwrap();
+            let ethernet = EthernetFrame::new_checked(&out[..length]).unwrap();
+            prop_assert_eq!(ethernet.dst_addr(), EthernetAddress(PEER));
+            prop_assert_eq!(ethernet.ethertype(), EthernetProtocol::Ipv6);
+            let packet = Ipv6Packet::new_checked(ethernet.payload()).unwrap();
+            let ip = Ipv6Repr::parse(&packet).unwrap();
+            let udp = UdpPacket::new_checked(packet.payload()).unwrap();
+            let checks = ChecksumCapabilities::default();
+            let repr = UdpRepr::parse(&udp, &ip.src_addr.into(), &ip.dst_addr.into(), &checks).unwrap();
+            prop_assert_eq!((repr.src_port, repr.dst_port, ip.hop_limit), (53, 4321, 64));
+            prop_assert_eq!((ip.src_addr, ip.dst_addr), (ADDRESS_V6, PEER_V6));
+            prop_assert_eq!(udp.payload(), &payload[..]);
+            prop_assert_ne!(udp.checksum(), 0);
+        }
+
+        #[test]
+        fn damaged_frames_over_ipv6_are_survived(
+            at in 0usize..75, value in any::<u8>(), cut in 0usize..80, garbage in proptest::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let mut frame = query_v6(b"a question here..");
+            frame[at] = value;
+            frame.truncate(cut);
+            let _ = (Datagram::parse(&frame, &link()), Syn::parse(&frame, &link()), is_misdirected(&frame));
+            let mut frame = query_v6(b"a question here..");
+            frame.truncate(54);
+            frame.extend(garbage);
+            let _ = (Datagram::parse(&frame, &link()), Syn::parse(&frame, &link()), is_misdirected(&frame));
+        }
+
+        #[test]
         fn garbage_and_truncated_frames_are_survived(
             garbage in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..60, value in any::<u8>(), cut in 0usize..60,
         ) {
-            let _ = Datagram::parse(&garbage, &LINK);
-            let _ = Syn::parse(&garbage, &LINK);
-            let _ = is_overlong_fragment(&garbage);
+            let _ = Datagram::parse(&garbage, &link());
+            let _ = Syn::parse(&garbage, &link());
+            let _ = is_misdirected(&garbage);
             let mut frame = query(b"a question here..");
             frame[at.min(58)] = value;
             frame.truncate(cut);
@@ -463,7 +599,7 @@ pub(crate) mod tests {
         if frame.len() >= 34 && usize::from(frame[14] & 15) * 4 + 14 <= frame.len() && frame[14] & 15 >= 5 {
             fix_ip_checksum(frame);
         }
-        let _ = Datagram::parse(frame, &LINK);
-        let _ = Syn::parse(frame, &LINK);
+        let _ = Datagram::parse(frame, &link());
+        let _ = Syn::parse(frame, &link());
     }
 }

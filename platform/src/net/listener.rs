@@ -9,18 +9,17 @@
 //! handshakes are: a SYN flood from forged addresses costs clients a second, not the service.
 
 use alloc::vec::Vec;
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::{self, State};
-use smoltcp::wire::{IpAddress, IpEndpoint};
 
 use super::buffers::{self, ACCEPTED_RECEIVE, ACCEPTED_SEND};
 use super::errno::Errno;
 use super::frame::Syn;
-use super::socket::{Kind, Options, Record, SocketId};
+use super::socket::{Kind, Options, Record, SocketId, overlap};
 use super::stack::{Nanos, SECOND, Stack};
-use super::stream::{DEAD_PEER, KEEP_ALIVE, Stream};
+use super::stream::{DEAD_PEER, KEEP_ALIVE, Stream, endpoint};
 
 /// The most connections a listener holds for its application.
 pub(crate) const BACKLOG_LIMIT: usize = 128;
@@ -55,11 +54,11 @@ impl Listener {
 }
 
 impl Stack {
-    /// Returns the record index of the listener at `port`.
-    pub(super) fn listener_at(&self, port: u16) -> Option<usize> {
+    /// Returns the record index of the listener a connection to `address` is for.
+    pub(super) fn listener_at(&self, address: SocketAddr) -> Option<usize> {
         self.records.iter().position(|record| {
             record.as_ref().is_some_and(|record| {
-                matches!(record.kind, Kind::Listener(_)) && record.bound.is_some_and(|bound| bound.port() == port)
+                matches!(record.kind, Kind::Listener(_)) && record.bound.is_some_and(|bound| overlap(bound, address))
             })
         })
     }
@@ -67,12 +66,11 @@ impl Stack {
     /// Prepares for the SYN the stack sees next; returns whether the stack may see it.
     pub(super) fn expect_connection(&mut self, syn: &Syn) -> bool {
         // Where nobody listens the stack answers with a reset.
-        let Some(index) = self.listener_at(syn.port) else { return true };
-        let peer = IpEndpoint::new(IpAddress::Ipv4(*syn.source.ip()), syn.source.port());
-        let same = |socket: &tcp::Socket| {
-            socket.remote_endpoint() == Some(peer)
-                && socket.local_endpoint().is_some_and(|local| local.port == syn.port)
-        };
+        let Some(index) = self.listener_at(syn.destination) else { return true };
+        let own = endpoint(syn.destination);
+        let peer = endpoint(syn.source);
+        let same =
+            |socket: &tcp::Socket| socket.remote_endpoint() == Some(peer) && socket.local_endpoint() == Some(own);
         // RFC 9293 §3.6.1: a connection in TIME-WAIT gives way to a new one between the same ports.
         if let Some(at) = self.orphans.iter().position(|orphan| {
             let socket = self.tcp(orphan.handle);
@@ -96,7 +94,7 @@ impl Stack {
         if !self.make_room(index, now) {
             return false;
         }
-        let Some(handle) = self.embryo_socket(index, syn.port) else { return false };
+        let Some(handle) = self.embryo_socket(index, syn.destination.port()) else { return false };
         if let Some(Kind::Listener(listener)) = self.records[index].as_mut().map(|record| &mut record.kind) {
             listener.embryos.push(Embryo { handle, born: now, half_open: true });
         }
@@ -162,9 +160,9 @@ impl Stack {
         Some(self.sockets.add(socket))
     }
 
-    /// Removes the embryo whose SYN the stack did not take, at `port`.
-    pub(super) fn tidy_listener(&mut self, port: u16) {
-        if let Some(index) = self.listener_at(port) {
+    /// Removes the embryo whose SYN the stack did not take, at `address`.
+    pub(super) fn tidy_listener(&mut self, address: SocketAddr) {
+        if let Some(index) = self.listener_at(address) {
             self.sweep_listener(index);
         }
     }
@@ -206,7 +204,7 @@ impl Stack {
     }
 
     /// Takes the oldest finished connection of a listener.
-    pub(crate) fn accept(&mut self, id: SocketId) -> Result<(SocketId, SocketAddrV4), Errno> {
+    pub(crate) fn accept(&mut self, id: SocketId) -> Result<(SocketId, SocketAddr), Errno> {
         let record = self.record(id)?;
         let options = record.options;
         let listener = match &record.kind {
@@ -219,7 +217,7 @@ impl Stack {
         let handle = listener.embryos[at].handle;
         let stream = Stream::accepted(self.tcp(handle), handle, BYTES).ok_or(Errno::AGAIN)?;
         let (local, remote) = (stream.local, stream.remote);
-        let mut accepted = Record::new(Kind::Stream(stream));
+        let mut accepted = Record::new(Kind::Stream(stream), local.is_ipv6());
         accepted.bound = Some(local);
         // As on Linux, options are inherited, the blocking mode is not.
         accepted.options = Options { nonblocking: false, ..options };

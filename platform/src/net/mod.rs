@@ -7,11 +7,13 @@
 pub(crate) mod blocking;
 mod buffers;
 mod checksum;
+mod configure;
 mod datagram;
 mod device;
 mod discover;
 pub(crate) mod errno;
 mod frame;
+mod link;
 mod listener;
 mod recurrence;
 mod responder;
@@ -20,9 +22,11 @@ mod stack;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod vlan;
 mod waiters;
 mod worker;
 
+pub use configure::NetConfig;
 pub use discover::{NetError, discover};
 pub use responder::{UdpResponder, Verdict};
-pub use worker::{NetConfig, serve_udp, start};
+pub use worker::{serve_udp, start};

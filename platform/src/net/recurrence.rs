@@ -5,6 +5,7 @@
 //! are a fixed table of fingerprints under a secret key; a note that is overwritten costs a client one more try.
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use super::frame::Syn;
 use super::stack::{Nanos, SECOND};
@@ -47,8 +48,12 @@ impl Recurrence {
     }
 
     fn hash(&self, syn: &Syn) -> u64 {
-        let ports = u64::from(syn.source.port()) << 16 | u64::from(syn.port);
-        let words = [u64::from(syn.source.ip().to_bits()) << 32 | u64::from(syn.sequence), ports];
+        let (high, low) = match syn.source.ip() {
+            IpAddr::V4(v4) => (0, u64::from(v4.to_bits())),
+            IpAddr::V6(v6) => ((v6.to_bits() >> 64) as u64, v6.to_bits() as u64),
+        };
+        let ports = u64::from(syn.source.port()) << 16 | u64::from(syn.destination.port());
+        let words = [high, low, u64::from(syn.sequence) << 32 | ports];
         words.into_iter().fold(self.key, |state, word| {
             // The finalizer of SplitMix64, keyed by the state so far.
             let mut mixed = (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -62,13 +67,15 @@ impl Recurrence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::net::{Ipv4Addr, SocketAddrV4};
 
     #[test]
     fn only_a_repetition_in_time_counts() {
         let mut recurrence = Recurrence::new(7);
-        let source = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 1234);
-        let syn = Syn { source, port: 53, sequence: 5 };
+        let syn = Syn {
+            source: "192.0.2.1:1234".parse().unwrap(),
+            destination: "10.0.2.15:53".parse().unwrap(),
+            sequence: 5,
+        };
         let later = Syn { sequence: 6, ..syn };
         assert!(!recurrence.is_repeated(&syn, SECOND));
         assert!(!recurrence.is_repeated(&syn, SECOND + SECOND / 4), "too soon");

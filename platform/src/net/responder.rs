@@ -4,14 +4,15 @@
 //! buffer. Nothing is copied, allocated or locked in between. What the responder declines goes the long way, to a
 //! `UdpSocket` bound to the port.
 //!
-//! A reply never exceeds one packet: the buffer a responder gets ends where the link's MTU does, so it truncates as
-//! its protocol provides (RFC 1035 §4.1.1, the TC bit), or declines.
+//! A reply never exceeds one packet: the buffer a responder gets ends where the link's MTU does, over IPv6 where
+//! that of any path does, so it truncates as its protocol provides (RFC 1035 §4.1.1, the TC bit), or declines.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use super::frame::{Datagram, Link, REPLY_HEADERS, reply_limit, write_reply};
+use super::frame::{Datagram, write_reply};
+use super::link::Link;
 use crate::virtio::net::Transmit;
 
 /// What becomes of a datagram.
@@ -53,13 +54,13 @@ impl Responders {
         let Some((_, responder)) = self.0.iter_mut().find(|(port, _)| *port == datagram.port) else { return false };
         // A device that cannot keep up sheds load here: the sender asks again.
         let Some(out) = transmit.buffer() else { return true };
-        let Some(reply) = out.get_mut(REPLY_HEADERS..).map(|out| {
-            let limit = out.len().min(reply_limit(link));
+        let Some(reply) = out.get_mut(datagram.reply_headers()..).map(|out| {
+            let limit = out.len().min(datagram.reply_limit(link));
             &mut out[..limit]
         }) else {
             return true;
         };
-        match responder.respond(SocketAddr::V4(datagram.source), datagram.payload, reply) {
+        match responder.respond(datagram.source, datagram.payload, reply) {
             Verdict::Reply(length) => {
                 // A length beyond the buffer is the responder's mistake; nothing is sent rather than something made up.
                 if let Some(length) = write_reply(out, &datagram, link, length) {
@@ -75,7 +76,7 @@ impl Responders {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::super::frame::tests::{LINK, query};
+    use super::super::frame::tests::{link, query, query_v6};
     use super::*;
     use proptest::prelude::*;
 
@@ -114,7 +115,7 @@ pub(crate) mod tests {
         let mut responders = Responders::default();
         responders.register(53, Box::new(Script(verdict)));
         let mut wire = Wire::new(room);
-        (responders.serve(frame, &LINK, &mut wire), wire.sent)
+        (responders.serve(frame, &link(), &mut wire), wire.sent)
     }
 
     #[test]
@@ -127,13 +128,18 @@ pub(crate) mod tests {
         assert_eq!(serve(Verdict::Decline, &frame, 1), (false, vec![]));
         assert_eq!(serve(Verdict::Reply(1473), &frame, 1), (true, vec![]), "longer than the buffer given");
         assert_eq!(serve(Verdict::Reply(4), &frame, 0), (true, vec![]), "no room");
+        let frame = query_v6(b"ping");
+        let (done, sent) = serve(Verdict::Reply(4), &frame, 1);
+        assert!(done);
+        assert_eq!(&sent[0][62..], b"ping");
+        assert_eq!(serve(Verdict::Reply(1233), &frame, 1), (true, vec![]), "longer than every path carries");
     }
 
     #[test]
     fn ports_without_a_responder_are_left_to_the_stack() {
         let mut responders = Responders::default();
         responders.register(54, Box::new(Script(Verdict::Drop)));
-        assert!(!responders.serve(&query(b"x"), &LINK, &mut Wire::new(1)));
+        assert!(!responders.serve(&query(b"x"), &link(), &mut Wire::new(1)));
     }
 
     proptest! {

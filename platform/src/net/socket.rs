@@ -1,7 +1,7 @@
 //! What an application holds: the records behind socket descriptors.
 
 use alloc::sync::Arc;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::buffers::{ACCEPTED_RECEIVE, ACCEPTED_SEND, DATAGRAM_RECEIVE, DATAGRAM_SEND};
 use super::datagram::Datagram;
@@ -77,7 +77,9 @@ pub(crate) enum Kind {
 /// A socket of an application.
 pub(crate) struct Record {
     pub(crate) kind: Kind,
-    pub(crate) bound: Option<SocketAddrV4>,
+    /// Whether its addresses are IPv6 ones; else they are IPv4.
+    pub(crate) v6: bool,
+    pub(crate) bound: Option<SocketAddr>,
     pub(crate) options: Options,
     /// An error to be reported once, by the next call or `SO_ERROR`.
     pub(crate) error: Option<Errno>,
@@ -87,15 +89,31 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(kind: Kind) -> Self {
+    pub(super) fn new(kind: Kind, v6: bool) -> Self {
         Self {
             kind,
+            v6,
             bound: None,
             options: Options::default(),
             error: None,
             read_closed: false,
             write_closed: false,
             waiters: Arc::new(Waiters::new()),
+        }
+    }
+
+    /// Returns the address that stands for any, with port 0.
+    pub(super) fn unspecified(&self) -> SocketAddr {
+        if self.v6 { (Ipv6Addr::UNSPECIFIED, 0).into() } else { (Ipv4Addr::UNSPECIFIED, 0).into() }
+    }
+
+    /// Checks that `address` is of the socket's own family.
+    pub(super) fn check_family(&self, address: SocketAddr) -> Result<(), Errno> {
+        match address {
+            _ if address.is_ipv6() != self.v6 => Err(Errno::AFNOSUPPORT),
+            // IPv4 is not spoken through IPv6 sockets: see `bind`.
+            SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => Err(Errno::NETUNREACH),
+            _ => Ok(()),
         }
     }
 
@@ -110,10 +128,10 @@ impl Record {
 }
 
 impl Stack {
-    /// Opens a stream socket, or with `datagram` a datagram socket.
-    pub(crate) fn open(&mut self, datagram: bool) -> Result<SocketId, Errno> {
+    /// Opens a stream socket, or with `datagram` a datagram socket, for IPv4 or with `v6` for IPv6.
+    pub(crate) fn open(&mut self, datagram: bool, v6: bool) -> Result<SocketId, Errno> {
         let kind = if datagram { Kind::Datagram(Datagram::default()) } else { Kind::Idle };
-        self.insert(Record::new(kind))
+        self.insert(Record::new(kind, v6))
     }
 
     pub(super) fn insert(&mut self, record: Record) -> Result<SocketId, Errno> {
@@ -137,7 +155,11 @@ impl Stack {
     }
 
     /// Binds the socket to an address of ours, port 0 meaning any free one.
-    pub(crate) fn bind(&mut self, id: SocketId, address: SocketAddrV4) -> Result<(), Errno> {
+    ///
+    /// The families stay apart, as if every IPv6 socket had `IPV6_V6ONLY` set: a service binds 0.0.0.0 and \[::\], side
+    /// by side, and no peer's IPv4 address ever appears in an IPv6 form that slips through somebody's comparison
+    /// (RFC 4942 §2.2).
+    pub(crate) fn bind(&mut self, id: SocketId, address: SocketAddr) -> Result<(), Errno> {
         let record = self.record(id)?;
         let datagram = match &record.kind {
             _ if record.bound.is_some() => return Err(Errno::INVAL),
@@ -145,20 +167,29 @@ impl Stack {
             Kind::Datagram(_) => true,
             Kind::Listener(_) | Kind::Stream(_) => return Err(Errno::INVAL),
         };
-        if !address.ip().is_unspecified() && *address.ip() != self.link.address {
+        record.check_family(address)?;
+        if !address.ip().is_unspecified() && !self.link.is_own(address.ip()) {
             return Err(Errno::ADDRNOTAVAIL);
         }
         let port = match address.port() {
-            0 => self.ephemeral_port(datagram)?,
-            port if self.is_bound(datagram, port, record.options.reuse_address) => return Err(Errno::ADDRINUSE),
+            0 => self.ephemeral_port(datagram, address.ip())?,
+            _ if self.is_bound(datagram, address, record.options.reuse_address) => return Err(Errno::ADDRINUSE),
             port => port,
         };
-        let bound = SocketAddrV4::new(*address.ip(), port);
+        let bound = SocketAddr::new(address.ip(), port);
         if datagram {
             self.open_datagram(id, bound)?;
         }
         self.record_mut(id)?.bound = Some(bound);
         Ok(())
+    }
+
+    /// Returns where the socket is bound; if it is not yet, that becomes a free port.
+    pub(super) fn bind_anywhere(&mut self, id: SocketId) -> Result<SocketAddr, Errno> {
+        if self.record(id)?.bound.is_none() {
+            self.bind(id, self.record(id)?.unspecified())?;
+        }
+        self.record(id)?.bound.ok_or(Errno::INVAL)
     }
 
     /// Makes the socket accept connections, at most `backlog` of them unaccepted.
@@ -170,11 +201,8 @@ impl Stack {
             Kind::Stream(_) => return Err(Errno::INVAL),
             Kind::Datagram(_) => return Err(Errno::OPNOTSUPP),
             Kind::Idle => {
-                if self.record(id)?.bound.is_none() {
-                    self.bind(id, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))?;
-                }
-                let port = self.record(id)?.bound.map_or(0, |bound| bound.port());
-                if self.listener_at(port).is_some() {
+                let bound = self.bind_anywhere(id)?;
+                if self.listener_at(bound).is_some() {
                     return Err(Errno::ADDRINUSE);
                 }
                 self.record_mut(id)?.kind = Kind::Listener(Listener::new(backlog));
@@ -231,18 +259,21 @@ impl Stack {
     }
 
     /// Returns the socket's own address.
-    pub(crate) fn local_address(&self, id: SocketId) -> Result<SocketAddrV4, Errno> {
+    pub(crate) fn local_address(&self, id: SocketId) -> Result<SocketAddr, Errno> {
         let record = self.record(id)?;
-        let bound = record.bound.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+        let bound = record.bound.unwrap_or(record.unspecified());
         Ok(match &record.kind {
             Kind::Stream(stream) => stream.local,
-            Kind::Datagram(datagram) if datagram.peer.is_some() => SocketAddrV4::new(self.link.address, bound.port()),
+            Kind::Datagram(Datagram { peer: Some(peer), .. }) => match self.source_for(record, peer.ip()) {
+                Ok(source) => SocketAddr::new(source, bound.port()),
+                Err(_) => bound,
+            },
             _ => bound,
         })
     }
 
     /// Returns the address of the socket's peer.
-    pub(crate) fn peer_address(&self, id: SocketId) -> Result<SocketAddrV4, Errno> {
+    pub(crate) fn peer_address(&self, id: SocketId) -> Result<SocketAddr, Errno> {
         match &self.record(id)?.kind {
             Kind::Stream(stream) if stream.established && stream.live.is_some() => Ok(stream.remote),
             Kind::Datagram(datagram) => datagram.peer.ok_or(Errno::NOTCONN),
@@ -251,7 +282,7 @@ impl Stack {
     }
 
     /// Connects the socket, or begins to (`EINPROGRESS`).
-    pub(crate) fn connect(&mut self, id: SocketId, address: SocketAddrV4) -> Result<(), Errno> {
+    pub(crate) fn connect(&mut self, id: SocketId, address: SocketAddr) -> Result<(), Errno> {
         match &self.record(id)?.kind {
             Kind::Datagram(_) => self.connect_datagram(id, address),
             _ => self.connect_stream(id, address),
@@ -259,12 +290,7 @@ impl Stack {
     }
 
     /// Sends bytes, to `destination` where the kind of socket allows it. Returns how many were taken.
-    pub(crate) fn send(
-        &mut self,
-        id: SocketId,
-        bytes: &[u8],
-        destination: Option<SocketAddrV4>,
-    ) -> Result<usize, Errno> {
+    pub(crate) fn send(&mut self, id: SocketId, bytes: &[u8], destination: Option<SocketAddr>) -> Result<usize, Errno> {
         match &self.record(id)?.kind {
             Kind::Datagram(_) => self.send_datagram(id, bytes, destination),
             _ => self.send_stream(id, bytes),
@@ -277,7 +303,7 @@ impl Stack {
         id: SocketId,
         out: &mut [u8],
         peek: bool,
-    ) -> Result<(usize, Option<SocketAddrV4>), Errno> {
+    ) -> Result<(usize, Option<SocketAddr>), Errno> {
         match &self.record(id)?.kind {
             Kind::Datagram(_) => self.receive_datagram(id, out, peek).map(|(length, source)| (length, Some(source))),
             _ => self.receive_stream(id, out, peek).map(|length| (length, None)),
@@ -333,14 +359,18 @@ impl Stack {
         })
     }
 
-    /// Returns whether a packet to `address` has anywhere to go.
-    pub(super) fn check_route(&self, address: Ipv4Addr) -> Result<(), Errno> {
-        let reachable = self.link.is_peer(address) && (self.link.is_local(address) || self.gateway.is_some());
-        if reachable { Ok(()) } else { Err(Errno::NETUNREACH) }
+    /// Returns the address of ours that the socket speaks from to `address`, if packets have anywhere to go.
+    pub(super) fn source_for(&self, record: &Record, address: IpAddr) -> Result<IpAddr, Errno> {
+        let reachable = self.link.is_peer(address) && self.link.next_hop(address).is_some();
+        let bound = record.bound.map(|bound| bound.ip()).filter(|bound| !bound.is_unspecified());
+        match bound.or_else(|| self.link.source_for(address)) {
+            Some(source) if reachable => Ok(source),
+            _ => Err(Errno::NETUNREACH),
+        }
     }
 
-    /// Returns a random free port.
-    pub(super) fn ephemeral_port(&self, datagram: bool) -> Result<u16, Errno> {
+    /// Returns a random free port for `address`, one of ours or any.
+    pub(super) fn ephemeral_port(&self, datagram: bool, address: IpAddr) -> Result<u16, Errno> {
         let count = EPHEMERAL.end() - EPHEMERAL.start() + 1;
         let mut random = [0; 4];
         (self.machine.random)(&mut random);
@@ -348,15 +378,17 @@ impl Stack {
         let first = (u32::from_ne_bytes(random) % u32::from(count)) as u16;
         (0..count)
             .map(|step| EPHEMERAL.start() + ((u32::from(first) + u32::from(step)) % u32::from(count)) as u16)
-            .find(|port| !self.is_bound(datagram, *port, false) && !self.has_orphan_at(datagram, *port))
+            .find(|port| {
+                !self.is_bound(datagram, SocketAddr::new(address, *port), false) && !self.has_orphan_at(datagram, *port)
+            })
             .ok_or(Errno::ADDRINUSE)
     }
 
-    /// Returns whether a socket stands in the way of binding `port`; `reuse` when the binder set SO_REUSEADDR.
-    fn is_bound(&self, datagram: bool, port: u16, reuse: bool) -> bool {
+    /// Returns whether a socket stands in the way of binding `address`; `reuse` when the binder set SO_REUSEADDR.
+    fn is_bound(&self, datagram: bool, address: SocketAddr, reuse: bool) -> bool {
         self.records.iter().flatten().any(|record| {
             let same = matches!(record.kind, Kind::Datagram(_)) == datagram
-                && record.bound.is_some_and(|bound| bound.port() == port);
+                && record.bound.is_some_and(|bound| overlap(bound, address));
             let shares =
                 !datagram && reuse && record.options.reuse_address && !matches!(record.kind, Kind::Listener(_));
             same && !shares
@@ -367,4 +399,12 @@ impl Stack {
         let at_port = |handle| self.tcp(handle).local_endpoint().is_some_and(|endpoint| endpoint.port == port);
         !datagram && self.orphans.iter().any(|orphan| at_port(orphan.handle))
     }
+}
+
+/// Returns whether something sent to one of the addresses may be meant for the other: of a family, they share the port
+/// and stand for a common address.
+pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    a.is_ipv4() == b.is_ipv4()
+        && a.port() == b.port()
+        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }

@@ -8,17 +8,19 @@
 //! randomness come in as functions, so all of it runs on the host in tests.
 
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
 
+use smoltcp::iface::Route;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
 use super::buffers::Budget;
+use super::configure::Setting;
 use super::device::StackDevice;
 use super::errno::Errno;
-use super::frame::{Link, Syn, is_misdirected, is_overlong_fragment};
+use super::frame::{Datagram, Syn, is_misdirected};
+use super::link::Link;
 use super::recurrence::Recurrence;
 use super::socket::{Kind, Record};
 use crate::virtio::net::Transmit;
@@ -30,8 +32,6 @@ pub(crate) const SECOND: Nanos = 1_000_000_000;
 
 /// Rounds of egress at a time, each of at most one packet per socket, before arriving frames are looked at again.
 const EGRESS_ROUNDS: usize = 16;
-/// How long fragments of a packet are waited for. RFC 791 §3.2 suggests 15 seconds; strangers fill these slots.
-const REASSEMBLY: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(3);
 
 /// What the stack needs of the machine.
 #[derive(Clone, Copy)]
@@ -47,7 +47,6 @@ pub(crate) struct Stack {
     pub(super) interface: Interface,
     pub(super) sockets: SocketSet<'static>,
     pub(super) link: Link,
-    pub(super) gateway: Option<Ipv4Addr>,
     pub(super) records: Vec<Option<Record>>,
     pub(super) orphans: Vec<Orphan>,
     pub(super) budget: Budget,
@@ -75,7 +74,7 @@ pub(crate) enum Egress {
 
 impl Stack {
     /// Makes a stack whose sockets may take `limit` bytes of buffers.
-    pub(crate) fn new(link: Link, gateway: Option<Ipv4Addr>, limit: usize, machine: Machine) -> Self {
+    pub(crate) fn new(link: Link, limit: usize, machine: Machine) -> Self {
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(link.hardware)));
         let mut seed = [0; 8];
         (machine.random)(&mut seed);
@@ -84,32 +83,69 @@ impl Stack {
         let recurrence = Recurrence::new(u64::from_ne_bytes(seed));
         let mut no_device = NoDevice;
         let mut device = StackDevice::new(None, &mut no_device, link.mtu);
-        let mut interface = Interface::new(config, &mut device, instant((machine.clock)()));
-        interface.set_reassembly_timeout(REASSEMBLY);
-        interface.update_ip_addrs(|addresses| {
-            // One address, and room for one: cannot fail.
-            let _ = addresses.push(IpCidr::Ipv4(Ipv4Cidr::new(link.address, link.prefix)));
-        });
-        if let Some(gateway) = gateway {
-            // The table is empty and has room: cannot fail.
-            let _ = interface.routes_mut().add_default_ipv4_route(gateway);
-        }
-        Self {
+        let interface = Interface::new(config, &mut device, instant((machine.clock)()));
+        let mut stack = Self {
             interface,
             sockets: SocketSet::new(Vec::new()),
             link,
-            gateway,
             records: Vec::new(),
             orphans: Vec::new(),
             budget: Budget::new(limit),
             machine,
             recurrence,
+        };
+        stack.follow_link();
+        stack
+    }
+
+    /// Takes over addresses and routers. Connections from an address that is ours no longer end.
+    pub(super) fn configure(&mut self, setting: &Setting) {
+        let mut link = self.link.clone();
+        link.set(setting);
+        if link != self.link {
+            self.link = link;
+            self.follow_link();
+            self.end_homeless();
         }
+    }
+
+    /// Makes the interface have the link's addresses and routers.
+    fn follow_link(&mut self) {
+        let Self { interface, link, .. } = self;
+        interface.update_ip_addrs(|addresses| {
+            addresses.clear();
+            // The link has no more than there is room for: cannot fail.
+            addresses.extend(link.addresses.iter().map(|(address, prefix)| IpCidr::new((*address).into(), *prefix)));
+        });
+        interface.routes_mut().update(|routes| {
+            routes.clear();
+            routes.extend(link.gateways.iter().map(|gateway| match IpAddress::from(*gateway) {
+                IpAddress::Ipv4(gateway) => Route::new_ipv4_gateway(gateway),
+                IpAddress::Ipv6(gateway) => Route::new_ipv6_gateway(gateway),
+            }));
+        });
+    }
+
+    /// Ends the connections whose own address is gone.
+    fn end_homeless(&mut self) {
+        for (_, socket) in self.sockets.iter_mut() {
+            if let smoltcp::socket::Socket::Tcp(socket) = socket
+                && socket.local_endpoint().is_some_and(|local| !self.link.is_own(local.addr.into()))
+            {
+                socket.abort();
+            }
+        }
+        self.sweep(Errno::NETDOWN);
     }
 
     /// Takes in one frame; replies the stack makes at once (ARP, ICMP, RST) are sent.
     pub(crate) fn receive(&mut self, frame: &[u8], transmit: &mut impl Transmit) {
-        if is_overlong_fragment(frame) || is_misdirected(frame) {
+        if is_misdirected(frame) {
+            return;
+        }
+        if let Some(datagram) = Datagram::parse(frame, &self.link)
+            && self.deliver(&datagram)
+        {
             return;
         }
         let syn = Syn::parse(frame, &self.link);
@@ -122,7 +158,7 @@ impl Stack {
         let mut device = StackDevice::new(Some(frame), transmit, self.link.mtu);
         self.interface.poll_ingress_single(now, &mut device, &mut self.sockets);
         if let Some(syn) = syn {
-            self.tidy_listener(syn.port);
+            self.tidy_listener(syn.destination);
         }
     }
 

@@ -1,12 +1,12 @@
 //! TCP connections as an application sees them, and what becomes of them after `close`.
 
 use alloc::vec::Vec;
-use core::net::SocketAddrV4;
+use core::net::SocketAddr;
 
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::{self, RecvError, State};
 use smoltcp::time::Duration;
-use smoltcp::wire::{IpAddress, IpEndpoint};
+use smoltcp::wire::IpEndpoint;
 
 use super::buffers::{self, CONNECTED_RECEIVE, CONNECTED_SEND};
 use super::errno::Errno;
@@ -31,8 +31,8 @@ pub(crate) struct Stream {
     pub(super) live: Option<SocketHandle>,
     bytes: usize,
     pub(super) established: bool,
-    pub(super) local: SocketAddrV4,
-    pub(super) remote: SocketAddrV4,
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
     /// What was received but not read when the connection ended.
     tail: Vec<u8>,
     tail_read: usize,
@@ -53,8 +53,9 @@ impl Stream {
 }
 
 impl Stack {
-    pub(super) fn connect_stream(&mut self, id: SocketId, remote: SocketAddrV4) -> Result<(), Errno> {
+    pub(super) fn connect_stream(&mut self, id: SocketId, remote: SocketAddr) -> Result<(), Errno> {
         let record = self.record_mut(id)?;
+        record.check_family(remote)?;
         match &record.kind {
             Kind::Stream(Stream { live: Some(_), established: false, .. }) => return Err(Errno::ALREADY),
             Kind::Stream(Stream { live: None, established: false, .. }) => {
@@ -72,12 +73,12 @@ impl Stack {
         if remote.port() == 0 {
             return Err(Errno::CONNREFUSED);
         }
-        self.check_route(*remote.ip())?;
+        let source = self.source_for(self.record(id)?, remote.ip())?;
         let port = match self.record(id)?.bound {
             Some(bound) => bound.port(),
-            None => self.ephemeral_port(false)?,
+            None => self.ephemeral_port(false, source)?,
         };
-        let local = SocketAddrV4::new(self.link.address, port);
+        let local = SocketAddr::new(source, port);
         let bytes = CONNECTED_RECEIVE + CONNECTED_SEND;
         let now = self.now();
         if !self.reserve(bytes, now) {
@@ -351,11 +352,10 @@ fn peer_has_closed(socket: &tcp::Socket) -> bool {
     matches!(socket.state(), State::CloseWait | State::LastAck | State::Closing | State::TimeWait)
 }
 
-pub(super) fn endpoint(address: SocketAddrV4) -> IpEndpoint {
-    IpEndpoint::new(IpAddress::Ipv4(*address.ip()), address.port())
+pub(super) fn endpoint(address: SocketAddr) -> IpEndpoint {
+    IpEndpoint::new(address.ip().into(), address.port())
 }
 
-pub(super) fn address(endpoint: IpEndpoint) -> SocketAddrV4 {
-    let IpAddress::Ipv4(ip) = endpoint.addr;
-    SocketAddrV4::new(ip, endpoint.port)
+pub(super) fn address(endpoint: IpEndpoint) -> SocketAddr {
+    SocketAddr::new(endpoint.addr.into(), endpoint.port)
 }

@@ -8,17 +8,18 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::blocking::NET;
+use super::configure::{Configuration, NetConfig};
 use super::discover::{NetError, take_network};
-use super::frame::{Link, write_announcement};
+use super::link::Link;
 use super::responder::{Responders, UdpResponder};
 use super::stack::{Egress, Machine, Nanos, Stack};
+use super::vlan::{Tagging, untag};
 use crate::sync::Lock;
 use crate::thread::{Event, Priority, spawn};
-use crate::virtio::net::{Nic, Transmit};
+use crate::virtio::net::{LinkState, Nic, Receiver, Transmit, Transmitter};
 use crate::{entropy, fd, memory, time};
 
 /// The most frames taken in a round.
@@ -45,42 +46,25 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static CALLED: AtomicBool = AtomicBool::new(false);
 static REGISTERED: Lock<Vec<(u16, Box<dyn UdpResponder>)>> = Lock::new(Vec::new());
 
-/// How this machine is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NetConfig {
-    /// Our IPv4 address.
-    pub address: Ipv4Addr,
-    /// The length of the prefix of our network, in bits.
-    pub prefix: u8,
-    /// The router to everywhere else.
-    pub gateway: Option<Ipv4Addr>,
-}
-
 /// Brings the network up and starts the network thread.
 ///
 /// # Errors
 ///
 /// [`NetError`] says what is missing; nothing was started then.
 pub fn start(config: NetConfig) -> Result<(), NetError> {
-    let NetConfig { address, prefix, gateway } = config;
-    // The hardware address is not known yet, and does not matter for these checks.
-    let link = Link { hardware: [0; 6], address, prefix, mtu: 0 };
-    let host = |address: Ipv4Addr| {
-        let octets = address.octets();
-        octets[0] != 0 && octets[0] != 127 && octets[0] < 224 && !link.is_broadcast(address)
-    };
-    if prefix > 32 || !host(address) {
-        return Err(NetError::Address);
-    }
-    if gateway.is_some_and(|gateway| !host(gateway) || gateway == address || !link.is_local(gateway)) {
-        return Err(NetError::Gateway);
-    }
+    config.check()?;
     let nic = Nic::new(take_network().ok_or(NetError::NoDevice)?).map_err(NetError::Device)?;
-    let link = Link { hardware: nic.hardware, mtu: nic.mtu, ..link };
+    let link = Link::new(nic.hardware, nic.mtu);
     let limit = (memory::total() / 8).clamp(4 << 20, 64 << 20);
     let machine = Machine { clock: time::monotonic, random: entropy::fill };
-    *NET.lock() = Some(Stack::new(link, gateway, limit, machine));
-    spawn("network", Priority::Network, STACK_BYTES, move || run(nic, link));
+    let mut stack = Stack::new(link.clone(), limit, machine);
+    let mut configuration = Configuration::new(&config, &link, machine);
+    // What is known already holds from the beginning: sockets may be bound as soon as this returns.
+    if let Some(setting) = configuration.changed() {
+        stack.configure(&setting);
+    }
+    *NET.lock() = Some(stack);
+    spawn("network", Priority::Network, STACK_BYTES, move || run(nic, configuration, config.vlan));
     Ok(())
 }
 
@@ -104,19 +88,73 @@ pub(super) fn call() {
     EVENT.signal();
 }
 
-fn run(nic: Nic, link: Link) -> ! {
-    let Nic { mut receiver, mut transmitter, .. } = nic;
-    let mut responders = Responders::default();
-    if let Some(out) = transmitter.buffer()
-        && let Some(length) = write_announcement(out, &link)
-    {
-        transmitter.send(length);
-    }
+/// What the network thread works with.
+struct Worker {
+    receiver: Receiver,
+    transmitter: Tagging<Transmitter>,
+    vlan: Option<u16>,
+    state: LinkState,
+    configuration: Configuration,
+    responders: Responders,
+    link: Link,
+    /// When the stack or the configuration wants to act next.
+    deadline: Option<Nanos>,
+}
+
+fn run(nic: Nic, configuration: Configuration, vlan: Option<u16>) -> ! {
+    let Nic { receiver, transmitter, state, hardware, mtu } = nic;
+    let mut worker = Worker {
+        receiver,
+        transmitter: Tagging::new(transmitter, vlan),
+        vlan,
+        state,
+        configuration,
+        responders: Responders::default(),
+        link: Link::new(hardware, mtu),
+        deadline: None,
+    };
+    worker.configuration.link(worker.state.is_up());
+    let mut looked = time::monotonic();
     let never = Event::new();
-    let mut deadline = None;
-    let mut rested = time::monotonic();
+    let mut rested = looked;
     let mut trust = LOOK;
+    // The first round takes over the configuration.
+    CALLED.store(true, Ordering::Release);
     loop {
+        let now = time::monotonic();
+        if now.saturating_sub(looked) >= LOOK_IDLE {
+            looked = now;
+            worker.look_at_link();
+        }
+        let Round { taken, idle } = worker.round();
+        if idle {
+            let unproven = !INTERRUPTED.load(Ordering::Relaxed);
+            trust = if taken > 0 || unproven { LOOK } else { (2 * trust).min(LOOK_IDLE) };
+            let look = now + trust;
+            let until = worker.deadline.map_or(look, |deadline| deadline.min(look));
+            if !EVENT.wait(Some(until)) && time::monotonic() >= look {
+                worker.receiver.nudge();
+                worker.transmitter.inner.nudge();
+            }
+            rested = time::monotonic();
+        } else if now.saturating_sub(rested) > STINT {
+            never.wait(Some(now + PAUSE));
+            rested = time::monotonic();
+        }
+    }
+}
+
+/// What a round came to.
+struct Round {
+    /// The frames taken.
+    taken: usize,
+    /// Whether there is nothing left to do.
+    idle: bool,
+}
+
+impl Worker {
+    fn round(&mut self) -> Round {
+        let Self { receiver, transmitter, configuration, responders, link, .. } = self;
         let called = CALLED.swap(false, Ordering::Acquire);
         if called {
             for (port, responder) in core::mem::take(&mut *REGISTERED.lock()) {
@@ -131,53 +169,63 @@ fn run(nic: Nic, link: Link) -> ! {
             && let Some((index, length)) = receiver.take()
         {
             taken += 1;
-            let frame = receiver.frame(index, length);
-            if !responders.serve(frame, &link, &mut transmitter)
+            if let Some(frame) = untag(receiver.frame(index, length), self.vlan)
+                && !responders.serve(frame, link, transmitter)
+                && !configuration.receive(frame)
                 && let Some(stack) = stack.get_or_insert_with(|| NET.lock()).as_mut()
             {
-                stack.receive(frame, &mut transmitter);
+                stack.receive(frame, transmitter);
             }
             receiver.release(index);
         }
         receiver.flush();
 
         let now = time::monotonic();
-        let due = deadline.is_some_and(|deadline| deadline <= now);
+        let due = self.deadline.is_some_and(|deadline| deadline <= now);
         let mut egress = Egress::Done;
-        if (stack.is_some() || called || due)
+        if taken > 0 || called || due {
+            configuration.transmit(transmitter);
+        }
+        let setting = configuration.changed();
+        if (stack.is_some() || called || due || setting.is_some())
             && let Some(stack) = stack.get_or_insert_with(|| NET.lock()).as_mut()
         {
+            if let Some(setting) = setting {
+                stack.configure(&setting);
+            }
+            if stack.link != *link {
+                *link = stack.link.clone();
+            }
             stack.after_receiving();
-            egress = stack.transmit(&mut transmitter);
+            egress = stack.transmit(transmitter);
             // A stack that wants to act at once but did not must not keep everybody else from running.
             let soon = now + RETRY;
-            deadline = match egress {
+            self.deadline = match egress {
                 Egress::Exhausted => Some(soon),
-                Egress::Done | Egress::More => stack.deadline().map(|at| at.max(soon)),
+                Egress::Done | Egress::More => {
+                    stack.deadline().into_iter().chain(configuration.deadline()).min().map(|at| at.max(soon))
+                }
             };
             stack.wake_ready();
             fd::changed();
         }
         drop(stack);
-        transmitter.flush();
-        transmitter.reclaim();
+        transmitter.inner.flush();
+        transmitter.inner.reclaim();
         let idle = if transmitter.buffer().is_none() {
-            !transmitter.enable_interrupts()
+            !transmitter.inner.enable_interrupts()
         } else {
             taken < BURST && egress != Egress::More && !receiver.enable_interrupts()
         };
-        if idle {
-            let unproven = !INTERRUPTED.load(Ordering::Relaxed);
-            trust = if taken > 0 || unproven { LOOK } else { (2 * trust).min(LOOK_IDLE) };
-            let look = now + trust;
-            if !EVENT.wait(Some(deadline.map_or(look, |deadline| deadline.min(look)))) && time::monotonic() >= look {
-                receiver.nudge();
-                transmitter.nudge();
-            }
-            rested = time::monotonic();
-        } else if now.saturating_sub(rested) > STINT {
-            never.wait(Some(now + PAUSE));
-            rested = time::monotonic();
+        Round { taken, idle }
+    }
+
+    /// Asks the device whether its cable is in. It would call, but a look a second is simpler and soon enough.
+    fn look_at_link(&mut self) {
+        if self.state.has_changed() {
+            self.configuration.link(self.state.is_up());
+            // What the configuration wants to send now is sent with the next round.
+            CALLED.store(true, Ordering::Release);
         }
     }
 }

@@ -21,6 +21,8 @@ pub const ETHERNET_MTU: usize = 1500;
 pub const FEATURE_MAC: u64 = 1 << 5;
 /// The device tells the largest packet it carries (VIRTIO_NET_F_MTU).
 pub const FEATURE_MTU: u64 = 1 << 3;
+/// The device tells whether its link is up (VIRTIO_NET_F_STATUS).
+pub const FEATURE_STATUS: u64 = 1 << 16;
 
 /// The smallest MTU believed: what IPv4 demands of a link that serves DNS usefully (RFC 791 §3.2: 576).
 const LEAST_MTU: usize = 576;
@@ -206,13 +208,48 @@ pub struct Nic {
     pub hardware: [u8; 6],
     /// The largest IP packet it carries, in bytes.
     pub mtu: usize,
+    /// Whether its link is up.
+    pub state: LinkState,
+}
+
+/// Whether the device's link is up: as if its cable were in.
+pub struct LinkState {
+    /// The device, if it can tell.
+    transport: Option<super::transport::Transport>,
+    up: bool,
+}
+
+impl LinkState {
+    /// Bytes of the MAC address, behind which the status stands (virtio 1.2 §5.1.4).
+    const OFFSET: usize = 6;
+    const UP: u8 = 1;
+
+    fn new(transport: Option<super::transport::Transport>) -> Self {
+        let mut state = Self { transport, up: true };
+        state.has_changed();
+        state
+    }
+
+    /// Returns whether the link was up when it was last looked at.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// Looks at the link; returns whether it went up or down since the last look.
+    pub fn has_changed(&mut self) -> bool {
+        // One byte is read: the bits in use are in it, and so it cannot be seen half changed.
+        let status = self.transport.as_ref().and_then(|transport| transport.config(Self::OFFSET, 1));
+        let up = status.is_none_or(|status| status[0] & Self::UP != 0);
+        core::mem::replace(&mut self.up, up) != up
+    }
 }
 
 impl Nic {
     /// Brings the device behind `transport` up. Its interrupt must be routed already.
     pub fn new(mut transport: super::transport::Transport) -> Result<Self, super::VirtioError> {
         use super::{VirtioError, features};
-        let wanted = features::ANY_LAYOUT | features::EVENT_INDEX | FEATURE_MAC | FEATURE_MTU;
+        let wanted = features::ANY_LAYOUT | features::EVENT_INDEX | FEATURE_MAC | FEATURE_MTU | FEATURE_STATUS;
         let agreed = transport.begin(wanted)?;
         let header = if agreed & features::VERSION_1 != 0 { 12 } else { 10 };
         let event_index = agreed & features::EVENT_INDEX != 0;
@@ -235,7 +272,8 @@ impl Nic {
         let transmitter = Transmitter::new(queue, buffers, doorbell, header);
         transport.finish();
         receiver.flush();
-        Ok(Self { receiver, transmitter, hardware, mtu })
+        let state = LinkState::new((agreed & FEATURE_STATUS != 0).then_some(transport));
+        Ok(Self { receiver, transmitter, hardware, mtu, state })
     }
 }
 
