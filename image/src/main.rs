@@ -4,20 +4,30 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use zonule::answer::{Answer, Transport};
-use zonule::config::{self, Command, Host};
+use zonule::config::{self, Command, Host, Network};
 use zonule::serve::Server;
-use zonule::telemetry;
-use zonule_platform::net::{self, NetConfig, UdpResponder, Verdict};
+use zonule::sntp;
+use zonule::telemetry::{self, Throttle};
+use zonule_platform::net::{self, NetConfig, Readiness, Severity, UdpResponder, Verdict};
 use zonule_platform::{entropy, memory, time};
 
 /// How often the machine's clock is looked at.
 const CLOCK_LOOK: Duration = Duration::from_secs(600);
 
-/// The stack of the thread that does, in octets.
-const CLOCK_STACK: usize = 32 * 1024;
+/// The stack of threads that do little, in octets.
+const SMALL_STACK: usize = 64 * 1024;
+
+/// How long a boot waits for the first address, and then for those that come by other ways. Whatever comes later is
+/// taken all the same: the wait spares a look at the remote that cannot succeed yet.
+const FIRST_ADDRESS: Duration = Duration::from_secs(10);
+const OTHER_ADDRESSES: Duration = Duration::from_secs(3);
+
+/// How long a machine whose clock cannot be right waits for one that is before it goes on.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The port of DNS (RFC 1035 §4.2).
 const DOMAIN: u16 = 53;
@@ -45,19 +55,95 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
     let mut random = [[0; 16]; 3];
     entropy::fill(random.as_flattened_mut());
     let server = Server::new(started, &config, random);
-    let ip = config.ip.ok_or("argument --ip is required")?;
+    let network = config.network.clone().ok_or("argument --ip is required")?;
     net::serve_udp(DOMAIN, Box::new(Dns(Arc::clone(&server))));
-    let addresses = vec![(ip.address.into(), ip.prefix)];
-    let gateways = config.gateway.into_iter().map(Into::into).collect();
-    net::start(NetConfig { addresses, gateways, ..NetConfig::default() })?;
-    log::info!("network up after {} ms as {ip}", started.elapsed().as_millis());
-    std::thread::Builder::new().name("clock".to_string()).stack_size(CLOCK_STACK).spawn(keep_time)?;
+    net::start(net_config(&network))?;
+    std::thread::Builder::new().name("news".to_string()).stack_size(SMALL_STACK).spawn(move || tell_news(started))?;
+    await_addresses(started, &network);
+    start_clock(config.ntp.clone())?;
     let Err(error) = server.run(*config, u64::try_from(memory::total()).ok());
     Err(error.into())
 }
 
-/// Keeps the wall clock right, by which signatures are judged.
-fn keep_time() {
+/// Returns the arguments as the platform takes them.
+fn net_config(network: &Network) -> NetConfig {
+    NetConfig {
+        addresses: network.addresses.iter().map(|cidr| (cidr.address, cidr.prefix)).collect(),
+        gateways: network.gateways.clone(),
+        dhcp: network.dhcp,
+        accept_ra: network.accept_ra,
+        vlan: network.vlan,
+    }
+}
+
+/// Waits until the machine has the addresses it asked for, or long enough.
+fn await_addresses(started: Instant, network: &Network) {
+    let readiness = match net::wait_for_addresses(Readiness::Some, FIRST_ADDRESS) {
+        Readiness::Some => net::wait_for_addresses(Readiness::All, OTHER_ADDRESSES),
+        other => other,
+    };
+    let elapsed = started.elapsed().as_millis();
+    match readiness {
+        Readiness::All => log::info!("network up after {elapsed} ms as {network}"),
+        Readiness::Some => {
+            log::warn!("network up after {elapsed} ms, but not with all of {network}; they are waited for")
+        }
+        Readiness::None => log::warn!("no address after {elapsed} ms by {network}; going on, and waiting for it"),
+    }
+}
+
+/// Logs what happens to the machine's addresses.
+fn tell_news(started: Instant) {
+    let throttle = Throttle::default();
+    loop {
+        let event = net::next_event();
+        let level = match event.severity() {
+            Severity::Detail => log::Level::Debug,
+            Severity::Notice => log::Level::Info,
+            Severity::Warning => log::Level::Warn,
+            Severity::Failure => log::Level::Error,
+        };
+        // Anybody on the link can make things happen.
+        if throttle.allows(started.elapsed()) {
+            log::log!(target: "network", level, "{event}");
+        }
+    }
+}
+
+/// Has a thread keep the wall clock right, by which signatures and certificates are judged: by `servers`, or where none is
+/// told, by the machine's own clock.
+///
+/// If the clock cannot be right, waits for a moment until it is: nothing that comes next would work.
+fn start_clock(servers: Vec<SocketAddr>) -> std::io::Result<()> {
+    let is_right = time::wall_known() && sntp::is_plausible(time::wall());
+    let (tell, told) = channel();
+    let has_servers = !servers.is_empty();
+    if !is_right {
+        let clock = if time::wall_known() { "the clock is wrong: it shows a past time" } else { "there is no clock" };
+        let remedy = if has_servers { "asking the --ntp servers" } else { "give the machine a clock, or --ntp=ADDR" };
+        log::warn!(
+            "{clock}; with that, TLS certificates are \"not yet valid\" and signed updates and transfers fail with \
+             BADTIME; {remedy}"
+        );
+    }
+    std::thread::Builder::new().name("clock".to_string()).stack_size(SMALL_STACK).spawn(move || {
+        if has_servers {
+            sntp::keep(&servers, |nanoseconds| {
+                time::shift_wall(nanoseconds);
+                // Heard only the first time.
+                let _ = tell.send(());
+            });
+        }
+        follow_machine_clock()
+    })?;
+    if has_servers && !is_right && told.recv_timeout(CLOCK_PATIENCE).is_err() {
+        log::warn!("no --ntp server has told the time within {CLOCK_PATIENCE:?}; going on with a wrong clock");
+    }
+    Ok(())
+}
+
+/// Keeps the wall clock near the machine's.
+fn follow_machine_clock() {
     loop {
         std::thread::sleep(CLOCK_LOOK);
         if let Some(nanoseconds) = time::correct_wall() {

@@ -17,13 +17,13 @@ macro_rules! failing {
 
 failing! {
     ENOENT:
-        access chdir chmod chown lchown linkat lstat64 mkdir mkfifo open open64 openat64 readlink rename rmdir
+        access chdir chmod chown lchown linkat lstat64 mkdir mkfifo openat64 readlink rename rmdir
         stat64 symlink truncate64 unlink utimensat;
     ENOTDIR: dirfd fchdir fstatat64 readlinkat unlinkat;
     ESPIPE: lseek64 pread64 preadv pwrite64 pwritev;
     EINVAL: fdatasync fsync ftruncate64 futimens;
     ENOSYS:
-        chroot dup2 execvp fchmod fchown flock fork fstat64 getpwuid_r kill pipe2 sendfile64 setenv setgid setgroups
+        chroot dup2 execvp fchmod fchown flock fork getpwuid_r kill pipe2 sendfile64 setenv setgid setgroups
         setpgid setsid setuid sigaddset sigemptyset socketpair splice symlinkat unsetenv;
     ECHILD: waitid waitpid;
     EBADF: closedir;

@@ -45,6 +45,8 @@ mod strings;
 #[cfg(not(test))]
 mod syscall;
 #[cfg(not(test))]
+mod texts;
+#[cfg(not(test))]
 mod threads;
 #[cfg(not(test))]
 mod time;

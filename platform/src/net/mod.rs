@@ -7,7 +7,7 @@
 pub(crate) mod blocking;
 mod buffers;
 mod checksum;
-mod configure;
+pub(crate) mod configure;
 mod datagram;
 mod device;
 mod discover;
@@ -26,7 +26,8 @@ mod vlan;
 mod waiters;
 mod worker;
 
-pub use configure::NetConfig;
+pub use configure::board::{Readiness, next_event, wait_for_addresses};
+pub use configure::{Lease, NetConfig, NetEvent, Severity};
 pub use discover::{NetError, discover};
 pub use responder::{UdpResponder, Verdict};
 pub use worker::{serve_udp, start};

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::blocking::NET;
-use super::configure::{Configuration, NetConfig};
+use super::configure::{Configuration, NetConfig, board};
 use super::discover::{NetError, take_network};
 use super::link::Link;
 use super::responder::{Responders, UdpResponder};
@@ -63,6 +63,7 @@ pub fn start(config: NetConfig) -> Result<(), NetError> {
     if let Some(setting) = configuration.changed() {
         stack.configure(&setting);
     }
+    configuration.news().into_iter().for_each(board::post);
     *NET.lock() = Some(stack);
     spawn("network", Priority::Network, STACK_BYTES, move || run(nic, configuration, config.vlan));
     Ok(())
@@ -97,7 +98,7 @@ struct Worker {
     configuration: Configuration,
     responders: Responders,
     link: Link,
-    /// When the stack or the configuration wants to act next.
+    /// When the stack wants to act next.
     deadline: Option<Nanos>,
 }
 
@@ -131,7 +132,8 @@ fn run(nic: Nic, configuration: Configuration, vlan: Option<u16>) -> ! {
             let unproven = !INTERRUPTED.load(Ordering::Relaxed);
             trust = if taken > 0 || unproven { LOOK } else { (2 * trust).min(LOOK_IDLE) };
             let look = now + trust;
-            let until = worker.deadline.map_or(look, |deadline| deadline.min(look));
+            let configuration = worker.configuration.deadline().map(|at| at.max(now + RETRY));
+            let until = worker.deadline.into_iter().chain(configuration).fold(look, Nanos::min);
             if !EVENT.wait(Some(until)) && time::monotonic() >= look {
                 worker.receiver.nudge();
                 worker.transmitter.inner.nudge();
@@ -183,9 +185,7 @@ impl Worker {
         let now = time::monotonic();
         let due = self.deadline.is_some_and(|deadline| deadline <= now);
         let mut egress = Egress::Done;
-        if taken > 0 || called || due {
-            configuration.transmit(transmitter);
-        }
+        configuration.transmit(transmitter);
         let setting = configuration.changed();
         if (stack.is_some() || called || due || setting.is_some())
             && let Some(stack) = stack.get_or_insert_with(|| NET.lock()).as_mut()
@@ -202,14 +202,13 @@ impl Worker {
             let soon = now + RETRY;
             self.deadline = match egress {
                 Egress::Exhausted => Some(soon),
-                Egress::Done | Egress::More => {
-                    stack.deadline().into_iter().chain(configuration.deadline()).min().map(|at| at.max(soon))
-                }
+                Egress::Done | Egress::More => stack.deadline().map(|at| at.max(soon)),
             };
             stack.wake_ready();
             fd::changed();
         }
         drop(stack);
+        configuration.news().into_iter().for_each(board::post);
         transmitter.inner.flush();
         transmitter.inner.reclaim();
         let idle = if transmitter.buffer().is_none() {
