@@ -175,6 +175,7 @@ impl Stack {
             udp::SendError::Unaddressable => Errno::INVAL,
         })?;
         self.datagram(id)?.0.stuck.get_or_insert((now, queued));
+        self.want_neighbor(destination.ip(), now);
         Ok(bytes.len())
     }
 

@@ -3,20 +3,21 @@
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
+use super::outbound::{Outbound, STACK_MTU};
 use crate::virtio::net::{ETHERNET_HEADER, Transmit};
 
 /// A device that receives at most the one frame it was made with.
 pub(crate) struct StackDevice<'a, T: Transmit> {
     frame: Option<&'a [u8]>,
     transmit: &'a mut T,
-    mtu: usize,
+    outbound: &'a mut Outbound,
     /// Whether a frame could not be sent because all transmit buffers were on their way.
     pub(crate) exhausted: bool,
 }
 
 impl<'a, T: Transmit> StackDevice<'a, T> {
-    pub(crate) fn new(frame: Option<&'a [u8]>, transmit: &'a mut T, mtu: usize) -> Self {
-        Self { frame, transmit, mtu, exhausted: false }
+    pub(crate) fn new(frame: Option<&'a [u8]>, transmit: &'a mut T, outbound: &'a mut Outbound) -> Self {
+        Self { frame, transmit, outbound, exhausted: false }
     }
 }
 
@@ -32,7 +33,7 @@ impl<T: Transmit> Device for StackDevice<'_, T> {
 
     fn receive(&mut self, _: Instant) -> Option<(Frame<'_>, Buffer<'_, T>)> {
         let frame = self.frame.take()?;
-        Some((Frame(frame), Buffer(self.transmit)))
+        Some((Frame(frame), Buffer(self.transmit, self.outbound)))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Buffer<'_, T>> {
@@ -40,13 +41,13 @@ impl<T: Transmit> Device for StackDevice<'_, T> {
             self.exhausted = true;
             return None;
         }
-        Some(Buffer(self.transmit))
+        Some(Buffer(self.transmit, self.outbound))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = self.mtu + ETHERNET_HEADER;
+        capabilities.max_transmission_unit = STACK_MTU + ETHERNET_HEADER;
         capabilities
     }
 }
@@ -61,18 +62,10 @@ impl RxToken for Frame<'_> {
 }
 
 /// The right to send one frame.
-pub(crate) struct Buffer<'a, T: Transmit>(&'a mut T);
+pub(crate) struct Buffer<'a, T: Transmit>(&'a mut T, &'a mut Outbound);
 
 impl<T: Transmit> TxToken for Buffer<'_, T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
-        if let Some(out) = self.0.buffer()
-            && let Some(frame) = out.get_mut(..length)
-        {
-            let result = f(frame);
-            self.0.send(length);
-            return result;
-        }
-        // A reply made while receiving has no place to wait in: it is written, and lost as on a congested link.
-        f(&mut alloc::vec![0; length])
+        self.1.send(self.0, length, f)
     }
 }

@@ -1,13 +1,16 @@
 //! The TCP/IP stack: smoltcp, with what it lacks for a server around it.
 //!
-//! smoltcp does ARP, IPv4, ICMP, UDP and TCP. This file feeds it frames and time; its neighbours add what Linux's
-//! sockets promise and smoltcp does not: a listen backlog (`listener`), the fate of a connection after `close` and the
-//! reason it ended (`stream`), connected datagram sockets (`datagram`), and the records applications hold (`socket`).
+//! smoltcp does ARP, neighbour discovery, IP, ICMP, TCP and the sending of UDP. This file feeds it frames and time;
+//! its neighbours add what Linux's sockets promise and smoltcp does not: a listen backlog (`listener`), the fate of a
+//! connection after `close` and the reason it ended (`stream`), datagram sockets (`datagram`), what ICMP tells of them
+//! (`icmp`), and the records applications hold (`socket`). Between it and the device packets are cut into fragments
+//! (`outbound`) and put together (`reassembly`), and what it lacks in finding neighbours is added (`neighbors`).
 //!
 //! Nothing here blocks or knows threads: a call that cannot go on answers `EAGAIN`, and `blocking` sleeps. Time and
 //! randomness come in as functions, so all of it runs on the host in tests.
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use smoltcp::iface::Route;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -20,7 +23,11 @@ use super::configure::Setting;
 use super::device::StackDevice;
 use super::errno::Errno;
 use super::frame::{Datagram, Syn, is_misdirected};
+use super::icmp::Message;
 use super::link::Link;
+use super::neighbors::Neighbors;
+use super::outbound::{Outbound, is_syn};
+use super::reassembly::{Input, Reassembly};
 use super::recurrence::Recurrence;
 use super::socket::{Kind, Record};
 use crate::virtio::net::Transmit;
@@ -52,6 +59,9 @@ pub(crate) struct Stack {
     pub(super) budget: Budget,
     pub(super) machine: Machine,
     pub(super) recurrence: Recurrence,
+    pub(super) outbound: Outbound,
+    reassembly: Reassembly,
+    neighbors: Neighbors,
 }
 
 /// A TCP connection no application holds any more, until both sides agree it is over.
@@ -82,7 +92,8 @@ impl Stack {
         (machine.random)(&mut seed);
         let recurrence = Recurrence::new(u64::from_ne_bytes(seed));
         let mut no_device = NoDevice;
-        let mut device = StackDevice::new(None, &mut no_device, link.mtu);
+        let mut outbound = Outbound::new(link.mtu, machine.random);
+        let mut device = StackDevice::new(None, &mut no_device, &mut outbound);
         let interface = Interface::new(config, &mut device, instant((machine.clock)()));
         let mut stack = Self {
             interface,
@@ -93,8 +104,12 @@ impl Stack {
             budget: Budget::new(limit),
             machine,
             recurrence,
+            outbound,
+            reassembly: Reassembly::default(),
+            neighbors: Neighbors::default(),
         };
-        stack.follow_link();
+        let nothing = Link::new(stack.link.hardware, stack.link.mtu);
+        stack.follow_link(&nothing);
         stack
     }
 
@@ -103,15 +118,17 @@ impl Stack {
         let mut link = self.link.clone();
         link.set(setting);
         if link != self.link {
-            self.link = link;
-            self.follow_link();
+            let before = core::mem::replace(&mut self.link, link);
+            self.follow_link(&before);
             self.end_homeless();
         }
     }
 
     /// Makes the interface have the link's addresses and routers.
-    fn follow_link(&mut self) {
+    fn follow_link(&mut self, before: &Link) {
         let Self { interface, link, .. } = self;
+        self.outbound.mtu = link.mtu;
+        self.neighbors.announce(link, before);
         interface.update_ip_addrs(|addresses| {
             addresses.clear();
             // The link has no more than there is room for: cannot fail.
@@ -140,6 +157,15 @@ impl Stack {
 
     /// Takes in one frame; replies the stack makes at once (ARP, ICMP, RST) are sent.
     pub(crate) fn receive(&mut self, frame: &[u8], transmit: &mut impl Transmit) {
+        let now = self.now();
+        match self.reassembly.take_in(frame, &self.link, now) {
+            Input::Whole => self.receive_whole(frame, transmit),
+            Input::Complete(frame) => self.receive_whole(&frame, transmit),
+            Input::Nothing => {}
+        }
+    }
+
+    fn receive_whole(&mut self, frame: &[u8], transmit: &mut impl Transmit) {
         if is_misdirected(frame) {
             return;
         }
@@ -154,9 +180,18 @@ impl Stack {
         {
             return;
         }
-        let now = instant(self.now());
-        let mut device = StackDevice::new(Some(frame), transmit, self.link.mtu);
-        self.interface.poll_ingress_single(now, &mut device, &mut self.sockets);
+        let now = self.now();
+        if let Some(message) = Message::parse(frame, &self.link) {
+            self.hear(&message);
+            return;
+        }
+        let mut other = self.neighbors.take_in(frame, &self.link, now, transmit);
+        if is_syn(frame) {
+            self.outbound.adapt_received_syn(other.insert(frame.to_vec()));
+        }
+        let frame = other.as_deref().unwrap_or(frame);
+        let mut device = StackDevice::new(Some(frame), transmit, &mut self.outbound);
+        self.interface.poll_ingress_single(instant(now), &mut device, &mut self.sockets);
         if let Some(syn) = syn {
             self.tidy_listener(syn.destination);
         }
@@ -171,7 +206,8 @@ impl Stack {
     pub(crate) fn transmit(&mut self, transmit: &mut impl Transmit) -> Egress {
         let now = self.now();
         self.expire(now);
-        let mut device = StackDevice::new(None, transmit, self.link.mtu);
+        self.neighbors.transmit(&self.link, now, transmit);
+        let mut device = StackDevice::new(None, transmit, &mut self.outbound);
         let mut left = Egress::More;
         for _ in 0..EGRESS_ROUNDS {
             let result = self.interface.poll_egress(instant(now), &mut device, &mut self.sockets);
@@ -196,7 +232,7 @@ impl Stack {
         let stack = self.interface.poll_at(now, &self.sockets).map(|at| at.total_micros().max(0) as u64 * 1000);
         let embryos = self.records.iter().flatten().filter_map(Record::deadline);
         let orphans = self.orphans.iter().map(|orphan| orphan.deadline);
-        embryos.chain(orphans).chain(stack).min()
+        embryos.chain(orphans).chain(stack).chain(self.neighbors.deadline()).min()
     }
 
     /// Wakes the threads whose sockets became ready.
@@ -212,6 +248,15 @@ impl Stack {
     /// Returns the time.
     pub(super) fn now(&self) -> Nanos {
         (self.machine.clock)()
+    }
+
+    /// Begins to look for who leads to `address`.
+    pub(super) fn want_neighbor(&mut self, address: IpAddr, now: Nanos) {
+        if !self.link.is_broadcast(address)
+            && let Some(hop) = self.link.next_hop(address)
+        {
+            self.neighbors.want(hop, now);
+        }
     }
 
     pub(super) fn tcp(&self, handle: SocketHandle) -> &tcp::Socket<'static> {
@@ -249,6 +294,7 @@ impl Stack {
             }
         }
         self.expire_orphans(now);
+        self.outbound.expire(now);
     }
 }
 

@@ -101,6 +101,7 @@ impl Stack {
             return Err(Errno::ADDRNOTAVAIL);
         }
         let live = Some(self.sockets.add(socket));
+        self.want_neighbor(remote.ip(), now);
         let record = self.record_mut(id)?;
         record.bound.get_or_insert(local);
         record.error = None;
@@ -236,6 +237,25 @@ impl Stack {
                 }
                 stream.live = None;
                 self.abandon(handle, bytes, false);
+            }
+        }
+    }
+
+    /// Ends an attempt to connect for a reason that was told.
+    pub(super) fn fail_attempt(&mut self, own: SocketAddr, peer: SocketAddr, error: Errno) {
+        for index in 0..self.records.len() {
+            let Some(Record { kind: Kind::Stream(stream), error: told, .. }) = &mut self.records[index] else {
+                continue;
+            };
+            if !stream.established
+                && stream.local == own
+                && stream.remote == peer
+                && let Some(handle) = stream.live.take()
+            {
+                *told = Some(error);
+                let bytes = stream.bytes;
+                self.discard(handle, bytes);
+                return;
             }
         }
     }

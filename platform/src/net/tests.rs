@@ -1,12 +1,13 @@
 //! Two stacks on one wire: what sockets promise, without a machine.
 
 use core::cell::Cell;
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::vec::Vec;
 
+use super::configure::Setting;
 use super::errno::Errno;
-use super::frame::Link;
-use super::frame::tests::LINK;
+use super::frame::tests::{ADDRESS, ADDRESS_V6, link};
+use super::link::Link;
 use super::responder::tests::Wire;
 use super::socket::{Shutdown, SocketId};
 use super::stack::{Machine, Nanos, SECOND, Stack};
@@ -25,9 +26,25 @@ fn random(out: &mut [u8]) {
 }
 
 const MACHINE: Machine = Machine { clock: || NOW.get(), random };
-const PEER: Link = Link { hardware: [2, 0, 0, 0, 0, 9], address: Ipv4Addr::new(10, 0, 2, 2), ..LINK };
-const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const ANY_V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 const LIMIT: usize = 8 << 20;
+
+fn setting(addresses: &[&str], gateways: &[&str]) -> Setting {
+    let address = |address: &&str| {
+        let (address, prefix) = address.split_once('/').unwrap();
+        (address.parse().unwrap(), prefix.parse().unwrap())
+    };
+    Setting {
+        addresses: addresses.iter().map(address).collect(),
+        gateways: gateways.iter().map(|gateway| gateway.parse().unwrap()).collect(),
+        mtu: None,
+    }
+}
+
+fn at(address: &str) -> SocketAddr {
+    address.parse().unwrap()
+}
 
 /// A server (`a`) and a client (`b`) on a wire.
 struct Net {
@@ -39,8 +56,10 @@ struct Net {
 
 impl Net {
     fn new() -> Self {
-        let stack = |link| Stack::new(link, None, LIMIT, MACHINE);
-        Self { a: stack(LINK), b: stack(PEER), lose: (false, false) }
+        let mut peer = Link::new([2, 0, 0, 0, 0, 9], 1500);
+        peer.set(&setting(&["10.0.2.2/24", "2001:db8::2/64"], &[]));
+        let stack = |link| Stack::new(link, LIMIT, MACHINE);
+        Self { a: stack(link()), b: stack(peer), lose: (false, false) }
     }
 
     /// Carries frames to and fro until nothing moves, without letting time pass.
@@ -77,16 +96,24 @@ impl Net {
     }
 
     fn listener(&mut self, port: u16, backlog: i32) -> SocketId {
-        let id = self.a.open(false).unwrap();
+        self.listener_at(SocketAddr::new(ANY, port), backlog)
+    }
+
+    fn listener_at(&mut self, address: SocketAddr, backlog: i32) -> SocketId {
+        let id = self.a.open(false, address.is_ipv6()).unwrap();
         self.a.record_mut(id).unwrap().options.reuse_address = true;
-        self.a.bind(id, SocketAddrV4::new(ANY, port)).unwrap();
+        self.a.bind(id, address).unwrap();
         self.a.listen(id, backlog).unwrap();
         id
     }
 
     fn connect(&mut self, port: u16) -> SocketId {
-        let id = self.b.open(false).unwrap();
-        assert_eq!(self.b.connect(id, SocketAddrV4::new(LINK.address, port)), Err(Errno::INPROGRESS));
+        self.connect_to(SocketAddr::new(ADDRESS.into(), port))
+    }
+
+    fn connect_to(&mut self, address: SocketAddr) -> SocketId {
+        let id = self.b.open(false, address.is_ipv6()).unwrap();
+        assert_eq!(self.b.connect(id, address), Err(Errno::INPROGRESS));
         id
     }
 
@@ -267,7 +294,7 @@ fn syn(source: [u8; 4], port: u16, sequence: u32) -> Vec<u8> {
         payload: &[],
     };
     let source = Ipv4Addr::from(source);
-    let (from, to) = (source.into(), LINK.address.into());
+    let (from, to) = (source.into(), ADDRESS.into());
     tcp.emit(&mut TcpPacket::new_unchecked(&mut frame[34..54]), &from, &to, &ChecksumCapabilities::default());
     let mut packet = Ipv4Packet::new_unchecked(&mut frame[14..]);
     packet.set_src_addr(source);
@@ -295,11 +322,11 @@ fn refused_and_unanswered_connections() {
 #[test]
 fn unreachable_addresses_fail_at_once() {
     let mut net = Net::new();
-    let id = net.b.open(false).unwrap();
+    let id = net.b.open(false, false).unwrap();
     for address in [[127, 0, 0, 1], [192, 0, 2, 1], [10, 0, 2, 255], [224, 0, 0, 1], [0, 0, 0, 0], [10, 0, 2, 2]] {
-        assert_eq!(net.b.connect(id, SocketAddrV4::new(address.into(), 80)), Err(Errno::NETUNREACH), "{address:?}");
+        assert_eq!(net.b.connect(id, SocketAddr::from((address, 80))), Err(Errno::NETUNREACH), "{address:?}");
     }
-    assert_eq!(net.b.bind(id, SocketAddrV4::new([127, 0, 0, 1].into(), 80)), Err(Errno::ADDRNOTAVAIL));
+    assert_eq!(net.b.bind(id, at("127.0.0.1:80")), Err(Errno::ADDRNOTAVAIL));
 }
 
 #[test]
@@ -408,17 +435,17 @@ fn a_long_stream_arrives_whole() {
 fn ports() {
     let mut net = Net::new();
     let listener = net.listener(53, 1);
-    let other = net.a.open(false).unwrap();
-    assert_eq!(net.a.bind(other, SocketAddrV4::new(ANY, 53)), Err(Errno::ADDRINUSE));
-    let datagram = net.a.open(true).unwrap();
-    assert_eq!(net.a.bind(datagram, SocketAddrV4::new(ANY, 53)), Ok(()), "another protocol");
-    assert_eq!(net.a.bind(datagram, SocketAddrV4::new(ANY, 54)), Err(Errno::INVAL));
+    let other = net.a.open(false, false).unwrap();
+    assert_eq!(net.a.bind(other, SocketAddr::new(ANY, 53)), Err(Errno::ADDRINUSE));
+    let datagram = net.a.open(true, false).unwrap();
+    assert_eq!(net.a.bind(datagram, SocketAddr::new(ANY, 53)), Ok(()), "another protocol");
+    assert_eq!(net.a.bind(datagram, SocketAddr::new(ANY, 54)), Err(Errno::INVAL));
     net.a.close(listener);
-    assert_eq!(net.a.bind(other, SocketAddrV4::new(ANY, 53)), Ok(()));
+    assert_eq!(net.a.bind(other, SocketAddr::new(ANY, 53)), Ok(()));
     let chosen: Vec<u16> = (0..20)
         .map(|_| {
-            let id = net.a.open(true).unwrap();
-            net.a.bind(id, SocketAddrV4::new(ANY, 0)).unwrap();
+            let id = net.a.open(true, false).unwrap();
+            net.a.bind(id, SocketAddr::new(ANY, 0)).unwrap();
             net.a.local_address(id).unwrap().port()
         })
         .collect();
@@ -428,11 +455,11 @@ fn ports() {
 #[test]
 fn datagrams() {
     let mut net = Net::new();
-    let server = net.a.open(true).unwrap();
-    net.a.bind(server, SocketAddrV4::new(ANY, 53)).unwrap();
-    let client = net.b.open(true).unwrap();
+    let server = net.a.open(true, false).unwrap();
+    net.a.bind(server, SocketAddr::new(ANY, 53)).unwrap();
+    let client = net.b.open(true, false).unwrap();
     assert_eq!(net.b.send(client, b"?", None), Err(Errno::DESTADDRREQ));
-    net.b.connect(client, SocketAddrV4::new(LINK.address, 53)).unwrap();
+    net.b.connect(client, SocketAddr::new(ADDRESS.into(), 53)).unwrap();
     for length in [0, 5, 1472, 9000] {
         assert_eq!(net.b.send(client, &vec![length as u8; length], None), Ok(length));
         net.pass(SECOND / 10);
@@ -447,12 +474,12 @@ fn datagrams() {
         assert_eq!(read(&mut net.b, client).unwrap(), b"answer");
     }
     assert_eq!(net.b.send(client, &[0; 20_000], None), Err(Errno::MSGSIZE));
-    let stranger = net.a.open(true).unwrap();
+    let stranger = net.a.open(true, false).unwrap();
     let to = net.b.local_address(client).unwrap();
     net.a.send(stranger, b"forged", Some(to)).unwrap();
     net.settle();
     assert_eq!(read(&mut net.b, client), Err(Errno::AGAIN), "only the peer is heard");
-    assert_eq!(net.b.send(client, b"x", Some(SocketAddrV4::new(Ipv4Addr::BROADCAST, 9))), Err(Errno::ACCES));
+    assert_eq!(net.b.send(client, b"x", Some(at("255.255.255.255:9"))), Err(Errno::ACCES));
     for id in [server, stranger] {
         net.a.close(id);
     }
@@ -462,12 +489,12 @@ fn datagrams() {
 #[test]
 fn datagrams_to_the_dead_do_not_block_others_for_ever() {
     let mut net = Net::new();
-    let server = net.a.open(true).unwrap();
-    net.a.bind(server, SocketAddrV4::new(ANY, 53)).unwrap();
-    let client = net.b.open(true).unwrap();
-    net.b.send(client, b"to nobody", Some(SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 99), 53))).unwrap();
+    let server = net.a.open(true, false).unwrap();
+    net.a.bind(server, SocketAddr::new(ANY, 53)).unwrap();
+    let client = net.b.open(true, false).unwrap();
+    net.b.send(client, b"to nobody", Some(at("10.0.2.99:53"))).unwrap();
     net.pass(5 * SECOND);
-    net.b.send(client, b"to somebody", Some(SocketAddrV4::new(LINK.address, 53))).unwrap();
+    net.b.send(client, b"to somebody", Some(SocketAddr::new(ADDRESS.into(), 53))).unwrap();
     net.pass(SECOND);
     assert_eq!(read(&mut net.a, server).unwrap(), b"to somebody");
 }

@@ -1,0 +1,445 @@
+//! The last step before the device: packets are made to fit the link and the path.
+//!
+//! The stack believes in a link that carries its longest datagram. What is longer than the real one carries is cut
+//! into fragments here, for both families alike, and the segment size that connections agree on is kept to what fits:
+//! in the SYN we send, and in the one we receive before the stack reads it.
+//!
+//! What a path carries: IPv4 packets of the stack go without DF, so that routers fragment where they must, and nothing
+//! depends on messages that firewalls drop. Over IPv6 only senders fragment. "Packet too big" is remembered for a
+//! while; new connections then agree on smaller segments, and what is still too long, of connections from before, is
+//! cut into fragments. Datagrams never exceed what every path carries (RFC 8200 §5) but in fragments.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv6Addr};
+
+use super::checksum::Sum;
+use super::frame::{
+    ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4, IPV6, LEAST_MTU_V6, PROTOCOL_TCP, PROTOCOL_UDP, address_v6,
+};
+use super::stack::{Nanos, SECOND};
+use crate::virtio::net::Transmit;
+
+/// The largest IP packet the stack may make.
+pub(super) const STACK_MTU: usize = 16 << 10;
+
+/// Bytes of the fragment header (RFC 8200 §4.5).
+pub(super) const FRAGMENT: usize = 8;
+/// Its protocol number.
+pub(super) const PROTOCOL_FRAGMENT: u8 = 44;
+const MORE_FRAGMENTS: u16 = 0x2000;
+/// Bytes of a TCP header without options.
+const TCP: usize = 20;
+
+/// The most paths remembered.
+const PATHS: usize = 64;
+/// How long a path stays narrow (RFC 8201 §5.3 recommends ten minutes).
+const AGE: Nanos = 600 * SECOND;
+
+/// What makes packets fit.
+pub(super) struct Outbound {
+    /// The largest IP packet the link carries.
+    pub(super) mtu: usize,
+    random: fn(&mut [u8]),
+    /// The identification of the next TCP packet over IPv4.
+    identification: u16,
+    paths: Vec<Path>,
+}
+
+/// A path narrower than the link.
+struct Path {
+    destination: Ipv6Addr,
+    mtu: usize,
+    until: Nanos,
+}
+
+impl Outbound {
+    pub(super) fn new(mtu: usize, random: fn(&mut [u8])) -> Self {
+        let mut start = [0; 2];
+        random(&mut start);
+        Self { mtu, random, identification: u16::from_ne_bytes(start), paths: Vec::new() }
+    }
+
+    /// Sends a frame of `length` bytes that `write` writes, in as many pieces as it takes.
+    ///
+    /// What finds no buffer is written and lost, as on a congested link.
+    pub(super) fn send<R>(
+        &mut self,
+        transmit: &mut impl Transmit,
+        length: usize,
+        write: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        let whole = length <= self.mtu + ETHERNET;
+        if whole
+            && let Some(out) = transmit.buffer()
+            && let Some(frame) = out.get_mut(..length)
+        {
+            let result = write(frame);
+            match self.adapt(frame) {
+                limit if length <= limit + ETHERNET => transmit.send(length),
+                limit => {
+                    let frame = frame.to_vec();
+                    self.fragment(transmit, &frame, limit);
+                }
+            }
+            return result;
+        }
+        let mut frame = alloc::vec![0; length];
+        let result = write(&mut frame);
+        let limit = self.adapt(&mut frame);
+        if !whole {
+            self.fragment(transmit, &frame, limit);
+        }
+        result
+    }
+
+    /// Notes that the path to `destination` carries packets of `mtu` bytes at most. What no IPv6 path can be is not
+    /// believed (RFC 8201 §4).
+    pub(super) fn narrow(&mut self, destination: Ipv6Addr, mtu: usize, now: Nanos) {
+        if mtu >= self.mtu {
+            return;
+        }
+        let mtu = mtu.max(LEAST_MTU_V6);
+        self.paths.retain(|path| path.until > now && path.destination != destination);
+        if self.paths.len() >= PATHS {
+            self.paths.remove(0);
+        }
+        self.paths.push(Path { destination, mtu, until: now + AGE });
+    }
+
+    /// Forgets the paths whose time is over.
+    pub(super) fn expire(&mut self, now: Nanos) {
+        self.paths.retain(|path| path.until > now);
+    }
+
+    /// Returns the largest packet the path to `destination` carries, as far as is known.
+    fn path(&self, destination: IpAddr) -> usize {
+        let known = self.paths.iter().find(|path| IpAddr::V6(path.destination) == destination);
+        known.map_or(self.mtu, |path| path.mtu.min(self.mtu))
+    }
+
+    /// Keeps the segments a peer lets us send to what the path to it carries: `frame` is its SYN.
+    pub(super) fn adapt_received_syn(&self, frame: &mut [u8]) {
+        let Some((_, packet)) = frame.split_first_chunk_mut::<ETHERNET>() else { return };
+        match packet.first().map(|version| version >> 4) {
+            Some(4) => limit_segments(packet, self.mtu),
+            Some(6) => {
+                let Some(peer) = packet.get(8..).and_then(address_v6) else { return };
+                let limit = self.path(peer);
+                limit_segments(packet, limit);
+            }
+            _ => {}
+        }
+    }
+
+    /// Adapts a frame of the stack's; returns the longest packet its destination may be sent.
+    fn adapt(&mut self, frame: &mut [u8]) -> usize {
+        let Some((ethernet, packet)) = frame.split_first_chunk_mut::<ETHERNET>() else { return self.mtu };
+        match [ethernet[12], ethernet[13]] {
+            ETHERTYPE_IPV4 => {
+                limit_segments(packet, self.mtu);
+                let Some(header) = packet.first_chunk_mut::<IPV4>() else { return self.mtu };
+                let identification = if header[9] == PROTOCOL_TCP {
+                    // Unique for as long as the number lasts (RFC 6864 §4.3).
+                    self.identification = self.identification.wrapping_add(1);
+                    self.identification.to_be_bytes()
+                } else {
+                    // Who could guess it could slip a fragment of his own in.
+                    self.random()
+                };
+                header[4..6].copy_from_slice(&identification);
+                header[6] &= !0x40;
+                header[10..12].fill(0);
+                let sum = Sum::default().add(header).finish();
+                header[10..12].copy_from_slice(&sum);
+                self.mtu
+            }
+            ETHERTYPE_IPV6 => {
+                let Some(peer) = packet.get(24..).and_then(address_v6) else { return self.mtu };
+                let limit = self.path(peer);
+                limit_segments(packet, limit);
+                if packet[6] == PROTOCOL_UDP { limit.min(LEAST_MTU_V6) } else { limit }
+            }
+            _ => self.mtu,
+        }
+    }
+
+    fn fragment(&self, transmit: &mut impl Transmit, frame: &[u8], limit: usize) {
+        let Some((ethernet, packet)) = frame.split_first_chunk::<ETHERNET>() else { return };
+        match [ethernet[12], ethernet[13]] {
+            ETHERTYPE_IPV4 => fragment_v4(transmit, ethernet, packet, limit),
+            ETHERTYPE_IPV6 => fragment_v6(transmit, ethernet, packet, limit, self.random()),
+            _ => None,
+        };
+    }
+
+    fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.random)(&mut bytes);
+        bytes
+    }
+}
+
+fn fragment_v4(transmit: &mut impl Transmit, ethernet: &[u8], packet: &[u8], limit: usize) -> Option<()> {
+    let (header, payload) = packet.split_first_chunk::<IPV4>()?;
+    for (offset, part, more) in parts(payload, limit.checked_sub(IPV4)?) {
+        let frame = transmit.buffer()?.get_mut(..ETHERNET + IPV4 + part.len())?;
+        let (head, body) = frame.split_at_mut(ETHERNET + IPV4);
+        body.copy_from_slice(part);
+        head[..ETHERNET].copy_from_slice(ethernet);
+        let head = &mut head[ETHERNET..];
+        head.copy_from_slice(header);
+        head[2..4].copy_from_slice(&((IPV4 + part.len()) as u16).to_be_bytes());
+        let flags = (offset / 8) as u16 | if more { MORE_FRAGMENTS } else { 0 };
+        head[6..8].copy_from_slice(&flags.to_be_bytes());
+        head[10..12].fill(0);
+        let sum = Sum::default().add(head).finish();
+        head[10..12].copy_from_slice(&sum);
+        transmit.send(ETHERNET + IPV4 + part.len());
+    }
+    Some(())
+}
+
+fn fragment_v6(
+    transmit: &mut impl Transmit,
+    ethernet: &[u8],
+    packet: &[u8],
+    limit: usize,
+    identification: [u8; 4],
+) -> Option<()> {
+    const HEADERS: usize = ETHERNET + IPV6 + FRAGMENT;
+    let (header, payload) = packet.split_first_chunk::<IPV6>()?;
+    for (offset, part, more) in parts(payload, limit.checked_sub(IPV6 + FRAGMENT)?) {
+        let frame = transmit.buffer()?.get_mut(..HEADERS + part.len())?;
+        let (head, body) = frame.split_at_mut(HEADERS);
+        body.copy_from_slice(part);
+        head[..ETHERNET].copy_from_slice(ethernet);
+        let (head, extension) = head[ETHERNET..].split_at_mut(IPV6);
+        head.copy_from_slice(header);
+        head[4..6].copy_from_slice(&((FRAGMENT + part.len()) as u16).to_be_bytes());
+        head[6] = PROTOCOL_FRAGMENT;
+        extension[..2].copy_from_slice(&[header[6], 0]);
+        // The offset counts eight bytes; so does its place in the field, above three bits.
+        extension[2..4].copy_from_slice(&(offset as u16 | u16::from(more)).to_be_bytes());
+        extension[4..8].copy_from_slice(&identification);
+        transmit.send(HEADERS + part.len());
+    }
+    Some(())
+}
+
+/// Cuts what is to be sent into parts of at most `most` bytes: their offset, which eight divides, and whether more follow.
+fn parts(payload: &[u8], most: usize) -> impl Iterator<Item = (usize, &[u8], bool)> {
+    let step = (most & !7).max(8);
+    let last = payload.len().saturating_sub(1) / step;
+    payload.chunks(step).enumerate().map(move |(number, part)| (number * step, part, number < last))
+}
+
+/// Returns whether the frame is a TCP segment with SYN, of whatever else it may be.
+pub(super) fn is_syn(frame: &[u8]) -> bool {
+    frame.get(ETHERNET..).and_then(tcp_offset).is_some_and(|at| frame[ETHERNET + at + 13] & 2 != 0)
+}
+
+/// Returns where the TCP header of a whole packet stands.
+fn tcp_offset(packet: &[u8]) -> Option<usize> {
+    let at = match packet.first()? >> 4 {
+        4 if packet.len() >= IPV4 && packet[9] == PROTOCOL_TCP => usize::from(packet[0] & 15) * 4,
+        6 if packet.len() >= IPV6 && packet[6] == PROTOCOL_TCP => IPV6,
+        _ => return None,
+    };
+    (at >= IPV4 && packet.len() >= at + TCP).then_some(at)
+}
+
+/// Keeps the maximum segment size that a SYN states to packets of `mtu` bytes.
+fn limit_segments(packet: &mut [u8], mtu: usize) {
+    const SYN: u8 = 2;
+    const END: u8 = 0;
+    const PADDING: u8 = 1;
+    const SEGMENT_SIZE: u8 = 2;
+    let Some(at) = tcp_offset(packet) else { return };
+    let headers = if packet[0] >> 4 == 4 { IPV4 } else { IPV6 } + TCP;
+    let most = mtu.saturating_sub(headers) as u16;
+    let header = &mut packet[at..];
+    if header[13] & SYN == 0 {
+        return;
+    }
+    let end = (usize::from(header[12] >> 4) * 4).min(header.len());
+    let mut option = TCP;
+    while option + 4 <= end {
+        match header[option] {
+            END => return,
+            PADDING => option += 1,
+            SEGMENT_SIZE => {
+                let size = u16::from_be_bytes([header[option + 2], header[option + 3]]);
+                if size > most {
+                    header[option + 2..option + 4].copy_from_slice(&most.to_be_bytes());
+                    // RFC 1624: the checksum follows the change, so one that was wrong stays wrong. A field at an odd
+                    // place counts with its bytes exchanged.
+                    let place = |size: u16| if option % 2 == 0 { size } else { size.swap_bytes() };
+                    let sum = u16::from_be_bytes([header[16], header[17]]);
+                    let sum = Sum::default().add_word(!sum).add_word(!place(size)).add_word(place(most)).finish();
+                    header[16..18].copy_from_slice(&sum);
+                }
+                return;
+            }
+            _ => option += usize::from(header[option + 1]).max(2),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::tests::{ADDRESS, ADDRESS_V6, query, query_v6};
+    use super::super::reassembly::{Input, Reassembly};
+    use super::super::responder::tests::Wire;
+    use super::*;
+    use proptest::prelude::*;
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::*;
+
+    const FAR: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1);
+
+    fn outbound() -> Outbound {
+        Outbound::new(1500, |out| out.fill(7))
+    }
+
+    /// Sends a frame and returns what goes out.
+    fn sent(outbound: &mut Outbound, frame: &[u8]) -> Vec<Vec<u8>> {
+        let mut wire = Wire::new(100);
+        outbound.send(&mut wire, frame.len(), |out| out.copy_from_slice(frame));
+        wire.sent
+    }
+
+    /// A SYN from us to `to` with padding before its maximum segment size, so that it stands at an odd place.
+    fn syn(to: IpAddr, odd: bool) -> Vec<u8> {
+        let (mut frame, at, from) = match to {
+            IpAddr::V4(_) => (query(&[0; 20]), 34, IpAddr::from(ADDRESS)),
+            IpAddr::V6(_) => (query_v6(&[0; 20]), 54, IpAddr::from(ADDRESS_V6)),
+        };
+        match to {
+            IpAddr::V4(v4) => {
+                frame[23] = 6;
+                frame[26..30].copy_from_slice(&ADDRESS.octets());
+                frame[30..34].copy_from_slice(&v4.octets());
+                Ipv4Packet::new_unchecked(&mut frame[14..]).fill_checksum();
+            }
+            IpAddr::V6(v6) => {
+                frame[20] = 6;
+                frame[22..38].copy_from_slice(&ADDRESS_V6.octets());
+                frame[38..54].copy_from_slice(&v6.octets());
+            }
+        }
+        let options: &[u8] = if odd { &[1, 2, 4, 0x23, 0x28, 0, 0, 0] } else { &[2, 4, 0x23, 0x28, 0, 0, 0, 0] };
+        frame[at + 12] = 0x70;
+        frame[at + 13] = 2;
+        frame[at + 20..at + 28].copy_from_slice(options);
+        TcpPacket::new_unchecked(&mut frame[at..]).fill_checksum(&from.into(), &to.into());
+        frame
+    }
+
+    fn segment_size(frame: &[u8], to: IpAddr) -> u16 {
+        let (at, from) = if to.is_ipv4() { (34, ADDRESS.into()) } else { (54, ADDRESS_V6.into()) };
+        let packet = TcpPacket::new_checked(&frame[at..]).unwrap();
+        let repr = TcpRepr::parse(&packet, &from, &to.into(), &ChecksumCapabilities::default());
+        repr.expect("the checksum holds").max_seg_size.unwrap()
+    }
+
+    #[test]
+    fn segments_fit_the_path() {
+        let mut outbound = outbound();
+        let near: IpAddr = "10.0.2.2".parse().unwrap();
+        for odd in [false, true] {
+            assert_eq!(segment_size(&sent(&mut outbound, &syn(near, odd))[0], near), 1460);
+            assert_eq!(segment_size(&sent(&mut outbound, &syn(FAR.into(), odd))[0], FAR.into()), 1440);
+        }
+        outbound.narrow(FAR, 1300, 0);
+        assert_eq!(segment_size(&sent(&mut outbound, &syn(FAR.into(), true))[0], FAR.into()), 1240);
+        outbound.narrow(FAR, 600, 0);
+        assert_eq!(
+            segment_size(&sent(&mut outbound, &syn(FAR.into(), true))[0], FAR.into()),
+            1220,
+            "none is so narrow"
+        );
+        outbound.expire(AGE);
+        assert_eq!(segment_size(&sent(&mut outbound, &syn(FAR.into(), true))[0], FAR.into()), 1440);
+        // What a peer states is limited the same way, and a damaged segment stays damaged.
+        let mut received = syn(near, true);
+        outbound.adapt_received_syn(&mut received);
+        assert_eq!(segment_size(&received, near), 1460);
+        let mut damaged = syn(near, true);
+        damaged[34] ^= 1;
+        outbound.adapt_received_syn(&mut damaged);
+        let packet = TcpPacket::new_unchecked(&damaged[34..]);
+        assert!(!packet.verify_checksum(&ADDRESS.into(), &near.into()));
+    }
+
+    #[test]
+    fn paths_are_bounded() {
+        let mut outbound = outbound();
+        for number in 0..1000 {
+            outbound.narrow(Ipv6Addr::from_bits(number), 1400, 0);
+        }
+        assert_eq!(outbound.paths.len(), PATHS);
+        outbound.narrow(FAR, 1500, 0);
+        assert_eq!(outbound.path(FAR.into()), 1500, "no narrower than the link");
+    }
+
+    #[test]
+    fn routers_may_fragment_ipv4() {
+        let frame = query(b"hello");
+        let sent = sent(&mut outbound(), &frame);
+        let packet = Ipv4Packet::new_checked(&sent[0][14..]).unwrap();
+        assert!(!packet.dont_frag() && packet.verify_checksum());
+    }
+
+    #[test]
+    fn without_buffers_frames_are_lost() {
+        let frame = query(&[1; 4000]);
+        let mut wire = Wire::new(2);
+        outbound().send(&mut wire, frame.len(), |out| out.copy_from_slice(&frame));
+        assert_eq!(wire.sent.len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn fragments_make_the_packet_again(length in 0usize..16000, swap in any::<proptest::sample::Index>(), mtu in 576usize..1500) {
+            let payload: Vec<u8> = (0..length).map(|n| (n * 7) as u8).collect();
+            let link = super::super::frame::tests::link();
+            for frame in [query(&payload), query_v6(&payload)] {
+                let mut outbound = outbound();
+                outbound.mtu = if frame[12..14] == ETHERTYPE_IPV4 { mtu } else { mtu.max(1280) };
+                let mut pieces = sent(&mut outbound, &frame);
+                prop_assert!(pieces.iter().all(|piece| piece.len() <= outbound.mtu + ETHERNET));
+                let last = pieces.len() - 1;
+                pieces.swap(last, swap.index(last + 1));
+                let mut reassembly = Reassembly::default();
+                let mut whole = None;
+                for piece in &pieces {
+                    match reassembly.take_in(piece, &link, 0) {
+                        Input::Whole => whole = Some(piece.clone()),
+                        Input::Complete(frame) => whole = Some(frame),
+                        Input::Nothing => prop_assert!(whole.is_none()),
+                    }
+                }
+                let whole = whole.unwrap();
+                let datagram = super::super::frame::Datagram::parse(&whole, &link).unwrap();
+                prop_assert_eq!(datagram.payload, &payload[..]);
+            }
+        }
+
+        #[test]
+        fn garbage_is_sent_as_it_is(garbage in proptest::collection::vec(any::<u8>(), 0..200), kind in 0usize..3, at in 20usize..60) {
+            let mut frame = match kind {
+                0 => query(&[2; 60]),
+                1 => query_v6(&[2; 60]),
+                _ => Vec::new(),
+            };
+            frame.truncate(at);
+            frame.extend(&garbage);
+            if frame.len() > 23 && kind < 2 {
+                frame[if kind == 0 { 23 } else { 20 }] = PROTOCOL_TCP;
+            }
+            let _ = is_syn(&frame);
+            outbound().adapt_received_syn(&mut frame.clone());
+            prop_assert_eq!(sent(&mut outbound(), &frame).len(), 1);
+        }
+    }
+}
