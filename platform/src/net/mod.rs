@@ -26,6 +26,8 @@ mod stack;
 mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_ipv6;
 mod vlan;
 mod waiters;
 mod worker;

@@ -25,12 +25,12 @@ fn random(out: &mut [u8]) {
     }
 }
 
-const MACHINE: Machine = Machine { clock: || NOW.get(), random };
-const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-const ANY_V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+pub(super) const MACHINE: Machine = Machine { clock: || NOW.get(), random };
+pub(super) const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+pub(super) const ANY_V6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 const LIMIT: usize = 8 << 20;
 
-fn setting(addresses: &[&str], gateways: &[&str]) -> Setting {
+pub(super) fn setting(addresses: &[&str], gateways: &[&str]) -> Setting {
     let address = |address: &&str| {
         let (address, prefix) = address.split_once('/').unwrap();
         (address.parse().unwrap(), prefix.parse().unwrap())
@@ -42,28 +42,30 @@ fn setting(addresses: &[&str], gateways: &[&str]) -> Setting {
     }
 }
 
-fn at(address: &str) -> SocketAddr {
+pub(super) fn at(address: &str) -> SocketAddr {
     address.parse().unwrap()
 }
 
 /// A server (`a`) and a client (`b`) on a wire.
-struct Net {
-    a: Stack,
-    b: Stack,
+pub(super) struct Net {
+    pub(super) a: Stack,
+    pub(super) b: Stack,
     /// Whether frames of the client, and of the server, are lost.
-    lose: (bool, bool),
+    pub(super) lose: (bool, bool),
+    /// The longest frame either sent.
+    pub(super) longest: usize,
 }
 
 impl Net {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut peer = Link::new([2, 0, 0, 0, 0, 9], 1500);
         peer.set(&setting(&["10.0.2.2/24", "2001:db8::2/64"], &[]));
         let stack = |link| Stack::new(link, LIMIT, MACHINE);
-        Self { a: stack(link()), b: stack(peer), lose: (false, false) }
+        Self { a: stack(link()), b: stack(peer), lose: (false, false), longest: 0 }
     }
 
     /// Carries frames to and fro until nothing moves, without letting time pass.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for _ in 0..10_000 {
             let mut from_a = Wire::new(256);
             let mut from_b = Wire::new(256);
@@ -72,6 +74,8 @@ impl Net {
             let mut quiet = true;
             while !from_a.sent.is_empty() || !from_b.sent.is_empty() {
                 quiet = false;
+                let longest = from_a.sent.iter().chain(&from_b.sent).map(Vec::len).max();
+                self.longest = self.longest.max(longest.unwrap_or(0));
                 let to_b = core::mem::take(&mut from_a.sent);
                 let to_a = core::mem::take(&mut from_b.sent);
                 to_b.iter().filter(|_| !self.lose.1).for_each(|frame| self.b.receive(frame, &mut from_b));
@@ -87,7 +91,7 @@ impl Net {
     }
 
     /// Lets time pass in small steps.
-    fn pass(&mut self, time: Nanos) {
+    pub(super) fn pass(&mut self, time: Nanos) {
         let end = NOW.get() + time;
         while NOW.get() < end {
             NOW.set((NOW.get() + SECOND / 20).min(end));
@@ -95,11 +99,11 @@ impl Net {
         }
     }
 
-    fn listener(&mut self, port: u16, backlog: i32) -> SocketId {
+    pub(super) fn listener(&mut self, port: u16, backlog: i32) -> SocketId {
         self.listener_at(SocketAddr::new(ANY, port), backlog)
     }
 
-    fn listener_at(&mut self, address: SocketAddr, backlog: i32) -> SocketId {
+    pub(super) fn listener_at(&mut self, address: SocketAddr, backlog: i32) -> SocketId {
         let id = self.a.open(false, address.is_ipv6()).unwrap();
         self.a.record_mut(id).unwrap().options.reuse_address = true;
         self.a.bind(id, address).unwrap();
@@ -107,18 +111,18 @@ impl Net {
         id
     }
 
-    fn connect(&mut self, port: u16) -> SocketId {
+    pub(super) fn connect(&mut self, port: u16) -> SocketId {
         self.connect_to(SocketAddr::new(ADDRESS.into(), port))
     }
 
-    fn connect_to(&mut self, address: SocketAddr) -> SocketId {
+    pub(super) fn connect_to(&mut self, address: SocketAddr) -> SocketId {
         let id = self.b.open(false, address.is_ipv6()).unwrap();
         assert_eq!(self.b.connect(id, address), Err(Errno::INPROGRESS));
         id
     }
 
     /// A connection, as the server and as the client hold it.
-    fn pair(&mut self) -> (SocketId, SocketId) {
+    pub(super) fn pair(&mut self) -> (SocketId, SocketId) {
         let listener = self.listener(80, 4);
         let client = self.connect(80);
         self.settle();
@@ -129,7 +133,7 @@ impl Net {
     }
 }
 
-fn read(stack: &mut Stack, id: SocketId) -> Result<Vec<u8>, Errno> {
+pub(super) fn read(stack: &mut Stack, id: SocketId) -> Result<Vec<u8>, Errno> {
     let mut out = vec![0; 65536];
     stack.receive_from(id, &mut out, false).map(|(length, _)| out[..length].to_vec())
 }
