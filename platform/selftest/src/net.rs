@@ -1,11 +1,12 @@
 //! The network as std promises it, tried on the bare machine.
 //!
-//! `--net --ip=A.B.C.D/N [--gateway=A.B.C.D] [--peer=A.B.C.D:PORT]` starts small services for a host to talk to:
-//! TCP and UDP echo (7), a server that closes at once (9), free memory as text (11), and at port 53 a responder below
-//! the sockets with a socket behind it. With a peer, which must echo TCP and UDP, it first tries the client's side.
+//! `--net --ip=ADDRESS/N … [--gateway=ADDRESS …] [--vlan=N] [--peer=ADDRESS:PORT …]` starts small services for a host to
+//! talk to, over both families: TCP and UDP echo (7), a server that closes at once (9), free memory as text (11), and at
+//! port 53 a responder below the sockets with a socket behind it. With a peer, which must echo TCP and UDP, it first
+//! tries the client's side.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,10 +25,6 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         Some((address.parse::<IpAddr>().ok()?, prefix.parse().ok()?))
     };
     let addresses: Vec<_> = values("--ip=").filter_map(address).collect();
-    let Some((own, _)) = addresses.first().copied() else {
-        println!("net: FAILED: --ip=ADDRESS/PREFIX is missing");
-        return ExitCode::FAILURE;
-    };
     let gateways = values("--gateway=").filter_map(|gateway| gateway.parse().ok()).collect();
     let vlan = value("--vlan=").and_then(|vlan| vlan.parse().ok());
     let config = NetConfig { addresses, gateways, vlan, ..NetConfig::default() };
@@ -38,11 +35,13 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     }
     println!("net: up after {} µs", begun.elapsed().as_micros());
     net::serve_udp(53, Box::new(Responder));
-    if let Err(failure) = serve(own) {
-        println!("net: FAILED: {failure}");
-        return ExitCode::FAILURE;
+    for any in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
+        if let Err(failure) = serve(any) {
+            println!("net: FAILED: {failure}");
+            return ExitCode::FAILURE;
+        }
     }
-    if let Some(peer) = value("--peer=").and_then(|peer| peer.parse().ok()) {
+    for peer in values("--peer=").filter_map(|peer| peer.parse::<SocketAddr>().ok()) {
         for (name, check) in CHECKS {
             match check(peer) {
                 Ok(()) => println!("net: ok: {name}"),
@@ -77,12 +76,12 @@ impl UdpResponder for Responder {
     }
 }
 
-fn serve(own: Ipv4Addr) -> Result<(), Failure> {
-    let any = |port| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+fn serve(any: IpAddr) -> Result<(), Failure> {
+    let any = |port| SocketAddr::new(any, port);
     let text = |error: std::io::Error| error.to_string();
     let declined = UdpSocket::bind(any(53)).map_err(text)?;
     thread::spawn(move || echo_datagrams(&declined, b"socket:"));
-    let echo = UdpSocket::bind(SocketAddrV4::new(own, 7)).map_err(text)?;
+    let echo = UdpSocket::bind(any(7)).map_err(text)?;
     thread::spawn(move || echo_datagrams(&echo, b""));
     listen(any(7), |stream| {
         thread::spawn(move || echo_stream(stream));
@@ -95,7 +94,7 @@ fn serve(own: Ipv4Addr) -> Result<(), Failure> {
     })
 }
 
-fn listen(address: SocketAddrV4, serve: impl Fn(TcpStream) + Send + 'static) -> Result<(), Failure> {
+fn listen(address: SocketAddr, serve: impl Fn(TcpStream) + Send + 'static) -> Result<(), Failure> {
     let listener = TcpListener::bind(address).map_err(|error| error.to_string())?;
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -149,6 +148,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("ports in use", ports),
     ("connected datagrams", datagrams),
     ("datagram timeout and nonblocking", datagram_timeout),
+    ("datagrams nobody takes", refused_datagram),
     ("names", names),
 ];
 
@@ -279,8 +279,8 @@ fn shutdown_wakes(peer: SocketAddr) -> Result<(), Failure> {
     expect("read", reader.join().map_err(|_| "panicked")?.text("read")?, 0)
 }
 
-fn nonblocking_accept(_: SocketAddr) -> Result<(), Failure> {
-    let listener = TcpListener::bind("0.0.0.0:0").text("bind")?;
+fn nonblocking_accept(peer: SocketAddr) -> Result<(), Failure> {
+    let listener = TcpListener::bind(any(peer, 0)).text("bind")?;
     listener.set_nonblocking(true).text("set_nonblocking")?;
     fails("accept", listener.accept(), &[ErrorKind::WouldBlock])?;
     expect("port", listener.local_addr().text("local_addr")?.port() != 0, true)
@@ -308,9 +308,11 @@ fn refused(peer: SocketAddr) -> Result<(), Failure> {
 }
 
 fn connect_timeout(peer: SocketAddr) -> Result<(), Failure> {
-    let SocketAddr::V4(v4) = peer else { return Err("the peer is not IPv4".into()) };
-    let [a, b, c, _] = v4.ip().octets();
-    let silent = SocketAddr::from(([a, b, c, 200], 80));
+    let silent = match peer.ip() {
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !0xff | 200)),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !0xff | 200)),
+    };
+    let silent = SocketAddr::new(silent, 80);
     let begun = Instant::now();
     fails("connect", TcpStream::connect_timeout(&silent, Duration::from_millis(300)), &[ErrorKind::TimedOut])?;
     expect("waited", begun.elapsed() >= Duration::from_millis(300), true)?;
@@ -318,30 +320,38 @@ fn connect_timeout(peer: SocketAddr) -> Result<(), Failure> {
     expect("peer", stream.peer_addr().text("peer_addr")?, peer)
 }
 
-fn unreachable(_: SocketAddr) -> Result<(), Failure> {
-    fails("loopback", TcpStream::connect("127.0.0.1:7"), &[ErrorKind::NetworkUnreachable])?;
-    let v6 = TcpListener::bind("[::]:7");
-    expect("IPv6", v6.err().and_then(|error| error.raw_os_error()), Some(97))?;
-    fails("foreign address", UdpSocket::bind("192.0.2.1:0"), &[ErrorKind::AddrNotAvailable])
+fn unreachable(peer: SocketAddr) -> Result<(), Failure> {
+    let (loopback, foreign) =
+        if peer.is_ipv4() { ("127.0.0.1:7", "192.0.2.1:0") } else { ("[::1]:7", "[2001:db8:ffff::1]:0") };
+    fails("loopback", TcpStream::connect(loopback), &[ErrorKind::NetworkUnreachable])?;
+    fails("mapped", TcpStream::connect("[::ffff:10.0.2.2]:7"), &[ErrorKind::NetworkUnreachable])?;
+    fails("foreign address", UdpSocket::bind(foreign), &[ErrorKind::AddrNotAvailable])
 }
 
-fn ports(_: SocketAddr) -> Result<(), Failure> {
-    fails("TCP", TcpListener::bind("0.0.0.0:7"), &[ErrorKind::AddrInUse])?;
-    fails("UDP", UdpSocket::bind("0.0.0.0:53"), &[ErrorKind::AddrInUse])?;
-    let again = TcpListener::bind("0.0.0.0:1234").text("bind")?;
+/// Any address of the peer's family, with a port.
+fn any(peer: SocketAddr, port: u16) -> SocketAddr {
+    if peer.is_ipv4() { (Ipv4Addr::UNSPECIFIED, port).into() } else { (Ipv6Addr::UNSPECIFIED, port).into() }
+}
+
+fn ports(peer: SocketAddr) -> Result<(), Failure> {
+    fails("TCP", TcpListener::bind(any(peer, 7)), &[ErrorKind::AddrInUse])?;
+    fails("UDP", UdpSocket::bind(any(peer, 53)), &[ErrorKind::AddrInUse])?;
+    let again = TcpListener::bind(any(peer, 1234)).text("bind")?;
     drop(again);
-    TcpListener::bind("0.0.0.0:1234").text("bind again").map(drop)
+    TcpListener::bind(any(peer, 1234)).text("bind again").map(drop)
 }
 
 fn datagrams(peer: SocketAddr) -> Result<(), Failure> {
-    let socket = UdpSocket::bind("0.0.0.0:0").text("bind")?;
+    let socket = UdpSocket::bind(any(peer, 0)).text("bind")?;
     socket.set_read_timeout(Some(Duration::from_secs(20))).text("set_read_timeout")?;
     socket.connect(peer).text("connect")?;
     expect("peer", socket.peer_addr().text("peer_addr")?, peer)?;
-    for length in [0, 1, 1400] {
+    // The last needs several packets.
+    let most = if is_emulated(peer) { 1400 } else { 6000 };
+    for length in [0, 1, most] {
         let sent = vec![length as u8; length];
         expect("sent", socket.send(&sent).text("send")?, length)?;
-        let mut buffer = [0; 2000];
+        let mut buffer = [0; 8000];
         expect("peeked", socket.peek(&mut buffer).text("peek")?, length)?;
         let got = socket.recv(&mut buffer).text("recv")?;
         expect("echo", &buffer[..got], &sent[..])?;
@@ -350,13 +360,30 @@ fn datagrams(peer: SocketAddr) -> Result<(), Failure> {
         .or_else(|_| expect("EMSGSIZE", socket.send(&vec![0; 65000]).err().and_then(|e| e.raw_os_error()), Some(90)))
 }
 
-fn datagram_timeout(_: SocketAddr) -> Result<(), Failure> {
-    let socket = UdpSocket::bind("0.0.0.0:0").text("bind")?;
+fn datagram_timeout(peer: SocketAddr) -> Result<(), Failure> {
+    let socket = UdpSocket::bind(any(peer, 0)).text("bind")?;
     socket.set_read_timeout(Some(Duration::from_millis(100))).text("set")?;
     fails("recv_from", socket.recv_from(&mut [0; 1]), &[ErrorKind::WouldBlock])?;
     socket.set_nonblocking(true).text("set_nonblocking")?;
     fails("nonblocking", socket.recv_from(&mut [0; 1]), &[ErrorKind::WouldBlock])?;
     expect("unconnected", socket.send(b"x").err().and_then(|error| error.raw_os_error()), Some(89))
+}
+
+/// An answer by ICMP is an error of a connected socket.
+fn refused_datagram(peer: SocketAddr) -> Result<(), Failure> {
+    if is_emulated(peer) {
+        return Ok(());
+    }
+    let socket = UdpSocket::bind(any(peer, 0)).text("bind")?;
+    socket.set_read_timeout(Some(Duration::from_secs(20))).text("set")?;
+    socket.connect(SocketAddr::new(peer.ip(), 1)).text("connect")?;
+    socket.send(b"anybody?").text("send")?;
+    fails("recv", socket.recv(&mut [0; 1]), &[ErrorKind::ConnectionRefused])
+}
+
+/// Whether the peer is behind QEMU's user network, which carries neither fragments nor ICMP.
+fn is_emulated(peer: SocketAddr) -> bool {
+    peer.ip() == IpAddr::from([10, 0, 2, 2])
 }
 
 fn names(_: SocketAddr) -> Result<(), Failure> {
