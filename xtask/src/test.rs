@@ -1,9 +1,11 @@
 //! `cargo xtask test`: everything a change must pass, the fast checks first.
 
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use std::{env, thread};
 
 use zonule_harness::workspace;
 
@@ -19,7 +21,10 @@ use crate::tools::{
 };
 
 /// How long each fuzz target runs: enough to try every seed and what is near to it.
-const FUZZ_SECONDS: u64 = 20;
+const FUZZ_SECONDS: u64 = 15;
+
+/// How many tests with servers run at once for each processor: a server that is waited for needs none.
+const TESTS_PER_PROCESSOR: usize = 2;
 
 /// The steps done so far.
 #[derive(Default)]
@@ -58,7 +63,9 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
     tools::ensure(&[NGINX, FCGIWRAP])?;
     let start = Instant::now();
     let mut report = Report::default();
+    let deny = CargoDeny::begin();
     steps(&mut report, hosted_only);
+    report.step("dependencies", |_| dependencies(&deny?.finish()?));
     report.print(start.elapsed());
     let failed = report.failed();
     if failed.is_empty() { Ok(()) } else { Err(Error::Unexpected(format!("failed: {}", failed.join(", ")))) }
@@ -91,12 +98,10 @@ fn steps(report: &mut Report, hosted_only: bool) {
     report.step("platform tests on the host", |counts| {
         counted(counts, &mut cargo(&["test", "--package", "zonule-platform", "--lib"]))
     });
-    report.step("dependencies", |_| dependencies());
     report.step("fuzz", |_| fuzz::run(FUZZ_SECONDS).map_err(Error::Unexpected));
     if hosted_only {
         report.step("end to end", |counts| {
-            let skip = ["--skip", "image", "--skip", "machines"];
-            counted(counts, &mut cargo(&[["test", "--test", "*", "--"].as_slice(), &skip].concat()))
+            counted(counts, end_to_end().args(["--", "--skip", "image", "--skip", "machines"]))
         });
         return;
     }
@@ -107,8 +112,19 @@ fn steps(report: &mut Report, hosted_only: bool) {
         nettest::run(&elf).map_err(Error::Unexpected)
     });
     if report.step("image", |_| cargo::image(Program::Zonule).map(drop)) {
-        report.step("end to end", |counts| counted(counts, &mut cargo(&["test", "--no-fail-fast", "--test", "*"])));
+        report.step("end to end", |counts| counted(counts, &mut end_to_end()));
     }
+}
+
+/// The tests that start servers.
+fn end_to_end() -> Command {
+    let mut command = cargo(&["test", "--no-fail-fast", "--test", "*"]);
+    // Whoever has set it knows better.
+    if env::var_os("RUST_TEST_THREADS").is_none() {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        command.env("RUST_TEST_THREADS", (processors * TESTS_PER_PROCESSOR).to_string());
+    }
+    command
 }
 
 impl Report {
@@ -177,12 +193,11 @@ fn counted(counts: &mut Counts, command: &mut Command) -> Result<()> {
 }
 
 /// Checks licences, sources and bans of all dependencies, and known vulnerabilities if the list can be had.
-fn dependencies() -> Result<()> {
-    let deny = cargo_deny()?;
+fn dependencies(deny: &Path) -> Result<()> {
     let check = |arguments: &[&str]| {
         // With a limit: a network that swallows packets must not hold the tests up.
         let mut command = Command::new("timeout");
-        command.current_dir(workspace()).arg("120").arg(&deny).arg("--workspace").args(arguments);
+        command.current_dir(workspace()).arg("120").arg(deny).arg("--workspace").args(arguments);
         command
     };
     shown("cargo deny", &mut check(&["--offline", "check", "bans", "licenses", "sources"]))?;
@@ -196,19 +211,61 @@ fn dependencies() -> Result<()> {
     }
 }
 
-/// The path of cargo-deny: the person's own, else one built once below `target/`.
-fn cargo_deny() -> Result<PathBuf> {
-    if tools::is_installed("cargo-deny") {
-        return Ok(PathBuf::from("cargo-deny"));
-    }
-    let root = workspace().join("target/tools");
-    let program = root.join("bin/cargo-deny");
-    if !program.is_file() {
+/// cargo-deny: the person's own, else one built once below `target/`.
+enum CargoDeny {
+    /// It is there.
+    Found(PathBuf),
+    /// It is being built.
+    Building { child: Child, log: PathBuf, program: PathBuf },
+}
+
+impl CargoDeny {
+    /// Looks for it, or begins to build it.
+    ///
+    /// That is a program several times as large as ours. So it is built beside the other steps with the time they leave, which
+    /// is a lot: servers and machines wait much.
+    fn begin() -> Result<CargoDeny> {
+        if tools::is_installed("cargo-deny") {
+            return Ok(CargoDeny::Found(PathBuf::from("cargo-deny")));
+        }
+        let root = workspace().join("target/tools");
+        let program = root.join("bin/cargo-deny");
+        if program.is_file() {
+            return Ok(CargoDeny::Found(program));
+        }
+        let log = root.join("cargo-deny.log");
+        let written = zonule_harness::Error::io(format!("cannot write {}", log.display()));
+        let output = fs::create_dir_all(&root).and_then(|()| File::create(&log));
+        let (output, second) = output.and_then(|output| Ok((output.try_clone()?, output))).map_err(written)?;
         // Unoptimised: building it is most of the time it ever takes.
-        let mut install = cargo(&["install", "--locked", "--debug", "cargo-deny", "--root"]);
-        shown("installing cargo-deny", install.arg(&root).env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
+        let install = cargo(&["install", "--locked", "--debug", "cargo-deny", "--root"]);
+        let mut command = Command::new("nice");
+        command
+            .current_dir(workspace())
+            .args(["-n", "19"])
+            .arg(install.get_program())
+            .args(install.get_args())
+            .arg(&root);
+        command.env("CARGO_PROFILE_DEV_DEBUG", "0");
+        let child = command.stdin(Stdio::null()).stdout(output).stderr(second).spawn();
+        let failed = |source| zonule_harness::Error::Spawn { program: "nice".to_owned(), source };
+        Ok(CargoDeny::Building { child: child.map_err(failed)?, log, program })
     }
-    Ok(program)
+
+    /// Waits until it is there, and returns its path.
+    fn finish(mut self) -> Result<PathBuf> {
+        match &mut self {
+            CargoDeny::Found(program) => Ok(std::mem::take(program)),
+            CargoDeny::Building { child, log, program } => {
+                let status = child.wait().map_err(zonule_harness::Error::io("waiting for cargo install"))?;
+                if status.success() {
+                    return Ok(std::mem::take(program));
+                }
+                println!("{}", fs::read_to_string(log).unwrap_or_default());
+                Err(Error::Failed { what: "installing cargo-deny".to_owned(), status })
+            }
+        }
+    }
 }
 
 #[cfg(test)]
