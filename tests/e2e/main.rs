@@ -36,6 +36,7 @@ mod edns;
 mod hooks;
 mod hooks_guide;
 mod hostile;
+mod links;
 mod loading;
 mod machines;
 mod remote_away;

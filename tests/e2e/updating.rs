@@ -182,7 +182,7 @@ impl Ledger {
     }
 
     /// Returns the first change that is not as often in the history as its client was told.
-    fn first_lie(&self, log: &[Commit]) -> Option<String> {
+    pub(crate) fn first_lie(&self, log: &[Commit]) -> Option<String> {
         let mut made: BTreeMap<String, usize> = BTreeMap::new();
         for line in log.iter().flat_map(|commit| &commit.changes) {
             let Some(owner) = line[1..].split_whitespace().next() else { continue };

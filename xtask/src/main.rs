@@ -35,7 +35,7 @@ Usage: cargo xtask COMMAND
   fuzz [SECONDS]
       Feed random octets to each parser of what strangers send, for 60 seconds each unless told.
   bench [NAME...]
-      Measure: answer, boot, size, memory, records, qps, updates, transfers, soak. Without a name all but soak; soak=SECONDS sets its length.
+      Measure: answer, boot, clone, size, memory, records, qps, updates, transfers, soak. Without a name all but soak; soak=SECONDS sets its length.
 
 Environment: ZONULE_ACCEL=kvm boots with hardware virtualisation; ZONULE_IMAGE=FILE tests another image.
 ";

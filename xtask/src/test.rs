@@ -17,7 +17,7 @@ use crate::selftest;
 use crate::tools::{
     self, BIND, CERTBOT, CERTBOT_RFC2136, CXX, DIG, DNSPYTHON, FAKETIME, FCGIWRAP, GIT, IP, KNOT, KNSUPDATE,
     KZONECHECK, NAMED_CHECKZONE, NAMED_COMPILEZONE, NGINX, NSD, NSD_CHECKZONE, NSUPDATE, OPENSSL, PEBBLE, POWERDNS,
-    POWERDNS_SQLITE, PRLIMIT, QEMU, SCRIPT, SETPRIV, SQLITE, SSH, SSHD,
+    POWERDNS_SQLITE, PRLIMIT, QEMU, SCRIPT, SETPRIV, SOCAT, SQLITE, SSH, SSHD,
 };
 
 /// How long each fuzz target runs: enough to try every seed and what is near to it.
@@ -59,7 +59,7 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
     tools::ensure(&[NSD, NSD_CHECKZONE, KNOT, KZONECHECK, BIND, NAMED_CHECKZONE, NAMED_COMPILEZONE])?;
     tools::ensure(&[NSUPDATE, KNSUPDATE, DNSPYTHON, CERTBOT, CERTBOT_RFC2136, PEBBLE, OPENSSL, PRLIMIT])?;
     tools::ensure(&[POWERDNS, POWERDNS_SQLITE, SQLITE, FAKETIME])?;
-    tools::ensure(&[SSH, SSHD, SCRIPT])?;
+    tools::ensure(&[SSH, SSHD, SCRIPT, SOCAT])?;
     tools::ensure(&[NGINX, FCGIWRAP])?;
     let start = Instant::now();
     let mut report = Report::default();

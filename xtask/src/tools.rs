@@ -100,6 +100,8 @@ pub(crate) const SCRIPT: Tool = tool("script", "bsdutils");
 pub(crate) const NGINX: Tool = server("nginx", "nginx-light", "nginx");
 /// What starts programs for it.
 pub(crate) const FCGIWRAP: Tool = server("fcgiwrap", "fcgiwrap", "fcgiwrap.socket");
+/// What carries frames between a network and a test.
+pub(crate) const SOCAT: Tool = tool("socat", "socat");
 /// Network devices and namespaces.
 pub(crate) const IP: Tool = tool("ip", "iproute2");
 

@@ -14,7 +14,7 @@ use core::net::SocketAddr;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::{self, State};
 
-use super::buffers::{self, ACCEPTED_RECEIVE, ACCEPTED_SEND};
+use super::buffers::Buffers;
 use super::errno::Errno;
 use super::frame::Syn;
 use super::socket::{Kind, Options, Record, SocketId, overlap};
@@ -27,7 +27,6 @@ pub(crate) const BACKLOG_LIMIT: usize = 128;
 const HANDSHAKE: Nanos = 10 * SECOND;
 /// After this time a half-open connection makes room for a new one when the backlog is full.
 const HANDSHAKE_UNDER_PRESSURE: Nanos = SECOND / 4;
-const BYTES: usize = ACCEPTED_RECEIVE + ACCEPTED_SEND;
 
 /// A port where connections are accepted.
 pub(crate) struct Listener {
@@ -39,6 +38,8 @@ pub(crate) struct Listener {
 /// A connection the application has not accepted.
 struct Embryo {
     handle: SocketHandle,
+    /// Of buffers.
+    bytes: usize,
     born: Nanos,
     half_open: bool,
 }
@@ -91,12 +92,11 @@ impl Stack {
         if self.is_crowded(index) && !self.recurrence.is_repeated(syn, now) {
             return false;
         }
-        if !self.make_room(index, now) {
-            return false;
-        }
-        let Some(handle) = self.embryo_socket(index, syn.destination.port()) else { return false };
+        let Some(buffers) = self.make_room(index, now) else { return false };
+        let Some(handle) = self.embryo_socket(index, syn.destination.port(), buffers) else { return false };
+        let bytes = buffers.bytes();
         if let Some(Kind::Listener(listener)) = self.records[index].as_mut().map(|record| &mut record.kind) {
-            listener.embryos.push(Embryo { handle, born: now, half_open: true });
+            listener.embryos.push(Embryo { handle, bytes, born: now, half_open: true });
         }
         true
     }
@@ -112,43 +112,42 @@ impl Stack {
         }
     }
 
-    /// Makes sure the listener and the budget have room for one more embryo; returns whether they have.
-    fn make_room(&mut self, index: usize, now: Nanos) -> bool {
+    /// Makes sure the listener and the budget have room for one more embryo; returns what was reserved.
+    fn make_room(&mut self, index: usize, now: Nanos) -> Option<Buffers> {
         let full = match self.records[index].as_ref().map(|record| &record.kind) {
             Some(Kind::Listener(listener)) => listener.embryos.len() >= listener.backlog,
-            _ => return false,
+            _ => return None,
         };
         if full {
             return self.recycle_embryo(index, now);
         }
-        self.reserve(BYTES, now) || self.recycle_embryo(index, now)
+        self.reserve_accepted(now).or_else(|| self.recycle_embryo(index, now))
     }
 
-    /// Frees the oldest half-open embryo if it is old enough, and reserves its place; returns whether that succeeded.
-    fn recycle_embryo(&mut self, index: usize, now: Nanos) -> bool {
+    /// Frees the oldest half-open embryo if it is old enough, and reserves its place; returns what was reserved.
+    fn recycle_embryo(&mut self, index: usize, now: Nanos) -> Option<Buffers> {
         let Some(Kind::Listener(listener)) = self.records[index].as_mut().map(|record| &mut record.kind) else {
-            return false;
+            return None;
         };
-        let Some(at) = listener
-            .embryos
-            .iter()
-            .position(|embryo| embryo.half_open && now.saturating_sub(embryo.born) >= HANDSHAKE_UNDER_PRESSURE)
-        else {
-            return false;
-        };
+        let old = |embryo: &Embryo| embryo.half_open && now.saturating_sub(embryo.born) >= HANDSHAKE_UNDER_PRESSURE;
+        let at = listener.embryos.iter().position(old)?;
         let embryo = listener.embryos.remove(at);
-        self.discard(embryo.handle, BYTES);
-        self.reserve(BYTES, now)
+        self.discard(embryo.handle, embryo.bytes);
+        self.reserve_accepted(now)
+    }
+
+    /// Takes the buffers of a connection off the budget.
+    fn reserve_accepted(&mut self, now: Nanos) -> Option<Buffers> {
+        let buffers = self.budget.accepted();
+        self.reserve(buffers.bytes(), now).then_some(buffers)
     }
 
     /// Adds a socket in LISTEN for the budget reserved before; gives that back when memory is out.
-    fn embryo_socket(&mut self, index: usize, port: u16) -> Option<SocketHandle> {
-        let (Some(receive), Some(send)) = (buffers::allocate(ACCEPTED_RECEIVE), buffers::allocate(ACCEPTED_SEND))
-        else {
-            self.budget.give_back(BYTES);
+    fn embryo_socket(&mut self, index: usize, port: u16, buffers: Buffers) -> Option<SocketHandle> {
+        let Some(mut socket) = buffers.socket() else {
+            self.budget.give_back(buffers.bytes());
             return None;
         };
-        let mut socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(send));
         socket.set_timeout(Some(DEAD_PEER));
         socket.set_keep_alive(Some(KEEP_ALIVE));
         if let Some(record) = &self.records[index] {
@@ -180,12 +179,12 @@ impl Stack {
             // A socket that is reset in SYN-RECEIVED goes back to LISTEN, where a stranger's SYN could find it.
             let alive = !matches!(state, State::Listen | State::Closed);
             if !alive {
-                dead.push(embryo.handle);
+                dead.push((embryo.handle, embryo.bytes));
             }
             alive
         });
-        for handle in dead {
-            self.discard(handle, BYTES);
+        for (handle, bytes) in dead {
+            self.discard(handle, bytes);
         }
     }
 
@@ -195,7 +194,7 @@ impl Stack {
             && let Some(at) = listener.embryos.iter().position(|e| e.half_open && e.born + HANDSHAKE <= now)
         {
             let embryo = listener.embryos.remove(at);
-            self.discard(embryo.handle, BYTES);
+            self.discard(embryo.handle, embryo.bytes);
         }
     }
 
@@ -214,8 +213,8 @@ impl Stack {
         };
         let ready = |embryo: &Embryo| is_acceptable(self.tcp(embryo.handle));
         let at = listener.embryos.iter().position(ready).ok_or(Errno::AGAIN)?;
-        let handle = listener.embryos[at].handle;
-        let stream = Stream::accepted(self.tcp(handle), handle, BYTES).ok_or(Errno::AGAIN)?;
+        let Embryo { handle, bytes, .. } = listener.embryos[at];
+        let stream = Stream::accepted(self.tcp(handle), handle, bytes).ok_or(Errno::AGAIN)?;
         let (local, remote) = (stream.local, stream.remote);
         let mut accepted = Record::new(Kind::Stream(stream), local.is_ipv6());
         accepted.bound = Some(local);
@@ -231,7 +230,7 @@ impl Stack {
     /// Resets the connections nobody will accept any more.
     pub(super) fn close_listener(&mut self, listener: Listener) {
         for embryo in listener.embryos {
-            self.abandon(embryo.handle, BYTES, true);
+            self.abandon(embryo.handle, embryo.bytes, true);
         }
     }
 }

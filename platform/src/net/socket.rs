@@ -355,7 +355,7 @@ impl Stack {
             Kind::Stream(Stream { live: Some(handle), .. }) if receive => self.tcp(*handle).recv_capacity(),
             Kind::Stream(Stream { live: Some(handle), .. }) => self.tcp(*handle).send_capacity(),
             _ if receive => ACCEPTED_RECEIVE,
-            _ => ACCEPTED_SEND,
+            _ => *ACCEPTED_SEND.start(),
         })
     }
 

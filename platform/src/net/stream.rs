@@ -8,7 +8,7 @@ use smoltcp::socket::tcp::{self, RecvError, State};
 use smoltcp::time::Duration;
 use smoltcp::wire::IpEndpoint;
 
-use super::buffers::{self, CONNECTED_RECEIVE, CONNECTED_SEND};
+use super::buffers;
 use super::errno::Errno;
 use super::socket::{Kind, Options, Record, SocketId};
 use super::stack::{Nanos, Orphan, SECOND, Stack};
@@ -18,6 +18,11 @@ use super::waiters::readiness;
 pub(super) const DEAD_PEER: Duration = Duration::from_secs(127);
 /// How often an idle peer is asked whether it is still there. Without this a vanished one would hold buffers for ever.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(45);
+/// Bytes that are sent before the first acknowledgement (RFC 6928 §2).
+///
+/// smoltcp's congestion control would begin with two segments. So what is short goes without any, and control begins when
+/// this much is on its way and the application has more; it then grows with the acknowledgements of this.
+const FIRST_FLIGHT: usize = 14_600;
 /// How long closing may take once the application let go.
 const LINGER: Nanos = 60 * SECOND;
 /// How long a reset may wait to be sent.
@@ -79,18 +84,17 @@ impl Stack {
             None => self.ephemeral_port(false, source)?,
         };
         let local = SocketAddr::new(source, port);
-        let bytes = CONNECTED_RECEIVE + CONNECTED_SEND;
+        let buffers = self.budget.connected();
+        let bytes = buffers.bytes();
         let now = self.now();
         if !self.reserve(bytes, now) {
             return Err(Errno::NOBUFS);
         }
-        let (Some(receive), Some(send)) = (buffers::allocate(CONNECTED_RECEIVE), buffers::allocate(CONNECTED_SEND))
-        else {
+        let Some(mut socket) = buffers.socket() else {
             self.budget.give_back(bytes);
             return Err(Errno::NOMEM);
         };
         let options = self.record(id)?.options;
-        let mut socket = tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(send));
         socket.set_timeout(Some(DEAD_PEER));
         socket.set_keep_alive(Some(KEEP_ALIVE));
         socket.set_nagle_enabled(!options.no_delay);
@@ -133,7 +137,15 @@ impl Stack {
         if !stream.established {
             return Err(Errno::AGAIN);
         }
-        match self.tcp_mut(handle).send_slice(bytes) {
+        let socket = self.tcp_mut(handle);
+        let mut bytes = bytes;
+        if socket.congestion_control() == tcp::CongestionControl::None {
+            match FIRST_FLIGHT.saturating_sub(socket.send_queue()) {
+                0 => socket.set_congestion_control(tcp::CongestionControl::Reno),
+                room => bytes = &bytes[..bytes.len().min(room)],
+            }
+        }
+        match socket.send_slice(bytes) {
             Ok(0) if !bytes.is_empty() => Err(Errno::AGAIN),
             Ok(taken) => Ok(taken),
             Err(_) => Err(Errno::PIPE),

@@ -15,6 +15,7 @@ mod dig;
 mod error;
 mod history;
 mod key;
+pub mod link;
 pub mod namespace;
 mod neighbour;
 mod neighbour_config;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::{env, thread};
 
+use crate::link::Link;
 use crate::namespace;
 use crate::{
     Console, Error, Machine, Network, Port, Process, Proxy, Qemu, Remote, Reply, Result, Sandbox, dig, eventually,
@@ -47,7 +48,7 @@ impl Target {
 
     /// Prepares a start.
     pub fn boot(&self) -> Boot {
-        Boot { target: self.clone(), memory_mib: 256, clock: None, arguments: Vec::new() }
+        Boot { target: self.clone(), memory_mib: 256, clock: None, arguments: Vec::new(), far: None }
     }
 
     /// The address under which this target reaches the host's 127.0.0.1.
@@ -66,9 +67,22 @@ pub struct Boot {
     memory_mib: u32,
     clock: Option<String>,
     arguments: Vec<String>,
+    /// Where the Linux binary is started when it is at the far end of a link: the words before its command.
+    far: Option<[String; 3]>,
 }
 
 impl Boot {
+    /// Starts it at the far end of `link`; to be told before the remote, whose address depends on it.
+    pub fn over(mut self, link: &Link) -> Boot {
+        self.far = Some(link.enter());
+        self
+    }
+
+    /// The address under which the target reaches this side.
+    fn host(&self) -> String {
+        if self.far.is_some() { namespace::HOST.to_string() } else { self.target.host().to_owned() }
+    }
+
     /// Gives the virtual machine `mib` MiB of memory instead of 256; nothing to the Linux binary.
     pub fn memory_mib(mut self, mib: u32) -> Boot {
         self.memory_mib = mib;
@@ -83,13 +97,13 @@ impl Boot {
 
     /// Takes the zones from `remote`, polled every second.
     pub fn remote(self, remote: &Remote) -> Boot {
-        let url = remote.url(self.target.host());
+        let url = remote.url(&self.host());
         self.remote_at(&url)
     }
 
     /// Takes the zones from a remote by way of `proxy`, polled every second.
     pub fn remote_through(self, proxy: &Proxy) -> Boot {
-        let url = proxy.url(self.target.host());
+        let url = proxy.url(&self.host());
         self.remote_at(&url)
     }
 
@@ -99,7 +113,7 @@ impl Boot {
 
     /// Takes the zones from a branch of `remote`, polled every second.
     pub fn branch(self, remote: &Remote, branch: &str) -> Boot {
-        let url = remote.url(self.target.host());
+        let url = remote.url(&self.host());
         self.argument(format!("--git-remote={url}#{branch}")).argument("--git-poll=1")
     }
 
@@ -120,8 +134,19 @@ impl Boot {
         let process = match &self.target {
             Target::Hosted { binary } => {
                 let mut arguments = self.arguments;
-                arguments.push(format!("--listen={}", port.address()));
-                Process::start(binary, &arguments, console)?
+                match self.far {
+                    None => {
+                        arguments.push(format!("--listen={address}"));
+                        Process::start(binary, &arguments, console)?
+                    }
+                    Some(before) => {
+                        address = (namespace::GUEST, 53).into();
+                        arguments.push(format!("--listen={address}"));
+                        let [program, namespace, end] = before;
+                        arguments.splice(0..0, [namespace, end, binary.display().to_string()]);
+                        Process::start(Path::new(&program), &arguments, console)?
+                    }
+                }
             }
             Target::Image { elf, machine } => {
                 let network = if namespace::inside() {

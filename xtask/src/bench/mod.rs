@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measures, and says what it measured.
 
 mod boot;
+mod clone;
 mod guest;
 mod load;
 mod memory;
@@ -16,7 +17,7 @@ use crate::cargo::{self, Error, Result, cargo, shown};
 use crate::image::Program;
 
 /// What runs when no bench is named: everything that takes minutes at most.
-const USUAL: [&str; 8] = ["size", "answer", "boot", "memory", "records", "qps", "updates", "transfers"];
+const USUAL: [&str; 9] = ["size", "answer", "boot", "clone", "memory", "records", "qps", "updates", "transfers"];
 
 /// How long `soak` runs unless told, in seconds.
 const SOAK_SECONDS: u64 = 600;
@@ -28,6 +29,7 @@ pub(crate) fn bench(words: &[&str]) -> Result<()> {
         match *word {
             "answer" => shown("cargo bench", &mut cargo(&["bench", "--package", "zonule"]))?,
             "boot" => boot::boot()?,
+            "clone" => clone::clone()?,
             "memory" => memory::memory()?,
             "qps" => qps::qps()?,
             "records" => memory::per_record()?,

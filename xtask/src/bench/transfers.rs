@@ -191,7 +191,7 @@ fn reading(name: &str) -> impl FnOnce(std::io::Error) -> HarnessError {
 }
 
 /// The text of a zone with so many addresses.
-fn zone(serial: u32, hosts: u32) -> String {
+pub(super) fn zone(serial: u32, hosts: u32) -> String {
     let mut text = format!("$TTL 300\n@ SOA ns1 hostmaster {serial} 3600 60 3600000 300\n@ NS ns1\nns1 A 192.0.2.53\n");
     for number in 0..hosts {
         let [_, high, middle, low] = number.to_be_bytes();
