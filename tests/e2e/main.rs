@@ -31,6 +31,7 @@ macro_rules! scenario {
 
 mod changes;
 mod clients;
+mod clock;
 mod compliance;
 mod edns;
 mod hooks;
@@ -40,6 +41,7 @@ mod links;
 mod loading;
 mod machines;
 mod remote_away;
+mod resolver;
 mod scale;
 mod scene;
 mod secondaries;
@@ -56,4 +58,5 @@ mod updates_faults;
 mod updates_storm;
 mod updates_tsig;
 mod updating;
+mod webhook;
 mod zone_files;

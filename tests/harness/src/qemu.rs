@@ -60,6 +60,8 @@ pub enum Network {
     User {
         /// Where on the host to listen.
         forward: SocketAddr,
+        /// Where else, for TCP, and to which ports that goes.
+        streams: Vec<(SocketAddr, u16)>,
     },
     /// An existing tap device.
     Tap {
@@ -111,9 +113,13 @@ impl Qemu {
         }
         line.push("-netdev".to_owned());
         line.push(match &self.network {
-            Network::User { forward } => {
+            Network::User { forward, streams } => {
                 let (ip, port) = (forward.ip(), forward.port());
-                format!("user,id=net,hostfwd=udp:{ip}:{port}-:53,hostfwd=tcp:{ip}:{port}-:53")
+                let mut network = format!("user,id=net,hostfwd=udp:{ip}:{port}-:53,hostfwd=tcp:{ip}:{port}-:53");
+                for (from, to) in streams {
+                    network += &format!(",hostfwd=tcp:{}:{}-:{to}", from.ip(), from.port());
+                }
+                network
             }
             Network::Tap { interface } => format!("tap,id=net,ifname={interface},script=no,downscript=no,vhost=off"),
         });

@@ -1,6 +1,6 @@
 //! A running Zonule: the Linux binary or the booted image.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::{env, thread};
@@ -48,7 +48,14 @@ impl Target {
 
     /// Prepares a start.
     pub fn boot(&self) -> Boot {
-        Boot { target: self.clone(), memory_mib: 256, clock: None, arguments: Vec::new(), far: None }
+        Boot {
+            target: self.clone(),
+            memory_mib: 256,
+            clock: None,
+            streams: Vec::new(),
+            arguments: Vec::new(),
+            far: None,
+        }
     }
 
     /// The address under which this target reaches the host's 127.0.0.1.
@@ -66,6 +73,7 @@ pub struct Boot {
     target: Target,
     memory_mib: u32,
     clock: Option<String>,
+    streams: Vec<u16>,
     arguments: Vec<String>,
     /// Where the Linux binary is started when it is at the far end of a link: the words before its command.
     far: Option<[String; 3]>,
@@ -92,6 +100,12 @@ impl Boot {
     /// Has the virtual machine's clock show `time` at the start, such as `2001-01-01T00:00:00`; nothing to the Linux binary.
     pub fn clock(mut self, time: &str) -> Boot {
         self.clock = Some(time.to_owned());
+        self
+    }
+
+    /// Makes the TCP port `port` of the virtual machine reachable as that of 127.0.0.1; the Linux binary's is.
+    pub fn reachable(mut self, port: &Port) -> Boot {
+        self.streams.push(port.number());
         self
     }
 
@@ -153,7 +167,8 @@ impl Boot {
                     address = (namespace::GUEST, 53).into();
                     Network::Tap { interface: namespace::TAP.to_owned() }
                 } else {
-                    Network::User { forward: address }
+                    let streams = self.streams.iter().map(|port| ((Ipv4Addr::LOCALHOST, *port).into(), *port));
+                    Network::User { forward: address, streams: streams.collect() }
                 };
                 let own = format!("--ip={}/24 --gateway={}", namespace::GUEST, self.target.host());
                 let qemu = Qemu {
