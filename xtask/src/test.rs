@@ -14,11 +14,7 @@ use crate::fuzz;
 use crate::image::{self, Program};
 use crate::nettest;
 use crate::selftest;
-use crate::tools::{
-    self, BIND, CERTBOT, CERTBOT_RFC2136, CXX, DIG, DNSPYTHON, FAKETIME, FCGIWRAP, GIT, IP, KNOT, KNSUPDATE,
-    KZONECHECK, NAMED_CHECKZONE, NAMED_COMPILEZONE, NGINX, NSD, NSD_CHECKZONE, NSUPDATE, OPENSSL, PEBBLE, POWERDNS,
-    POWERDNS_SQLITE, PRLIMIT, QEMU, SCRIPT, SETPRIV, SOCAT, SQLITE, SSH, SSHD,
-};
+use crate::tools::{self, CXX};
 
 /// How long each fuzz target runs: enough to try every seed and what is near to it.
 const FUZZ_SECONDS: u64 = 15;
@@ -55,12 +51,7 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
         ["--hosted"] => true,
         _ => return Err(Error::Usage(format!("`test` knows no `{}`", words.join(" ")))),
     };
-    tools::ensure(&[QEMU, GIT, DIG, SETPRIV, CXX, IP])?;
-    tools::ensure(&[NSD, NSD_CHECKZONE, KNOT, KZONECHECK, BIND, NAMED_CHECKZONE, NAMED_COMPILEZONE])?;
-    tools::ensure(&[NSUPDATE, KNSUPDATE, DNSPYTHON, CERTBOT, CERTBOT_RFC2136, PEBBLE, OPENSSL, PRLIMIT])?;
-    tools::ensure(&[POWERDNS, POWERDNS_SQLITE, SQLITE, FAKETIME])?;
-    tools::ensure(&[SSH, SSHD, SCRIPT, SOCAT])?;
-    tools::ensure(&[NGINX, FCGIWRAP])?;
+    tools::ensure(tools::TESTS)?;
     let start = Instant::now();
     let mut report = Report::default();
     let deny = CargoDeny::begin();

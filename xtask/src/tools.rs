@@ -102,8 +102,52 @@ pub(crate) const NGINX: Tool = server("nginx", "nginx-light", "nginx");
 pub(crate) const FCGIWRAP: Tool = server("fcgiwrap", "fcgiwrap", "fcgiwrap.socket");
 /// What carries frames between a network and a test.
 pub(crate) const SOCAT: Tool = tool("socat", "socat");
+/// A resolver, and a server of leases.
+pub(crate) const DNSMASQ: Tool = tool("dnsmasq", "dnsmasq-base");
+/// A time server.
+pub(crate) const CHRONY: Tool = server("chronyd", "chrony", "chrony");
+/// What calls hooks.
+pub(crate) const CURL: Tool = tool("curl", "curl");
 /// Network devices and namespaces.
 pub(crate) const IP: Tool = tool("ip", "iproute2");
+
+/// What the tests need.
+pub(crate) const TESTS: &[Tool] = &[
+    QEMU,
+    GIT,
+    DIG,
+    SETPRIV,
+    CXX,
+    IP,
+    NSD,
+    NSD_CHECKZONE,
+    KNOT,
+    KZONECHECK,
+    BIND,
+    NAMED_CHECKZONE,
+    NAMED_COMPILEZONE,
+    NSUPDATE,
+    KNSUPDATE,
+    DNSPYTHON,
+    CERTBOT,
+    CERTBOT_RFC2136,
+    PEBBLE,
+    OPENSSL,
+    PRLIMIT,
+    POWERDNS,
+    POWERDNS_SQLITE,
+    SQLITE,
+    FAKETIME,
+    SSH,
+    SSHD,
+    SCRIPT,
+    SOCAT,
+    NGINX,
+    FCGIWRAP,
+    DNSMASQ,
+    CHRONY,
+    CURL,
+];
 
 /// Makes sure that `tools` are there.
 ///
