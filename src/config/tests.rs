@@ -230,3 +230,25 @@ fn keys_are_read_and_never_shown() {
         assert!(text.starts_with("argument --tsig-key=…: ") && !text.contains("rpOT"), "{text}");
     }
 }
+
+#[test]
+fn who_is_asked_for_names_and_the_time() {
+    let config = serve(Host::Machine, &["--ip=10.0.2.15/24", REMOTE, "--ntp=192.0.2.1,192.0.2.2:1123"]);
+    assert_eq!(config.ntp, ["192.0.2.1:123".parse().unwrap(), "192.0.2.2:1123".parse().unwrap()]);
+    assert!(config.webhook.is_none());
+    assert!(refusal(Host::Process, &[REMOTE, "--ntp=192.0.2.1"]).contains("here the operating system keeps the clock"));
+    assert!(
+        refusal(Host::Process, &[REMOTE, "--resolver=dns.example"]).contains("is not an address, such as 192.0.2.1")
+    );
+    assert!(refusal(Host::Process, &[REMOTE, "--nameserver=192.0.2.1"]).ends_with("did you mean --resolver?"));
+}
+
+#[test]
+fn a_webhook_s_secret_is_never_shown() {
+    for word in ["--webhook=80800,verysecret", "--webhook=verysecret", "--webhook=80,verysecret\u{7}"] {
+        let text = refusal(Host::Process, &[REMOTE, word]);
+        assert!(text.starts_with("argument --webhook=…: has ") && !text.contains("verysecret"), "{text}");
+    }
+    let config = serve(Host::Process, &[REMOTE, "--webhook=8080,verysecret"]);
+    assert!(!format!("{config:?}").contains("verysecret"));
+}

@@ -125,8 +125,9 @@ fn shown(server: SocketAddr) -> String {
 
 /// Returns a time as messages tell it.
 pub(super) fn seconds(duration: Duration) -> String {
-    match duration.subsec_millis() {
-        0 => format!("{} s", duration.as_secs()),
-        _ => format!("{:.1} s", duration.as_secs_f64()),
+    // What is left of a round number says the same as that.
+    match (duration.as_millis() + 50) / 100 {
+        tenths if tenths % 10 == 0 => format!("{} s", tenths / 10),
+        tenths => format!("{}.{} s", tenths / 10, tenths % 10),
     }
 }

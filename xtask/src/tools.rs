@@ -75,6 +75,10 @@ pub(crate) const CERTBOT_RFC2136: Tool =
 pub(crate) const PEBBLE: Tool = tool("pebble", "pebble");
 /// What makes that one's own.
 pub(crate) const OPENSSL: Tool = tool("openssl", "openssl");
+/// What tells the time.
+pub(crate) const CHRONY: Tool = server("chronyd", "chrony", "chrony");
+/// What calls hooks.
+pub(crate) const CURL: Tool = tool("curl", "curl");
 /// A server with a database, and what its zones are put into that with.
 pub(crate) const POWERDNS: Tool = server("pdns_server", "pdns-server", "pdns");
 /// Its backend.
@@ -102,12 +106,8 @@ pub(crate) const NGINX: Tool = server("nginx", "nginx-light", "nginx");
 pub(crate) const FCGIWRAP: Tool = server("fcgiwrap", "fcgiwrap", "fcgiwrap.socket");
 /// What carries frames between a network and a test.
 pub(crate) const SOCAT: Tool = tool("socat", "socat");
-/// A resolver, and a server of leases.
+/// What gives addresses, advertises prefixes and resolves names.
 pub(crate) const DNSMASQ: Tool = tool("dnsmasq", "dnsmasq-base");
-/// A time server.
-pub(crate) const CHRONY: Tool = server("chronyd", "chrony", "chrony");
-/// What calls hooks.
-pub(crate) const CURL: Tool = tool("curl", "curl");
 /// Network devices and namespaces.
 pub(crate) const IP: Tool = tool("ip", "iproute2");
 
