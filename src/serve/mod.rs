@@ -292,7 +292,7 @@ impl Server {
         }
         let hooks = config.webhook.clone().map(|webhook| {
             let what = || format!("listen on TCP port {} for --webhook", webhook.port);
-            webhook::listen(webhook.port).map_err(cannot(what())).map(|listener| (listener, webhook))
+            webhook::listen(webhook.port).map_err(cannot(what())).map(|listeners| (listeners, webhook))
         });
         let hooks = hooks.transpose()?;
         let addresses: Vec<String> = config.listen.iter().map(SocketAddr::to_string).collect();
@@ -313,13 +313,13 @@ impl Server {
             news::start(Arc::clone(&self), &config, unread, self.news.clone())
                 .map_err(cannot("start the thread that notifies secondaries".to_string()))?;
         }
-        if let Some((listener, webhook)) = hooks {
+        if let Some((listeners, webhook)) = hooks {
             let remote = match &config.origin {
                 Origin::Git(remote) => Some(remote.to_string()),
                 Origin::Primaries { .. } => None,
             };
-            let server = Arc::clone(&self);
-            start("webhook", SERVICE_STACK, Box::new(move || webhook::run(&server, &listener, webhook, remote)))?;
+            webhook::start(&self, listeners, webhook, remote)
+                .map_err(cannot("start the thread that takes hooks".to_string()))?;
         }
         match config.origin {
             Origin::Git(remote) => {

@@ -52,18 +52,29 @@ struct Table {
     threads: usize,
 }
 
-/// Listens at `port` of every address, of both families where there are both.
-pub(super) fn listen(port: u16) -> io::Result<TcpListener> {
-    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+/// Listens at `port` of every address: by one socket where one takes both families, else by one for each there is.
+pub(super) fn listen(port: u16) -> io::Result<Vec<TcpListener>> {
+    let v6 = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {
+            return Err(error);
         }
-        result => result,
+        other => other.ok(),
+    };
+    match (TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)), v6) {
+        (v4, None) => v4.map(|listener| vec![listener]),
+        (Ok(v4), Some(v6)) => Ok(vec![v6, v4]),
+        // The first has the port for both.
+        (Err(_), Some(v6)) => Ok(vec![v6]),
     }
 }
 
-/// Takes requests on `listener`, for ever.
-pub(super) fn run(server: &Arc<Server>, listener: &TcpListener, webhook: Webhook, remote: Option<String>) {
+/// Starts the threads that take requests on `listeners`.
+pub(super) fn start(
+    server: &Arc<Server>,
+    listeners: Vec<TcpListener>,
+    webhook: Webhook,
+    remote: Option<String>,
+) -> io::Result<()> {
     let Webhook { port, secret } = webhook;
     log::info!("webhook: listening on port {port}");
     if secret.is_none() && remote.is_some() {
@@ -74,6 +85,16 @@ pub(super) fn run(server: &Arc<Server>, listener: &TcpListener, webhook: Webhook
         );
     }
     let office = Arc::new(Office { server: Arc::clone(server), secret, remote, table: Mutex::default() });
+    for listener in listeners {
+        let office = Arc::clone(&office);
+        let thread = thread::Builder::new().name("webhook".to_string()).stack_size(STACK);
+        thread.spawn(move || run(&office, &listener))?;
+    }
+    Ok(())
+}
+
+/// Takes requests on `listener`, for ever.
+fn run(office: &Arc<Office>, listener: &TcpListener) {
     loop {
         let (stream, client) = match listener.accept() {
             Ok(accepted) => accepted,
@@ -84,7 +105,7 @@ pub(super) fn run(server: &Arc<Server>, listener: &TcpListener, webhook: Webhook
             }
         };
         let Some(number) = office.enter(&stream) else { continue };
-        let attended = Arc::clone(&office);
+        let attended = Arc::clone(office);
         let thread = thread::Builder::new().name("webhook connection".to_string()).stack_size(STACK).spawn(move || {
             if let Err(error) = attended.attend(&stream, client.ip().to_canonical()) {
                 log::debug!("webhook: a connection from {client} ended: {error}");
@@ -137,7 +158,10 @@ impl Office {
             match Request::read(&head) {
                 Ok(Some(request)) => {
                     let (length, whole) = (request.length, request.method != "HEAD");
-                    break (self.reply(&request, &head[length..], &mut line, client)?, whole);
+                    match self.reply(&request, &head[length..], &mut line, client) {
+                        Err(error) if error.kind() == io::ErrorKind::TimedOut => break (line.late(), whole),
+                        reply => break (reply?, whole),
+                    }
                 }
                 Ok(None) => {}
                 Err(reply) => break (reply, true),
@@ -149,8 +173,7 @@ impl Office {
                 Ok(0) => break (Reply::text(400, "the request ends within its head"), true),
                 Ok(count) => head.extend_from_slice(&piece[..count]),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut && !head.is_empty() => {
-                    line.deadline = Instant::now() + LINGER;
-                    break (Reply::text(408, "the request takes too long"), true);
+                    break (line.late(), true);
                 }
                 Err(error) => return Err(error),
             }
@@ -270,6 +293,12 @@ impl Line<'_> {
         }
     }
 
+    /// Returns what is said to a client that is too slow, and leaves a moment to say it.
+    fn late(&mut self) -> Reply {
+        self.deadline = Instant::now() + LINGER;
+        Reply::text(408, "the request takes too long")
+    }
+
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         loop {
             self.stream.set_read_timeout(self.left()?)?;
@@ -307,5 +336,21 @@ impl Line<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_families_are_listened_to() {
+        let listeners = listen(0).unwrap();
+        let port = listeners[0].local_addr().unwrap().port();
+        // Two sockets have a port each where the system chooses.
+        if listeners.len() == 1 {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+            assert_eq!(listen(port).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        }
     }
 }

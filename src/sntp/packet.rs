@@ -111,12 +111,12 @@ pub(super) fn read(packet: &[u8], cookie: u64, sent: i64, elapsed: Duration) -> 
 fn since_1970(stamp: u64) -> i64 {
     let (seconds, fraction) = ((stamp >> 32) as i64, stamp & 0xffff_ffff);
     let seconds = if seconds >= ERA / 2 { seconds } else { seconds + ERA };
-    (seconds - FROM_1900) * SECOND + (fraction * 1_000_000_000 >> 32) as i64
+    (seconds - FROM_1900) * SECOND + ((fraction * 1_000_000_000) >> 32) as i64
 }
 
 /// Returns a duration in the short format: seconds and their 65536ths.
 fn short(word: u32) -> Duration {
-    Duration::from_nanos(u64::from(word) * 1_000_000_000 >> 16)
+    Duration::from_nanos((u64::from(word) * 1_000_000_000) >> 16)
 }
 
 #[cfg(test)]

@@ -24,9 +24,11 @@ pub enum Wish<'r> {
     Health,
 }
 
+/// Makes a wish of what a query says `after` is.
+type Place = for<'r> fn(Option<&'r str>) -> Wish<'r>;
+
 /// What there is besides hooks, which may have any path: forges let people choose.
-const PLACES: &[(&str, fn(Option<&str>) -> Wish<'_>)] =
-    &[("/", |after| Wish::Status(after)), ("/healthz", |_| Wish::Health)];
+const PLACES: &[(&str, Place)] = &[("/", |after| Wish::Status(after)), ("/healthz", |_| Wish::Health)];
 
 /// Returns what a request wants.
 ///
