@@ -197,6 +197,7 @@ mod tests {
     use hickory_proto::op::{Message, MessageType, Metadata, OpCode, Query, ResponseCode};
     use hickory_proto::rr::rdata::{A, AAAA, CNAME, SOA};
     use hickory_proto::rr::{self, RData, RecordType};
+    use proptest::prelude::*;
 
     fn name(text: &str) -> Name {
         Name::from_text(text).unwrap()
@@ -335,5 +336,22 @@ mod tests {
         assert_eq!(servers(text), expected);
         let many: String = (0..100).map(|last| format!("nameserver 192.0.2.{last}\n")).collect();
         assert_eq!(servers(&many).len(), MOST_SERVERS);
+    }
+
+    proptest! {
+        /// Whatever comes: no panic, and nothing that is not an answer to this question.
+        #[test]
+        fn nothing_panics(noise in proptest::collection::vec(any::<u8>(), 0..200), cut in any::<prop::sample::Index>()) {
+            let records = [("git.example.org.", 600, cname("forge.example.net.")), ("forge.example.net.", 300, a(1))];
+            let good = reply(RecordType::A, ResponseCode::NoError, &records, Some((1, 2)));
+            let mut mixed = good[..cut.index(good.len())].to_vec();
+            mixed.extend(&noise);
+            for message in [&noise, &mixed] {
+                if read_v4(message).is_some() {
+                    prop_assert_eq!(&message[..2], &77_u16.to_be_bytes());
+                }
+            }
+            servers(&String::from_utf8_lossy(&noise));
+        }
     }
 }

@@ -122,6 +122,7 @@ fn short(word: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const COOKIE: u64 = 0x0123_4567_89ab_cdef;
 
@@ -193,5 +194,27 @@ mod tests {
         assert!(matches!(changed(|packet| packet[40..].fill(0)), Err(Fault::Nonsense(_))));
         assert!(matches!(changed(|packet| packet[43] ^= 0x80), Err(Fault::Nonsense(_))));
         assert!(matches!(changed(|packet| packet[0] = 0x0c), Err(Fault::Nonsense(_))));
+    }
+
+    proptest! {
+        /// Whatever comes, and whatever our clock shows: no panic, and an offset that leads to the server's time.
+        #[test]
+        fn nothing_panics(
+            noise in proptest::collection::vec(any::<u8>(), PACKET),
+            sent in any::<i64>(),
+            elapsed in any::<u64>(),
+            received in 0..4_000_000_000_i64,
+        ) {
+            let elapsed = Duration::from_nanos(elapsed);
+            let mut packet = noise;
+            let _ = read(&packet, COOKIE, sent, elapsed);
+            packet[24..32].copy_from_slice(&COOKIE.to_be_bytes());
+            packet[..2].copy_from_slice(&[0x24, 1]);
+            let _ = read(&packet, COOKIE, sent, elapsed);
+            let received = received * SECOND;
+            if let Ok(sample) = read(&answer(received), COOKIE, received - 7 * SECOND, Duration::from_millis(10)) {
+                prop_assert!((sample.offset - 7 * SECOND).abs() < 100);
+            }
+        }
     }
 }
