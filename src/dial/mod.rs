@@ -50,6 +50,9 @@ const STALE_WAIT: Duration = Duration::from_millis(1800);
 /// For how long a resolver that nobody waits for any more may still answer, to be remembered.
 const LINGER: Duration = Duration::from_secs(4);
 
+/// How long a try may take that has no thread of its own, while there are others to make.
+const HURRY: Duration = Duration::from_secs(1);
+
 /// How often it is told that resolvers are silent and old addresses are used.
 const REMINDER: Duration = Duration::from_secs(60);
 
@@ -262,7 +265,7 @@ impl<'a> Dial<'a> {
             port,
             begun,
             patience,
-            race: Race::new(begun),
+            race: Race::new(shared.cache().winner(host, begun), begun),
             search: Search::none(begun),
             name: None,
             stale: Vec::new(),
@@ -302,7 +305,7 @@ impl<'a> Dial<'a> {
             self.use_stale(now);
             if let Some(address) = self.race.next(now) {
                 match self.attempt(address, deadline) {
-                    Some(stream) => return Ok(finish(stream)),
+                    Some(stream) => return Ok(self.finish(address, stream)),
                     None => continue,
                 }
             }
@@ -314,7 +317,7 @@ impl<'a> Dial<'a> {
             // We hold a sender ourselves: the only error is that time has passed.
             match self.events.1.recv_timeout(wake.saturating_duration_since(now)) {
                 Ok(Event::Reply(server, family, reply)) => self.heard(server, family, reply),
-                Ok(Event::Tried(_, Ok(stream))) => return Ok(finish(stream)),
+                Ok(Event::Tried(address, Ok(stream))) => return Ok(self.finish(address, stream)),
                 Ok(Event::Tried(address, Err(error))) => {
                     self.trying.retain(|other| *other != address);
                     self.tried.push((address, error));
@@ -386,12 +389,21 @@ impl<'a> Dial<'a> {
                 Err(error) => log::debug!("connecting to {address}: {error}; others wait meanwhile"),
             }
         }
-        match TcpStream::connect_timeout(&address, left()) {
+        let patience = if is_last { left() } else { left().min(HURRY) };
+        match TcpStream::connect_timeout(&address, patience) {
             Ok(stream) => return Some(stream),
             Err(error) => self.tried.push((address, error)),
         }
         self.race.failed(Instant::now());
         None
+    }
+
+    /// Readies the connection that won for requests that are written whole.
+    fn finish(&self, address: SocketAddr, stream: TcpStream) -> TcpStream {
+        self.shared.cache().won(self.host, address.ip(), Instant::now());
+        // There is nothing to gather; if it cannot be set, requests leave later.
+        let _ = stream.set_nodelay(true);
+        stream
     }
 
     /// Returns why there is no connection.
@@ -412,13 +424,6 @@ impl Drop for Dial<'_> {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
     }
-}
-
-/// Readies a connection for requests that are written whole.
-fn finish(stream: TcpStream) -> TcpStream {
-    // There is nothing to gather; if it cannot be set, requests leave later.
-    let _ = stream.set_nodelay(true);
-    stream
 }
 
 #[cfg(test)]

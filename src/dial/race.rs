@@ -17,6 +17,8 @@ const DELAY: Duration = Duration::from_millis(50);
 pub(super) struct Race {
     v6: VecDeque<SocketAddr>,
     v4: VecDeque<SocketAddr>,
+    /// The one to begin with, should it be among them.
+    favourite: Option<IpAddr>,
     /// The family of the last one tried.
     last: Option<Family>,
     /// When the next may be tried.
@@ -24,8 +26,9 @@ pub(super) struct Race {
 }
 
 impl Race {
-    pub(super) fn new(now: Instant) -> Self {
-        Race { v6: VecDeque::new(), v4: VecDeque::new(), last: None, due: now }
+    /// Makes a race without addresses, which `favourite` is to begin if it comes.
+    pub(super) fn new(favourite: Option<IpAddr>, now: Instant) -> Self {
+        Race { v6: VecDeque::new(), v4: VecDeque::new(), favourite, last: None, due: now }
     }
 
     /// Adds an address, once.
@@ -38,7 +41,9 @@ impl Race {
 
     /// Adds addresses that were looked up; `is_alone` if those of the other family are still to come.
     pub(super) fn found(&mut self, addresses: &[IpAddr], port: u16, is_alone: bool, now: Instant) {
-        if is_alone && self.last.is_none() && self.is_empty() && addresses.iter().any(IpAddr::is_ipv4) {
+        let is_awaited = self.favourite.is_some_and(|favourite| addresses.contains(&favourite));
+        let is_older = addresses.iter().any(IpAddr::is_ipv4);
+        if is_alone && self.last.is_none() && self.is_empty() && is_older && !is_awaited {
             self.due = now + DELAY;
         } else if self.last.is_none() {
             self.due = now;
@@ -50,6 +55,11 @@ impl Race {
     pub(super) fn next(&mut self, now: Instant) -> Option<SocketAddr> {
         if now < self.due {
             return None;
+        }
+        if let Some(favourite) = self.take_favourite() {
+            self.last = Some(if favourite.is_ipv6() { Family::V6 } else { Family::V4 });
+            self.due = now + STAGGER;
+            return Some(favourite);
         }
         let family = match self.last {
             Some(Family::V6) if !self.v4.is_empty() => Family::V4,
@@ -63,6 +73,15 @@ impl Race {
         self.last = Some(family);
         self.due = now + STAGGER;
         Some(address)
+    }
+
+    /// Takes the address to begin with out of those that wait.
+    fn take_favourite(&mut self) -> Option<SocketAddr> {
+        let favourite = self.favourite?;
+        let queue = if favourite.is_ipv6() { &mut self.v6 } else { &mut self.v4 };
+        let at = queue.iter().position(|address| address.ip() == favourite)?;
+        self.favourite = None;
+        queue.remove(at)
     }
 
     /// Takes note that a try failed: the next need not wait.
@@ -92,7 +111,7 @@ mod tests {
     #[test]
     fn families_take_turns_and_the_newer_begins() {
         let now = Instant::now();
-        let mut race = Race::new(now);
+        let mut race = Race::new(None, now);
         race.found(&addresses(&["192.0.2.1", "192.0.2.2", "192.0.2.3"]), 443, false, now);
         race.found(&addresses(&["2001:db8::1", "2001:db8::2"]), 443, false, now);
         let mut order = Vec::new();
@@ -109,7 +128,7 @@ mod tests {
     #[test]
     fn failures_hurry_the_next() {
         let now = Instant::now();
-        let mut race = Race::new(now);
+        let mut race = Race::new(None, now);
         race.found(&addresses(&["192.0.2.1", "192.0.2.2"]), 443, false, now);
         assert!(race.next(now).is_some() && race.next(now).is_none());
         race.failed(now);
@@ -117,19 +136,32 @@ mod tests {
     }
 
     #[test]
+    fn who_won_last_time_begins() {
+        let now = Instant::now();
+        let mut race = Race::new(Some("192.0.2.2".parse().unwrap()), now);
+        race.found(&addresses(&["192.0.2.1", "192.0.2.2"]), 443, true, now);
+        race.found(&addresses(&["2001:db8::1"]), 443, false, now);
+        let order = [0, 1, 2].map(|turn| race.next(now + turn * STAGGER).unwrap().ip().to_string());
+        assert_eq!(order, ["192.0.2.2", "2001:db8::1", "192.0.2.1"]);
+        let mut race = Race::new(Some("192.0.2.9".parse().unwrap()), now);
+        race.found(&addresses(&["192.0.2.1"]), 443, true, now);
+        assert_eq!(race.next(now), None, "the one that won is not there any more");
+    }
+
+    #[test]
     fn the_older_family_waits_a_moment_for_the_newer() {
         let now = Instant::now();
-        let mut race = Race::new(now);
+        let mut race = Race::new(None, now);
         race.found(&addresses(&["192.0.2.1"]), 443, true, now);
         assert_eq!((race.next(now), race.wake()), (None, Some(now + DELAY)));
         race.found(&addresses(&["2001:db8::1"]), 443, false, now);
         assert_eq!(race.next(now).unwrap().to_string(), "[2001:db8::1]:443");
-        let mut race = Race::new(now);
+        let mut race = Race::new(None, now);
         race.found(&addresses(&["192.0.2.1"]), 443, true, now);
         race.found(&[], 443, false, now);
         assert!(race.next(now).is_some(), "there is no newer one");
         // The newer waits for nobody.
-        let mut race = Race::new(now);
+        let mut race = Race::new(None, now);
         race.found(&addresses(&["2001:db8::1"]), 443, true, now);
         assert!(race.next(now).is_some());
     }
