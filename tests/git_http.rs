@@ -190,10 +190,7 @@ fn logins_are_checked_and_explained() {
         push(&mut repository, &draft).unwrap();
     }
     let wanted = fetch_error(with(None, None, ""));
-    assert_has(
-        &wanted,
-        &["https://127.0.0.1:", "/zones.git", "the remote wants a user and token", "--git-user and --git-token"],
-    );
+    assert_has(&wanted, &["the remote wants a user and token", "--git-user and --git-token"]);
     for upstream in
         [with(None, Some("wr0ng-s3cret"), ""), with(Some(writer), Some(read), ""), with(None, None, "w-s3cret@")]
     {
@@ -212,7 +209,7 @@ fn logins_are_checked_and_explained() {
 
     let mut absent = with(Some(reader), Some(read), "");
     absent.remote = Remote::parse(&served.web.url("127.0.0.1", "", "absent.git")).unwrap();
-    assert_has(&fetch_error(absent), &["/absent.git: no such repository (404)", "may the user or token see it?"]);
+    assert_has(&fetch_error(absent), &["no such repository (404)", "may the user or token see it?"]);
 }
 
 #[test]
@@ -281,7 +278,7 @@ fn certificates_are_judged_and_explained() {
 fn what_is_no_git_service_is_named() {
     let served = Served::start(false);
     let error = |path: &str| fetch_error(served.upstream("", path));
-    assert_has(&error("page/zones.git"), &["/page/zones.git: a web page answers, no git service"]);
+    assert_has(&error("page/zones.git"), &["a web page answers, no git service"]);
     served.server.git("zones.git", &["update-server-info"]);
     assert_has(&error("dumb/zones.git"), &["\"dumb\" HTTP", "git http-backend"]);
     assert_has(

@@ -156,12 +156,13 @@ impl Transport {
 
     /// Reads over what only HTTP puts before the greeting (gitprotocol-http(5), "Smart Server Response").
     fn skip_announcement(&mut self, service: Service) -> Result<(), Error> {
-        let doing = self.doing;
+        let (doing, timeouts, deadline) = (self.doing, self.timeouts, self.deadline);
         let expected = format!("# service={}", service.program());
         let announced = match self.lines.peek_line() {
             Some(Ok(Ok(PacketLineRef::Data(line)))) => line.starts_with(b"# service=").then(|| line.to_vec()),
-            // The reader of the greeting finds out again.
-            _ => None,
+            Some(Ok(Ok(_))) | None => None,
+            Some(Ok(Err(error))) => return Err(Error::protocol(doing, printable(error.to_string().as_bytes()))),
+            Some(Err(error)) => return Err(broken(doing, timeouts, deadline, error)),
         };
         let Some(announced) = announced else { return Ok(()) };
         if announced.trim_ascii_end() != expected.as_bytes() {

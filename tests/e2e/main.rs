@@ -42,6 +42,7 @@ mod loading;
 mod machines;
 mod remote_away;
 mod resolver;
+mod remotes_https;
 mod scale;
 mod scene;
 mod secondaries;

@@ -5,8 +5,8 @@ use std::fmt;
 /// Why an HTTP server does not give us the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpError {
-    /// The repository's address as it was asked for, without a login.
-    pub url: String,
+    /// Where a redirection had led, if one had; else it was the remote's own address.
+    pub at: Option<String>,
     /// What came of it.
     pub problem: HttpProblem,
 }
@@ -83,71 +83,69 @@ impl HttpError {
 
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = &self.url;
+        if let Some(at) = &self.at {
+            write!(f, "{at}: ")?;
+        }
         let words = |said: &str| if said.is_empty() { String::new() } else { format!(" ({said})") };
         match &self.problem {
             HttpProblem::Unprotected => write!(
                 f,
-                "{url}: user and token are not sent without TLS, where all on the way can read them: use https://, or \
+                "user and token are not sent without TLS, where all on the way can read them: use https://, or \
                  insist with --git-credentials-in-clear=yes"
             ),
             HttpProblem::LoginWanted { withheld: false } => {
-                write!(f, "{url}: the remote wants a user and token: give --git-user and --git-token")
+                f.write_str("the remote wants a user and token: give --git-user and --git-token")
             }
             HttpProblem::LoginWanted { withheld: true } => write!(
                 f,
-                "{url}: the remote wants a user and token, which are not sent to where a redirection leads: give this \
+                "the remote wants a user and token, which are not sent to where a redirection leads: give this \
                  address as --git-remote"
             ),
             HttpProblem::LoginRefused { said } => write!(
                 f,
-                "{url}: the user or token is not accepted{}: is it right, not expired, and for this repository?",
+                "the user or token is not accepted{}: is it right, not expired, and for this repository?",
                 words(said)
             ),
             HttpProblem::Forbidden { push: true, login: true, said } => write!(
                 f,
-                "{url}: the user or token may not push{}: give it the right to write, or lift what protects the branch",
+                "the user or token may not push{}: give it the right to write, or lift what protects the branch",
                 words(said)
             ),
             HttpProblem::Forbidden { push: true, login: false, said } => write!(
                 f,
-                "{url}: nobody may push without a user and token{}: give --git-user and --git-token, or set \
+                "nobody may push without a user and token{}: give --git-user and --git-token, or set \
                  http.receivepack in the repository if everybody shall",
                 words(said)
             ),
             HttpProblem::Forbidden { push: false, login: true, said } => {
-                write!(f, "{url}: the user or token may not read it{}: give it that right", words(said))
+                write!(f, "the user or token may not read it{}: give it that right", words(said))
             }
             HttpProblem::Forbidden { push: false, login: false, said } => {
-                write!(f, "{url}: the remote forbids it{}: does it want --git-user and --git-token?", words(said))
+                write!(f, "the remote forbids it{}: does it want --git-user and --git-token?", words(said))
             }
             HttpProblem::NotFound { login: true } => {
-                write!(f, "{url}: no such repository (404): is the path right, and may the user or token see it?")
+                f.write_str("no such repository (404): is the path right, and may the user or token see it?")
             }
-            HttpProblem::NotFound { login: false } => write!(
-                f,
-                "{url}: no such repository (404): is the path right? If it is private, give --git-user and --git-token"
+            HttpProblem::NotFound { login: false } => f.write_str(
+                "no such repository (404): is the path right? If it is private, give --git-user and --git-token",
             ),
-            HttpProblem::Status { status: 413, .. } => {
-                write!(
-                    f,
-                    "{url}: the push is too large for the server (413): raise its bound, client_max_body_size with nginx"
-                )
-            }
-            HttpProblem::Status { status, said } => write!(f, "{url}: the server answers {status}{}", words(said)),
+            HttpProblem::Status { status: 413, .. } => f.write_str(
+                "the push is too large for the server (413): raise its bound, client_max_body_size with nginx",
+            ),
+            HttpProblem::Status { status, said } => write!(f, "the server answers {status}{}", words(said)),
             HttpProblem::NotGit { media_type } if media_type.starts_with("text/html") => {
-                write!(f, "{url}: a web page answers, no git service: is the path that of the repository itself?")
+                f.write_str("a web page answers, no git service: is the path that of the repository itself?")
             }
             HttpProblem::NotGit { media_type } => {
                 let media_type = if media_type.is_empty() { "nothing of a known kind" } else { media_type };
-                write!(f, "{url}: {media_type} answers, no git service: is the path that of the repository itself?")
+                write!(f, "{media_type} answers, no git service: is the path that of the repository itself?")
             }
             HttpProblem::Dumb => write!(
                 f,
-                "{url}: the server gives out the repository's files (\"dumb\" HTTP), which is not supported: set up git \
+                "the server gives out the repository's files (\"dumb\" HTTP), which is not supported: set up git \
                  http-backend there"
             ),
-            HttpProblem::Redirect { to, why } => write!(f, "{url}: redirected to {to}, {why}"),
+            HttpProblem::Redirect { to, why } => write!(f, "redirected to {to}, {why}"),
         }
     }
 }

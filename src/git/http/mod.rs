@@ -295,7 +295,8 @@ impl Exchange {
     }
 
     fn error(&self, problem: HttpProblem) -> Error {
-        Error::Http(HttpError { url: self.url.to_string(), problem })
+        let at = (self.url != self.origin).then(|| self.url.to_string());
+        Error::Http(HttpError { at, problem })
     }
 
     fn lost(&self, error: io::Error) -> Error {
