@@ -216,7 +216,7 @@ http {{
   {temporary}
   log_format requests '$status $connection_requests $request';
   access_log access.log requests;
-  client_max_body_size 8m;
+  client_max_body_size 4m;
   map \"$remote_user:$arg_service:$uri\" $denied {{ default 0; \"~^reader:.*git-receive-pack\" 1; }}
   server {{
     {server}
