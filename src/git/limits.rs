@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 /// Whatever exceeds a bound is refused with an error that names the bound; the state held before stays. The worst case in
 /// memory is about `2 * store_bytes + 4 * object_bytes + cache_bytes + 200 * objects` bytes while a fetch runs, because the
 /// old commit is kept until the new one is complete. A [`Draft`](super::Draft) takes at most
-/// `store_bytes + 4 * object_bytes + cache_bytes` bytes more while a commit is added to it.
+/// `store_bytes + 4 * object_bytes + cache_bytes` bytes more while a commit is added to it, and its push over HTTP as much
+/// again as its objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

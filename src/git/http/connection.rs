@@ -24,8 +24,9 @@ const INTERIM_MOST: usize = 10;
 /// A connection to an HTTP server.
 pub(super) struct Connection {
     stream: Stream,
-    /// What was read and not used.
+    /// What was read, and how much of it was used.
     buffer: Vec<u8>,
+    at: usize,
     body: Body,
     /// Whether it ends behind the reply that is being read.
     close: bool,
@@ -41,7 +42,7 @@ impl Connection {
             true => Stream::Tls(Box::new(tls::connect(tcp, &url.host, url.port, &upstream.access.tls)?)),
             false => Stream::Plain(tcp),
         };
-        Ok(Connection { stream, buffer: Vec::new(), body: Body::Ended, close: false, used: false })
+        Ok(Connection { stream, buffer: Vec::new(), at: 0, body: Body::Ended, close: false, used: false })
     }
 
     pub(super) fn set_deadline(&mut self, deadline: Deadline) {
@@ -62,7 +63,7 @@ impl Connection {
                 Err(_) => return false,
             }
         }
-        self.body == Body::Ended && !self.close && self.buffer.is_empty() && self.stream.tcp().is_quiet()
+        self.body == Body::Ended && !self.close && self.at == self.buffer.len() && self.stream.tcp().is_quiet()
     }
 
     /// Sends a piece of a request, all of it.
@@ -75,12 +76,12 @@ impl Connection {
     pub(super) fn head(&mut self) -> io::Result<Head> {
         for _ in 0..INTERIM_MOST {
             let (head, length) = loop {
-                match Head::read(&self.buffer).map_err(io::Error::other)? {
+                match Head::read(&self.buffer[self.at..]).map_err(io::Error::other)? {
                     Some(found) => break found,
                     None => self.fill()?,
                 }
             };
-            self.buffer.drain(..length);
+            self.at += length;
             // "100 Continue" and the like are no answer yet (RFC 9110 §15.2); 101 would be the last of HTTP.
             if !matches!(head.status, 100 | 102..=199) {
                 self.body = head.body;
@@ -94,6 +95,8 @@ impl Connection {
 
     /// Reads more into the buffer.
     fn fill(&mut self) -> io::Result<()> {
+        self.buffer.drain(..self.at);
+        self.at = 0;
         let have = self.buffer.len();
         self.buffer.resize(have + PIECE, 0);
         let result = self.stream.read(&mut self.buffer[have..]);
@@ -111,18 +114,19 @@ impl Read for Connection {
     /// Reads from the body of the reply; nothing at its end.
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         loop {
-            match self.body.step(&self.buffer).map_err(io::Error::other)? {
+            match self.body.step(&self.buffer[self.at..]).map_err(io::Error::other)? {
                 Step::End => return Ok(0),
-                Step::Skip(count) => drop(self.buffer.drain(..count)),
+                Step::Skip(count) => self.at += count,
                 Step::More => self.fill()?,
                 Step::Content(_) if out.is_empty() => return Ok(0),
                 Step::Content(most) => {
                     let most = out.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-                    let count = match self.buffer.len().min(most) {
+                    let ready = &self.buffer[self.at..];
+                    let count = match ready.len().min(most) {
                         0 => self.stream.read(&mut out[..most])?,
                         count => {
-                            out[..count].copy_from_slice(&self.buffer[..count]);
-                            self.buffer.drain(..count);
+                            out[..count].copy_from_slice(&ready[..count]);
+                            self.at += count;
                             count
                         }
                     };

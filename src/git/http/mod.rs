@@ -205,7 +205,9 @@ impl Exchange {
     fn send(&mut self, method: &str, target: &str, body: &[u8], rest: usize) -> io::Result<()> {
         let program = self.service.program();
         let agent = AGENT.strip_prefix("agent=").unwrap_or(AGENT);
-        let mut request = Zeroizing::new(Vec::with_capacity(1024));
+        // Enough: growing would leave copies of the login behind.
+        let room = 1024 + target.len() + self.login.as_ref().map_or(0, |login| login.len());
+        let mut request = Zeroizing::new(Vec::with_capacity(room));
         // Writing to memory cannot fail.
         let mut field = |text: std::fmt::Arguments<'_>| drop(write!(request, "{text}\r\n"));
         field(format_args!("{method} {target} HTTP/1.1"));
