@@ -387,6 +387,7 @@ fn full_name(fragment: &str) -> Result<String, RemoteError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn reads_what_it_writes() {
@@ -480,6 +481,24 @@ mod tests {
             let message = Remote::parse(text).unwrap_err().to_string();
             assert!(message.contains(word), "{text}: {message}");
             assert!(message.contains(EXAMPLE) && !message.contains("s3cret"), "{message}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_is_read_or_refused(
+            start in prop::sample::select(vec!["", "git://", "https://", "http://u:s3cret", "ssh://", "git@"]),
+            text in "([a-z0-9@:/#%.\\[\\]~-]|\\PC){0,30}",
+        ) {
+            match Remote::parse(&format!("{start}{text}")) {
+                Ok(remote) => {
+                    let shown = remote.to_string();
+                    let again = Remote::parse(&shown).unwrap();
+                    prop_assert_eq!(Remote { login: None, ..remote }, again);
+                    prop_assert!(!text.contains('@') || !shown.contains("s3cret"), "{}", shown);
+                }
+                Err(error) => prop_assert!(!text.contains('@') || !error.to_string().contains("s3cret"), "{}", error),
+            }
         }
     }
 }
