@@ -416,6 +416,16 @@ fn redirections_are_followed_so_far_and_without_secrets() {
     }
     assert!(other.heard().iter().all(|(_, request)| !request.contains("Authorization")));
 
+    // A server that repeats what it was told is not quoted.
+    for reply in [
+        text("403 No", "Content-Type: text/plain\r\n", "bad token s3cret"),
+        text("500 s3cret", "Content-Type: text/plain\r\n", "eC1hY2Nlc3MtdG9rZW46czNjcmV0"),
+        text("302 Found", "Location: /bad/s3cret\r\n", ""),
+    ] {
+        let error = insisting(&Script::start(vec![vec![Hear, Say(reply), Hold]])).fetch().unwrap_err().to_string();
+        assert!(!error.contains("s3cret") && !error.contains("czNjcmV0"), "{error}");
+    }
+
     // Round and round.
     let acts = (0..20).flat_map(|number| [Hear, Say(moved(&format!("/{number}")))]).collect();
     let script = Script::start(vec![acts]);

@@ -134,8 +134,8 @@ impl Exchange {
     /// Goes to where a reply to the discovery leads.
     fn redirect(&mut self, head: &Head) -> Result<(), Error> {
         let refuse = |to: String, why| Err(self.error(HttpProblem::Redirect { to, why }));
-        let location = head.location.as_deref().unwrap_or_default();
-        let Some((mut to, query)) = self.url.join(location) else {
+        let location = self.without_secrets(head.location.clone().unwrap_or_default());
+        let Some((mut to, query)) = self.url.join(&location) else {
             return refuse("nowhere".into(), "which cannot be followed");
         };
         let service = format!("service={}", self.service.program());
@@ -156,14 +156,14 @@ impl Exchange {
         Ok(())
     }
 
-    /// Posts `parts` of a request that has `rest` octets more; the reply's head comes next, unless something is missing.
+    /// Posts the beginning of a request that has `rest` octets more.
     fn post(&mut self, body: &[u8], rest: usize) -> io::Result<()> {
         let target = format!("{}/{}", self.url.path, self.service.program());
         loop {
             let tired = self.connect()?;
             match self.send("POST", &target, body, rest) {
                 Ok(()) => return Ok(()),
-                // It had been closed while it waited, and nothing of it was done: something is missing, or it was a fetch.
+                // It had been closed while it waited for a request.
                 Err(error) if tired && is_closed(&error) && self.may_repeat(rest) => self.connection = None,
                 Err(error) => return Err(error),
             }
@@ -182,7 +182,8 @@ impl Exchange {
         }
     }
 
-    /// Returns whether a request of which `rest` octets are missing, and that failed, can be sent again.
+    /// Returns whether a request of which `rest` octets are missing, and that failed, can be sent again: nothing can have come
+    /// of it, or nothing that matters.
     fn may_repeat(&self, rest: usize) -> bool {
         rest > 0 || matches!(self.service, Service::UploadPack) || matches!(self.request, Request::Replied)
     }
@@ -264,12 +265,13 @@ impl Exchange {
             403 => HttpProblem::Forbidden { push, login: sends_login, said: self.said(head) },
             404 | 410 => HttpProblem::NotFound { login: sends_login },
             300..=399 => {
-                let to = head.location.as_deref().and_then(|location| self.url.join(location));
+                let location = self.without_secrets(head.location.clone().unwrap_or_default());
+                let to = self.url.join(&location);
                 let to = to.map_or_else(|| "nowhere".into(), |(to, _)| to.to_string());
                 HttpProblem::Redirect { to, why: "which only a request that changes nothing may be" }
             }
             status => {
-                let parts = [head.reason.clone(), self.said(head)];
+                let parts = [self.without_secrets(head.reason.clone()), self.said(head)];
                 let said = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
                 HttpProblem::Status { status, said }
             }
@@ -284,7 +286,20 @@ impl Exchange {
             // Half of it is better than nothing.
             let _ = connection.take(SAID_MOST).read_to_end(&mut said);
         }
-        printable(&said)
+        self.without_secrets(printable(&said))
+    }
+
+    /// Returns what a server wrote, unless it gives away what we told it.
+    fn without_secrets(&self, text: String) -> String {
+        let (access, own) = (&self.upstream.access, self.upstream.remote.login());
+        let passwords = [access.token.as_ref(), own.and_then(|login| login.password.as_ref())];
+        // A lone user may be a token.
+        let user = access.user.as_ref().or(own.map(|login| &login.user));
+        let user = user.filter(|_| passwords.iter().all(Option::is_none));
+        let secrets = passwords.into_iter().flatten().chain(user).map(Secret::reveal);
+        let encoded = self.login.as_ref().and_then(|login| login.strip_prefix("Basic "));
+        let told = secrets.chain(encoded).any(|secret| !secret.is_empty() && text.contains(secret));
+        if told { String::new() } else { text }
     }
 
     /// Returns whether the reply is a list of references as it lies in a repository's files.
