@@ -85,13 +85,4 @@ fn command(service: &str, path: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::command;
-
-    #[test]
-    fn a_path_is_one_word_to_the_shell() {
-        assert_eq!(command("git-upload-pack", "/srv/zones.git"), "git-upload-pack '/srv/zones.git'");
-        assert_eq!(command("git-upload-pack", "~dns/a b$(c)"), "git-upload-pack '~dns/a b$(c)'");
-        assert_eq!(command("git-receive-pack", "it's!"), r"git-receive-pack 'it'\''s'\!''");
-    }
-}
+mod tests;

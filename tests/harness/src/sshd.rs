@@ -13,7 +13,7 @@ pub struct Sshd {
     directory: PathBuf,
     user: String,
     port: Port,
-    _process: Process,
+    process: Option<Process>,
 }
 
 impl Sshd {
@@ -31,34 +31,50 @@ impl Sshd {
             // It insists on an empty directory to lock itself up in, which is made where it is started as a service.
             fs::create_dir_all("/run/sshd").map_err(Error::io("cannot make /run/sshd"))?;
         }
-        let key = directory.join("host");
-        if !key.exists() {
-            run(Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", "", "-f"]).arg(&key))?;
-        }
         let address: SocketAddr =
             (if namespace::inside() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }, port.number()).into();
         let place = directory.display();
         let path = std::env::var("PATH").unwrap_or_default();
         // Of a setting given twice the first counts.
         let config = format!(
-            "{more}\nListenAddress {address}\nHostKey {place}/host\nAuthorizedKeysFile {place}/authorized_keys\nStrictModes no\n\
-             UsePAM no\nPidFile none\nPermitRootLogin yes\nPasswordAuthentication no\n\
+            "{more}\nListenAddress {address}\nHostKey {place}/host\nAuthorizedKeysFile {place}/authorized_keys\n\
+             StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nMaxStartups 100\nLogLevel VERBOSE\n\
              SetEnv PATH={path} GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1\n"
         );
         fs::write(directory.join("sshd_config"), config).map_err(Error::io(describe()))?;
         fs::write(directory.join("authorized_keys"), "").map_err(Error::io(describe()))?;
-        let arguments = ["-D", "-e", "-f", &format!("{place}/sshd_config")].map(str::to_owned);
-        let console = Console::File(directory.join("log"));
+        let user = run(Command::new("id").arg("-un"))?.trim().to_owned();
+        let mut sshd = Sshd { directory, user, port, process: None };
+        sshd.serve(kind)?;
+        Ok(sshd)
+    }
+
+    /// Goes on with another host key, as after a new installation.
+    pub fn replace_host_key(&mut self) -> Result<()> {
+        self.serve("ed25519")
+    }
+
+    /// Makes a host key and starts, or starts again.
+    fn serve(&mut self, kind: &str) -> Result<()> {
+        self.process = None;
+        let key = self.directory.join("host");
+        for file in [&key, &self.directory.join("host.pub")] {
+            let _ = fs::remove_file(file);
+        }
+        run(Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", "", "-f"]).arg(&key))?;
+        let config = self.directory.join("sshd_config");
+        let arguments = ["-D", "-e", "-f", &config.to_string_lossy()].map(str::to_owned);
+        let console = Console::File(self.directory.join("log"));
         let mut process = Process::start_group(Path::new("/usr/sbin/sshd"), &arguments, console)?;
         eventually("sshd accepts connections", || {
             if process.ended().is_some() {
                 return Some(Err(Error::Ended { what: format!("sshd ended: {}", process.printed()) }));
             }
-            TcpStream::connect(port.address()).is_ok().then_some(Ok(()))
+            TcpStream::connect(self.port.address()).is_ok().then_some(Ok(()))
         })??;
-        let user = run(Command::new("id").arg("-un"))?.trim().to_owned();
-        Ok(Sshd { directory, user, port, _process: process })
+        self.process = Some(process);
+        Ok(())
     }
 
     /// Lets in who has one of the keys of these lines (of `authorized_keys`), and nobody else.
