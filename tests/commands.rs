@@ -376,6 +376,12 @@ fn what_cannot_be_done_is_said() {
             &["query", ".", "a", "TYPE252"],
             "TYPE252 is not answered here; ask for a record's type, or for ANY".to_string(),
         ),
+        (&["keygen", "name"], "makes a key and takes options only, such as --comment=ns1.example.org".to_string()),
+        (&["keygen", "--comment=a\nb"], "--comment is one line of text".to_string()),
+        (
+            &["keygen", "--public"],
+            "the secret does not begin with ed25519:; make a key with `zonule keygen`".to_string(),
+        ),
         (&["completions"], "is for one shell: bash, zsh or fish".to_string()),
         (&["man", "check"], "there is one page only".to_string()),
     ] {
@@ -393,6 +399,25 @@ fn what_cannot_be_done_is_said() {
     assert!(elsewhere.2.contains("not a git repository"), "{elsewhere:?}");
 }
 
+/// OpenSSH takes the public half; that the secret one belongs to it, a login shows.
+#[test]
+fn a_key_is_made_and_its_public_half_told_again() {
+    let place = Place::new();
+    let Ran(0, printed, said) = place.zonule(&["keygen"]) else { panic!("no key") };
+    assert_eq!(said, "");
+    let [public, argument] = printed.lines().collect::<Vec<_>>().try_into().unwrap();
+    assert!(public.starts_with("ssh-ed25519 AAAA") && public.ends_with(" zonule"), "{public}");
+    assert!(argument.starts_with("--git-ssh-key=ed25519:"), "{argument}");
+    place.write("key.pub", format!("{public}\n")).write("argument", format!("{argument}\n"));
+    let shown = run(Command::new("ssh-keygen").args(["-lf", "key.pub"]).current_dir(place.dir())).unwrap();
+    assert!(shown.contains("SHA256:") && shown.ends_with(" zonule (ED25519)\n"), "{shown}");
+    let again = place.zonule_with(&["keygen", "--public", "--comment=ns1"], |command| {
+        command.stdin(fs::File::open(place.dir().join("argument")).unwrap());
+    });
+    assert_eq!(again, ran(0, &format!("{} ns1\n", public.strip_suffix(" zonule").unwrap()), ""));
+    assert_ne!(place.zonule(&["keygen"]).1, printed);
+}
+
 /// All that is known of the arguments is in one table each; help, manual and completions have all of it.
 #[test]
 fn help_manual_and_completions_know_all() {
@@ -405,7 +430,7 @@ fn help_manual_and_completions_know_all() {
     let help = text(&["--help"]);
     assert_eq!(text(&["help"]), help);
     assert_eq!(text(&["help", "check"]), text(&["check", "--help"]));
-    let commands = ["check", "diff", "query", "completions", "man"];
+    let commands = ["check", "diff", "query", "keygen", "completions", "man"];
     let manual = text(&["man"]);
     let scripts = ["bash", "zsh", "fish"].map(|shell| text(&["completions", shell]));
     for argument in help.lines().filter_map(|line| line.trim().strip_prefix("--")?.split([' ', '=']).next()) {

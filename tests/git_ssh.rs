@@ -421,6 +421,17 @@ fn other_ciphers_and_settings_work() {
     }
 }
 
+/// As docs/remotes.md has it for an account of one's own.
+#[test]
+fn a_key_may_be_restricted_to_git() {
+    let world = World::start(r#"restrict,command="git-shell -c \"$SSH_ORIGINAL_COMMAND\"""#);
+    let mut repository = world.repository();
+    repository.fetch().unwrap();
+    let draft = one_change(&repository, "restricted\n");
+    push(&mut repository, &draft).unwrap();
+    assert_sound(&world.server, &repository);
+}
+
 #[test]
 fn a_repository_of_sha256_is_refused_with_a_word() {
     let world = World::start("");
