@@ -14,6 +14,9 @@ const MOST_HELD: usize = 64 << 10;
 /// Bytes taken from the connection at a time.
 const GULP: usize = 16 << 10;
 
+/// How often something is taken from the connection after the command's output has ended.
+const MOST_GULPS_BEHIND: usize = 64;
+
 /// Whom to log in as, for what.
 pub(super) struct Login<'a> {
     /// The user's name at the server.
@@ -221,10 +224,32 @@ impl<S: Read + Write> Channel<S> {
         self.session.closed || self.session.handle.as_ref().is_none_or(|handle| self.ssh.is_channel_eof(handle))
     }
 
+    /// Reads what there is, having waited for the far side once at most: `Interrupted` if that was not enough.
+    pub(super) fn try_read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.output.rest().is_empty() {
+            self.settle()?;
+        }
+        if self.output.rest().is_empty() {
+            if self.has_ended() {
+                return self.reason()?.map_or(Ok(0), |reason| Err(reason.into()));
+            }
+            self.wait()?;
+            self.settle()?;
+        }
+        if self.output.rest().is_empty() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        self.check_beginning()?;
+        let length = self.output.rest().len().min(out.len());
+        out[..length].copy_from_slice(&self.output.rest()[..length]);
+        self.output.consume(length);
+        Ok(length)
+    }
+
     /// Returns why the command ended, as far as it or the server says; `None` if neither does.
     fn reason(&mut self) -> io::Result<Option<SshError>> {
-        // What it said and its status may come behind the end of its output.
-        loop {
+        // What it said and its status may come behind the end of its output, but not for ever.
+        for _ in 0..MOST_GULPS_BEHIND {
             self.settle()?;
             let handle = self.session.handle.as_ref();
             if self.session.closed || handle.is_none_or(|handle| self.ssh.is_channel_closed(handle)) {
@@ -316,19 +341,9 @@ impl Session {
 impl<S: Read + Write> Read for Channel<S> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         loop {
-            if !self.output.rest().is_empty() {
-                self.check_beginning()?;
-                let length = self.output.rest().len().min(out.len());
-                out[..length].copy_from_slice(&self.output.rest()[..length]);
-                self.output.consume(length);
-                return Ok(length);
-            }
-            self.settle()?;
-            if self.output.rest().is_empty() {
-                if self.has_ended() {
-                    return self.reason()?.map_or(Ok(0), |reason| Err(reason.into()));
-                }
-                self.wait()?;
+            match self.try_read(out) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
             }
         }
     }
@@ -375,6 +390,8 @@ impl Buffer {
     }
 
     fn append(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.start);
+        self.start = 0;
         self.bytes.extend_from_slice(bytes);
     }
 

@@ -26,7 +26,7 @@ use super::{
     transport::{Service, Tcp, Wire, broken},
 };
 use channel::{Channel, Login};
-use std::io::Read;
+use std::io::{self, Read};
 
 /// What is needed to be let in by an ssh server, and to know it.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +66,19 @@ impl Wire for Channel<Tcp> {
         let connection = self.connection();
         connection.set_deadline(Deadline::from_now(LONGEST_PARTING));
         connection.set_nonblocking().ok()?;
-        Some(self)
+        Some(Box::new(Lingering(self)))
+    }
+}
+
+/// A channel that is read now and then by who has other things to do: not even a flood of what is no output holds it up.
+struct Lingering(Box<Channel<Tcp>>);
+
+impl Read for Lingering {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(out).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => io::ErrorKind::WouldBlock.into(),
+            _ => error,
+        })
     }
 }
 
