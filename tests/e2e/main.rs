@@ -37,6 +37,7 @@ mod edns;
 mod hooks;
 mod hooks_guide;
 mod hostile;
+mod ipv6;
 mod links;
 mod loading;
 mod machines;

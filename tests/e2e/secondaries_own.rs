@@ -100,7 +100,7 @@ mod key_may_name_the_primary {
     }
 }
 
-/// The image has IPv4 only.
+/// For the image see `ipv6`.
 #[test]
 fn notifications_go_by_ipv6_hosted() {
     let sandbox = Sandbox::new("ipv6").unwrap();

@@ -12,6 +12,7 @@ mod datagram;
 mod device;
 mod discover;
 pub(crate) mod errno;
+mod extensions;
 mod frame;
 mod icmp;
 mod link;

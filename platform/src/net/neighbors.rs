@@ -206,25 +206,31 @@ struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// Reads a frame with an ICMPv6 message, which may stand behind hop-by-hop options as queries for groups do.
+    /// Reads a frame with an ICMPv6 message.
     fn parse(frame: &'a [u8]) -> Option<Self> {
         let (ethernet, packet) = frame.split_first_chunk::<ETHERNET>()?;
         let (header, rest) = packet.split_first_chunk::<IPV6>()?;
         if [ethernet[12], ethernet[13]] != ETHERTYPE_IPV6 || header[0] >> 4 != 6 {
             return None;
         }
-        let rest = rest.get(..usize::from(u16::from_be_bytes([header[4], header[5]])))?;
-        let body = match header[6] {
-            PROTOCOL_ICMPV6 => rest,
-            0 if *rest.first()? == PROTOCOL_ICMPV6 => rest.get(8 + 8 * usize::from(*rest.get(1)?)..)?,
-            _ => return None,
-        };
+        if header[6] != PROTOCOL_ICMPV6 {
+            return None;
+        }
+        let body = rest.get(..usize::from(u16::from_be_bytes([header[4], header[5]])))?;
         let (source, destination) = (address_v6(&header[8..24])?, address_v6(&header[24..40])?);
         let intact = pseudo_header(source, destination, PROTOCOL_ICMPV6, body.len()).add(body).is_intact();
         let IpAddr::V6(source) = source else { return None };
         let hardware = [ethernet[6], ethernet[7], ethernet[8], ethernet[9], ethernet[10], ethernet[11]];
         (intact && body.len() >= 4 && body[1] == 0).then_some(Self { hardware, source, hops: header[7], body })
     }
+}
+
+/// Returns whether the frame is a message about neighbours, routers or better ways.
+pub(super) fn is_discovery(frame: &[u8]) -> bool {
+    const KINDS: core::ops::RangeInclusive<u8> = 133..=137;
+    let Some((ethernet, packet)) = frame.split_first_chunk::<ETHERNET>() else { return false };
+    let message = packet.get(IPV6).is_some_and(|kind| KINDS.contains(kind));
+    message && [ethernet[12], ethernet[13]] == ETHERTYPE_IPV6 && packet[6] == PROTOCOL_ICMPV6
 }
 
 /// Returns who sent an ARP message: the address it claims and its hardware address.
@@ -253,7 +259,6 @@ fn from_target(frame: &[u8], target: IpAddr) -> Vec<u8> {
     let mut frame = frame.to_vec();
     let length = usize::from(u16::from_be_bytes([frame[18], frame[19]]));
     if let IpAddr::V6(target) = target
-        && frame[20] == PROTOCOL_ICMPV6
         && let Some(destination) = address_v6(&frame[38..54])
     {
         frame[22..38].copy_from_slice(&target.octets());

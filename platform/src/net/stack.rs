@@ -4,7 +4,7 @@
 //! its neighbours add what Linux's sockets promise and smoltcp does not: a listen backlog (`listener`), the fate of a
 //! connection after `close` and the reason it ended (`stream`), datagram sockets (`datagram`), what ICMP tells of them
 //! (`icmp`), and the records applications hold (`socket`). Between it and the device packets are cut into fragments
-//! (`outbound`) and put together (`reassembly`), and what it lacks in finding neighbours is added (`neighbors`).
+//! (`outbound`) and put together (`reassembly`), IPv6 loses what says nothing to us (`extensions`), and what it lacks in finding neighbours is added (`neighbors`).
 //!
 //! Nothing here blocks or knows threads: a call that cannot go on answers `EAGAIN`, and `blocking` sleeps. Time and
 //! randomness come in as functions, so all of it runs on the host in tests.
@@ -22,10 +22,11 @@ use super::buffers::Budget;
 use super::configure::Setting;
 use super::device::StackDevice;
 use super::errno::Errno;
+use super::extensions::strip;
 use super::frame::{Datagram, Syn, is_misdirected};
 use super::icmp::Message;
 use super::link::Link;
-use super::neighbors::Neighbors;
+use super::neighbors::{Neighbors, is_discovery};
 use super::outbound::{Outbound, is_syn};
 use super::reassembly::{Input, Reassembly};
 use super::recurrence::Recurrence;
@@ -158,9 +159,13 @@ impl Stack {
     /// Takes in one frame; replies the stack makes at once (ARP, ICMP, RST) are sent.
     pub(crate) fn receive(&mut self, frame: &[u8], transmit: &mut impl Transmit) {
         let now = self.now();
+        let stripped = strip(frame);
+        let frame = stripped.as_deref().unwrap_or(frame);
         match self.reassembly.take_in(frame, &self.link, now) {
             Input::Whole => self.receive_whole(frame, transmit),
-            Input::Complete(frame) => self.receive_whole(&frame, transmit),
+            // Neighbours are not found by fragments (RFC 6980 §5).
+            Input::Complete(frame) if is_discovery(&frame) => {}
+            Input::Complete(frame) => self.receive_whole(strip(&frame).as_deref().unwrap_or(&frame), transmit),
             Input::Nothing => {}
         }
     }

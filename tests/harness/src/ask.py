@@ -69,7 +69,8 @@ def request(options):
 class Exchange:
     def __init__(self, options):
         self.tcp = options.tcp
-        self.socket = socket.socket(type=socket.SOCK_STREAM if self.tcp else socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in options.server else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM if self.tcp else socket.SOCK_DGRAM)
         self.socket.settimeout(options.patience)
         self.socket.connect((options.server, options.port))
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +17,7 @@ use crate::{Console, Error, Port, Process, Result, eventually, namespace, run};
 pub struct Remote {
     bare: PathBuf,
     clone: PathBuf,
-    address: Ipv4Addr,
+    address: IpAddr,
     port: Port,
     daemon: Option<Process>,
 }
@@ -55,7 +55,7 @@ impl Remote {
         run(git(directory).args(["init", "--quiet", "--bare", "--initial-branch=main"]).arg(&bare))?;
         run(git(directory).args(["init", "--quiet", "--initial-branch=main"]).arg(&clone))?;
         // In a namespace the image comes by another way than the loopback, and nobody else can come.
-        let address = if namespace::inside() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        let address = if namespace::inside() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }.into();
         let remote = Remote { bare, clone, address, port: Port::new(), daemon: None };
         let origin = remote.bare.to_string_lossy().into_owned();
         remote.git(&["remote", "add", "origin", &origin])?;
@@ -76,7 +76,7 @@ impl Remote {
         &self.clone
     }
 
-    /// The URL under which `host` (this machine, as the server sees it) serves the repository.
+    /// The URL under which `host` (this machine, as the server sees it; an IPv6 address in brackets) serves the repository.
     pub fn url(&self, host: &str) -> String {
         format!("git://{host}:{}/zones.git", self.port.number())
     }
@@ -121,10 +121,10 @@ impl Remote {
         Ok(())
     }
 
-    /// Serves the repository at another of this host's addresses than 127.0.0.1.
-    pub fn serve_on(&mut self, address: Ipv4Addr) -> Result<()> {
+    /// Serves the repository at another of this host's addresses than 127.0.0.1, or with `::` at all of them.
+    pub fn serve_on(&mut self, address: impl Into<IpAddr>) -> Result<()> {
         self.go_away();
-        self.address = address;
+        self.address = address.into();
         self.serve()
     }
 
@@ -136,7 +136,7 @@ impl Remote {
 
     /// The address and the port of the daemon on this machine.
     pub fn address(&self) -> SocketAddr {
-        let ip = if self.address.is_unspecified() { Ipv4Addr::LOCALHOST } else { self.address };
+        let ip = if self.address.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { self.address };
         (ip, self.port.number()).into()
     }
 
