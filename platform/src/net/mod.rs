@@ -22,6 +22,7 @@ mod outbound;
 mod reassembly;
 mod recurrence;
 mod responder;
+mod sequence;
 pub(crate) mod socket;
 mod stack;
 mod stream;

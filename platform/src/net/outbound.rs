@@ -16,6 +16,7 @@ use super::checksum::Sum;
 use super::frame::{
     ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4, IPV6, LEAST_MTU_V6, PROTOCOL_TCP, PROTOCOL_UDP, address_v6,
 };
+use super::sequence::Sequences;
 use super::stack::{Nanos, SECOND};
 use crate::virtio::net::Transmit;
 
@@ -43,6 +44,7 @@ pub(super) struct Outbound {
     /// The identification of the next TCP packet over IPv4.
     identification: u16,
     paths: Vec<Path>,
+    sequences: Sequences,
 }
 
 /// A path narrower than the link.
@@ -56,7 +58,13 @@ impl Outbound {
     pub(super) fn new(mtu: usize, random: fn(&mut [u8])) -> Self {
         let mut start = [0; 2];
         random(&mut start);
-        Self { mtu, random, identification: u16::from_ne_bytes(start), paths: Vec::new() }
+        Self {
+            mtu,
+            random,
+            identification: u16::from_ne_bytes(start),
+            paths: Vec::new(),
+            sequences: Sequences::new(random),
+        }
     }
 
     /// Sends a frame of `length` bytes that `write` writes, in as many pieces as it takes.
@@ -117,9 +125,11 @@ impl Outbound {
         known.map_or(self.mtu, |path| path.mtu.min(self.mtu))
     }
 
-    /// Keeps the segments a peer lets us send to what the path to it carries: `frame` is its SYN.
-    pub(super) fn adapt_received_syn(&self, frame: &mut [u8]) {
+    /// Adapts a TCP segment that was received: if it is a SYN, the segments its sender lets us send are kept to what the
+    /// path to it carries.
+    pub(super) fn adapt_received(&self, frame: &mut [u8]) {
         let Some((_, packet)) = frame.split_first_chunk_mut::<ETHERNET>() else { return };
+        self.sequences.reveal(packet);
         match packet.first().map(|version| version >> 4) {
             Some(4) => limit_segments(packet, self.mtu),
             Some(6) => {
@@ -134,6 +144,7 @@ impl Outbound {
     /// Adapts a frame of the stack's; returns the longest packet its destination may be sent.
     fn adapt(&mut self, frame: &mut [u8]) -> usize {
         let Some((ethernet, packet)) = frame.split_first_chunk_mut::<ETHERNET>() else { return self.mtu };
+        self.sequences.hide(packet);
         match [ethernet[12], ethernet[13]] {
             ETHERTYPE_IPV4 => {
                 limit_segments(packet, self.mtu);
@@ -233,13 +244,13 @@ fn parts(payload: &[u8], most: usize) -> impl Iterator<Item = (usize, &[u8], boo
     payload.chunks(step).enumerate().map(move |(number, part)| (number * step, part, number < last))
 }
 
-/// Returns whether the frame is a TCP segment with SYN, of whatever else it may be.
-pub(super) fn is_syn(frame: &[u8]) -> bool {
-    frame.get(ETHERNET..).and_then(tcp_offset).is_some_and(|at| frame[ETHERNET + at + 13] & 2 != 0)
+/// Returns whether the frame is a TCP segment, of whatever it may be.
+pub(super) fn is_segment(frame: &[u8]) -> bool {
+    frame.get(ETHERNET..).and_then(tcp_offset).is_some()
 }
 
 /// Returns where the TCP header of a whole packet stands.
-fn tcp_offset(packet: &[u8]) -> Option<usize> {
+pub(super) fn tcp_offset(packet: &[u8]) -> Option<usize> {
     let at = match packet.first()? >> 4 {
         4 if packet.len() >= IPV4 && packet[9] == PROTOCOL_TCP => usize::from(packet[0] & 15) * 4,
         6 if packet.len() >= IPV6 && packet[6] == PROTOCOL_TCP => IPV6,
@@ -273,7 +284,7 @@ fn limit_segments(packet: &mut [u8], mtu: usize) {
                     header[option + 2..option + 4].copy_from_slice(&most.to_be_bytes());
                     // RFC 1624: the checksum follows the change, so one that was wrong stays wrong. A field at an odd
                     // place counts with its bytes exchanged.
-                    let place = |size: u16| if option % 2 == 0 { size } else { size.swap_bytes() };
+                    let place = |size: u16| if option.is_multiple_of(2) { size } else { size.swap_bytes() };
                     let sum = u16::from_be_bytes([header[16], header[17]]);
                     let sum = Sum::default().add_word(!sum).add_word(!place(size)).add_word(place(most)).finish();
                     header[16..18].copy_from_slice(&sum);
@@ -362,11 +373,11 @@ mod tests {
         assert_eq!(segment_size(&sent(&mut outbound, &syn(FAR.into(), true))[0], FAR.into()), 1440);
         // What a peer states is limited the same way, and a damaged segment stays damaged.
         let mut received = syn(near, true);
-        outbound.adapt_received_syn(&mut received);
+        outbound.adapt_received(&mut received);
         assert_eq!(segment_size(&received, near), 1460);
         let mut damaged = syn(near, true);
         damaged[34] ^= 1;
-        outbound.adapt_received_syn(&mut damaged);
+        outbound.adapt_received(&mut damaged);
         let packet = TcpPacket::new_unchecked(&damaged[34..]);
         assert!(!packet.verify_checksum(&ADDRESS.into(), &near.into()));
     }
@@ -437,8 +448,8 @@ mod tests {
             if frame.len() > 23 && kind < 2 {
                 frame[if kind == 0 { 23 } else { 20 }] = PROTOCOL_TCP;
             }
-            let _ = is_syn(&frame);
-            outbound().adapt_received_syn(&mut frame.clone());
+            let _ = is_segment(&frame);
+            outbound().adapt_received(&mut frame.clone());
             prop_assert_eq!(sent(&mut outbound(), &frame).len(), 1);
         }
     }

@@ -27,7 +27,7 @@ use super::frame::{Datagram, Syn, is_misdirected};
 use super::icmp::Message;
 use super::link::Link;
 use super::neighbors::{Neighbors, is_discovery};
-use super::outbound::{Outbound, is_syn};
+use super::outbound::{Outbound, is_segment};
 use super::reassembly::{Input, Reassembly};
 use super::recurrence::Recurrence;
 use super::socket::{Kind, Record};
@@ -191,8 +191,8 @@ impl Stack {
             return;
         }
         let mut other = self.neighbors.take_in(frame, &self.link, now, transmit);
-        if is_syn(frame) {
-            self.outbound.adapt_received_syn(other.insert(frame.to_vec()));
+        if is_segment(frame) {
+            self.outbound.adapt_received(other.insert(frame.to_vec()));
         }
         let frame = other.as_deref().unwrap_or(frame);
         let mut device = StackDevice::new(Some(frame), transmit, &mut self.outbound);
