@@ -1,7 +1,7 @@
 //! DNS messages as octets: for what `dig` would never send.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use crate::PATIENCE;
@@ -195,7 +195,8 @@ fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
 
 /// Sends a datagram and waits at most `patience` for one in return.
 pub fn exchange(server: SocketAddr, message: &[u8], patience: Duration) -> io::Result<Option<Vec<u8>>> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let any: IpAddr = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
     socket.connect(server)?;
     socket.send(message)?;
     socket.set_read_timeout(Some(patience))?;
