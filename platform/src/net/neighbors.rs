@@ -2,9 +2,12 @@
 //!
 //! The stack asks for one hardware address a second, whoever it is that does not answer: one dead neighbour would keep
 //! it from all others. So whom a socket begins to talk to is asked for here, and the stack learns from the answer as if
-//! it had asked. It takes an advertisement for one of its sender's address rather than of the address it is about, and
-//! is silent when a newcomer asks whether an address of ours is free: both are put right on the way in. New addresses
-//! of ours are announced; that somebody has one already is logged, and left to whoever gave it twice.
+//! it had asked. Routers are asked for again before the stack forgets them: or a flood of connections from made-up
+//! neighbours would keep it from everybody behind them.
+//!
+//! The stack takes an advertisement for one of its sender's address rather than of the address it is about, and is
+//! silent when a newcomer asks whether an address of ours is free: both are put right on the way in. New addresses of
+//! ours are announced; that somebody has one already is logged, and left to whoever gave it twice.
 //!
 //! Switches that listen in need to hear which groups we are in: those by which neighbours ask for us.
 
@@ -56,6 +59,20 @@ struct Neighbor {
     tries: Option<u8>,
     /// When it was asked for last, or answered.
     at: Nanos,
+    /// Whether it is a router, which must not be forgotten.
+    router: bool,
+}
+
+impl Neighbor {
+    /// Returns when it is to be asked for next, if it is.
+    fn deadline(&self) -> Option<Nanos> {
+        match self.tries {
+            Some(0) => Some(self.at),
+            Some(tries) if tries < TRIES || self.router => Some(self.at + INTERVAL),
+            None if self.router => Some(self.at + KNOWN),
+            _ => None,
+        }
+    }
 }
 
 impl Neighbors {
@@ -72,26 +89,27 @@ impl Neighbors {
             }
             return;
         }
-        if self.neighbors.len() >= NEIGHBORS {
-            self.neighbors.remove(0);
+        if self.neighbors.len() >= NEIGHBORS
+            && let Some(oldest) = self.neighbors.iter().position(|neighbor| !neighbor.router)
+        {
+            self.neighbors.remove(oldest);
         }
-        self.neighbors.push(Neighbor { address, tries: Some(0), at: now });
+        self.neighbors.push(Neighbor { address, tries: Some(0), at: now, router: false });
     }
 
-    /// Announces what is new among the link's addresses, compared with those it had.
-    pub(super) fn announce(&mut self, link: &Link, before: &Link) {
+    /// Begins anew with other addresses and routers, and announces what is new compared with those before.
+    pub(super) fn announce(&mut self, link: &Link, before: &Link, now: Nanos) {
+        // The stack forgets its neighbours, too.
+        self.neighbors.clear();
+        let router = |address: &IpAddr| Neighbor { address: *address, tries: Some(0), at: now, router: true };
+        self.neighbors.extend(link.gateways.iter().map(router));
         self.new = link.addresses.iter().map(|(own, _)| *own).filter(|own| !before.is_own(*own)).collect();
         self.report |= self.new.iter().any(IpAddr::is_ipv6);
     }
 
     /// Returns when something is to be sent, at the latest.
     pub(super) fn deadline(&self) -> Option<Nanos> {
-        let retry = |neighbor: &Neighbor| match neighbor.tries {
-            Some(0) => Some(neighbor.at),
-            Some(tries) if tries < TRIES => Some(neighbor.at + INTERVAL),
-            _ => None,
-        };
-        self.neighbors.iter().filter_map(retry).min()
+        self.neighbors.iter().filter_map(Neighbor::deadline).min()
     }
 
     /// Sends what is due.
@@ -114,12 +132,11 @@ impl Neighbors {
             self.report = !send(transmit, |out| write_report(out, link));
         }
         for neighbor in &mut self.neighbors {
-            let Some(tries) = neighbor.tries.filter(|tries| *tries < TRIES) else { continue };
-            if tries > 0 && now < neighbor.at + INTERVAL {
+            if neighbor.deadline().is_none_or(|deadline| now < deadline) {
                 continue;
             }
             let Some(source) = link.source_for(neighbor.address) else {
-                neighbor.tries = Some(TRIES);
+                (neighbor.tries, neighbor.at) = (Some(TRIES), now);
                 continue;
             };
             if !send(transmit, |out| match (source, neighbor.address) {
@@ -129,7 +146,7 @@ impl Neighbors {
             }) {
                 return;
             }
-            (neighbor.tries, neighbor.at) = (Some(tries + 1), now);
+            (neighbor.tries, neighbor.at) = (Some(neighbor.tries.map_or(1, |tries| (tries + 1).min(TRIES))), now);
         }
     }
 

@@ -14,10 +14,11 @@ use core::net::{IpAddr, Ipv6Addr};
 
 use super::checksum::Sum;
 use super::frame::{
-    ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4, IPV6, LEAST_MTU_V6, PROTOCOL_TCP, PROTOCOL_UDP, address_v6,
+    ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4, IPV6, LEAST_MTU_V6, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP,
+    address_v6,
 };
 use super::sequence::Sequences;
-use super::stack::{Nanos, SECOND};
+use super::stack::{Machine, Nanos, SECOND};
 use crate::virtio::net::Transmit;
 
 /// The largest IP packet the stack may make.
@@ -36,14 +37,20 @@ const PATHS: usize = 64;
 /// How long a path stays narrow (RFC 8201 §5.3 recommends ten minutes).
 const AGE: Nanos = 600 * SECOND;
 
+/// The most complaints a second: that nobody listens at a port, or that something is not understood. Who wants to know
+/// asks again; who floods us with forged packets has us flood nobody.
+const COMPLAINTS: u32 = 100;
+
 /// What makes packets fit.
 pub(super) struct Outbound {
     /// The largest IP packet the link carries.
     pub(super) mtu: usize,
-    random: fn(&mut [u8]),
+    machine: Machine,
     /// The identification of the next TCP packet over IPv4.
     identification: u16,
     paths: Vec<Path>,
+    /// Since when complaints are counted, and how many there were.
+    complaints: (Nanos, u32),
     sequences: Sequences,
 }
 
@@ -55,15 +62,16 @@ struct Path {
 }
 
 impl Outbound {
-    pub(super) fn new(mtu: usize, random: fn(&mut [u8])) -> Self {
+    pub(super) fn new(mtu: usize, machine: Machine) -> Self {
         let mut start = [0; 2];
-        random(&mut start);
+        (machine.random)(&mut start);
         Self {
             mtu,
-            random,
+            machine,
+            complaints: (0, 0),
             identification: u16::from_ne_bytes(start),
             paths: Vec::new(),
-            sequences: Sequences::new(random),
+            sequences: Sequences::new(machine.random),
         }
     }
 
@@ -82,6 +90,9 @@ impl Outbound {
             && let Some(frame) = out.get_mut(..length)
         {
             let result = write(frame);
+            if is_complaint(frame) && !self.may_complain() {
+                return result;
+            }
             match self.adapt(frame) {
                 limit if length <= limit + ETHERNET => transmit.send(length),
                 limit => {
@@ -98,6 +109,16 @@ impl Outbound {
             self.fragment(transmit, &frame, limit);
         }
         result
+    }
+
+    /// Counts a complaint; returns whether it may be made (RFC 4443 §2.4 (f)).
+    fn may_complain(&mut self) -> bool {
+        let now = (self.machine.clock)();
+        if now.saturating_sub(self.complaints.0) >= SECOND {
+            self.complaints = (now, 0);
+        }
+        self.complaints.1 += 1;
+        self.complaints.1 <= COMPLAINTS
     }
 
     /// Notes that the path to `destination` carries packets of `mtu` bytes at most. What no IPv6 path can be is not
@@ -185,7 +206,7 @@ impl Outbound {
 
     fn random<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
-        (self.random)(&mut bytes);
+        (self.machine.random)(&mut bytes);
         bytes
     }
 }
@@ -249,6 +270,17 @@ pub(super) fn is_segment(frame: &[u8]) -> bool {
     frame.get(ETHERNET..).and_then(tcp_offset).is_some()
 }
 
+/// Returns whether the frame says by ICMP that a packet was of no use.
+fn is_complaint(frame: &[u8]) -> bool {
+    const PROTOCOL_ICMP: u8 = 1;
+    let Some((ethernet, packet)) = frame.split_first_chunk::<ETHERNET>() else { return false };
+    match [ethernet[12], ethernet[13]] {
+        ETHERTYPE_IPV4 => packet.get(9) == Some(&PROTOCOL_ICMP) && matches!(packet.get(IPV4), Some(3 | 11 | 12)),
+        ETHERTYPE_IPV6 => packet.get(6) == Some(&PROTOCOL_ICMPV6) && matches!(packet.get(IPV6), Some(0..128)),
+        _ => false,
+    }
+}
+
 /// Returns where the TCP header of a whole packet stands.
 pub(super) fn tcp_offset(packet: &[u8]) -> Option<usize> {
     let at = match packet.first()? >> 4 {
@@ -309,7 +341,7 @@ mod tests {
     const FAR: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1);
 
     fn outbound() -> Outbound {
-        Outbound::new(1500, |out| out.fill(7))
+        Outbound::new(1500, Machine { clock: || SECOND, random: |out| out.fill(7) })
     }
 
     /// Sends a frame and returns what goes out.
@@ -399,6 +431,18 @@ mod tests {
         let sent = sent(&mut outbound(), &frame);
         let packet = Ipv4Packet::new_checked(&sent[0][14..]).unwrap();
         assert!(!packet.dont_frag() && packet.verify_checksum());
+    }
+
+    #[test]
+    fn complaints_are_rare() {
+        let mut unreachable = query_v6(&[0; 40]);
+        unreachable[20] = PROTOCOL_ICMPV6;
+        unreachable[54] = 1;
+        let mut outbound = outbound();
+        let count = (0..1000).filter(|_| !sent(&mut outbound, &unreachable).is_empty()).count();
+        assert_eq!(count, COMPLAINTS as usize);
+        unreachable[54] = 129;
+        assert_eq!(sent(&mut outbound, &unreachable).len(), 1, "an echo reply is none");
     }
 
     #[test]

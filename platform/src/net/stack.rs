@@ -93,7 +93,7 @@ impl Stack {
         (machine.random)(&mut seed);
         let recurrence = Recurrence::new(u64::from_ne_bytes(seed));
         let mut no_device = NoDevice;
-        let mut outbound = Outbound::new(link.mtu, machine.random);
+        let mut outbound = Outbound::new(link.mtu, machine);
         let mut device = StackDevice::new(None, &mut no_device, &mut outbound);
         let interface = Interface::new(config, &mut device, instant((machine.clock)()));
         let mut stack = Self {
@@ -129,7 +129,7 @@ impl Stack {
     fn follow_link(&mut self, before: &Link) {
         let Self { interface, link, .. } = self;
         self.outbound.mtu = link.mtu;
-        self.neighbors.announce(link, before);
+        self.neighbors.announce(link, before, (self.machine.clock)());
         interface.update_ip_addrs(|addresses| {
             addresses.clear();
             // The link has no more than there is room for: cannot fail.

@@ -42,6 +42,11 @@ pub(super) fn setting(addresses: &[&str], gateways: &[&str]) -> Setting {
     }
 }
 
+/// Lets time pass while nobody does anything.
+pub(super) fn sleep(time: Nanos) {
+    NOW.set(NOW.get() + time);
+}
+
 pub(super) fn at(address: &str) -> SocketAddr {
     address.parse().unwrap()
 }

@@ -9,7 +9,7 @@ use super::frame::{PROTOCOL_ICMPV6, address_v6, pseudo_header};
 use super::outbound::PROTOCOL_FRAGMENT;
 use super::responder::tests::Wire;
 use super::stack::SECOND;
-use super::tests::{ANY, ANY_V6, Net, at, read, setting};
+use super::tests::{ANY, ANY_V6, Net, at, read, setting, sleep};
 
 const SERVER: &str = "[2001:db8::f]:53";
 const PEER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
@@ -279,6 +279,13 @@ fn what_is_far_goes_to_the_router() {
         net.a.transmit(&mut wire);
         let gone = wire.sent.iter().any(|frame| frame[..6] == [2, 0, 0, 0, 0, 1] && frame[20] == 17);
         assert_eq!(gone, reached, "by {hops} hops");
+    }
+    // Before it is forgotten it is asked for again.
+    for (seconds, asked) in [(40, false), (6, true), (0, false)] {
+        sleep(seconds * SECOND);
+        let mut wire = Wire::new(16);
+        net.a.transmit(&mut wire);
+        assert_eq!(wire.sent.iter().any(|frame| asks(&frame)), asked, "{seconds}");
     }
 }
 
