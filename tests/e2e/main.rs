@@ -41,6 +41,7 @@ mod ipv6;
 mod links;
 mod loading;
 mod machines;
+mod networks;
 mod remote_away;
 mod remotes_https;
 mod remotes_ssh;

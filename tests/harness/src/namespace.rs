@@ -16,10 +16,10 @@ use crate::{Error, Result, run};
 const INSIDE: &str = "ZONULE_NAMESPACE";
 
 /// The tap device in a namespace.
-pub(crate) const TAP: &str = "zonule0";
+pub const TAP: &str = "zonule0";
 
 /// This side's address on it.
-pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 
 /// The image's address on it.
 pub(crate) const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);

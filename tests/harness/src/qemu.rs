@@ -89,6 +89,8 @@ pub struct Qemu {
     pub network: Network,
     /// What its clock shows at the start, such as `2001-01-01T00:00:00`, if not the time of day.
     pub clock: Option<String>,
+    /// A Unix socket for QEMU's monitor, where the network is `net`.
+    pub monitor: Option<PathBuf>,
 }
 
 impl Qemu {
@@ -127,6 +129,9 @@ impl Qemu {
         let rom = if matches!(self.machine, Machine::Pc | Machine::Q35) { ",romfile=" } else { "" };
         line.extend(["-device".to_owned(), format!("{},netdev=net{rom}", self.machine.device("virtio-net"))]);
         line.extend(["-device".to_owned(), self.machine.device("virtio-rng")]);
+        if let Some(path) = &self.monitor {
+            line.extend(["-monitor".to_owned(), format!("unix:{},server=on,wait=off", path.display())]);
+        }
         line
     }
 }

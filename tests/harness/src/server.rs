@@ -55,6 +55,8 @@ impl Target {
             streams: Vec::new(),
             arguments: Vec::new(),
             far: None,
+            network: None,
+            monitor: None,
         }
     }
 
@@ -77,6 +79,9 @@ pub struct Boot {
     arguments: Vec<String>,
     /// Where the Linux binary is started when it is at the far end of a link: the words before its command.
     far: Option<[String; 3]>,
+    /// What takes the place of the image's usual address and router.
+    network: Option<String>,
+    monitor: Option<PathBuf>,
 }
 
 impl Boot {
@@ -131,6 +136,19 @@ impl Boot {
         self.argument(format!("--git-remote={url}#{branch}")).argument("--git-poll=1")
     }
 
+    /// Gives the image these arguments instead of those that tell its usual address and router; nothing to the Linux
+    /// binary. [`Server::address`] is then where it would have been.
+    pub fn network(mut self, arguments: &str) -> Boot {
+        self.network = Some(arguments.to_owned());
+        self
+    }
+
+    /// Has the virtual machine's monitor listen at a Unix socket; nothing to the Linux binary.
+    pub fn monitor(mut self, socket: &Path) -> Boot {
+        self.monitor = Some(socket.to_owned());
+        self
+    }
+
     /// Adds a boot argument.
     pub fn argument(mut self, argument: impl Into<String>) -> Boot {
         self.arguments.push(argument.into());
@@ -170,7 +188,8 @@ impl Boot {
                     let streams = self.streams.iter().map(|port| ((Ipv4Addr::LOCALHOST, *port).into(), *port));
                     Network::User { forward: address, streams: streams.collect() }
                 };
-                let own = format!("--ip={}/24 --gateway={}", namespace::GUEST, self.target.host());
+                let usual = || format!("--ip={}/24 --gateway={}", namespace::GUEST, self.target.host());
+                let own = self.network.unwrap_or_else(usual);
                 let qemu = Qemu {
                     machine: *machine,
                     memory_mib: self.memory_mib,
@@ -180,6 +199,7 @@ impl Boot {
                     append: format!("{own} {}", self.arguments.join(" ")),
                     network,
                     clock: self.clock,
+                    monitor: self.monitor,
                 };
                 Process::start(Path::new(Qemu::PROGRAM), &qemu.arguments(), console)?
             }

@@ -99,7 +99,8 @@ fn peer(sandbox: &Sandbox, zones: &Path) -> Result<Process> {
 
 fn virtual_machine(link: &Link, kernel: PathBuf, initrd: Option<PathBuf>, append: String) -> Qemu {
     let network = Network::Tap { interface: link.interface.to_owned() };
-    Qemu { machine: Machine::Q35, memory_mib: 512, processors: 2, kernel, initrd, append, network, clock: None }
+    let (clock, monitor) = (None, None);
+    Qemu { machine: Machine::Q35, memory_mib: 512, processors: 2, kernel, initrd, append, network, clock, monitor }
 }
 
 /// Waits until the guest serves the zone.

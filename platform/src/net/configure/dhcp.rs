@@ -167,7 +167,7 @@ impl Client {
             && lease.rebind <= now
         {
             let (address, server) = (lease.address, lease.server);
-            events.push(NetEvent::NotRenewed { address, server, left: (lease.expire - now) / SECOND });
+            events.push(NetEvent::NotRenewed { address, server, left: (lease.expire - now).div_ceil(SECOND) });
             self.exchange(State::Rebinding, now);
         }
         if !link {

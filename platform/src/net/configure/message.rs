@@ -80,7 +80,8 @@ impl Reply {
         let checksums = ChecksumCapabilities::default();
         let ethernet = EthernetFrame::new_checked(frame).ok()?;
         let ours = EthernetAddress(hardware);
-        if (ethernet.dst_addr() != ours && !ethernet.dst_addr().is_broadcast()) || ethernet.src_addr().is_multicast() {
+        let to_us = ethernet.dst_addr() == ours || ethernet.dst_addr().is_broadcast();
+        if ethernet.ethertype() != EthernetProtocol::Ipv4 || !to_us || ethernet.src_addr().is_multicast() {
             return None;
         }
         let packet = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
@@ -89,10 +90,10 @@ impl Reply {
             return None;
         }
         let datagram = UdpPacket::new_checked(packet.payload()).ok()?;
-        let ports = UdpRepr::parse(&datagram, &header.src_addr.into(), &header.dst_addr.into(), &checksums).ok()?;
-        if (ports.src_port, ports.dst_port) != (DHCP_SERVER_PORT, DHCP_CLIENT_PORT) {
+        if (datagram.src_port(), datagram.dst_port()) != (DHCP_SERVER_PORT, DHCP_CLIENT_PORT) {
             return None;
         }
+        UdpRepr::parse(&datagram, &header.src_addr.into(), &header.dst_addr.into(), &checksums).ok()?;
         let message = DhcpPacket::new_checked(datagram.payload()).ok()?;
         const COOKIE: u32 = 0x6382_5363;
         const REPLY: u8 = 2;
