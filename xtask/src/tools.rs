@@ -147,6 +147,7 @@ pub(crate) const TESTS: &[Tool] = &[
     DNSMASQ,
     CHRONY,
     CURL,
+    BUSYBOX,
 ];
 
 /// Makes sure that `tools` are there.
