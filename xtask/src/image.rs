@@ -12,7 +12,7 @@ use std::{env, fs};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The largest image that is acceptable.
-const LARGEST: u64 = 4 << 20;
+const LARGEST: u64 = 5 << 20;
 
 /// What is booted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
