@@ -22,8 +22,8 @@ const PIT_HERTZ: u64 = 1_193_182;
 const PM_HERTZ: u64 = 3_579_545;
 /// How long a measurement takes, in parts of a second.
 const WINDOW: u64 = 250;
-/// How many measurements may disagree.
-const ATTEMPTS: usize = 8;
+/// How many measurements may disagree; a host that has others to serve disturbs most.
+const ATTEMPTS: usize = 100;
 /// How many readings begin and end a measurement.
 const SAMPLES: usize = 5;
 /// What no time-stamp counter is slower than; a measurement below it had no clock to go by.
@@ -112,19 +112,30 @@ fn by_pm_timer() -> Option<Measurement> {
     agreed(PM_HERTZ, 0x00ff_ffff, || unsafe { in32(port) })
 }
 
-/// Measures until two measurements in a row agree, and returns their sum. One may be far off: if the machine was
-/// not given a processor for so long that the clock came round.
+/// Measures until a measurement agrees with the lowest so far, and returns their sum. Many may be far off: if the machine was
+/// not given a processor for so long that the clock came round. Then it seems to have passed less time than it has, and the
+/// counter to run faster, so the lowest are the good ones.
 fn agreed(hertz: u64, mask: u32, read: impl Fn() -> u32) -> Option<Measurement> {
-    let mut previous = window(hertz, mask, &read)?;
+    let rate = |m: &Measurement| m.tsc * hertz / m.ticks.max(1);
+    let mut lowest: Option<Measurement> = None;
     for _ in 0..ATTEMPTS {
         let next = window(hertz, mask, &read)?;
-        let rate = |m: &Measurement| m.tsc * hertz / m.ticks.max(1);
-        let agree = rate(&next).abs_diff(rate(&previous)) < rate(&next) / 500;
-        if agree && rate(&next) >= SLOWEST {
-            let (tsc, timer) = (previous.tsc + next.tsc, previous.timer + next.timer);
-            return Some(Measurement { tsc, timer, ticks: previous.ticks + next.ticks, hertz });
+        let new = rate(&next);
+        if new < SLOWEST {
+            continue;
         }
-        previous = next;
+        match lowest.as_ref().map(rate) {
+            Some(old) if new.abs_diff(old) < new / 500 => {
+                return lowest.map(|lowest| Measurement {
+                    tsc: lowest.tsc + next.tsc,
+                    timer: lowest.timer + next.timer,
+                    ticks: lowest.ticks + next.ticks,
+                    hertz,
+                });
+            }
+            Some(old) if new > old => {}
+            _ => lowest = Some(next),
+        }
     }
     None
 }
