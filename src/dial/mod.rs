@@ -5,11 +5,11 @@
 //! before, and the first connection wins (RFC 8305). Names are absolute: search lists are not used.
 //!
 //! ```text
-//! host ─► numeric? ───────────────────────────────► race ─► TcpStream
-//!           └► cache ─► search ─► ask (a thread a server) ─┘ └ a thread a try
+//! host ─┬─ is an address ────────────────────────────┬─► race ─► a thread a try ─► TcpStream
+//!       └─► cache ─► search ─► ask (a thread a server) ┘
 //! ```
 //!
-//! [`lookup`], [`search`] and [`race`] are values in, values out; `ask` has the sockets, and here are the threads. Nothing
+//! `lookup`, `search` and `race` are values in, values out; `ask` has the sockets, and here are the threads. Nothing
 //! is waited for beyond the caller's patience. Threads that are left behind then (a connection that nobody wants any
 //! more, a resolver that is still silent) end soon after, and their number is bounded.
 

@@ -88,8 +88,8 @@ pub struct Server {
     unread: Mutex<Option<Receiver<News>>>,
     /// To the thread that looks for differences in git's history, if there is one.
     past: OnceLock<SyncSender<past::Recall>>,
-    /// When the remote was seen last to have what is served, in seconds since 1970; 0 while it was not.
-    fetched: AtomicU64,
+    /// When it was known last that the remote has what is served, in seconds since 1970; 0 while it was not.
+    agreed: AtomicU64,
     /// The looks at the remote that people bring about who prove nothing.
     unproven: Mutex<Trigger>,
     /// To the thread that follows primaries, if there is one.
@@ -152,7 +152,7 @@ impl Server {
             news,
             unread: Mutex::new(Some(unread)),
             past: OnceLock::new(),
-            fetched: AtomicU64::new(0),
+            agreed: AtomicU64::new(0),
             unproven: Mutex::new(Trigger::new(webhook::UNPROVEN)),
             follower: OnceLock::new(),
             patience: config.update_patience,

@@ -151,7 +151,7 @@ impl Writer {
     fn look(&mut self) -> Result<(), git::Error> {
         self.repository.fetch()?;
         self.load()?;
-        self.server.fetched.store(seconds(), Ordering::Relaxed);
+        self.server.agreed.store(seconds(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -200,6 +200,7 @@ impl Writer {
             self.server.add_catalog(name, &mut catalog);
         }
         let keys = Arc::clone(self.primary.keyring());
+        self.server.agreed.store(seconds(), Ordering::Relaxed);
         self.server.publish(Served { catalog: Some(catalog), keys, origin: Some((self.primary.clone(), commit)) });
     }
 
