@@ -165,6 +165,17 @@ fn a_hook_is_heard_and_may_refuse() {
     let Err(PushError::Refused { reason, said }) = push(&mut repository, &draft) else { panic!("it was taken") };
     assert_eq!((&*reason, &*said), ("pre-receive hook declined", "no update on a Friday"));
     assert_eq!(repository.fetch().unwrap(), Fetched::Unchanged);
+
+    // One that goes on behind the report is let go on, whatever it has to say.
+    std::fs::remove_file(served.server.path("zones.git/hooks/pre-receive")).unwrap();
+    served.server.hook("zones.git", "post-receive", "sleep 1; seq 30000 >&2; echo done >finished");
+    push(&mut repository, &draft).unwrap();
+    zonule_harness::eventually("the hook is through", || {
+        // Meanwhile we do what we do.
+        repository.fetch().unwrap();
+        served.server.path("zones.git/finished").exists().then_some(())
+    })
+    .unwrap();
 }
 
 #[test]

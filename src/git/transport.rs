@@ -243,11 +243,6 @@ impl Tcp {
         (self.timeouts, self.deadline)
     }
 
-    /// Returns the connection without its bounds.
-    pub(super) fn into_inner(self) -> TcpStream {
-        self.stream
-    }
-
     /// Makes reading and writing not wait.
     pub(super) fn set_nonblocking(&self) -> io::Result<()> {
         self.stream.set_nonblocking(true)

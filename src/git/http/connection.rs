@@ -7,10 +7,7 @@ use crate::git::{
     tls::{self, Stream},
     transport::{Tcp, Wire as _},
 };
-use std::{
-    io::{self, Read, Write},
-    net::TcpStream,
-};
+use std::io::{self, Read, Write};
 
 /// Octets read at a time where the end of something must be found.
 const PIECE: usize = 16 << 10;
@@ -49,8 +46,9 @@ impl Connection {
         self.stream.tcp().set_deadline(deadline);
     }
 
-    pub(super) fn into_tcp(self) -> TcpStream {
-        self.stream.into_tcp()
+    /// Returns what is left to read, if only to find its end: TLS or not, it is not looked at.
+    pub(super) fn linger(self) -> Option<Box<dyn Read + Send>> {
+        Box::new(self.stream.into_tcp()).linger()
     }
 
     /// Returns whether another request may be sent, having read over what is left of the last reply.

@@ -387,9 +387,6 @@ impl Wire for Exchange {
     }
 
     fn linger(self: Box<Self>) -> Option<Box<dyn Read + Send>> {
-        // What is read is of no interest, and may be cipher text; that nothing comes any more is the same with and without.
-        let tcp = self.connection?.into_tcp();
-        tcp.set_nonblocking(true).ok()?;
-        Some(Box::new(tcp))
+        self.connection?.linger()
     }
 }

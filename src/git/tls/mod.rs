@@ -29,7 +29,6 @@ use rustls::{
 };
 use std::{
     io::{self, Read, Write},
-    net::TcpStream,
     sync::Arc,
 };
 
@@ -169,11 +168,11 @@ impl Stream {
         }
     }
 
-    /// Ends the conversation without closing the connection.
-    pub(super) fn into_tcp(self) -> TcpStream {
+    /// Returns the connection below.
+    pub(super) fn into_tcp(self) -> Tcp {
         match self {
-            Stream::Plain(tcp) => tcp.into_inner(),
-            Stream::Tls(tls) => tls.sock.into_inner(),
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => tls.sock,
         }
     }
 }

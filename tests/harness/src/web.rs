@@ -228,6 +228,7 @@ http {{
     location /page/ {{ default_type text/html; return 200 '<!DOCTYPE html><title>Log in</title>'; }}
     location / {{
       fastcgi_pass unix:{home}/backend;
+      fastcgi_buffering off;
       fastcgi_param SCRIPT_FILENAME {exec_path}/git-http-backend;
       fastcgi_param GIT_PROJECT_ROOT {base};
       fastcgi_param GIT_HTTP_EXPORT_ALL 1;
