@@ -662,6 +662,8 @@ fn printable(name: &str, value: &str) -> String {
     match name {
         "git-remote" => {}
         "cookie-secret" | "tsig-key" | "git-user" | "git-token" | "git-ssh-key" | "webhook" => return "…".to_string(),
+        // It has hundreds of characters and more.
+        "git-tls-ca" => return value.chars().take(20).chain(['…']).collect::<String>().escape_debug().to_string(),
         _ => return value.escape_debug().to_string(),
     }
     // The last one: a password may hold others.
