@@ -13,6 +13,7 @@ use super::link::Link;
 use super::outbound::{FRAGMENT, PROTOCOL_FRAGMENT};
 use super::socket::{Kind, overlap};
 use super::stack::Stack;
+use super::stream::endpoint;
 
 const PROTOCOL_ICMP: u8 = 1;
 /// Bytes of an ICMP header.
@@ -111,9 +112,11 @@ impl Stack {
     pub(super) fn hear(&mut self, message: &Message) {
         let Message { tcp, own, peer, says } = *message;
         match says {
+            // Datagrams are never too big for a path: `outbound` sees to that.
             Says::TooBig(mtu) => {
                 if let IpAddr::V6(destination) = peer.ip()
-                    && self.talks(tcp, own, peer)
+                    && tcp
+                    && self.has_connection(own, peer)
                 {
                     let now = self.now();
                     self.outbound.narrow(destination, mtu, now);
@@ -133,21 +136,11 @@ impl Stack {
         }
     }
 
-    /// Returns whether a socket can have sent something from `own` to `peer`.
-    fn talks(&self, tcp: bool, own: SocketAddr, peer: SocketAddr) -> bool {
-        if tcp {
-            let (own, peer) = (Some(super::stream::endpoint(own)), Some(super::stream::endpoint(peer)));
-            return self.sockets.iter().any(|(_, socket)| match socket {
-                smoltcp::socket::Socket::Tcp(socket) => {
-                    socket.local_endpoint() == own && socket.remote_endpoint() == peer
-                }
-                _ => false,
-            });
-        }
-        self.records.iter().flatten().any(|record| match &record.kind {
-            Kind::Datagram(datagram) => {
-                record.bound.is_some_and(|bound| overlap(bound, own)) && datagram.peer.is_none_or(|known| known == peer)
-            }
+    /// Returns whether there is a connection, or an attempt at one, between `own` and `peer`.
+    fn has_connection(&self, own: SocketAddr, peer: SocketAddr) -> bool {
+        let (own, peer) = (Some(endpoint(own)), Some(endpoint(peer)));
+        self.sockets.iter().any(|(_, socket)| match socket {
+            smoltcp::socket::Socket::Tcp(socket) => socket.local_endpoint() == own && socket.remote_endpoint() == peer,
             _ => false,
         })
     }

@@ -2,7 +2,8 @@
 //!
 //! Frames come in on the network thread (`worker`). Datagrams for a registered responder are answered in place
 //! (`responder`, `frame`, `checksum`); everything else goes to the stack (`stack` and its neighbours), whose sockets
-//! applications use through `blocking` and the C symbols in `abi::socket`.
+//! applications use through `blocking` and the C symbols in `abi::socket`. Who we are is a `link`; `configure` says
+//! which addresses it has.
 
 pub(crate) mod blocking;
 mod buffers;

@@ -364,7 +364,8 @@ impl Stack {
         let reachable = self.link.is_peer(address) && self.link.next_hop(address).is_some();
         let bound = record.bound.map(|bound| bound.ip()).filter(|bound| !bound.is_unspecified());
         match bound.or_else(|| self.link.source_for(address)) {
-            Some(source) if reachable => Ok(source),
+            // An address the socket was bound to may be ours no longer.
+            Some(source) if reachable && self.link.is_own(source) => Ok(source),
             _ => Err(Errno::NETUNREACH),
         }
     }

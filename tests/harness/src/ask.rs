@@ -15,6 +15,8 @@ pub struct Ask {
     kind: String,
     zone: String,
     options: Vec<String>,
+    /// The process in whose network the client is.
+    neighbour: Option<u32>,
 }
 
 impl Ask {
@@ -34,7 +36,7 @@ impl Ask {
     }
 
     fn new(kind: String, zone: &str) -> Ask {
-        Ask { kind, zone: zone.to_owned(), options: Vec::new() }
+        Ask { kind, zone: zone.to_owned(), options: Vec::new(), neighbour: None }
     }
 
     /// Signs it, and wants the answer to be signed.
@@ -62,9 +64,22 @@ impl Ask {
         self.option(format!("--patience={seconds}"))
     }
 
+    /// Sends it from the network namespace of this process.
+    pub fn from_namespace_of(mut self, process: u32) -> Ask {
+        self.neighbour = Some(process);
+        self
+    }
+
     /// Sends it and returns how it was answered.
     pub fn send(&self, server: SocketAddr) -> Result<Answer> {
-        let mut command = Command::new(PYTHON);
+        let mut command = match self.neighbour {
+            Some(process) => {
+                let mut command = Command::new("nsenter");
+                command.args([&format!("--target={process}"), "--net", PYTHON]);
+                command
+            }
+            None => Command::new(PYTHON),
+        };
         command.args(["-c", ASK]).args(&self.options);
         command.args([&server.ip().to_string(), &server.port().to_string(), &self.kind, &self.zone]);
         run(&mut command).map(|text| Answer::parse(&text))
