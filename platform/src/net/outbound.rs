@@ -146,7 +146,7 @@ impl Outbound {
         known.map_or(self.mtu, |path| path.mtu.min(self.mtu))
     }
 
-    /// Adapts a TCP segment that was received: if it is a SYN, the segments its sender lets us send are kept to what the
+    /// Adapts a frame that was received: if it is a SYN, the segments its sender lets us send are kept to what the
     /// path to it carries.
     pub(super) fn adapt_received(&self, frame: &mut [u8]) {
         let Some((_, packet)) = frame.split_first_chunk_mut::<ETHERNET>() else { return };
@@ -263,11 +263,6 @@ fn parts(payload: &[u8], most: usize) -> impl Iterator<Item = (usize, &[u8], boo
     let step = (most & !7).max(8);
     let last = payload.len().saturating_sub(1) / step;
     payload.chunks(step).enumerate().map(move |(number, part)| (number * step, part, number < last))
-}
-
-/// Returns whether the frame is a TCP segment, of whatever it may be.
-pub(super) fn is_segment(frame: &[u8]) -> bool {
-    frame.get(ETHERNET..).and_then(tcp_offset).is_some()
 }
 
 /// Returns whether the frame says by ICMP that a packet was of no use.
@@ -492,7 +487,6 @@ mod tests {
             if frame.len() > 23 && kind < 2 {
                 frame[if kind == 0 { 23 } else { 20 }] = PROTOCOL_TCP;
             }
-            let _ = is_segment(&frame);
             outbound().adapt_received(&mut frame.clone());
             prop_assert_eq!(sent(&mut outbound(), &frame).len(), 1);
         }

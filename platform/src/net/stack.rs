@@ -27,7 +27,7 @@ use super::frame::{Datagram, Syn, is_misdirected};
 use super::icmp::Message;
 use super::link::Link;
 use super::neighbors::{Neighbors, is_discovery};
-use super::outbound::{Outbound, is_segment};
+use super::outbound::Outbound;
 use super::reassembly::{Input, Reassembly};
 use super::recurrence::Recurrence;
 use super::socket::{Kind, Record};
@@ -156,21 +156,21 @@ impl Stack {
         self.sweep(Errno::NETDOWN);
     }
 
-    /// Takes in one frame; replies the stack makes at once (ARP, ICMP, RST) are sent.
-    pub(crate) fn receive(&mut self, frame: &[u8], transmit: &mut impl Transmit) {
+    /// Takes in one frame, which is changed on the way; replies the stack makes at once (ARP, ICMP, RST) are sent.
+    pub(crate) fn receive(&mut self, frame: &mut [u8], transmit: &mut impl Transmit) {
+        let mut stripped = strip(frame);
+        let frame = stripped.as_deref_mut().unwrap_or(frame);
         let now = self.now();
-        let stripped = strip(frame);
-        let frame = stripped.as_deref().unwrap_or(frame);
         match self.reassembly.take_in(frame, &self.link, now) {
             Input::Whole => self.receive_whole(frame, transmit),
             // Neighbours are not found by fragments (RFC 6980 §5).
             Input::Complete(frame) if is_discovery(&frame) => {}
-            Input::Complete(frame) => self.receive_whole(strip(&frame).as_deref().unwrap_or(&frame), transmit),
+            Input::Complete(frame) => self.receive_whole(&mut strip(&frame).unwrap_or(frame), transmit),
             Input::Nothing => {}
         }
     }
 
-    fn receive_whole(&mut self, frame: &[u8], transmit: &mut impl Transmit) {
+    fn receive_whole(&mut self, frame: &mut [u8], transmit: &mut impl Transmit) {
         if is_misdirected(frame) {
             return;
         }
@@ -191,10 +191,8 @@ impl Stack {
             return;
         }
         let mut other = self.neighbors.take_in(frame, &self.link, now, transmit);
-        if is_segment(frame) {
-            self.outbound.adapt_received(other.insert(frame.to_vec()));
-        }
-        let frame = other.as_deref().unwrap_or(frame);
+        let frame = other.as_deref_mut().unwrap_or(frame);
+        self.outbound.adapt_received(frame);
         let mut device = StackDevice::new(Some(frame), transmit, &mut self.outbound);
         self.interface.poll_ingress_single(instant(now), &mut device, &mut self.sockets);
         if let Some(syn) = syn {

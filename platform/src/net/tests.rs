@@ -81,10 +81,10 @@ impl Net {
                 quiet = false;
                 let longest = from_a.sent.iter().chain(&from_b.sent).map(Vec::len).max();
                 self.longest = self.longest.max(longest.unwrap_or(0));
-                let to_b = core::mem::take(&mut from_a.sent);
-                let to_a = core::mem::take(&mut from_b.sent);
-                to_b.iter().filter(|_| !self.lose.1).for_each(|frame| self.b.receive(frame, &mut from_b));
-                to_a.iter().filter(|_| !self.lose.0).for_each(|frame| self.a.receive(frame, &mut from_a));
+                let mut to_b = core::mem::take(&mut from_a.sent);
+                let mut to_a = core::mem::take(&mut from_b.sent);
+                to_b.iter_mut().filter(|_| !self.lose.1).for_each(|frame| self.b.receive(frame, &mut from_b));
+                to_a.iter_mut().filter(|_| !self.lose.0).for_each(|frame| self.a.receive(frame, &mut from_a));
                 self.a.after_receiving();
                 self.b.after_receiving();
             }
@@ -269,8 +269,10 @@ fn a_flood_from_forged_addresses_costs_clients_a_second() {
         let mut lost = Wire::new(usize::MAX);
         for _ in 0..count {
             forged = forged.wrapping_add(0x9e37_79b9);
-            net.a
-                .receive(&syn([198, 51, (forged >> 24) as u8, (forged >> 16) as u8], forged as u16, forged), &mut lost);
+            net.a.receive(
+                &mut syn([198, 51, (forged >> 24) as u8, (forged >> 16) as u8], forged as u16, forged),
+                &mut lost,
+            );
         }
         net.a.after_receiving();
     };
@@ -552,8 +554,8 @@ fn garbage_is_survived() {
         }
         smoltcp::wire::Ipv4Packet::new_unchecked(&mut frame[14..]).fill_checksum();
         let mut wire = Wire::new(64);
-        net.a.receive(&frame, &mut wire);
-        net.a.receive(&garbage, &mut wire);
+        net.a.receive(&mut frame, &mut wire);
+        net.a.receive(&mut garbage.clone(), &mut wire);
         net.a.after_receiving();
         net.a.transmit(&mut wire);
     });

@@ -35,7 +35,7 @@ fn message(from: Ipv6Addr, to: Ipv6Addr, hops: u8, body: &[u8]) -> Vec<u8> {
 /// Gives the server a frame; returns what it says to that at once.
 fn receive(net: &mut Net, frame: &[u8]) -> Vec<Vec<u8>> {
     let mut wire = Wire::new(16);
-    net.a.receive(frame, &mut wire);
+    net.a.receive(&mut frame.to_vec(), &mut wire);
     net.a.after_receiving();
     wire.sent
 }
@@ -170,9 +170,9 @@ fn errors_reach_their_sockets() {
         frame
     };
     let mut wire = Wire::new(4);
-    net.b.receive(&quote(own.port() ^ 1), &mut wire);
+    net.b.receive(&mut quote(own.port() ^ 1), &mut wire);
     assert_eq!(net.b.connected(attempt), Err(Errno::AGAIN), "of another connection");
-    net.b.receive(&quote(own.port()), &mut wire);
+    net.b.receive(&mut quote(own.port()), &mut wire);
     assert_eq!(net.b.connected(attempt), Err(Errno::HOSTUNREACH));
 }
 
@@ -332,7 +332,7 @@ fn echo() {
         body[..8].copy_from_slice(&[128, 0, 0, 0, 0, 1, 0, 1]);
         // Longer than the wire carries in one: as if put together before.
         let mut wire = Wire::new(16);
-        net.a.receive(&message(PEER, ADDRESS_V6, 64, &body), &mut wire);
+        net.a.receive(&mut message(PEER, ADDRESS_V6, 64, &body), &mut wire);
         let pieces = length.div_ceil(1440);
         assert_eq!(wire.sent.len(), pieces, "{length}");
         assert!(wire.sent.iter().all(|f| f[20] == if pieces > 1 { PROTOCOL_FRAGMENT } else { PROTOCOL_ICMPV6 }));
