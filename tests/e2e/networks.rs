@@ -133,15 +133,14 @@ fn several_addresses_in_a_vlan() {
     if !namespace::inside() {
         return namespace::test_inside("networks::several_addresses_in_a_vlan").unwrap();
     }
-    ip(&["link", "add", "link", TAP, "name", "vlan7", "type", "vlan", "id", "7"]);
+    let sandbox = Sandbox::new("several").unwrap();
+    let _vlan = vlan_device(&sandbox, 7, "vlan7");
     for address in ["10.7.0.1/24", "10.8.0.1/24"] {
         ip(&["addr", "add", address, "dev", "vlan7"]);
     }
     ip(&["addr", "add", "2001:db8:7::1/64", "dev", "vlan7", "nodad"]);
-    ip(&["link", "set", "vlan7", "up"]);
     ip(&["addr", "add", "192.0.2.9/32", "dev", "lo"]);
     ip(&["addr", "add", "2001:db8:9::9/128", "dev", "lo", "nodad"]);
-    let sandbox = Sandbox::new("several").unwrap();
     let _remote = Remote::with_files(sandbox.path(), [("example.org", zone(1, ""))]).unwrap();
     let (_daemon, url) = serve_on_ipv6(&sandbox, "2001:db8:7::1");
     let boot = image()
@@ -216,6 +215,17 @@ fn dnsmasq(sandbox: &Sandbox, name: &str, arguments: &[&str]) -> Process {
         ["--no-daemon", "--conf-file=/dev/null", "--bind-interfaces", "--log-dhcp", "--no-ping", &leases, &interface];
     let console = Console::File(sandbox.path().join(name).with_extension("log"));
     Process::start(Path::new("dnsmasq"), &[common.as_slice(), arguments].concat(), console).unwrap()
+}
+
+/// Makes a device for a VLAN on the tap device, which not every kernel can.
+fn vlan_device(sandbox: &Sandbox, id: u16, name: &str) -> Process {
+    let script = sandbox.path().join("vlan.py");
+    fs::write(&script, include_str!("vlan.py")).unwrap();
+    let arguments = [&script.display().to_string(), TAP, &id.to_string(), name];
+    let console = Console::File(sandbox.path().join("vlan.log"));
+    let process = Process::start(Path::new("python3"), &arguments, console).unwrap();
+    eventually("the VLAN's device", || process.printed().contains("ready").then_some(())).unwrap();
+    process
 }
 
 /// Serves the sandbox's repository over IPv6 as well; returns the daemon and the URL.

@@ -55,15 +55,6 @@ pub(crate) fn start(features: &Features) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Sets the wall clock, as somebody told who knows better than the machine.
-///
-/// [`correct_wall`] undoes this where the machine has a clock of its own: who sets the clock keeps it.
-pub fn set_wall(wall: Duration) {
-    let at_entry = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX).saturating_sub(monotonic());
-    WALL_AT_ENTRY.store(at_entry, Relaxed);
-    WALL_KNOWN.store(true, Relaxed);
-}
-
 /// Looks at the machine's time of day again and corrects the wall clock if it has drifted; returns by how many
 /// nanoseconds, where more was missing than such a clock can tell.
 ///
