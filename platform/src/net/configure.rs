@@ -190,10 +190,8 @@ impl Configuration {
             routers.transmit(now, *up, transmit, events);
             due = due.min(routers.deadline(*up));
         }
-        if events.len() > before {
-            (self.unsettled, self.news) = (true, true);
-        }
-        self.due = due;
+        self.news |= events.len() > before;
+        (self.unsettled, self.due) = (true, due);
     }
 
     /// Returns when [`transmit`](Self::transmit) has to be called next, at the latest.
@@ -225,7 +223,6 @@ impl Configuration {
     }
 
     fn current(&self) -> Setting {
-        let now = (self.machine.clock)();
         let NetConfig { mut addresses, mut gateways, .. } = self.config.clone();
         let mut mtu = self.mtu;
         if let Some(lease) = self.dhcp.as_ref().and_then(Client::lease) {
@@ -234,7 +231,7 @@ impl Configuration {
             mtu = mtu.min(lease.mtu.map(usize::from).filter(|told| *told >= LEAST_MTU).unwrap_or(mtu));
         }
         if let Some(routers) = &self.routers {
-            addresses.extend(routers.addresses(now).map(|(address, prefix)| (address.into(), prefix)));
+            addresses.extend(routers.addresses().map(|(address, prefix)| (address.into(), prefix)));
             // Routers are asked from this address before there is any other.
             addresses.push((self.link_local.into(), LINK_LOCAL_PREFIX));
             gateways.extend(routers.router().map(IpAddr::V6));
@@ -253,9 +250,8 @@ impl Configuration {
     }
 
     fn readiness(&self) -> Readiness {
-        let now = (self.machine.clock)();
         let leased = self.dhcp.as_ref().map(|client| client.lease().is_some());
-        let advertised = self.routers.as_ref().map(|routers| routers.addresses(now).next().is_some());
+        let advertised = self.routers.as_ref().map(|routers| routers.addresses().next().is_some());
         let told = (!self.config.addresses.is_empty()).then_some(true);
         let sources = [told, leased, advertised];
         let mut sources = sources.into_iter().flatten();

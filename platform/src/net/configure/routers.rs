@@ -44,7 +44,8 @@ struct Router {
 struct Address {
     address: Ipv6Addr,
     on_link: bool,
-    preferred: Nanos,
+    /// Until when it is preferred, if it still is.
+    preferred: Option<Nanos>,
     valid: Nanos,
 }
 
@@ -84,9 +85,9 @@ impl Routers {
     }
 
     /// Iterates over the addresses with the lengths of their prefixes, those to prefer first.
-    pub(super) fn addresses(&self, now: Nanos) -> impl Iterator<Item = (Ipv6Addr, u8)> {
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (Ipv6Addr, u8)> {
         let length = |address: &Address| if address.on_link { PREFIX_LENGTH } else { 128 };
-        let of = move |preferred| self.addresses.iter().filter(move |address| (address.preferred > now) == preferred);
+        let of = move |preferred| self.addresses.iter().filter(move |address| address.preferred.is_some() == preferred);
         of(true).chain(of(false)).map(move |address| (address.address, length(address)))
     }
 
@@ -158,6 +159,7 @@ impl Routers {
     pub(super) fn deadline(&self, link: bool) -> Nanos {
         let ends = self.routers.iter().map(|router| router.until);
         let ends = ends.chain(self.addresses.iter().map(|address| address.valid));
+        let ends = ends.chain(self.addresses.iter().filter_map(|address| address.preferred));
         let ends = ends.chain(self.nameservers.iter().map(|(_, until)| *until));
         let end = ends.min().unwrap_or(Nanos::MAX);
         if link && self.asking { end.min(self.next).min(self.patience.next()) } else { end }
@@ -192,7 +194,8 @@ impl Routers {
             return;
         }
         let address = with_interface_identifier(told.prefix, self.hardware);
-        let (valid, preferred) = (until(now, told.valid), until(now, told.preferred));
+        let valid = until(now, told.valid);
+        let preferred = Some(until(now, told.preferred)).filter(|until| *until > now);
         match self.addresses.iter().position(|known| known.address == address) {
             Some(at) => {
                 let known = &mut self.addresses[at];
@@ -246,7 +249,8 @@ impl Routers {
             }
             lives
         });
-        self.addresses.retain(|address| {
+        self.addresses.retain_mut(|address| {
+            address.preferred = address.preferred.filter(|until| *until > now);
             let lives = address.valid > now;
             if !lives {
                 events.push(NetEvent::Withdrawn { address: address.address });
@@ -318,7 +322,7 @@ mod tests {
         }
 
         fn addresses(&self) -> Vec<std::string::String> {
-            self.routers.addresses(self.now).map(|(address, length)| std::format!("{address}/{length}")).collect()
+            self.routers.addresses().map(|(address, length)| std::format!("{address}/{length}")).collect()
         }
 
         fn events(&mut self) -> Vec<std::string::String> {
@@ -390,6 +394,12 @@ mod tests {
         bench.told(&advertise(ROUTER, 1800, 0, &[&prefix(PREFIX, 0, 0), &prefix(SECOND_PREFIX, 60, 60)]));
         let deprecated = "2001:db8:0:1:5054:ff:fe12:3456/64";
         assert_eq!(bench.addresses(), ["2001:db8:0:2:5054:ff:fe12:3456/64", deprecated], "the deprecated one last");
+        bench.told(&advertise(ROUTER, 1800, 0, &[&prefix(PREFIX, 86_400, 5), &prefix(SECOND_PREFIX, 60, 4)]));
+        assert_eq!(bench.addresses()[0], deprecated);
+        bench.told(&advertise(ROUTER, 1800, 0, &[&prefix(PREFIX, 86_400, 1)]));
+        bench.pass(2, true);
+        assert_eq!(bench.addresses()[1], deprecated, "by itself");
+        bench.told(&advertise(ROUTER, 1800, 0, &[&prefix(PREFIX, 0, 0)]));
         bench.pass(7190, true);
         assert_eq!(bench.addresses(), [deprecated]);
         bench.told(&advertise(ROUTER, 1800, 0, &[&prefix(PREFIX, 0, 0)]));
