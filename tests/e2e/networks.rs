@@ -25,9 +25,9 @@ const IDENTIFIER: &str = "5054:ff:fe12:3456";
 
 /// The network gives an address late, renews it, vanishes, gives another, refuses that, and loses its cable.
 #[test]
-fn leases() {
+fn leases_of_the_image() {
     if !namespace::inside() {
-        return namespace::test_inside("networks::leases").unwrap();
+        return namespace::test_inside("networks::leases_of_the_image").unwrap();
     }
     let sandbox = Sandbox::new("leases").unwrap();
     let remote = Remote::with_files(sandbox.path(), [("example.org", zone(1, ""))]).unwrap();
@@ -96,9 +96,9 @@ fn leases() {
 
 /// A network without IPv4, whose router tells the prefix, itself and a name server.
 #[test]
-fn router_advertisements() {
+fn router_advertisements_to_the_image() {
     if !namespace::inside() {
-        return namespace::test_inside("networks::router_advertisements").unwrap();
+        return namespace::test_inside("networks::router_advertisements_to_the_image").unwrap();
     }
     ip(&["addr", "flush", "dev", TAP, "scope", "global"]);
     ip(&["addr", "add", "2001:db8:2::1/64", "dev", TAP, "nodad"]);
@@ -129,9 +129,9 @@ fn router_advertisements() {
 
 /// Addresses of both families in a VLAN, each with its router.
 #[test]
-fn several_addresses_in_a_vlan() {
+fn addresses_of_the_image_in_a_vlan() {
     if !namespace::inside() {
-        return namespace::test_inside("networks::several_addresses_in_a_vlan").unwrap();
+        return namespace::test_inside("networks::addresses_of_the_image_in_a_vlan").unwrap();
     }
     let sandbox = Sandbox::new("several").unwrap();
     let _vlan = vlan_device(&sandbox, 7, "vlan7");
