@@ -62,12 +62,13 @@ fn leases_of_the_image() {
                 &format!("--dhcp-host={HARDWARE},{address}"),
                 &format!("--dhcp-option=option:T1,{renewal}"),
                 "--dhcp-option=option:T2,100",
+                "--dhcp-option=option:dns-server,10.0.2.2",
                 "--port=0",
             ],
         )
     };
     let first = leasing("10.0.2.101", 4, "first");
-    server.until_console("lease of 10.0.2.101/24 from 10.0.2.2 for 120 s, router 10.0.2.2").unwrap();
+    server.until_console("lease of 10.0.2.101/24 from 10.0.2.2 for 120 s, router 10.0.2.2, DNS 10.0.2.2").unwrap();
     until_serving(&mut server, "10.0.2.101");
     until_acknowledged(&first, "10.0.2.101", 3);
     drop(first);
