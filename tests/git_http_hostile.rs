@@ -14,7 +14,7 @@ use support_git::{
     fake::{Pack, line},
 };
 use zonule::git::{
-    Access, Error, Fetched, Limits, ObjectId, PushError, Remote, Repository, Secret, Timeouts, Upstream,
+    Access, Deadline, Error, Fetched, Limits, ObjectId, PushError, Remote, Repository, Secret, Timeouts, Upstream,
 };
 
 const QUICK: Timeouts =
@@ -149,6 +149,17 @@ fn plain() -> [Vec<u8>; 3] {
     })
 }
 
+/// The reply to the discovery of a push.
+fn advertisement() -> Vec<u8> {
+    let mut body = line(b"# service=git-receive-pack\n");
+    body.extend(b"0000");
+    body.extend(line(format!("{} refs/heads/main\0report-status side-band-64k\n", bodies().0).as_bytes()));
+    body.extend(b"0000");
+    let kind = "application/x-git-receive-pack-advertisement";
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), &body].concat()
+}
+
 fn text(status: &str, fields: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
@@ -231,18 +242,6 @@ fn connections_may_end_behind_every_reply() {
 #[test]
 fn a_push_that_may_have_been_taken_is_not_sent_again() {
     let [first, second, third] = plain();
-    let (tip, _) = bodies();
-    let advertisement = |length: usize| {
-        let mut body = line(b"# service=git-receive-pack\n");
-        body.extend(b"0000");
-        body.extend(line(format!("{tip} refs/heads/main\0report-status side-band-64k\n").as_bytes()));
-        body.extend(b"0000");
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-receive-pack-advertisement\r\nContent-Length: {length}\r\n\r\n"
-        );
-        [head.as_bytes(), &body].concat()
-    };
-    let length = advertisement(0).len() - advertisement(0).windows(4).position(|four| four == b"\r\n\r\n").unwrap() - 4;
     let fetch = vec![Hear, Say(first), Hear, Say(second), Hear, Say(third)];
     // Heard whole, and then: nothing, a gateway's excuse, a plain no.
     let no = text("403 Forbidden", "Content-Type: text/plain\r\n", "The branch\nis protected");
@@ -251,7 +250,7 @@ fn a_push_that_may_have_been_taken_is_not_sent_again() {
         (vec![Say(text("502 Bad Gateway", "", ""))], true, "the server answers 502 (Bad Gateway)"),
         (vec![Say(no)], false, "nobody may push without a user and token (The branch is protected)"),
     ] {
-        let acts = [vec![Hear, Say(advertisement(length)), Hear], reply].concat();
+        let acts = [vec![Hear, Say(advertisement()), Hear], reply].concat();
         let script = Script::start(vec![fetch.clone(), acts, vec![Hear], vec![Hear]]);
         let mut repository = script.repository(SLOW);
         repository.fetch().unwrap();
@@ -263,6 +262,25 @@ fn a_push_that_may_have_been_taken_is_not_sent_again() {
         let posts =
             script.heard().iter().filter(|(_, request)| request.contains("POST /zones.git/git-receive-pack")).count();
         assert_eq!(posts, 1);
+    }
+}
+
+#[test]
+fn a_push_waits_as_long_as_it_is_told() {
+    const PATIENCE: Duration = Duration::from_millis(700);
+    let [first, second, third] = plain();
+    let fetch = vec![Hear, Say(first), Hear, Say(second), Hear, Say(third)];
+    for (acts, unknown) in
+        [(vec![Hold], false), (vec![Hear, Hold], false), (vec![Hear, Say(advertisement()), Hear, Hold], true)]
+    {
+        let mut repository = Script::start(vec![fetch.clone(), acts]).repository(SLOW);
+        repository.fetch().unwrap();
+        let draft = one_change(&repository, "new\n");
+        // Only the wait that is to end is short.
+        let (sending, report) = if unknown { (SLOW.total, PATIENCE) } else { (PATIENCE, SLOW.total) };
+        let error = repository.push(&draft, Deadline::from_now(sending), report).unwrap_err();
+        assert_eq!(matches!(error, PushError::Unknown(_)), unknown, "{error}");
+        assert!(error.to_string().contains("timed out after 1 s"), "{error}");
     }
 }
 
