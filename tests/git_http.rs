@@ -265,7 +265,10 @@ fn certificates_are_judged_and_explained() {
             issue("else", "IP:192.0.2.1,DNS:git.example.org", Validity::Now),
             vec!["is for 192.0.2.1, git.example.org:", "--git-remote"],
         ),
-        (authority.clone(), vec!["cannot be judged", "--git-tls-fingerprint=sha256:"]),
+        (
+            authority.clone(),
+            vec!["cannot be judged (it says that it is an authority's own)", "--git-tls-fingerprint=sha256:"],
+        ),
     ] {
         served.web.serve(&Site { certificate: Some(certificate.clone()), users: false }).unwrap();
         assert_has(&served.refusal(trusting(&authority)), &words);

@@ -102,6 +102,14 @@ impl TlsError {
                 TlsError::OtherName { host, presented, seen }
             }
             CertificateError::NotValidForName => TlsError::OtherName { host, presented: Vec::new(), seen },
+            CertificateError::Other(other) => {
+                let what = match other.0.to_string() {
+                    // What `openssl req -x509` makes of itself.
+                    text if text.contains("CaUsedAsEndEntity") => "it says that it is an authority's own".into(),
+                    text => printable(text.as_bytes()),
+                };
+                TlsError::Unusable { host, seen, what }
+            }
             error => TlsError::Unusable { host, seen, what: printable(error.to_string().as_bytes()) },
         }
     }
