@@ -23,6 +23,9 @@ use crate::scene::zone;
 const HARDWARE: &str = "52:54:00:12:34:56";
 const IDENTIFIER: &str = "5054:ff:fe12:3456";
 
+/// What the remote is called where its address is looked up.
+const NAME: &str = "git.example.test";
+
 /// The network gives an address late, renews it, vanishes, gives another, refuses that, and loses its cable.
 #[test]
 fn leases_of_the_image() {
@@ -32,13 +35,17 @@ fn leases_of_the_image() {
     let sandbox = Sandbox::new("leases").unwrap();
     let remote = Remote::with_files(sandbox.path(), [("example.org", zone(1, ""))]).unwrap();
     let monitor = sandbox.path().join("monitor");
-    let boot = image().boot().network("--ip=dhcp").monitor(&monitor).remote(&remote);
-    let mut server = boot.argument("--log=info,network=debug").start(&sandbox).unwrap();
+    // The remote is found by its name, and whom to ask for it is told with the lease.
+    let _resolver = resolver(&sandbox, "10.0.2.2");
+    let boot = image().boot().network("--ip=dhcp").monitor(&monitor).argument("--log=info,network=debug");
+    let url = format!("--git-remote={}", remote.url(NAME));
+    let mut server = boot.argument(url).argument("--git-poll=1").start(&sandbox).unwrap();
 
     // Without a lease the machine says so, and goes on.
     server.until_console("no lease after 8 s: is there a DHCP server on this network, does it know this").unwrap();
     server.until_console("no address after 1").unwrap();
     server.until_console("ms by DHCP; going on, and waiting for it").unwrap();
+    server.until_console("no resolver is known; give --resolver=ADDR").unwrap();
 
     // A server at last: the zones come as well.
     let short = udhcpd(&sandbox, "10.0.2.100", 24);
@@ -106,7 +113,8 @@ fn router_advertisements_to_the_image() {
     ip(&["addr", "add", "2001:db8:9::9/128", "dev", "lo", "nodad"]);
     let sandbox = Sandbox::new("advertised").unwrap();
     let remote = Remote::with_files(sandbox.path(), [("example.org", zone(1, ""))]).unwrap();
-    let (_daemon, url) = serve_on_ipv6(&sandbox, "2001:db8:2::1");
+    let _resolver = resolver(&sandbox, "2001:db8:2::1");
+    let (_daemon, url) = serve_on_ipv6(&sandbox, "2001:db8:2::1", NAME);
     let boot = image().boot().network("--accept-ra=yes").argument(format!("--git-remote={url}"));
     let mut server = boot.argument("--git-poll=1").start(&sandbox).unwrap();
     server.until_console("no router advertisement after 8 s: does a router of this network send them").unwrap();
@@ -143,7 +151,7 @@ fn addresses_of_the_image_in_a_vlan() {
     ip(&["addr", "add", "192.0.2.9/32", "dev", "lo"]);
     ip(&["addr", "add", "2001:db8:9::9/128", "dev", "lo", "nodad"]);
     let _remote = Remote::with_files(sandbox.path(), [("example.org", zone(1, ""))]).unwrap();
-    let (_daemon, url) = serve_on_ipv6(&sandbox, "2001:db8:7::1");
+    let (_daemon, url) = serve_on_ipv6(&sandbox, "2001:db8:7::1", "[2001:db8:7::1]");
     let boot = image()
         .boot()
         .network("--vlan=7 --ip=10.7.0.53/24,10.8.0.53/24 --ip=2001:db8:7::53/64 --gateway=10.7.0.1,2001:db8:7::1");
@@ -229,11 +237,23 @@ fn vlan_device(sandbox: &Sandbox, id: u16, name: &str) -> Process {
     process
 }
 
-/// Serves the sandbox's repository over IPv6 as well; returns the daemon and the URL.
-fn serve_on_ipv6(sandbox: &Sandbox, address: &str) -> (Process, String) {
+/// Starts dnsmasq as a resolver that knows [`NAME`] to have the address it is asked at.
+fn resolver(sandbox: &Sandbox, address: &str) -> Process {
+    let (listen, host) = (format!("--listen-address={address}"), format!("--host-record={NAME},{address}"));
+    let fixed =
+        ["--no-daemon", "--conf-file=/dev/null", "--bind-interfaces", "--no-resolv", "--no-hosts", &listen, &host];
+    let console = Console::File(sandbox.path().join("resolver.log"));
+    let process = Process::start(Path::new("dnsmasq"), &fixed, console).unwrap();
+    let known = || dig(domain(address), &["+recurse", NAME, "ANY"]).ok().filter(|reply| reply.status == "NOERROR");
+    eventually("the resolver answers", known).unwrap();
+    process
+}
+
+/// Serves the sandbox's repository over IPv6 as well; returns the daemon and the URL, in which `host` names it.
+fn serve_on_ipv6(sandbox: &Sandbox, address: &str, host: &str) -> (Process, String) {
     let port = Port::new();
     let daemon = git_daemon(sandbox.path(), (address.parse::<IpAddr>().unwrap(), port.number()).into()).unwrap();
-    (daemon, format!("git://[{address}]:{}/zones.git", port.number()))
+    (daemon, format!("git://{host}:{}/zones.git", port.number()))
 }
 
 /// Has QEMU pull the cable, or put it back.
