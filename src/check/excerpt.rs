@@ -29,7 +29,9 @@ impl Source {
         if columns.next().is_some() {
             line.push('…');
         }
-        Some(Self { line, caret: caret - begin })
+        // The end of the line, which is not shown, may have a place as well.
+        let caret = (caret - begin).min(line.chars().count());
+        Some(Self { line, caret })
     }
 }
 
@@ -107,6 +109,7 @@ mod tests {
         assert_eq!(of("a\n", 2, 1), Some((String::new(), 0)));
         assert_eq!(of("a\n", 3, 1), None);
         assert_eq!(of("a", 0, 0), None);
+        assert_eq!(of("a\r\n", 1, 3), Some(("a".to_string(), 1)));
         assert_eq!(of("ä\x1b[31m\u{202e}", 1, 2), Some(("ä\u{fffd}[31m\u{fffd}".to_string(), 1)));
         let invalid = Source::of(b"\x80a\xffb\xe2\x82c", 1, 2).unwrap();
         assert_eq!((invalid.line.as_str(), invalid.caret), ("a\u{fffd}b\u{fffd}c", 1));
