@@ -194,7 +194,7 @@ const ARGUMENTS: &[Argument] = &[
     },
     Argument {
         name: "git-tls-fingerprint",
-        value: "sha256:HEX[,…]",
+        value: "sha256:HEX[,sha256:HEX]",
         host: None,
         help: "the https remote's certificate itself, whatever its names and dates",
     },
