@@ -59,7 +59,8 @@ impl Sshd {
     fn serve(&mut self, kind: &str) -> Result<()> {
         self.process = None;
         let key = self.directory.join("host");
-        for file in [&key, &self.directory.join("host.pub")] {
+        // With the log gone, a session of the server before that still ends does not write into the new one.
+        for file in [&key, &self.directory.join("host.pub"), &self.directory.join("log")] {
             let _ = fs::remove_file(file);
         }
         run(Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", "", "-f"]).arg(&key))?;
