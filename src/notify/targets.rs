@@ -31,7 +31,7 @@ pub struct Target {
 /// 3. the zone's name servers other than the primary its SOA record names (RFC 1996 §2.1), if their addresses are in the
 ///    zone, as glue too, or in another of `zones`; unsigned.
 ///
-/// `own` are the addresses and ports at which we answer ourselves.
+/// `own` are addresses and ports that need not be told.
 #[must_use]
 pub fn targets(zone: &Zone, zones: &Catalog, keys: &Keyring, configured: &[Target], own: &[SocketAddr]) -> Vec<Target> {
     let mut found = Found { own, targets: BTreeMap::new() };

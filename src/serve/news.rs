@@ -1,8 +1,7 @@
 //! Telling secondaries of changes: the thread around the [`Notifier`].
 
-use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use super::exchange::Exchange;
 use super::{SERVICE_STACK, Server};
 use crate::config::Config;
-use crate::notify::{Effect, Event, Limits, Notifier, Target, targets};
+use crate::notify::{Effect, Event, Limits, Notifier, Target, peer, targets};
 use crate::zone::{Name, Zone};
 
 /// What the thread is told.
@@ -32,23 +31,26 @@ pub(super) fn start(
     sender: Sender<News>,
 ) -> io::Result<()> {
     let exchange = Exchange::open("notify", move |source, message| sender.send(News::Reply(source, message)).is_ok())?;
-    let configured = config.notify.clone();
-    let mut own = own_addresses(config);
-    // What a primary tells us it need not be told.
-    own.extend(server.primaries.iter().map(|primary| SocketAddr::new(*primary, 53)));
+    let (configured, listen) = (config.notify.clone(), config.listen.clone());
     let thread = thread::Builder::new().name("notify".to_string()).stack_size(SERVICE_STACK);
-    thread.spawn(move || run(&server, &news, &exchange, &configured, &own)).map(drop)
+    thread.spawn(move || run(&server, &news, &exchange, &configured, &listen)).map(drop)
 }
 
-/// Returns where we answer ourselves.
-fn own_addresses(config: &Config) -> Vec<SocketAddr> {
-    let machine = config.network.iter().flat_map(|network| &network.addresses);
-    let machine = machine.map(|cidr| SocketAddr::new(cidr.address, 53));
-    let bound = config.listen.iter().copied().filter(|address| !address.ip().is_unspecified());
-    bound.chain(machine).collect::<BTreeSet<_>>().into_iter().collect()
+/// Returns whether we answer at an address ourselves, if we listen at those of `listen`.
+///
+/// Which addresses a machine has changes with leases and routers, so that is asked of the system: it lets nobody have a
+/// socket at another's.
+fn is_ours(listen: &[SocketAddr], address: SocketAddr) -> bool {
+    let address = peer(address);
+    let at_all = |own: &&SocketAddr| own.ip().is_unspecified() && own.is_ipv4() == address.is_ipv4();
+    listen.iter().any(|own| peer(*own) == address)
+        || (listen.iter().filter(at_all).any(|own| own.port() == address.port())
+            && UdpSocket::bind((address.ip(), 0)).is_ok())
 }
 
-fn run(server: &Server, news: &Receiver<News>, exchange: &Exchange, configured: &[Target], own: &[SocketAddr]) {
+fn run(server: &Server, news: &Receiver<News>, exchange: &Exchange, configured: &[Target], listen: &[SocketAddr]) {
+    // What a primary tells us it need not be told.
+    let primaries: Vec<_> = server.primaries.iter().map(|primary| SocketAddr::new(*primary, 53)).collect();
     let mut notifier = Notifier::new(Limits::default());
     loop {
         let wait = notifier.wake().map(|wake| wake.saturating_sub(server.clock.now().0));
@@ -61,7 +63,9 @@ fn run(server: &Server, news: &Receiver<News>, exchange: &Exchange, configured: 
             Some(News::Changed(zone)) => {
                 let served = server.served.load();
                 let Some(catalog) = &served.catalog else { continue };
-                Event::Changed { zone, targets: targets(zone, catalog, &served.keys, configured, own) }
+                let mut targets = targets(zone, catalog, &served.keys, configured, &primaries);
+                targets.retain(|target| !is_ours(listen, target.address));
+                Event::Changed { zone, targets }
             }
             Some(News::Removed(apex)) => Event::Removed { apex },
             Some(News::Reply(source, message)) => Event::Reply { source: *source, message },
@@ -73,5 +77,21 @@ fn run(server: &Server, news: &Receiver<News>, exchange: &Exchange, configured: 
                 Effect::Log(level, text) => log::log!(level, "{text}"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn we_are_where_the_system_lets_us_be() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let all = [at("0.0.0.0:53")];
+        assert!(is_ours(&all, at("127.0.0.1:53")) && is_ours(&all, at("[::ffff:127.0.0.1]:53")));
+        assert!(!is_ours(&all, at("127.0.0.1:54")), "somebody else may be there");
+        assert!(!is_ours(&all, at("192.0.2.1:53")) && !is_ours(&all, at("[2001:db8::1]:53")));
+        let one = [at("192.0.2.1:53")];
+        assert!(is_ours(&one, at("192.0.2.1:53")) && !is_ours(&one, at("127.0.0.1:53")));
     }
 }
