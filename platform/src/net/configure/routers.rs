@@ -4,7 +4,7 @@
 //! the stack reads advertisements, too, but takes one prefix of each, no name servers, and asks three times only.
 //!
 //! Addresses end in the modified EUI-64 of the hardware address (RFC 4291, appendix A): a server is to keep its address,
-//! so it is not made up. They are not tested for duplicates, as hardware addresses are not either. The tables are small:
+//! so it is not made up. Whether somebody else has one is asked by `neighbors`, while it is in use. The tables are small:
 //! beyond them, what is told is not taken, for anybody on the link can tell something.
 
 use alloc::vec::Vec;
