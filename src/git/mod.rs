@@ -23,6 +23,7 @@ mod archive;
 mod delta;
 mod draft;
 mod error;
+mod greeting;
 mod history;
 mod http;
 mod limits;

@@ -25,7 +25,7 @@ use super::{
     Deadline, Error, Protocol, Timeouts, Upstream,
     access::Secret,
     error::{is_timeout, printable},
-    protocol::AGENT,
+    greeting::AGENT,
     transport::{Service, Wire, broken},
 };
 use connection::Connection;
