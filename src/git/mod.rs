@@ -13,9 +13,9 @@
 //! The remote is not trusted with anything but the content of its files. All it can make us spend is bounded by [`Limits`]
 //! and [`Timeouts`]; every object is verified by its hash.
 //!
-//! From the wire up: [`Remote`] says where and [`Access`] who we are, `transport` gets there (over `http` and `tls` where
-//! that is asked for), `protocol` asks, [`pack`] unpacks (`delta`,
-//! `zlib`), [`store`] keeps, `tree` reads, `draft` writes, `push` sends. Beside it [`History`] fetches what was before, into
+//! From the wire up: [`Remote`] says where and [`Access`] who we are, `transport` gets there (over `http` and `tls` or [`ssh`]
+//! where that is asked for), `greeting` reads what is there, `protocol` asks, [`pack`] unpacks (`delta`, `zlib`), [`store`]
+//! keeps, `tree` reads, `draft` writes, `push` sends. Beside it [`History`] fetches what was before, into
 //! an `archive`. Programs other than the server read repositories of their own machine through [`local`].
 
 mod access;
