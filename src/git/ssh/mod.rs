@@ -1,6 +1,6 @@
 //! The way to a git service over ssh: a login by key, and one command.
 //!
-//! The protocol itself is the `sunset` crate's, which does no I/O: [`Channel`] moves its bytes over a connection on which
+//! The protocol itself is the `sunset` crate's, which does no I/O: `Channel` moves its bytes over a connection on which
 //! every wait has an end, and shows what the command reads and writes as a stream, like that of git's own daemon.
 //!
 //! The server is known by its host key, which the operator has pinned ([`HostKeys`]): nothing is told to another, and the
