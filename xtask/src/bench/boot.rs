@@ -40,7 +40,10 @@ fn one(machine: Machine) -> Result<String> {
     let remote = Remote::with_directory(sandbox.path(), &workspace().join("zones-example"))?;
     let mut server = Target::image(machine)?.boot().memory_mib(128).remote(&remote).start(&sandbox)?;
     server.until_serving("example.org")?;
-    server.until_console(MILESTONES[2])?;
+    // The answer may be there before the line on what made it possible.
+    for milestone in MILESTONES {
+        server.until_console(milestone)?;
+    }
     Ok(server.console())
 }
 
