@@ -14,6 +14,9 @@ use crate::{
 /// How many lines of its console a server shows when its test fails.
 const CONSOLE_LINES: usize = 100;
 
+/// How many of them belong to the message that it ended.
+const LAST_WORDS: usize = 5;
+
 /// What is under test.
 #[derive(Clone, Debug)]
 pub enum Target {
@@ -248,8 +251,11 @@ impl Server {
             match (attempt(self), status) {
                 (Some(value), _) => Some(Ok(value)),
                 (None, Some(status)) => {
-                    let name = self.process.name();
-                    Some(Err(Error::Ended { what: format!("{name} ended ({status}) while waiting for: {what}") }))
+                    let (name, console) = (self.process.name(), self.console());
+                    let said: Vec<&str> = console.lines().rev().take(LAST_WORDS).collect();
+                    let said = said.into_iter().rev().collect::<Vec<_>>().join("\n");
+                    let what = format!("{name} ended ({status}) while waiting for: {what}; its last words:\n{said}");
+                    Some(Err(Error::Ended { what }))
                 }
                 (None, None) => None,
             }
