@@ -112,32 +112,54 @@ fn by_pm_timer() -> Option<Measurement> {
     agreed(PM_HERTZ, 0x00ff_ffff, || unsafe { in32(port) })
 }
 
-/// Measures until a measurement agrees with the lowest so far, and returns their sum. Many may be far off: if the machine was
-/// not given a processor for so long that the clock came round. Then it seems to have passed less time than it has, and the
-/// counter to run faster, so the lowest are the good ones.
+/// Measures until two measurements agree, and returns their sum.
 fn agreed(hertz: u64, mask: u32, read: impl Fn() -> u32) -> Option<Measurement> {
-    let rate = |m: &Measurement| m.tsc * hertz / m.ticks.max(1);
-    let mut lowest: Option<Measurement> = None;
+    let mut lowest = Lowest::default();
     for _ in 0..ATTEMPTS {
-        let next = window(hertz, mask, &read)?;
-        let new = rate(&next);
-        if new < SLOWEST {
-            continue;
-        }
-        match lowest.as_ref().map(rate) {
-            Some(old) if new.abs_diff(old) < new / 500 => {
-                return lowest.map(|lowest| Measurement {
-                    tsc: lowest.tsc + next.tsc,
-                    timer: lowest.timer + next.timer,
-                    ticks: lowest.ticks + next.ticks,
-                    hertz,
-                });
-            }
-            Some(old) if new > old => {}
-            _ => lowest = Some(next),
+        if let Some(sum) = lowest.add(window(hertz, mask, &read)?) {
+            return Some(sum);
         }
     }
     None
+}
+
+/// The measurements that had the counter run slowest, in ascending order.
+///
+/// Many may be far off, and far too high: if the machine was not given a processor for so long that the clock came round,
+/// that seems to have passed less time than it has. One that is too low is rare, for it takes a disturbance of all readings
+/// at the end of a window. So the lowest are the good ones, but not always the very lowest.
+#[derive(Default)]
+struct Lowest([Option<Measurement>; 4]);
+
+impl Lowest {
+    /// Adds a measurement, and returns the sum of the lowest two that agree once there are two.
+    fn add(&mut self, measurement: Measurement) -> Option<Measurement> {
+        if measurement.rate() < SLOWEST {
+            return None;
+        }
+        let mut next = Some(measurement);
+        for kept in &mut self.0 {
+            let goes_before = |new: &Measurement| kept.as_ref().is_none_or(|kept| new.rate() < kept.rate());
+            if next.as_ref().is_some_and(goes_before) {
+                core::mem::swap(kept, &mut next);
+            }
+        }
+        let mut pairs = self.0.iter().flatten().zip(self.0.iter().flatten().skip(1));
+        let (one, other) = pairs.find(|(one, other)| other.rate() - one.rate() < other.rate() / 500)?;
+        Some(Measurement {
+            tsc: one.tsc + other.tsc,
+            timer: one.timer + other.timer,
+            ticks: one.ticks + other.ticks,
+            hertz: one.hertz,
+        })
+    }
+}
+
+impl Measurement {
+    /// The rate of the time-stamp counter.
+    fn rate(&self) -> u64 {
+        self.tsc * self.hertz / self.ticks.max(1)
+    }
 }
 
 /// Measures once against a clock that counts up at `hertz`, of which `mask` is valid.
@@ -156,4 +178,27 @@ fn window(hertz: u64, mask: u32, read: &impl Fn() -> u32) -> Option<Measurement>
     (0..PATIENCE).find(|_| passed(read()) >= hertz / WINDOW)?;
     let (_, end, last, timer_end) = sample()?;
     Some(Measurement { tsc: end - start, timer: (timer_end - timer).into(), ticks: passed(last), hertz })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns which of measurements, in millions a second, agree first, and after how many that is known.
+    fn settled(rates: &[u64]) -> Option<(u64, usize)> {
+        let mut lowest = Lowest::default();
+        let measurement = |rate: u64| Measurement { tsc: rate * 1000, timer: 1, ticks: 1000, hertz: 1_000_000 };
+        let sum = |(at, rate): (usize, &u64)| Some((lowest.add(measurement(*rate))?.rate() / 1_000_000, at + 1));
+        rates.iter().enumerate().find_map(sum)
+    }
+
+    #[test]
+    fn two_low_ones_that_agree_are_believed() {
+        assert_eq!(settled(&[2000, 2001]), Some((2000, 2)));
+        assert_eq!(settled(&[2000, 2100, 2200, 2001]), Some((2000, 4)), "what came round is too high");
+        assert_eq!(settled(&[1700, 2000, 2500, 2001]), Some((2000, 4)), "one was disturbed at its end");
+        assert_eq!(settled(&[2500, 1700, 2300, 1800, 2000, 2001]), Some((2000, 6)));
+        assert_eq!(settled(&[9000, 8000, 7000, 6000, 5000, 4000, 3000, 2000, 2001]), Some((2000, 9)));
+        assert_eq!(settled(&[40, 40, 2000, 3000]), None, "no counter is that slow");
+    }
 }
