@@ -13,6 +13,7 @@ use std::{fmt, fs};
 
 use crate::neighbour_config as config;
 use crate::peer::find;
+use crate::process::at_another_time;
 use crate::wire::{self, kind};
 use crate::{Console, Error, Key, Port, Process, Result, dig, eventually, run, within};
 
@@ -184,9 +185,10 @@ impl Setup {
             None => Process::start_group(&program, &arguments, console),
             Some(offset) => {
                 // Only what time of day it is; timers go on as they should.
-                let words = ["FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", offset].map(str::to_owned);
-                let program = [program.display().to_string()];
-                Process::start_group(Path::new("env"), &[words.as_slice(), &program, &arguments].concat(), console)
+                let timers = ["FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned()];
+                let (clock, program) = (at_another_time(&["-f", offset]), [program.display().to_string()]);
+                let words = [timers.as_slice(), &clock, &program, &arguments].concat();
+                Process::start_group(Path::new("env"), &words, console)
             }
         }
     }

@@ -115,3 +115,12 @@ pub fn run(command: &mut Command) -> Result<String> {
     let line = format!("{} {}", command.get_program().to_string_lossy(), words.join(" "));
     Err(Error::Failed { command: line, output: stdout + &String::from_utf8_lossy(&output.stderr) })
 }
+
+/// Returns the words before a command that have it believe in another time of day, told in words of `faketime`.
+///
+/// What that leaves behind of a program that is killed has the process's number in its name, and keeps the next process of
+/// that number from starting. So it is removed: what bears one's own number is nobody else's.
+pub(crate) fn at_another_time(when: &[&str]) -> Vec<String> {
+    const SCRIPT: &str = "rm -f /dev/shm/faketime_shm_$$ /dev/shm/sem.faketime_sem_$$; exec faketime \"$@\"";
+    ["sh", "-c", SCRIPT, "sh"].iter().chain(when).map(|word| (*word).to_owned()).collect()
+}

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::git;
+use crate::process::at_another_time;
 use crate::{Console, Error, Port, Process, Result, eventually, run};
 
 /// A certificate with its key, as files.
@@ -58,8 +59,10 @@ impl Certificate {
         let mut command = match validity {
             Validity::Now => Command::new("openssl"),
             Validity::Past | Validity::Future => {
-                let mut command = Command::new("faketime");
-                command.args([if validity == Validity::Past { "2020-02-02" } else { "2090-02-02" }, "openssl"]);
+                let when = if validity == Validity::Past { "2020-02-02" } else { "2090-02-02" };
+                let words = at_another_time(&[when, "openssl"]);
+                let mut command = Command::new(&words[0]);
+                command.args(&words[1..]);
                 command
             }
         };
