@@ -4,6 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use super::error::is_timeout;
 use super::lookup::{self, Family, Reply};
 use crate::zone::Name;
 
@@ -91,7 +92,7 @@ fn converse(
             socket.set_read_timeout(Some(wait.min(Duration::from_millis(500))))?;
             let length = match socket.recv(&mut buffer) {
                 Ok(length) => length,
-                Err(error) if is_timeout(&error) => continue,
+                Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
             let message = &buffer[..length];
@@ -151,8 +152,4 @@ fn by_stream(server: SocketAddr, name: &Name, question: &Question, deadline: Ins
 fn until(then: Instant) -> Option<Duration> {
     let left = then.saturating_duration_since(Instant::now());
     (!left.is_zero()).then_some(left)
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

@@ -1,7 +1,7 @@
 //! What can go wrong between us and the remote, in words for an operator.
 
 use super::{ObjectId, http::HttpError, ssh::SshError, tls::TlsError};
-use crate::dial::DialError;
+use crate::dial::{DialError, is_timeout};
 use std::{fmt, io, time::Duration};
 
 const REMEDY: &str = "make the repository smaller or the machine's memory larger";
@@ -239,11 +239,6 @@ impl std::error::Error for Error {
             _ => None,
         }
     }
-}
-
-/// Returns whether a socket gave up waiting. Linux says `WouldBlock`, others `TimedOut`.
-pub(super) fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
 /// Returns what the remote said, fit for a log line: one line, no control characters, cut at 300 bytes.

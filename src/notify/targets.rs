@@ -31,10 +31,16 @@ pub struct Target {
 /// 3. the zone's name servers other than the primary its SOA record names (RFC 1996 §2.1), if their addresses are in the
 ///    zone, as glue too, or in another of `zones`; unsigned.
 ///
-/// `own` are addresses and ports that need not be told.
+/// Nobody is told at addresses that are `spared`: where we answer ourselves, for instance.
 #[must_use]
-pub fn targets(zone: &Zone, zones: &Catalog, keys: &Keyring, configured: &[Target], own: &[SocketAddr]) -> Vec<Target> {
-    let mut found = Found { own, targets: BTreeMap::new() };
+pub fn targets(
+    zone: &Zone,
+    zones: &Catalog,
+    keys: &Keyring,
+    configured: &[Target],
+    spared: impl Fn(SocketAddr) -> bool,
+) -> Vec<Target> {
+    let mut found = Found { spared, targets: BTreeMap::new() };
     for target in configured {
         found.add(target.address, target.key.as_ref());
     }
@@ -51,23 +57,23 @@ pub fn targets(zone: &Zone, zones: &Catalog, keys: &Keyring, configured: &[Targe
     found.targets.into_values().collect()
 }
 
-struct Found<'o> {
-    own: &'o [SocketAddr],
+struct Found<S> {
+    spared: S,
     targets: BTreeMap<SocketAddr, Target>,
 }
 
-impl Found<'_> {
+impl<S: Fn(SocketAddr) -> bool> Found<S> {
     fn add(&mut self, address: SocketAddr, key: Option<&Arc<Key>>) {
         let ip = address.ip().to_canonical();
         let nobody = ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
-        if nobody || address.port() == 0 || self.own.iter().any(|own| peer(*own) == peer(address)) {
+        if nobody || address.port() == 0 {
             return;
         }
         let full = self.targets.len() >= MOST;
         match self.targets.get_mut(&peer(address)) {
             Some(target) if target.key.is_none() => target.key = key.cloned(),
             Some(_) => {}
-            None if full => {}
+            None if full || (self.spared)(address) => {}
             None => drop(self.targets.insert(peer(address), Target { address, key: key.cloned() })),
         }
     }
@@ -155,10 +161,11 @@ mod tests {
         zones.insert(net);
         let keys = Keyring::default();
         let all = ["192.0.2.2:53 -", "192.0.2.3:53 -", "192.0.2.4:53 -", "[2001:db8::2]:53 -"];
-        assert_eq!(shown(&targets(&org, &zones, &keys, &[], &[])), all);
-        let own = ["192.0.2.2:53".parse().unwrap(), "[::ffff:192.0.2.3]:53".parse().unwrap()];
-        assert_eq!(shown(&targets(&org, &zones, &keys, &[], &own)), all[2..]);
-        assert_eq!(shown(&targets(&org, &Catalog::default(), &keys, &[], &[])).len(), 3);
+        assert_eq!(shown(&targets(&org, &zones, &keys, &[], |_| false)), all);
+        let own: [SocketAddr; 2] = ["192.0.2.2:53".parse().unwrap(), "[::ffff:192.0.2.3]:53".parse().unwrap()];
+        let is_own = |address| own.iter().any(|own| peer(*own) == peer(address));
+        assert_eq!(shown(&targets(&org, &zones, &keys, &[], is_own)), all[2..]);
+        assert_eq!(shown(&targets(&org, &Catalog::default(), &keys, &[], |_| false)).len(), 3);
     }
 
     #[test]
@@ -180,7 +187,7 @@ mod tests {
             Target { address: "0.0.0.0:53".parse().unwrap(), key: None },
         ];
         assert_eq!(
-            shown(&targets(&org, &Catalog::default(), &keys, &configured, &[])),
+            shown(&targets(&org, &Catalog::default(), &keys, &configured, |_| false)),
             [
                 "192.0.2.2:53 192.0.2.1.192.0.2.2._transfer.example.org.",
                 "192.0.2.2:5300 -",

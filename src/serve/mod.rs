@@ -56,9 +56,6 @@ const GIT_STACK: usize = 512 * 1024;
 /// The stack of a thread that waits at a socket, in octets; on a machine of its own it is memory taken at once.
 const SERVICE_STACK: usize = 128 * 1024;
 
-/// By how many seconds clocks may differ without harm to signatures (RFC 8945 §10).
-const FUDGE: u32 = 300;
-
 /// How many differences are kept for secondaries where there is memory enough.
 const DIFFERENCES: transfer::Limits = transfer::Limits { octets: 64 << 20, differences: 1000 };
 
@@ -370,7 +367,8 @@ impl Server {
                 self.tell(limiter);
             }
             let jump = self.clock.set();
-            if jump.unsigned_abs() > FUDGE {
+            // Less does no harm to signatures.
+            if jump.unsigned_abs() > u32::from(tsig::FUDGE) {
                 self.clock_jumped(jump);
             }
             self.look_for_the_unproven();

@@ -50,7 +50,7 @@ fn is_ours(listen: &[SocketAddr], address: SocketAddr) -> bool {
 
 fn run(server: &Server, news: &Receiver<News>, exchange: &Exchange, configured: &[Target], listen: &[SocketAddr]) {
     // What a primary tells us it need not be told.
-    let primaries: Vec<_> = server.primaries.iter().map(|primary| SocketAddr::new(*primary, 53)).collect();
+    let primaries: Vec<_> = server.primaries.iter().map(|primary| peer(SocketAddr::new(*primary, 53))).collect();
     let mut notifier = Notifier::new(Limits::default());
     loop {
         let wait = notifier.wake().map(|wake| wake.saturating_sub(server.clock.now().0));
@@ -63,9 +63,8 @@ fn run(server: &Server, news: &Receiver<News>, exchange: &Exchange, configured: 
             Some(News::Changed(zone)) => {
                 let served = server.served.load();
                 let Some(catalog) = &served.catalog else { continue };
-                let mut targets = targets(zone, catalog, &served.keys, configured, &primaries);
-                targets.retain(|target| !is_ours(listen, target.address));
-                Event::Changed { zone, targets }
+                let is_spared = |address| primaries.contains(&peer(address)) || is_ours(listen, address);
+                Event::Changed { zone, targets: targets(zone, catalog, &served.keys, configured, is_spared) }
             }
             Some(News::Removed(apex)) => Event::Removed { apex },
             Some(News::Reply(source, message)) => Event::Reply { source: *source, message },

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use packet::{Fault, PACKET, Sample};
 
+use crate::dial::is_timeout;
+
 /// How many answers of a server are compared.
 const SAMPLES: usize = 3;
 
@@ -168,7 +170,7 @@ fn exchange(socket: &UdpSocket) -> io::Result<Option<Result<Sample, Fault>>> {
         socket.set_read_timeout(Some(left))?;
         let length = match socket.recv(&mut buffer) {
             Ok(length) => length,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => continue,
+            Err(error) if is_timeout(&error) => continue,
             Err(error) => return Err(error),
         };
         match packet::read(&buffer[..length], cookie, sent, begun.elapsed()) {

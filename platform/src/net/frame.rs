@@ -313,49 +313,30 @@ pub(crate) mod tests {
         link
     }
 
-    /// A UDP frame from \[2001:db8::2\]:4321 to port 53 of ours, built by the stack's own emitters.
+    /// A UDP frame from \[2001:db8::2\]:4321 to port 53 of ours.
     pub(crate) fn query_v6(payload: &[u8]) -> Vec<u8> {
-        let udp = UdpRepr { src_port: 4321, dst_port: 53 };
-        let ip = Ipv6Repr {
-            src_addr: PEER_V6,
-            dst_addr: ADDRESS_V6,
-            next_header: IpProtocol::Udp,
-            payload_len: 8 + payload.len(),
-            hop_limit: 64,
-        };
-        let mut frame = vec![0; 62 + payload.len()];
-        let mut ethernet = EthernetFrame::new_unchecked(&mut frame);
-        ethernet.set_dst_addr(EthernetAddress(HARDWARE));
-        ethernet.set_src_addr(EthernetAddress(PEER));
-        ethernet.set_ethertype(EthernetProtocol::Ipv6);
-        ip.emit(&mut Ipv6Packet::new_unchecked(&mut frame[14..]));
-        let mut packet = UdpPacket::new_unchecked(&mut frame[54..]);
-        let fill = |bytes: &mut [u8]| bytes.copy_from_slice(payload);
-        let (source, target) = (PEER_V6.into(), ADDRESS_V6.into());
-        udp.emit(&mut packet, &source, &target, payload.len(), fill, &ChecksumCapabilities::default());
-        frame
+        udp(PEER_V6.into(), ADDRESS_V6.into(), EthernetProtocol::Ipv6, payload)
     }
 
-    /// A UDP frame from 10.0.2.2:4321 to port 53 of ours, built by the stack's own emitters.
+    /// A UDP frame from 10.0.2.2:4321 to port 53 of ours.
     pub(crate) fn query(payload: &[u8]) -> Vec<u8> {
-        let (source, target) = (Ipv4Addr::new(10, 0, 2, 2), ADDRESS);
-        let udp = UdpRepr { src_port: 4321, dst_port: 53 };
-        let ip = Ipv4Repr {
-            src_addr: source,
-            dst_addr: target,
-            next_header: IpProtocol::Udp,
-            payload_len: 8 + payload.len(),
-            hop_limit: 64,
-        };
-        let mut frame = vec![0; 42 + payload.len()];
+        udp(Ipv4Addr::new(10, 0, 2, 2).into(), ADDRESS.into(), EthernetProtocol::Ipv4, payload)
+    }
+
+    /// A UDP frame from port 4321 to port 53, built by the stack's own emitters.
+    fn udp(source: IpAddress, target: IpAddress, protocol: EthernetProtocol, payload: &[u8]) -> Vec<u8> {
+        let sums = ChecksumCapabilities::default();
+        let ip = IpRepr::new(source, target, IpProtocol::Udp, 8 + payload.len(), 64);
+        let above = 14 + ip.header_len();
+        let mut frame = vec![0; above + 8 + payload.len()];
         let mut ethernet = EthernetFrame::new_unchecked(&mut frame);
         ethernet.set_dst_addr(EthernetAddress(HARDWARE));
         ethernet.set_src_addr(EthernetAddress(PEER));
-        ethernet.set_ethertype(EthernetProtocol::Ipv4);
-        ip.emit(&mut Ipv4Packet::new_unchecked(&mut frame[14..]), &ChecksumCapabilities::default());
-        let mut packet = UdpPacket::new_unchecked(&mut frame[34..]);
+        ethernet.set_ethertype(protocol);
+        ip.emit(&mut frame[14..], &sums);
+        let mut packet = UdpPacket::new_unchecked(&mut frame[above..]);
         let fill = |bytes: &mut [u8]| bytes.copy_from_slice(payload);
-        udp.emit(&mut packet, &source.into(), &target.into(), payload.len(), fill, &ChecksumCapabilities::default());
+        UdpRepr { src_port: 4321, dst_port: 53 }.emit(&mut packet, &source, &target, payload.len(), fill, &sums);
         frame
     }
 

@@ -24,10 +24,11 @@ pub use error::{HttpError, HttpProblem};
 use super::{
     Deadline, Error, Protocol, Timeouts, Upstream,
     access::Secret,
-    error::{is_timeout, printable},
+    error::printable,
     greeting::AGENT,
     transport::{Service, Wire, broken},
 };
+use crate::dial::is_timeout;
 use connection::Connection;
 use data_encoding::BASE64;
 use reply::Head;

@@ -12,10 +12,10 @@ pub use trust::{Fingerprint, Trust};
 
 use super::{
     Error,
-    error::is_timeout,
     remote::endpoint,
     transport::{Tcp, broken},
 };
+use crate::dial::is_timeout;
 use error::said_by;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, OtherError, RootCertStore,

@@ -13,7 +13,7 @@ use std::{fmt, fs};
 
 use crate::neighbour_config as config;
 use crate::peer::find;
-use crate::process::at_another_time;
+use crate::process::{at_another_time, last};
 use crate::wire::{self, kind};
 use crate::{Console, Error, Key, Port, Process, Result, dig, eventually, run, within};
 
@@ -318,10 +318,8 @@ impl Neighbour {
     }
 
     fn end_of_console(&self) -> String {
-        let console = self.console();
         // BIND begins with how it was built, at length.
-        let lines: Vec<&str> = console.lines().filter(|line| line.len() < 400).collect();
-        lines[lines.len().saturating_sub(40)..].join("\n")
+        last(self.console().lines().filter(|line| line.len() < 400), 40)
     }
 }
 

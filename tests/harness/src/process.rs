@@ -116,6 +116,12 @@ pub fn run(command: &mut Command) -> Result<String> {
     Err(Error::Failed { command: line, output: stdout + &String::from_utf8_lossy(&output.stderr) })
 }
 
+/// Returns the last of some lines, as one text.
+pub(crate) fn last<'l>(lines: impl Iterator<Item = &'l str>, most: usize) -> String {
+    let lines: Vec<&str> = lines.collect();
+    lines[lines.len().saturating_sub(most)..].join("\n")
+}
+
 /// Returns the words before a command that have it believe in another time of day, told in words of `faketime`.
 ///
 /// What that leaves behind of a program that is killed has the process's number in its name, and keeps the next process of

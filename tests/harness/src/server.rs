@@ -7,6 +7,7 @@ use std::{env, thread};
 
 use crate::link::Link;
 use crate::namespace;
+use crate::process::last;
 use crate::{
     Console, Error, Machine, Network, Port, Process, Proxy, Qemu, Remote, Reply, Result, Sandbox, dig, eventually,
 };
@@ -251,9 +252,7 @@ impl Server {
             match (attempt(self), status) {
                 (Some(value), _) => Some(Ok(value)),
                 (None, Some(status)) => {
-                    let (name, console) = (self.process.name(), self.console());
-                    let said: Vec<&str> = console.lines().rev().take(LAST_WORDS).collect();
-                    let said = said.into_iter().rev().collect::<Vec<_>>().join("\n");
+                    let (name, said) = (self.process.name(), last(self.console().lines(), LAST_WORDS));
                     let what = format!("{name} ended ({status}) while waiting for: {what}; its last words:\n{said}");
                     Some(Err(Error::Ended { what }))
                 }
@@ -309,10 +308,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if thread::panicking() {
-            let console = self.console();
-            let lines: Vec<&str> = console.lines().collect();
-            let end = &lines[lines.len().saturating_sub(CONSOLE_LINES)..];
-            eprintln!("---- end of the console of {} ----\n{}\n----", self.process.name(), end.join("\n"));
+            let end = last(self.console().lines(), CONSOLE_LINES);
+            eprintln!("---- end of the console of {} ----\n{end}\n----", self.process.name());
         }
     }
 }
