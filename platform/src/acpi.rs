@@ -1,20 +1,34 @@
 //! The firmware's tables: found, checked, read.
 //!
-//! Only data is read; of ACPI's machine language only the name of S5 is looked for.
+//! Firmware is not trusted to be right: an address or a length is looked up in the loader's memory map before
+//! anything is read there, because reading where no memory is ends the machine under some hypervisors. Tables may
+//! stand at any address, odd ones included. Only data is read; of ACPI's machine language only a few patterns are
+//! recognised.
 
-use crate::memory::map_firmware;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::memory::{Range, is_memory, map_firmware};
+use spin::Once;
 
-/// Where the root pointer may be when the loader does not tell: the BIOS's last 128 KiB.
-const SEARCH: u64 = 0xe_0000;
-const SEARCH_LENGTH: usize = 0x2_0000;
+/// Where the root pointer may be when the loader does not pass its address: the BIOS's last 128 KiB.
+const SEARCH: Range = Range { start: 0xe_0000, end: 0x10_0000 };
+/// Octets of the root pointer that revision 1 has, and later revisions (ACPI 6.5 §5.2.5.3).
+const POINTER: usize = 20;
+const POINTER_2: usize = 36;
 /// Octets of every table's header.
 const HEADER: usize = 36;
 /// No table is longer; a length beyond it is damage.
 const LONGEST: usize = 4 << 20;
 
-/// Where the table of tables is; zero if there is none. Bit 0 set: entries of 4 octets rather than 8.
-static ROOT: AtomicU64 = AtomicU64::new(0);
+/// The table of tables; `None` on a machine without usable ACPI.
+static ROOT: Once<Option<Root>> = Once::new();
+
+/// Where the table of tables is, and how wide its entries are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Root {
+    /// The RSDT: entries of 4 octets.
+    Narrow(u64),
+    /// The XSDT: entries of 8 octets.
+    Wide(u64),
+}
 
 /// The memory-mapped configuration space of PCI's first segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,28 +50,67 @@ pub(crate) enum Register {
     Memory(u64),
 }
 
-/// Finds the tables, at `told` or by searching; called once.
-pub(crate) fn start(told: Option<u64>) {
-    let root = told.and_then(|at| root_pointer(map_firmware(at, 36)?)).or_else(|| {
-        let area = map_firmware(SEARCH, SEARCH_LENGTH)?;
-        area.chunks_exact(16).enumerate().find_map(|(index, _)| root_pointer(&area[index * 16..]))
+/// Finds the tables by the root pointer at `passed`, or by searching for it; called once.
+///
+/// A machine whose tables cannot be read boots without them, and the console says so.
+pub(crate) fn start(passed: Option<u64>) {
+    let at_passed = passed.and_then(|at| {
+        let candidates = firmware(at, POINTER_2).or_else(|| firmware(at, POINTER)).and_then(root_pointer);
+        if candidates.is_none() {
+            crate::kprintln!("zonule: ACPI: there is no valid root pointer at {at:#x}, where the loader says it is");
+        }
+        candidates
     });
-    ROOT.store(root.unwrap_or(0), Relaxed);
+    let candidates = at_passed.or_else(|| {
+        let area = firmware(SEARCH.start, SEARCH.len() as usize)?;
+        (0..area.len()).step_by(16).find_map(|at| root_pointer(&area[at..]))
+    });
+    let root = candidates.and_then(|candidates| {
+        let usable = candidates.into_iter().flatten().find(|root| root.entries().is_some());
+        if usable.is_none() {
+            crate::kprintln!("zonule: ACPI: the root table cannot be read ({candidates:x?}); booting without ACPI");
+        }
+        usable
+    });
+    ROOT.call_once(|| root);
 }
 
-/// Returns the table with this signature, checked, header included.
+/// Returns the first valid table with this signature, header included.
 pub fn table(signature: &[u8; 4]) -> Option<&'static [u8]> {
-    let root = ROOT.load(Relaxed);
-    if root == 0 {
-        return None;
+    tables(*signature).next()
+}
+
+/// Returns all valid tables with this signature, headers included: of SSDTs there may be several.
+pub(crate) fn tables(signature: [u8; 4]) -> impl Iterator<Item = &'static [u8]> {
+    let root = ROOT.get().copied().flatten();
+    let addresses = root.into_iter().flat_map(|root| root.addresses(root.entries().unwrap_or_default()));
+    addresses.filter(move |&at| firmware(at, 4) == Some(&signature)).filter_map(checked)
+}
+
+impl Root {
+    /// Returns the entries, or `None` if the table is not what it must be.
+    fn entries(self) -> Option<&'static [u8]> {
+        let (address, signature) = match self {
+            Root::Narrow(address) => (address, b"RSDT"),
+            Root::Wide(address) => (address, b"XSDT"),
+        };
+        // The signature first: the length of something else means nothing.
+        (firmware(address, 4)? == signature).then_some(())?;
+        checked(address)?.get(HEADER..)
     }
-    let narrow = root & 1 != 0;
-    let entries = checked(root & !1)?.get(HEADER..)?;
-    entries
-        .chunks_exact(if narrow { 4 } else { 8 })
-        .map(|entry| if narrow { u32_at(entry, 0).map(u64::from) } else { u64_at(entry, 0) })
-        .filter_map(|address| address.filter(|&a| map_firmware(a, 4) == Some(signature)))
-        .find_map(checked)
+
+    /// Reads the entries.
+    fn addresses(self, entries: &[u8]) -> impl Iterator<Item = u64> {
+        let width = match self {
+            Root::Narrow(_) => 4,
+            Root::Wide(_) => 8,
+        };
+        entries.chunks_exact(width).map(move |entry| {
+            let mut address = [0; 8];
+            address[..width].copy_from_slice(entry);
+            u64::from_le_bytes(address)
+        })
+    }
 }
 
 /// Returns where PCI's configuration space is mapped, if it is.
@@ -158,22 +211,31 @@ fn s5(aml: &[u8]) -> Option<[u8; 2]> {
     Some([integer()?, integer()?])
 }
 
-/// Returns the address of the table of tables (bit 0 as in [`ROOT`]) if `at` is a root pointer.
-fn root_pointer(at: &[u8]) -> Option<u64> {
-    let first = at.get(..20)?;
+/// Returns the tables of tables that a root pointer at the start of `at` names, the wide one first; `None` if there
+/// is no root pointer.
+fn root_pointer(at: &[u8]) -> Option<[Option<Root>; 2]> {
+    let first = at.get(..POINTER)?;
     if !first.starts_with(b"RSD PTR ") || !sums_to_zero(first) {
         return None;
     }
-    let extended = at.get(..36).filter(|all| all[15] >= 2 && sums_to_zero(all));
+    let extended = at.get(..POINTER_2).filter(|all| all[15] >= 2 && sums_to_zero(all));
     let wide = extended.and_then(|all| u64_at(all, 24)).filter(|&address| address != 0);
-    wide.or_else(|| u32_at(first, 16).filter(|&address| address != 0).map(|narrow| u64::from(narrow) | 1))
+    let narrow = u32_at(first, 16).filter(|&address| address != 0);
+    Some([wide.map(Root::Wide), narrow.map(|address| Root::Narrow(address.into()))])
 }
 
-/// Returns the table at `address` if its length and sum are right.
+/// Returns the table at `address` if it lies in memory, and its length and sum are right.
 fn checked(address: u64) -> Option<&'static [u8]> {
-    let length = u32_at(map_firmware(address, HEADER)?, 4)? as usize;
+    let length = u32_at(firmware(address, HEADER)?, 4)? as usize;
     (HEADER..=LONGEST).contains(&length).then_some(())?;
-    map_firmware(address, length).filter(|table| sums_to_zero(table))
+    firmware(address, length).filter(|table| sums_to_zero(table))
+}
+
+/// Returns what the firmware left at `address`, or `None` where the memory map has no memory.
+fn firmware(address: u64, length: usize) -> Option<&'static [u8]> {
+    let range = Range { start: address, end: address.checked_add(length as u64)? };
+    (is_memory(range) && range.start != 0).then_some(())?;
+    map_firmware(address, length)
 }
 
 fn sums_to_zero(octets: &[u8]) -> bool {
@@ -204,6 +266,7 @@ fn u64_at(from: &[u8], at: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
 
     #[test]
     fn finds_the_sleep_types() {
@@ -214,12 +277,63 @@ mod tests {
         assert_eq!(s5(b"\x08_S5_\x12"), None);
     }
 
+    /// Returns a root pointer of revision 0 or 2 with right sums.
+    fn pointer(narrow: u32, wide: Option<u64>) -> Vec<u8> {
+        let mut pointer = b"RSD PTR \0BOCHS ".to_vec();
+        pointer.push(if wide.is_some() { 2 } else { 0 });
+        pointer.extend(narrow.to_le_bytes());
+        pointer[8] = sum_of(&pointer).wrapping_neg();
+        if let Some(wide) = wide {
+            pointer.extend(36u32.to_le_bytes());
+            pointer.extend(wide.to_le_bytes());
+            pointer.extend([0; 4]);
+            pointer[32] = sum_of(&pointer).wrapping_neg();
+        }
+        pointer
+    }
+
+    fn sum_of(octets: &[u8]) -> u8 {
+        octets.iter().fold(0, |sum, octet| sum.wrapping_add(*octet))
+    }
+
     #[test]
-    fn checks_the_root_pointer() {
-        let mut pointer = *b"RSD PTR \0BOCHS \0\x00\x10\x00\x00";
-        assert_eq!(root_pointer(&pointer), None);
-        pointer[8] = 0u8.wrapping_sub(pointer.iter().fold(0, |sum: u8, &o| sum.wrapping_add(o)));
-        assert_eq!(root_pointer(&pointer), Some(0x1001));
-        assert_eq!(root_pointer(&pointer[..19]), None);
+    fn root_pointers_of_both_kinds_are_read() {
+        assert_eq!(root_pointer(&pointer(0x1000, None)), Some([None, Some(Root::Narrow(0x1000))]));
+        let both = Some([Some(Root::Wide(0x2000)), Some(Root::Narrow(0x1000))]);
+        assert_eq!(root_pointer(&pointer(0x1000, Some(0x2000))), both);
+        assert_eq!(root_pointer(&pointer(0, Some(0x2000))), Some([Some(Root::Wide(0x2000)), None]));
+    }
+
+    #[test]
+    fn an_odd_address_does_not_change_the_kind_of_table() {
+        assert_eq!(root_pointer(&pointer(0x1001, None)), Some([None, Some(Root::Narrow(0x1001))]));
+        // As QEMU's microvm has it under KVM.
+        assert_eq!(root_pointer(&pointer(0, Some(0x3ff_ffcb))), Some([Some(Root::Wide(0x3ff_ffcb)), None]));
+    }
+
+    #[test]
+    fn damaged_root_pointers_are_not_believed() {
+        let good = pointer(0x1000, Some(0x2000));
+        for at in 0..POINTER {
+            let mut damaged = good.clone();
+            damaged[at] ^= 0x10;
+            assert_eq!(root_pointer(&damaged), None, "octet {at}");
+        }
+        // What only revision 2 has is damaged or cut off: what revision 0 has is still right.
+        for at in POINTER..POINTER_2 {
+            let mut damaged = good.clone();
+            damaged[at] ^= 0x10;
+            let narrow = Some([None, Some(Root::Narrow(0x1000))]);
+            assert_eq!(root_pointer(&damaged), narrow, "octet {at}");
+            assert_eq!(root_pointer(&good[..at]), narrow, "{at} octets");
+        }
+        assert_eq!(root_pointer(&good[..POINTER - 1]), None);
+    }
+
+    #[test]
+    fn entries_are_as_wide_as_the_table_says() {
+        let entries = [1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0];
+        assert_eq!(Root::Narrow(0).addresses(&entries).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(Root::Wide(0).addresses(&entries).collect::<Vec<_>>(), [2 << 32 | 1], "the rest is cut off");
     }
 }

@@ -49,7 +49,7 @@ extern "C" fn start(info: u32) -> ! {
     };
     keep_command_line(handover.command_line);
     // SAFETY: the boot tables are in force; all that is kept of the loader's memory has been copied.
-    if let Err(why) = unsafe { memory::start(&handover.map, &features) } {
+    if let Err(why) = unsafe { memory::start(handover.map, &features) } {
         crate::fatal!("{why}");
     }
     acpi::start(handover.rsdp);

@@ -94,6 +94,19 @@ impl MemoryMap {
         }
     }
 
+    /// Returns whether the map has an entry, of whatever kind, for every address of `range`.
+    pub(crate) fn covers(&self, range: Range) -> bool {
+        let mut at = range.start;
+        while at < range.end {
+            let entries = self.entries[..self.used].iter().map(|entry| entry.0);
+            match entries.filter(|entry| entry.start <= at && at < entry.end).map(|entry| entry.end).max() {
+                Some(end) => at = end,
+                None => return false,
+            }
+        }
+        range.start < range.end
+    }
+
     fn of(&self, kind: Kind) -> impl Iterator<Item = Range> {
         self.entries[..self.used].iter().filter(move |e| e.1 == kind).map(|e| e.0)
     }
@@ -151,6 +164,19 @@ mod tests {
     fn survives_the_top_of_the_address_space() {
         let map = [(u64::MAX - 0x1fff, u64::MAX, Kind::Ram)];
         assert_eq!(usable(&map, 0, (0, 0)), [(u64::MAX - 0x1fff, u64::MAX - 0xfff)]);
+    }
+
+    #[test]
+    fn knows_where_there_is_memory() {
+        let mut map = MemoryMap::new();
+        map.insert(0x10_0000, 0x3ef_0000, Kind::Ram);
+        map.insert(0x3ff_0000, 0x1_0000, Kind::Reserved);
+        map.insert(0xfffc_0000, 0x4_0000, Kind::Reserved);
+        let covers = |start, end| map.covers(Range { start, end });
+        assert!(covers(0x3ff_ffcb, 0x400_0000) && covers(0x3fe_fff0, 0x3ff_0010), "entries that touch");
+        assert!(!covers(0x3ff_ffcb, 0x400_0001), "beyond the end of memory");
+        assert!(!covers(0xf_ffff, 0x10_0001) && !covers(0x8000_0000, 0x8000_0004) && !covers(0x20_0000, 0x20_0000));
+        assert!(!covers(u64::MAX - 4, u64::MAX));
     }
 
     #[test]

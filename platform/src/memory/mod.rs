@@ -15,7 +15,9 @@ pub use dma::Dma;
 use crate::cpu::features::Features;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use map::{MemoryMap, Range};
+use map::MemoryMap;
+pub(crate) use map::Range;
+use spin::Once;
 
 /// The size of a page.
 pub const PAGE: usize = map::PAGE as usize;
@@ -24,13 +26,16 @@ pub const PAGE: usize = map::PAGE as usize;
 const FLOOR: u64 = 0x10_0000;
 
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
+/// The loader's map, by which addresses that firmware gives are checked.
+static MAP: Once<MemoryMap> = Once::new();
 
 /// Maps all memory by its rights and gives what is usable to the heap; called once, at boot.
 ///
 /// # Safety
 ///
 /// The boot tables are in force, and nothing in `map` called usable is in use.
-pub(crate) unsafe fn start(map: &MemoryMap, features: &Features) -> Result<(), &'static str> {
+pub(crate) unsafe fn start(map: MemoryMap, features: &Features) -> Result<(), &'static str> {
+    let map = MAP.call_once(|| map);
     let mut frames = None;
     let image = image::all();
     let image = Range { start: image.start as u64, end: image.end as u64 };
@@ -52,6 +57,12 @@ pub(crate) unsafe fn start(map: &MemoryMap, features: &Features) -> Result<(), &
         crate::kprintln!("zonule: the memory map has {} entries more than are kept", map.dropped());
     }
     Ok(())
+}
+
+/// Returns whether all of `range` is memory: in the loader's map, or below 1 MiB, whose upper part is the firmware's on
+/// every PC and stands in few maps.
+pub(crate) fn is_memory(range: Range) -> bool {
+    range.start < range.end && range.end <= FLOOR || MAP.get().is_some_and(|map| map.covers(range))
 }
 
 /// Returns the octets of memory the machine gives, the image included.
