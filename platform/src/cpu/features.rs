@@ -28,6 +28,21 @@ pub(crate) fn cpuid() -> CpuId<CpuIdReaderNative> {
     CpuId::new()
 }
 
+/// Returns the first leaf of the hypervisor with this signature.
+///
+/// A hypervisor that also offers another's interface, as KVM does Hyper-V's, has its own leaves 0x100 or more higher.
+pub(crate) fn hypervisor(signature: &[u8; 12]) -> Option<u32> {
+    const FIRST: u32 = 0x4000_0000;
+    const LAST: u32 = 0x4001_0000;
+    const PRESENT: u32 = 1 << 31;
+    (core::arch::x86_64::__cpuid(1).ecx & PRESENT != 0).then_some(())?;
+    (FIRST..LAST).step_by(0x100).find(|&leaf| {
+        let id = core::arch::x86_64::__cpuid(leaf);
+        let [b, c, d] = [id.ebx, id.ecx, id.edx].map(u32::to_le_bytes);
+        signature[..4] == b && signature[4..8] == c && signature[8..] == d
+    })
+}
+
 impl Features {
     /// Asks the processor.
     pub(crate) fn detect() -> Self {

@@ -9,6 +9,7 @@ pub(crate) mod keys;
 mod list;
 mod scheduler;
 mod start;
+mod storm;
 mod switch;
 mod wait;
 

@@ -9,9 +9,16 @@
 //!
 //! There is no periodic tick. The timer is set to the next deadline or, while another thread of the level waits,
 //! to the end of the slice; with nothing to do the processor halts.
+//!
+//! What a firing of the timer is for is used up by it: a deadline that has come is taken off the list, the end of a
+//! slice is noted in [`DUE`] and not waited for again until that has been weighed. So the timer is never set twice to a
+//! moment that has passed for one and the same thing. It matters: a timer that is set to the past fires, under KVM, before
+//! the interrupted thread has executed one instruction, and one that is set so each time would keep it from ever
+//! releasing the lock for which it may not be switched away from. [`Storm`] is for the mistake in that reasoning.
 
 use super::block::{Level, Scheduling, State, Thread};
 use super::list::{List, TIMED, WAITING};
+use super::storm::Storm;
 use super::{Priority, switch::switch};
 use crate::sync::{InterruptsOff, IrqLock, preemptible};
 use crate::time::{self, Nanos};
@@ -38,6 +45,7 @@ static SCHEDULER: IrqLock<Scheduler> = IrqLock::new(Scheduler {
     since: 0,
     busy_since: 0,
     armed: Nanos::MAX,
+    storm: Storm::new(),
 });
 
 pub(super) struct Scheduler {
@@ -52,6 +60,7 @@ pub(super) struct Scheduler {
     busy_since: Nanos,
     /// When the timer will fire.
     armed: Nanos,
+    storm: Storm,
 }
 
 // SAFETY: the threads it points to are reached with interrupts off only, on the one processor.
@@ -215,14 +224,22 @@ pub(crate) fn timer_fired() {
     let now = time::monotonic();
     let mut scheduler = SCHEDULER.lock();
     scheduler.armed = Nanos::MAX;
-    scheduler.expire(now);
+    let woken = scheduler.expire(now);
     let thread = CURRENT.load(Relaxed);
     // SAFETY: the running thread, interrupts off.
     let part = unsafe { part(thread) };
-    if scheduler.contested(part.level.get()) && now.saturating_sub(scheduler.since) >= part.slice.get() {
-        DUE.store(true, Relaxed);
-    }
+    let over = scheduler.contested(part.level.get()) && now.saturating_sub(scheduler.since) >= part.slice.get();
+    let useful = woken || over && !DUE.swap(true, Relaxed);
+    let storm = scheduler.storm.fired(now, useful);
     scheduler.arm();
+    drop(scheduler);
+    if storm {
+        crate::kprintln!(
+            "zonule: timer storm: the timer fires again and again with nothing due (thread {:?}); kept a millisecond \
+             apart from now on. Please report this",
+            super::current_name()
+        );
+    }
 }
 
 /// Ends the running thread: nobody switches back to it. Interrupts are off.
@@ -329,8 +346,9 @@ impl Scheduler {
         }
     }
 
-    /// Wakes every thread whose deadline has come.
-    fn expire(&mut self, now: Nanos) {
+    /// Wakes every thread whose deadline has come; returns whether there was one.
+    fn expire(&mut self, now: Nanos) -> bool {
+        let mut any = false;
         while let Some(thread) = self.deadlines.first() {
             // SAFETY: listed, so alive; interrupts are off.
             if unsafe { part(thread) }.deadline.get() > now {
@@ -338,7 +356,9 @@ impl Scheduler {
             }
             // SAFETY: it is listed, so it sleeps.
             unsafe { self.wake(thread, true) };
+            any = true;
         }
+        any
     }
 
     /// Lists a thread among those to be woken, by its deadline.
@@ -407,10 +427,11 @@ impl Scheduler {
             // SAFETY: listed, so alive; interrupts are off.
             next = unsafe { part(thread) }.deadline.get();
         }
-        if self.contested(running.level.get()) {
+        if !DUE.load(Relaxed) && self.contested(running.level.get()) {
             next = next.min(self.since + running.slice.get());
         }
-        if next < self.armed {
+        if next < self.armed || self.armed != Nanos::MAX && time::timer::is_stale() {
+            next = self.storm.earliest(next.min(self.armed), time::monotonic);
             self.armed = next;
             time::timer::set(next);
         }

@@ -1,12 +1,14 @@
 //! How fast the time-stamp counter and the timer run.
 //!
 //! The hypervisor or the processor may say so; otherwise both are measured in one window against a clock whose
-//! rate is known: the PIT, or the ACPI power-management timer.
+//! rate is known: the PIT, or the ACPI power-management timer. A machine on which none of these gives a rate that can
+//! be relied on still boots: by a measurement that could not be confirmed, by the CMOS clock's seconds, or at worst by a
+//! guess, and the console says so.
 
-use super::read_tsc;
+use super::{cmos, read_tsc};
 use crate::acpi;
 use crate::cpu::apic;
-use crate::cpu::features::{Features, cpuid};
+use crate::cpu::features::{Features, cpuid, hypervisor};
 use crate::cpu::port::{in8, in32, out8};
 
 /// What was found.
@@ -14,6 +16,8 @@ pub(super) struct Rates {
     pub(super) tsc_hertz: u64,
     /// `None` if the timer goes by the time-stamp counter.
     pub(super) timer_hertz: Option<u64>,
+    /// Why the rates may be wrong, if so.
+    pub(super) doubt: Option<&'static str>,
 }
 
 /// The frequency of the PIT.
@@ -28,8 +32,12 @@ const ATTEMPTS: usize = 100;
 const SAMPLES: usize = 5;
 /// What no time-stamp counter is slower than; a measurement below it had no clock to go by.
 const SLOWEST: u64 = 50_000_000;
-/// How often a clock is asked before it is taken for dead.
+/// How often a clock may show the same before it is taken for dead. The slowest ticks every 838 ns.
 const PATIENCE: u32 = 50_000;
+/// The same for the CMOS clock, which ticks every second.
+const CMOS_PATIENCE: u32 = 5_000_000;
+/// The rate of a counter that nothing measures and nobody tells.
+const GUESS: u64 = 2_000_000_000;
 
 /// Ticks of the time-stamp counter and of the timer in a window, and the window's length as a fraction of a second.
 struct Measurement {
@@ -43,30 +51,52 @@ struct Measurement {
 pub(super) fn measure(features: &Features, told: Option<u64>) -> Result<Rates, &'static str> {
     let told = told.or_else(tsc_by_cpuid).filter(|&hertz| hertz >= SLOWEST);
     if let (Some(tsc_hertz), true) = (told, features.tsc_deadline) {
-        return Ok(Rates { tsc_hertz, timer_hertz: None });
+        return Ok(Rates { tsc_hertz, timer_hertz: None, doubt: None });
     }
-    let measured = match told {
-        Some(hertz) => Some(by_tsc(hertz)),
-        None => by_pit().or_else(by_pm_timer),
+    let (measured, doubt) = match told {
+        Some(hertz) => (by_tsc(hertz), None),
+        None => by_clocks(),
     };
-    let measured = measured.ok_or("there is no clock to measure the processor's by: no kvmclock, PIT or ACPI timer")?;
     let rate = |count: u64| (u128::from(count) * u128::from(measured.hertz) / u128::from(measured.ticks.max(1))) as u64;
     let (tsc_hertz, timer_hertz) = (told.unwrap_or_else(|| rate(measured.tsc)), rate(measured.timer));
     if features.tsc_deadline {
-        return Ok(Rates { tsc_hertz, timer_hertz: None });
+        return Ok(Rates { tsc_hertz, timer_hertz: None, doubt });
     }
     if timer_hertz == 0 {
-        return Err("the interrupt controller's timer does not count");
+        return Err("the interrupt controller's timer does not count: the machine has no timer");
     }
-    Ok(Rates { tsc_hertz, timer_hertz: Some(timer_hertz) })
+    Ok(Rates { tsc_hertz, timer_hertz: Some(timer_hertz), doubt })
 }
 
-/// Returns what the processor (leaves 0x15, 0x16) or the hypervisor (0x4000_0010) says.
+/// Returns what the hypervisor (leaf 0x10 of VMware's and KVM's, leaf 3 of Xen's) or the processor (leaf 0x15) says.
 fn tsc_by_cpuid() -> Option<u64> {
     let id = cpuid();
-    let hypervisor =
-        id.get_hypervisor_info().and_then(|h| h.tsc_frequency()).map(|kilohertz| u64::from(kilohertz) * 1000);
-    hypervisor.or_else(|| id.get_tsc_info().and_then(|t| t.tsc_frequency()))
+    let hertz = |kilohertz: u32| (kilohertz != 0).then(|| u64::from(kilohertz) * 1000);
+    let xen = || hertz(core::arch::x86_64::__cpuid_count(hypervisor(b"XenVMMXenVMM")? + 3, 0).ecx);
+    let others = || id.get_hypervisor_info().and_then(|h| h.tsc_frequency()).and_then(hertz);
+    xen().or_else(others).or_else(|| id.get_tsc_info().and_then(|t| t.tsc_frequency()))
+}
+
+/// Measures both by the first clock that can be relied on, or by what comes nearest to that; in the latter case says why
+/// the result may be wrong.
+fn by_clocks() -> (Measurement, Option<&'static str>) {
+    let mut best = None;
+    for outcome in [by_pit(), by_pm_timer()] {
+        match outcome {
+            Outcome::Agreed(measurement) => return (measurement, None),
+            Outcome::Doubtful(measurement) => best = best.or(Some(measurement)),
+            Outcome::Dead => {}
+        }
+    }
+    if let Some(measurement) = best {
+        return (measurement, Some("no two measurements by the PIT or the ACPI timer agree"));
+    }
+    if let Some(measurement) = by_cmos() {
+        return (measurement, Some("it could only be measured by the CMOS clock's seconds"));
+    }
+    let base = cpuid().get_processor_frequency_info().map(|f| u64::from(f.processor_base_frequency()) * 1_000_000);
+    let guess = base.filter(|&hertz| hertz >= SLOWEST).unwrap_or(GUESS);
+    (by_tsc(guess), Some("the machine has no kvmclock, PIT, ACPI timer or CMOS clock to measure it by"))
 }
 
 /// Measures the timer alone, by the time-stamp counter.
@@ -84,7 +114,7 @@ fn by_tsc(hertz: u64) -> Measurement {
 
 /// Measures both against channel 0 of the PIT, which unlike channel 2 needs no speaker gate to count. Its
 /// interrupt is masked.
-fn by_pit() -> Option<Measurement> {
+fn by_pit() -> Outcome {
     // SAFETY: the PIT's own registers; nothing else of ours uses them.
     unsafe {
         out8(0x43, 0x34); // channel 0, both octets, mode 2: counts down, over and over
@@ -101,26 +131,54 @@ fn by_pit() -> Option<Measurement> {
     };
     // The first count is loaded only with the next tick.
     let initial = read();
-    (0..PATIENCE).find(|_| read() != initial)?;
+    if !(0..PATIENCE).any(|_| read() != initial) {
+        return Outcome::Dead;
+    }
     agreed(PIT_HERTZ, 0xffff, read)
 }
 
 /// Measures both against the ACPI power-management timer, of which 24 bits are always there.
-fn by_pm_timer() -> Option<Measurement> {
-    let port = acpi::pm_timer()?;
+fn by_pm_timer() -> Outcome {
+    let Some(port) = acpi::pm_timer() else { return Outcome::Dead };
     // SAFETY: reading the timer changes nothing.
     agreed(PM_HERTZ, 0x00ff_ffff, || unsafe { in32(port) })
 }
 
-/// Measures until two measurements agree, and returns their sum.
-fn agreed(hertz: u64, mask: u32, read: impl Fn() -> u32) -> Option<Measurement> {
+/// Measures both from one tick of the CMOS clock to the next, which takes up to two seconds.
+fn by_cmos() -> Option<Measurement> {
+    let next_tick = || {
+        let before = cmos::second()?;
+        (0..CMOS_PATIENCE).find(|_| cmos::second().is_some_and(|second| second != before))
+    };
+    next_tick()?;
+    apic::start_measurement();
+    let (start, first) = (read_tsc(), apic::measured());
+    next_tick()?;
+    let (tsc, timer) = (read_tsc() - start, apic::measured() - first);
+    Some(Measurement { tsc, timer: timer.into(), ticks: 1, hertz: 1 }).filter(|m| m.rate() >= SLOWEST)
+}
+
+/// What came of measuring by a clock.
+enum Outcome {
+    /// Two measurements agree; this is their sum.
+    Agreed(Measurement),
+    /// The clock ticks, but no two measurements agree: this is the likeliest.
+    Doubtful(Measurement),
+    /// The clock does not tick.
+    Dead,
+}
+
+/// Measures until two measurements agree.
+fn agreed(hertz: u64, mask: u32, read: impl Fn() -> u32) -> Outcome {
     let mut lowest = Lowest::default();
     for _ in 0..ATTEMPTS {
-        if let Some(sum) = lowest.add(window(hertz, mask, &read)?) {
-            return Some(sum);
+        // A clock that stops is not relied on, whatever it showed before.
+        let Some(measurement) = window(hertz, mask, &read) else { return Outcome::Dead };
+        if let Some(sum) = lowest.add(measurement) {
+            return Outcome::Agreed(sum);
         }
     }
-    None
+    lowest.likeliest().map_or(Outcome::Dead, Outcome::Doubtful)
 }
 
 /// The measurements that had the counter run slowest, in ascending order.
@@ -155,10 +213,18 @@ impl Lowest {
     }
 }
 
+impl Lowest {
+    /// Returns the second lowest, or the only one: the very lowest may be a disturbed one.
+    fn likeliest(self) -> Option<Measurement> {
+        let [lowest, second, ..] = self.0;
+        second.or(lowest)
+    }
+}
+
 impl Measurement {
     /// The rate of the time-stamp counter.
     fn rate(&self) -> u64 {
-        self.tsc * self.hertz / self.ticks.max(1)
+        (u128::from(self.tsc) * u128::from(self.hertz) / u128::from(self.ticks.max(1))) as u64
     }
 }
 
@@ -175,7 +241,19 @@ fn window(hertz: u64, mask: u32, read: &impl Fn() -> u32) -> Option<Measurement>
     };
     let (_, start, first, timer) = sample()?;
     let passed = |count: u32| u64::from(count.wrapping_sub(first) & mask);
-    (0..PATIENCE).find(|_| passed(read()) >= hertz / WINDOW)?;
+    let (mut before, mut unchanged) = (first, 0);
+    loop {
+        let count = read();
+        if passed(count) >= hertz / WINDOW {
+            break;
+        }
+        // How many readings fit into the window depends on what each costs: patience is with a clock that stands still.
+        unchanged = if count == before { unchanged + 1 } else { 0 };
+        if unchanged == PATIENCE {
+            return None;
+        }
+        before = count;
+    }
     let (_, end, last, timer_end) = sample()?;
     Some(Measurement { tsc: end - start, timer: (timer_end - timer).into(), ticks: passed(last), hertz })
 }

@@ -2,6 +2,7 @@
 
 use crate::acpi;
 use crate::cpu::port::{in8, out8};
+use crate::sync::InterruptsOff;
 use core::time::Duration;
 
 /// How often the clock is asked whether it is between updates.
@@ -26,8 +27,7 @@ struct Reading {
 
 /// Returns the time since 1970, taking the clock for UTC; `None` if there is no clock or it shows nonsense.
 pub(super) fn read() -> Option<Duration> {
-    // The lower bits of status register D are zero (MC146818A data sheet): all ones mean that nothing is there.
-    if register(0x0d) & 0x7f != 0 {
+    if !is_present() {
         return None;
     }
     // Two readings that agree are sound, whatever the clock says of updates: an emulated one has been seen to
@@ -43,6 +43,16 @@ pub(super) fn read() -> Option<Duration> {
         previous = reading;
     }
     None
+}
+
+/// Returns the seconds' register as it is, which changes every second; `None` if there is no clock.
+pub(super) fn second() -> Option<u8> {
+    is_present().then(|| register(0))
+}
+
+fn is_present() -> bool {
+    // The lower bits of status register D are zero (MC146818A data sheet): all ones mean that nothing is there.
+    register(0x0d) & 0x7f == 0
 }
 
 /// Reads all registers, if possible while no update is under way.
@@ -61,8 +71,9 @@ fn settled() -> Reading {
 }
 
 fn register(number: u8) -> u8 {
-    // SAFETY: the clock's own index and data ports; bit 7 keeps the NMI masked as firmware leaves it. Only boot
-    // uses them.
+    // One access at a time: the index is shared.
+    let _interrupts = InterruptsOff::new();
+    // SAFETY: the clock's own index and data ports; bit 7 keeps the NMI masked as firmware leaves it.
     unsafe {
         out8(0x70, number | 0x80);
         in8(0x71)

@@ -1,4 +1,4 @@
-//! Conversion between a counter's ticks and nanoseconds without division.
+//! Conversion of nanoseconds to a timer's ticks without division.
 
 /// A ratio as a fixed-point number with 32 fractional bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,11 +8,6 @@ pub(super) struct Scale(u64);
 const SECOND: u128 = 1_000_000_000;
 
 impl Scale {
-    /// Returns the nanoseconds per tick of a counter.
-    pub(super) fn per_tick(hertz: u64) -> Self {
-        Self(((SECOND << 32) / u128::from(hertz.max(1))) as u64)
-    }
-
     /// Returns the ticks of a counter per nanosecond.
     pub(super) fn per_nano(hertz: u64) -> Self {
         Self(((u128::from(hertz) << 32) / SECOND) as u64)
@@ -28,12 +23,6 @@ impl Scale {
         Self(raw)
     }
 
-    /// Converts `count`, rounding down.
-    #[inline]
-    pub(super) fn nanos(self, count: u64) -> u64 {
-        ((u128::from(count) * u128::from(self.0)) >> 32) as u64
-    }
-
     /// Converts `count`, rounding up past what the ratio itself lacks, at most to the largest number there is.
     #[inline]
     pub(super) fn ticks(self, count: u64) -> u64 {
@@ -45,15 +34,6 @@ impl Scale {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_year_of_ticks_is_a_year() {
-        let hertz = 2_899_999_000;
-        let year = 365 * 86_400;
-        let nanos = Scale::per_tick(hertz).nanos(hertz * year);
-        let off = nanos.abs_diff(year * 1_000_000_000);
-        assert!(off < 60_000_000_000, "{off} ns off in a year");
-    }
 
     #[test]
     fn ticks_never_end_before_their_time() {
