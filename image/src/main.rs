@@ -12,11 +12,12 @@ use zonule::config::{self, Command, Host, Network};
 use zonule::serve::Server;
 use zonule::sntp;
 use zonule::telemetry::{self, Throttle};
+use zonule_platform::button::{self, Request};
 use zonule_platform::net::{self, NetConfig, Readiness, Severity, UdpResponder, Verdict};
-use zonule_platform::{entropy, memory, time};
+use zonule_platform::{entropy, memory, power, time};
 
-/// How often the machine's clock is looked at.
-const CLOCK_LOOK: Duration = Duration::from_secs(600);
+/// How often the machine is watched: its clock, and what it is asked to do.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The stack of threads that do little, in octets.
 const SMALL_STACK: usize = 64 * 1024;
@@ -51,6 +52,7 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     telemetry::init(config.log.clone());
+    std::thread::Builder::new().name("watch".to_string()).stack_size(SMALL_STACK).spawn(|| watch_machine())?;
     let started = Instant::now() - Duration::from_nanos(time::monotonic());
     let mut random = [[0; 16]; 3];
     entropy::fill(random.as_flattened_mut());
@@ -110,8 +112,7 @@ fn tell_news(started: Instant) {
     }
 }
 
-/// Has a thread keep the wall clock right, by which signatures and certificates are judged: by `servers`, or where none is
-/// told, by the machine's own clock.
+/// Has a thread keep the wall clock right by `servers`, if there are any: signatures and certificates are judged by it.
 ///
 /// If the clock cannot be right, waits for a moment until it is: nothing that comes next would work.
 fn start_clock(servers: Vec<SocketAddr>) -> std::io::Result<()> {
@@ -126,28 +127,41 @@ fn start_clock(servers: Vec<SocketAddr>) -> std::io::Result<()> {
              BADTIME; {remedy}"
         );
     }
+    if !has_servers {
+        return Ok(());
+    }
     std::thread::Builder::new().name("clock".to_string()).stack_size(SMALL_STACK).spawn(move || {
-        if has_servers {
-            sntp::keep(&servers, |nanoseconds| {
-                time::shift_wall(nanoseconds);
-                // Heard only the first time.
-                let _ = tell.send(());
-            });
-        }
-        follow_machine_clock()
+        sntp::keep(&servers, |nanoseconds| {
+            time::shift_wall(nanoseconds);
+            // Heard only the first time.
+            let _ = tell.send(());
+        });
     })?;
-    if has_servers && !is_right && told.recv_timeout(CLOCK_PATIENCE).is_err() {
+    if !is_right && told.recv_timeout(CLOCK_PATIENCE).is_err() {
         log::warn!("no --ntp server has told the time within {CLOCK_PATIENCE:?}; going on with a wrong clock");
     }
     Ok(())
 }
 
-/// Keeps the wall clock near the machine's.
-fn follow_machine_clock() {
+/// Follows the machine's clock, which jumps when the machine is stopped or continues a snapshot, and ends the machine
+/// when its hypervisor asks for that.
+fn watch_machine() -> ! {
     loop {
-        std::thread::sleep(CLOCK_LOOK);
-        if let Some(nanoseconds) = time::correct_wall() {
-            log::info!("the clock was corrected by {:.1} s", nanoseconds as f64 / 1e9);
+        if let Some(jump) = time::follow() {
+            let seconds = jump.nanoseconds as f64 / 1e9;
+            let why = if jump.stopped { "the machine was stopped" } else { "the machine's clock was set" };
+            log::warn!(target: "machine", "{why}: the clock was corrected by {seconds:+.1} s");
+        }
+        match button::requested() {
+            Some(request @ Request::PowerOff) => {
+                log::warn!(target: "machine", "{request}: powering off");
+                power::off();
+            }
+            Some(request @ Request::Restart) => {
+                log::warn!(target: "machine", "{request}: restarting");
+                power::reset();
+            }
+            None => std::thread::sleep(WATCH_INTERVAL),
         }
     }
 }

@@ -21,6 +21,9 @@ const LONGEST: usize = 4 << 20;
 /// The table of tables; `None` on a machine without usable ACPI.
 static ROOT: Once<Option<Root>> = Once::new();
 
+/// The flag of the fixed description table for machines without ACPI's fixed hardware.
+const HARDWARE_REDUCED: u32 = 1 << 20;
+
 /// Where the table of tables is, and how wide its entries are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Root {
@@ -158,7 +161,6 @@ pub(crate) enum PowerOff {
 pub(crate) fn power_off() -> Option<PowerOff> {
     let fadt = table(b"FACP")?;
     let [type_a, type_b] = sleep_types();
-    const HARDWARE_REDUCED: u32 = 1 << 20;
     if u32_at(fadt, 112)? & HARDWARE_REDUCED != 0 {
         let register = register_at(fadt, 244)?;
         return Some(PowerOff::SleepControl(register, type_a << 2 | 1 << 5));
@@ -166,6 +168,90 @@ pub(crate) fn power_off() -> Option<PowerOff> {
     let (a, b) = (u32_at(fadt, 64)? as u16, u32_at(fadt, 68)? as u16);
     let value = |kind: u8| u16::from(kind) << 10 | 1 << 13;
     (a != 0).then_some(PowerOff::PmControl([(a, value(type_a)), (b, value(type_b))]))
+}
+
+/// The registers of ACPI's fixed power button, as I/O ports of 16 bits (ACPI 6.5 §4.8.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FixedButton {
+    /// What has happened; a one clears a bit.
+    pub(crate) status: u16,
+    /// What is taken note of.
+    pub(crate) enable: u16,
+}
+
+/// Returns where the fixed power button is, if the machine has one.
+pub(crate) fn fixed_button() -> Option<FixedButton> {
+    fixed_button_in(table(b"FACP")?)
+}
+
+fn fixed_button_in(fadt: &[u8]) -> Option<FixedButton> {
+    const CONTROL_METHOD_BUTTON: u32 = 1 << 4;
+    (u32_at(fadt, 112)? & (HARDWARE_REDUCED | CONTROL_METHOD_BUTTON) == 0).then_some(())?;
+    let status = u16::try_from(u32_at(fadt, 56)?).ok().filter(|&port| port != 0)?;
+    // Half of the block is the status register, the other half the enable register.
+    let half = u16::from(*fadt.get(88)?) / 2;
+    (half >= 2).then_some(FixedButton { status, enable: status.checked_add(half)? })
+}
+
+/// A register of the generic event device: reading it returns the events since the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EventRegister {
+    /// Physical address.
+    pub(crate) address: u64,
+    /// Its octets: 1 or 4.
+    pub(crate) width: u8,
+    /// The bits that say the power button was pressed.
+    pub(crate) bit: u8,
+}
+
+/// Returns the register that reports the power button as an event, if the machine has one.
+pub(crate) fn button_event() -> Option<EventRegister> {
+    description().and_then(button_event_in)
+}
+
+/// Finds, in machine language, `OperationRegion (…, SystemMemory, ADDRESS, WIDTH)` and after it an event compared with
+/// BIT that leads to `Notify (PWRB, …)`: so QEMU, where the comparison and the notification are one statement, and Cloud
+/// Hypervisor write it.
+fn button_event_in(aml: &[u8]) -> Option<EventRegister> {
+    const NOTIFY_OP: u8 = 0x86;
+    const REGION_OP: [u8; 2] = [0x5b, 0x80];
+    const SYSTEM_MEMORY: u8 = 0;
+    /// A path in front of a name is this long at most: root, dual name, one segment.
+    const PATH: usize = 6;
+    let (before, bit) = aml.windows(4).enumerate().filter(|(_, name)| name == b"PWRB").find_map(|(at, _)| {
+        let notify = (at.saturating_sub(PATH + 1)..at).rev().find(|&at| aml[at] == NOTIFY_OP)?;
+        // The operand that ends just before it.
+        match aml[..notify] {
+            [.., 0x0a, bit] if bit.is_power_of_two() => Some((notify, bit)),
+            [.., 0x01] => Some((notify, 1)),
+            _ => None,
+        }
+    })?;
+    let region = aml[..before].windows(2).rposition(|op| op == REGION_OP)?;
+    // Name, space, then offset and length as integers.
+    let (&space, rest) = aml[region + 6..before].split_first()?;
+    let (address, rest) = integer(rest)?;
+    let (width, _) = integer(rest)?;
+    let width = u8::try_from(width).ok().filter(|width| matches!(width, 1 | 4))?;
+    (space == SYSTEM_MEMORY && address != 0).then_some(EventRegister { address, width, bit })
+}
+
+/// Reads an integer constant of machine language; returns what comes after it, too.
+fn integer(aml: &[u8]) -> Option<(u64, &[u8])> {
+    let (&op, rest) = aml.split_first()?;
+    let octets = match op {
+        0x00 => return Some((0, rest)),
+        0x01 => return Some((1, rest)),
+        0x0a => 1,
+        0x0b => 2,
+        0x0c => 4,
+        0x0e => 8,
+        _ => return None,
+    };
+    let (constant, rest) = rest.split_at_checked(octets)?;
+    let mut value = [0; 8];
+    value[..octets].copy_from_slice(constant);
+    Some((u64::from_le_bytes(value), rest))
 }
 
 /// Returns the register whose write resets the machine, and what to write.
@@ -198,17 +284,12 @@ fn s5(aml: &[u8]) -> Option<[u8; 2]> {
     let package = aml.get(found + 5..)?;
     // The top two bits of the first octet of the length tell how many octets follow it; then the element count.
     let mut elements = package.get(usize::from(package.first()? >> 6) + 2..)?;
-    let mut integer = || {
-        let (value, length) = match *elements {
-            [0x00, ..] => (0, 1),            // ZeroOp
-            [0x01, ..] => (1, 1),            // OneOp
-            [0x0a, value, ..] => (value, 2), // BytePrefix
-            _ => return None,
-        };
-        elements = &elements[length..];
-        Some(value & 7)
+    let mut sleep_type = || {
+        let value;
+        (value, elements) = integer(elements)?;
+        Some(value as u8 & 7)
     };
-    Some([integer()?, integer()?])
+    Some([sleep_type()?, sleep_type()?])
 }
 
 /// Returns the tables of tables that a root pointer at the start of `at` names, the wide one first; `None` if there
@@ -273,8 +354,44 @@ mod tests {
         let aml = b"\x10\x05\x08_S5_\x12\x08\x04\x0a\x05\x01\x00\x00";
         assert_eq!(s5(aml), Some([5, 1]));
         assert_eq!(s5(b"\x08\\_S5_\x12\x06\x04\x00\x00\x00\x00"), Some([0, 0]));
-        assert_eq!(s5(b"\x08_S5_\x12\x08\x04\x0b\x05\x01\x00"), None);
+        assert_eq!(s5(b"\x08_S5_\x12\x08\x04\x0b\x05\x00\x01\x00"), Some([5, 1]));
+        assert_eq!(s5(b"\x08_S5_\x12\x08\x04\x0d\x05\x01\x00"), None);
         assert_eq!(s5(b"\x08_S5_\x12"), None);
+    }
+
+    #[test]
+    fn finds_the_power_button_among_events() {
+        let region = |name: &[u8], address: &[u8], width| [b"\x5b\x80", name, b"\0", address, &[0x0a, width]].concat();
+        // As QEMU 7.2 writes its microvm's: If (((Local0 & 2) == 2)) { Notify (PWRB, 0x80) }
+        let mut qemu = b"\x08_HID\x0dACPI0013\0".to_vec();
+        qemu.extend(region(b"EREG", b"\x0c\0\0\xa0\xfe", 4));
+        qemu.extend(b"\x5b\x81\x0b" /* Field */);
+        qemu.extend(b"EREG\x43ESEL\x20\x14\x18_EVT\x09\x70ESEL\x60");
+        qemu.extend(b"\xa0\x0f\x93\x7b\x60\x0a\x02\0\x0a\x02\x86PWRB\x0a\x80");
+        assert_eq!(button_event_in(&qemu), Some(EventRegister { address: 0xfea0_0000, width: 4, bit: 2 }));
+        // As Cloud Hypervisor v53 does: If ((Local1 == 8)) { Notify (\_SB.PWRB, 0x80) }
+        let mut cloud = region(b"EREG", b"\x0c\0\0\0\x10", 2);
+        cloud.extend(region(b"GDST", b"\x0e\0\xf0\xff\xef\0\0\0\0", 1));
+        cloud.extend(b"\x7b\x60\x0a\x08\x61\xa0\x12\x93\x61\x0a\x08\x86\\\x2e_SB_PWRB\x0a\x80");
+        assert_eq!(button_event_in(&cloud), Some(EventRegister { address: 0xefff_f000, width: 1, bit: 8 }));
+        // Cut off anywhere, it is not found and nothing is read beyond the end.
+        for aml in [&qemu, &cloud] {
+            (0..aml.len()).for_each(|end| assert!(button_event_in(&aml[..end]).is_none() || end + 2 >= aml.len()));
+        }
+        assert_eq!(button_event_in(b"\x5b\x82\x0fPWRB\x08_HID\x0c\x41\xd0\x0c\x0c"), None, "a button without event");
+    }
+
+    #[test]
+    fn finds_the_fixed_power_button() {
+        let mut fadt = [0; 244];
+        fadt[56..60].copy_from_slice(&0x600u32.to_le_bytes());
+        fadt[88] = 4;
+        assert_eq!(fixed_button_in(&fadt), Some(FixedButton { status: 0x600, enable: 0x602 }));
+        assert_eq!(fixed_button_in(&fadt[..100]), None);
+        fadt[112] = 1 << 4;
+        assert_eq!(fixed_button_in(&fadt), None, "the button is a device of its own");
+        fadt[112..116].copy_from_slice(&HARDWARE_REDUCED.to_le_bytes());
+        assert_eq!(fixed_button_in(&fadt), None);
     }
 
     /// Returns a root pointer of revision 0 or 2 with right sums.

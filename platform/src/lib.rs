@@ -18,6 +18,7 @@ pub mod abi;
 pub mod acpi;
 mod boot;
 pub mod bus;
+pub mod button;
 pub mod console;
 pub mod cpu;
 pub mod entropy;

@@ -9,7 +9,7 @@ use crate::cpu::features::Features;
 use crate::cpu::{gdt, idt, interrupts};
 use crate::memory::stacks::Guarded;
 use crate::thread::{self, Priority};
-use crate::{acpi, console, cpu, entropy, memory, power, time};
+use crate::{acpi, button, console, cpu, entropy, memory, power, time};
 use core::ffi::{c_char, c_int};
 use spin::Mutex;
 
@@ -54,6 +54,7 @@ extern "C" fn start(info: u32) -> ! {
     }
     acpi::start(handover.rsdp);
     power::start();
+    button::start();
     interrupts::start(&features);
     if let Err(why) = time::start(&features) {
         crate::fatal!("{why}");
