@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
 use zonule::answer::{Answer, Transport};
@@ -52,7 +52,12 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     telemetry::init(config.log.clone());
-    std::thread::Builder::new().name("watch".to_string()).stack_size(SMALL_STACK).spawn(|| watch_machine())?;
+    // One jump that nobody has heard of yet is as good as several.
+    let (jump, jumped) = sync_channel(1);
+    std::thread::Builder::new()
+        .name("watch".to_string())
+        .stack_size(SMALL_STACK)
+        .spawn(move || watch_machine(&jump))?;
     let started = Instant::now() - Duration::from_nanos(time::monotonic());
     let mut random = [[0; 16]; 3];
     entropy::fill(random.as_flattened_mut());
@@ -62,7 +67,7 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
     net::start(net_config(&network))?;
     std::thread::Builder::new().name("news".to_string()).stack_size(SMALL_STACK).spawn(move || tell_news(started))?;
     await_addresses(started, &network);
-    start_clock(config.ntp.clone())?;
+    start_clock(config.ntp.clone(), jumped)?;
     let Err(error) = server.run(*config, u64::try_from(memory::total()).ok());
     Err(error.into())
 }
@@ -115,7 +120,7 @@ fn tell_news(started: Instant) {
 /// Has a thread keep the wall clock right by `servers`, if there are any: signatures and certificates are judged by it.
 ///
 /// If the clock cannot be right, waits for a moment until it is: nothing that comes next would work.
-fn start_clock(servers: Vec<SocketAddr>) -> std::io::Result<()> {
+fn start_clock(servers: Vec<SocketAddr>, jumped: Receiver<()>) -> std::io::Result<()> {
     let is_right = time::wall_known() && sntp::is_plausible(time::wall());
     let (tell, told) = channel();
     let has_servers = !servers.is_empty();
@@ -131,7 +136,7 @@ fn start_clock(servers: Vec<SocketAddr>) -> std::io::Result<()> {
         return Ok(());
     }
     std::thread::Builder::new().name("clock".to_string()).stack_size(SMALL_STACK).spawn(move || {
-        sntp::keep(&servers, |nanoseconds| {
+        sntp::keep(&servers, &jumped, |nanoseconds| {
             time::shift_wall(nanoseconds);
             // Heard only the first time.
             let _ = tell.send(());
@@ -143,14 +148,16 @@ fn start_clock(servers: Vec<SocketAddr>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Follows the machine's clock, which jumps when the machine is stopped or continues a snapshot, and ends the machine
-/// when its hypervisor asks for that.
-fn watch_machine() -> ! {
+/// Follows the machine's clock, which jumps when the machine is stopped or continues a snapshot, says so by `jumped`, and
+/// ends the machine when its hypervisor asks for that.
+fn watch_machine(jumped: &SyncSender<()>) -> ! {
     loop {
         if let Some(jump) = time::follow() {
             let seconds = jump.nanoseconds as f64 / 1e9;
             let why = if jump.stopped { "the machine was stopped" } else { "the machine's clock was set" };
             log::warn!(target: "machine", "{why}: the clock was corrected by {seconds:+.1} s");
+            // Heard where the clock is kept by servers.
+            let _ = jumped.try_send(());
         }
         match button::requested() {
             Some(request @ Request::PowerOff) => {

@@ -12,6 +12,7 @@ mod packet;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -92,8 +93,9 @@ pub fn ask(servers: &[SocketAddr]) -> Result<Offset, NoTime> {
     Err(NoTime(faults))
 }
 
-/// Keeps a clock right by `servers`, for ever: `shift` sets it forward by nanoseconds, or back by negative ones.
-pub fn keep(servers: &[SocketAddr], mut shift: impl FnMut(i64)) -> ! {
+/// Keeps a clock right by `servers`, for ever: `shift` sets it forward by nanoseconds, or back by negative ones. The servers
+/// are asked at once when `jumped` has something: somebody else has set the clock.
+pub fn keep(servers: &[SocketAddr], jumped: &Receiver<()>, mut shift: impl FnMut(i64)) -> ! {
     let (mut failures, mut is_told) = (0, false);
     loop {
         let wait = match ask(servers) {
@@ -121,7 +123,11 @@ pub fn keep(servers: &[SocketAddr], mut shift: impl FnMut(i64)) -> ! {
                 wait
             }
         };
-        thread::sleep(wait);
+        match jumped.recv_timeout(wait) {
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            // Nobody is left who could say so.
+            Err(RecvTimeoutError::Disconnected) => thread::sleep(wait),
+        }
     }
 }
 
