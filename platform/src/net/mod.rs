@@ -35,8 +35,11 @@ mod vlan;
 mod waiters;
 mod worker;
 
+pub(crate) use checksum::Sum;
 pub use configure::board::{Readiness, next_event, wait_for_addresses};
 pub use configure::{Lease, NetConfig, NetEvent, Severity};
 pub use discover::{NetError, discover};
+#[cfg(test)]
+pub(crate) use frame::{Datagram, tests as frame_tests};
 pub use responder::{UdpResponder, Verdict};
 pub use worker::{serve_udp, start};

@@ -1,5 +1,6 @@
 //! virtio devices: the transports, the split virtqueue and the drivers on top.
 
+mod header;
 pub mod net;
 pub mod queue;
 pub mod rng;

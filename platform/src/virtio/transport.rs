@@ -105,6 +105,12 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
+    /// Makes the doorbell of an MMIO device.
+    #[cfg(test)]
+    pub(super) fn new(register: Registers, queue: u16) -> Self {
+        Self { register, queue, wide: true }
+    }
+
     /// Tells the device to look at the queue.
     pub fn ring(&self) {
         if self.wide {
