@@ -1,8 +1,8 @@
 //! virtio-mmio windows: where they stand and which interrupt they raise.
 //!
 //! Three announcements are understood, most exact first: the `virtio_mmio.device=` words a hypervisor appends to the
-//! command line, the `LNRO0005` devices in ACPI's definition block, and, on a machine with neither, the fixed slots
-//! of QEMU's microvm. The definition block is byte code; instead of interpreting it, the resource template of each
+//! command line, the `LNRO0005` devices in ACPI's definition blocks, and, on a machine with neither ACPI nor PCI, the
+//! fixed slots of QEMU's microvm. The definition block is byte code; instead of interpreting it, the resource template of each
 //! such device is recognised, since both QEMU and Firecracker emit it as a constant buffer.
 
 use alloc::vec::Vec;

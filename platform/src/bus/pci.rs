@@ -2,7 +2,8 @@
 //!
 //! Configuration space is reached through the ports 0xCF8/0xCFC where a host bridge answers there (QEMU pc and q35,
 //! Cloud Hypervisor) and through the memory window that ACPI's MCFG announces otherwise. Everything the drivers need
-//! lies in the first 256 bytes, which both reach. Base address registers are taken as the firmware or the
+//! lies in the first 256 bytes, which both reach. Some hypervisors log every access to what is not there, so
+//! configuration space is opened only where a host bridge may be: Firecracker announces the window without having PCI. Base address registers are taken as the firmware or the
 //! hypervisor assigned them; a function without an assigned one is left alone.
 
 use alloc::boxed::Box;
@@ -52,6 +53,20 @@ pub trait ConfigSpace {
     fn first_bus(&self) -> u8 {
         0
     }
+}
+
+/// Returns whether a definition block names a PCI or PCI Express host bridge.
+pub fn in_definition_block(block: &[u8]) -> bool {
+    /// `PNP0A03` and `PNP0A08` as EISA identifiers behind a DWordPrefix (ACPI 6.5 §19.3.4, §20.2.3), and as strings.
+    const HIDS: [&[u8]; 4] =
+        [&[0x0c, 0x41, 0xd0, 0x0a, 0x03], &[0x0c, 0x41, 0xd0, 0x0a, 0x08], b"PNP0A03\0", b"PNP0A08\0"];
+    HIDS.iter().any(|hid| block.windows(hid.len()).any(|bytes| bytes == *hid))
+}
+
+/// Returns whether a word of vendor and device number is a function's. Where none is, all ones are read, or, from
+/// Firecracker, zeroes.
+fn is_function(vendor_device: u32) -> bool {
+    !matches!(vendor_device as u16, 0 | 0xffff)
 }
 
 /// Returns the machine's way to configuration space, if it has PCI.
@@ -121,7 +136,7 @@ pub fn enumerate(space: &dyn ConfigSpace) -> Vec<Function> {
         for device in 0..32 {
             for function in 0..8 {
                 let function = Function { bus, device, function };
-                if space.read(function, VENDOR_DEVICE) as u16 == 0xffff {
+                if !is_function(space.read(function, VENDOR_DEVICE)) {
                     if function.function == 0 {
                         break;
                     }
@@ -203,7 +218,7 @@ impl Ports {
         };
         let ports = Self(());
         let root = Function { bus: 0, device: 0, function: 0 };
-        (answers && ports.read(root, VENDOR_DEVICE) as u16 != 0xffff).then_some(ports)
+        (answers && is_function(ports.read(root, VENDOR_DEVICE))).then_some(ports)
     }
 
     fn select(function: Function, offset: u16) -> u32 {
@@ -331,6 +346,26 @@ mod tests {
         let found = enumerate(&machine);
         let places: Vec<_> = found.iter().map(|f| (f.bus, f.device, f.function)).collect();
         assert_eq!(places, [(0, 0, 0), (0, 1, 0), (0, 1, 3), (0, 2, 0), (1, 0, 0), (1, 4, 0)]);
+    }
+
+    #[test]
+    fn zeroes_are_no_function() {
+        let machine = Machine::default();
+        for device in 0..32 {
+            machine.set((0, device, 0), 0, 0);
+        }
+        machine.set((0, 3, 0), 0, 0x1041_1af4);
+        assert_eq!(enumerate(&machine), [NIC]);
+    }
+
+    #[test]
+    fn host_bridges_of_a_definition_block() {
+        let express = b"PCI0\x08_HID\x0c\x41\xd0\x0a\x08\x08_CID\x0c\x41\xd0\x0a\x03";
+        assert!(in_definition_block(express));
+        assert!(in_definition_block(b"PCI0\x08_HID\x0c\x41\xd0\x0a\x03"));
+        assert!(in_definition_block(b"PCI0\x08_HID\x0dPNP0A08\0"));
+        assert!(!in_definition_block(b"VR00\x08_HID\x0dLNRO0005\0COM1\x08_HID\x0c\x41\xd0\x05\x01"));
+        assert!(!in_definition_block(&express[..12]));
     }
 
     #[test]

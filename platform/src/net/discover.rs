@@ -1,7 +1,8 @@
 //! Finding the devices and leading their interrupts to the network thread.
 //!
-//! Devices that are announced exactly (the command line, ACPI) or self-describing (PCI) are preferred; only a machine
-//! with none of these gets QEMU's fixed microvm slots looked at, since on a PC other devices stand there.
+//! Only what the command line or ACPI announces is looked at: reading where nothing is makes some hypervisors log an
+//! error, and on a PC other devices may stand there. Where nothing is announced at all, PCI's ports are tried, and on a
+//! machine without ACPI the fixed slots of QEMU's microvm after them.
 //!
 //! Interrupts: messages (MSI-X) where the function has them. An announced line is routed as announced. Where the line
 //! is unknown, every line such a device can have on known machines leads to the one handler: it clears the cause in
@@ -27,13 +28,17 @@ static ACKNOWLEDGE: IrqLock<Acknowledge> = IrqLock::new(Acknowledge::Nothing);
 
 /// Finds the virtio devices. Draws from the entropy device at once and keeps the network device for `start`.
 pub fn discover() {
-    let space = pci::open();
-    let mut devices = announced_windows();
+    let blocks: Vec<_> = acpi::description().into_iter().chain(acpi::tables(*b"SSDT")).collect();
+    let windows = announced_windows(command_line(), &blocks);
+    let space = if expects_pci(&windows, &blocks) { pci::open() } else { None };
+    let mut devices: Vec<_> = windows.iter().copied().filter_map(open_window).collect();
     match space.as_deref() {
         Some(space) => {
             devices.extend(pci::enumerate(space).into_iter().filter_map(|function| open_function(space, function)))
         }
-        None if devices.is_empty() => devices.extend(mmio::microvm_slots().filter_map(open_window)),
+        None if windows.is_empty() && blocks.is_empty() => {
+            devices.extend(mmio::microvm_slots().filter_map(open_window))
+        }
         None => {}
     }
     for Device { kind, mut transport, line } in devices {
@@ -72,16 +77,20 @@ enum Line {
     Mmio(Option<u32>),
 }
 
-fn announced_windows() -> Vec<Device> {
-    let mut windows = mmio::in_command_line(command_line());
-    if let Some(block) = acpi::description() {
-        for window in mmio::in_definition_block(block) {
-            if !windows.iter().any(|known| known.address == window.address) {
-                windows.push(window);
-            }
+/// Returns the virtio-mmio windows that the command line or ACPI's definition blocks announce, each once.
+fn announced_windows(command_line: &str, blocks: &[&[u8]]) -> Vec<Window> {
+    let mut windows = mmio::in_command_line(command_line);
+    for window in blocks.iter().flat_map(|block| mmio::in_definition_block(block)) {
+        if !windows.iter().any(|known| known.address == window.address) {
+            windows.push(window);
         }
     }
-    windows.into_iter().filter_map(open_window).collect()
+    windows
+}
+
+/// Returns whether to look for PCI: where ACPI names a host bridge, or nothing else is announced either.
+fn expects_pci(windows: &[Window], blocks: &[&[u8]]) -> bool {
+    windows.is_empty() || blocks.iter().any(|block| pci::in_definition_block(block))
 }
 
 fn open_window(window: Window) -> Option<Device> {
@@ -182,3 +191,33 @@ impl core::fmt::Display for NetError {
 }
 
 impl core::error::Error for NetError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BRIDGE: &[u8] = b"PCI0\x08_HID\x0c\x41\xd0\x0a\x08";
+    const LINE: &str = "--ip=10.0.2.15/24 virtio_mmio.device=4K@0xc0001000:5";
+
+    #[test]
+    fn pci_is_looked_for_where_it_is_announced_or_nothing_is() {
+        let expected = |line, blocks: &[&[u8]]| expects_pci(&announced_windows(line, blocks), blocks);
+        assert!(expected("", &[]), "nothing is announced");
+        assert!(expected("", &[b"DSDT"]), "a definition block that says nothing");
+        assert!(expected("", &[b"DSDT", BRIDGE]), "a host bridge");
+        assert!(expected(LINE, &[BRIDGE]), "both");
+        assert!(!expected(LINE, &[]), "the command line, as of microvm without ACPI");
+        assert!(!expected(LINE, &[b"DSDT"]), "the command line and ACPI, as of Firecracker");
+    }
+
+    #[test]
+    fn a_window_announced_twice_is_one() {
+        let mut block = b"\x08_HID\x0dLNRO0005\0\x08_CRS\x86\x09\x00\x01\x00\x10\x00\xc0\x00\x10\x00\x00".to_vec();
+        let window = Window { address: 0xc000_1000, gsi: Some(5) };
+        assert_eq!(announced_windows(LINE, &[&block]), [window]);
+        assert_eq!(announced_windows("", &[&block, &block]).len(), 1);
+        let at = block.len() - 7;
+        block[at] = 0x20;
+        assert_eq!(announced_windows(LINE, &[b"DSDT", &block]).len(), 2);
+    }
+}
