@@ -1,10 +1,10 @@
 //! PCI functions: configuration access, enumeration and capabilities.
 //!
 //! Configuration space is reached through the ports 0xCF8/0xCFC where a host bridge answers there (QEMU pc and q35,
-//! Cloud Hypervisor) and through the memory window that ACPI's MCFG announces otherwise. Everything the drivers need
-//! lies in the first 256 bytes, which both reach. Some hypervisors log every access to what is not there, so
-//! configuration space is opened only where a host bridge may be: Firecracker announces the window without having PCI. Base address registers are taken as the firmware or the
-//! hypervisor assigned them; a function without an assigned one is left alone.
+//! Cloud Hypervisor) and through the memory window that ACPI announces otherwise. Everything the drivers need
+//! lies in the first 256 bytes, which both reach. An MCFG table alone does not mean that there is PCI: Firecracker has
+//! one always. Base address registers are taken as the firmware or the hypervisor assigned them, or as
+//! [`assign`](super::assign) did where neither has.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,8 +16,8 @@ use crate::cpu::port;
 const VENDOR_DEVICE: u16 = 0x00;
 const COMMAND_STATUS: u16 = 0x04;
 const CLASS_REVISION: u16 = 0x08;
-const HEADER_TYPE: u16 = 0x0c;
-const BAR0: u16 = 0x10;
+pub(super) const HEADER_TYPE: u16 = 0x0c;
+pub(super) const BAR0: u16 = 0x10;
 const BUS_NUMBERS: u16 = 0x18;
 const SUBSYSTEM: u16 = 0x2c;
 const CAPABILITIES: u16 = 0x34;
@@ -69,16 +69,32 @@ fn is_function(vendor_device: u32) -> bool {
     !matches!(vendor_device as u16, 0 | 0xffff)
 }
 
-/// Returns the machine's way to configuration space, if it has PCI.
-pub fn open() -> Option<Box<dyn ConfigSpace>> {
-    match Ports::detect() {
-        Some(ports) => Some(Box::new(ports)),
-        None => acpi::mcfg().map(|ecam| {
-            let ecam: Box<dyn ConfigSpace> =
-                Box::new(Ecam::new(ecam.base, ecam.bus_start, ecam.bus_end, Registers::map));
-            ecam
-        }),
+/// Returns the machine's way to configuration space, if it has PCI; `blocks` are ACPI's definition blocks.
+pub fn open(blocks: &[&[u8]]) -> Option<Box<dyn ConfigSpace>> {
+    if let Some(ports) = Ports::detect() {
+        return Some(Box::new(ports));
     }
+    let window = acpi::mcfg().map(|ecam| Ecam::new(ecam.base, ecam.bus_start, ecam.bus_end, Registers::map));
+    let window = window.or_else(|| {
+        let base = blocks.iter().find_map(|block| base_address(block))?;
+        Some(Ecam::new(base, 0, u8::MAX, Registers::map))
+    });
+    window.map(|ecam| -> Box<dyn ConfigSpace> { Box::new(ecam) })
+}
+
+/// Returns where configuration space is by a host bridge's `_CBA` (ACPI 6.5 §6.5.10; PCI Firmware 3.3 §4.1.3): QEMU's microvm
+/// has it in place of an MCFG table. It is a name or a method that returns a constant.
+fn base_address(block: &[u8]) -> Option<u64> {
+    const NAME: &[u8] = b"_CBA";
+    const METHOD_RETURNS: &[u8] = &[0, 0xa4];
+    let at = block.windows(NAME.len()).position(|bytes| bytes == NAME)?;
+    let value = &block[at + NAME.len()..];
+    match *value.strip_prefix(METHOD_RETURNS).unwrap_or(value) {
+        [0x0c, a, b, c, d, ..] => Some(u32::from_le_bytes([a, b, c, d]).into()),
+        [0x0e, a, b, c, d, e, f, g, h, ..] => Some(u64::from_le_bytes([a, b, c, d, e, f, g, h])),
+        _ => None,
+    }
+    .filter(|&base| base != 0 && base % Ecam::BUS_BYTES as u64 == 0)
 }
 
 /// A PCI capability in the list of a function.
@@ -366,6 +382,17 @@ mod tests {
         assert!(in_definition_block(b"PCI0\x08_HID\x0dPNP0A08\0"));
         assert!(!in_definition_block(b"VR00\x08_HID\x0dLNRO0005\0COM1\x08_HID\x0c\x41\xd0\x05\x01"));
         assert!(!in_definition_block(&express[..12]));
+    }
+
+    #[test]
+    fn configuration_space_by_a_definition_block() {
+        assert_eq!(base_address(b"\x14\x0c_CBA\x00\xa4\x0c\x00\x00\x00\xe0\x08_CRS"), Some(0xe000_0000));
+        assert_eq!(base_address(b"\x08_CBA\x0e\x00\x00\x00\x00\x01\x00\x00\x00"), Some(1 << 32));
+        for damaged in
+            [&b"PCI0"[..], b"_CBA", b"_CBA\x00\xa4\x0c\x00\x00", b"_CBA\x00\xa4\x68", b"_CBA\x0c\x00\x10\x00\xe0"]
+        {
+            assert_eq!(base_address(damaged), None);
+        }
     }
 
     #[test]

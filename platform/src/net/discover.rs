@@ -11,6 +11,7 @@
 use alloc::vec::Vec;
 
 use super::worker::interrupted;
+use crate::bus::assign;
 use crate::bus::mmio::{self, WINDOW_BYTES, Window};
 use crate::bus::pci::{self, ConfigSpace, Function};
 use crate::bus::registers::Registers;
@@ -30,11 +31,15 @@ static ACKNOWLEDGE: IrqLock<Acknowledge> = IrqLock::new(Acknowledge::Nothing);
 pub fn discover() {
     let blocks: Vec<_> = acpi::description().into_iter().chain(acpi::tables(*b"SSDT")).collect();
     let windows = announced_windows(command_line(), &blocks);
-    let space = if expects_pci(&windows, &blocks) { pci::open() } else { None };
+    let space = if expects_pci(&windows, &blocks) { pci::open(&blocks) } else { None };
     let mut devices: Vec<_> = windows.iter().copied().filter_map(open_window).collect();
     match space.as_deref() {
         Some(space) => {
-            devices.extend(pci::enumerate(space).into_iter().filter_map(|function| open_function(space, function)))
+            let functions = pci::enumerate(space);
+            if let Some(window) = blocks.iter().find_map(|block| assign::window(block)) {
+                assign::assign(space, &functions, |function| driven(space, function).is_some(), window);
+            }
+            devices.extend(functions.into_iter().filter_map(|function| open_function(space, function)));
         }
         None if windows.is_empty() && blocks.is_empty() => {
             devices.extend(mmio::microvm_slots().filter_map(open_window))
@@ -98,11 +103,13 @@ fn open_window(window: Window) -> Option<Device> {
     Some(Device { kind, transport, line: Line::Mmio(window.gsi) })
 }
 
+/// Returns the type of a virtio function that there is a driver for.
+fn driven(space: &dyn ConfigSpace, function: Function) -> Option<u32> {
+    pci::identity(space, function).virtio_type().filter(|&kind| kind == TYPE_NETWORK || kind == TYPE_ENTROPY)
+}
+
 fn open_function(space: &dyn ConfigSpace, function: Function) -> Option<Device> {
-    let kind = pci::identity(space, function).virtio_type()?;
-    if kind != TYPE_NETWORK && kind != TYPE_ENTROPY {
-        return None;
-    }
+    let kind = driven(space, function)?;
     pci::enable(space, function, false);
     match Transport::pci(space, function, Registers::map) {
         Ok(transport) => {
