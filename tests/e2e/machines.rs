@@ -28,6 +28,7 @@ machine!(pc, Machine::Pc);
 machine!(q35, Machine::Q35);
 machine!(microvm, Machine::Microvm);
 machine!(microvm_legacy, Machine::MicrovmLegacy);
+machine!(microvm_pci, Machine::MicrovmPci);
 
 /// Boots among the words that boot loaders and hypervisors leave on the command line, and answers.
 fn boots_and_serves(machine: Machine) {

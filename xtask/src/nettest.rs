@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
@@ -36,6 +36,8 @@ const MACHINES: &[Machine] = &[
     Machine("pc without MSI-X", &["-M", "pc"], "virtio-net-pci,vectors=0"),
     Machine("pc without ACPI", &["-M", "pc,acpi=off"], "virtio-net-pci"),
     Machine("q35", &["-M", "q35"], "virtio-net-pci"),
+    Machine("q35 without the address of ACPI's root pointer", &["-M", "q35", "-L", ROMS], "virtio-net-pci"),
+    Machine("microvm with PCI that no firmware set up", &["-M", "microvm,pcie=on"], "virtio-net-pci"),
     Machine("q35 without MSI-X", &["-M", "q35"], "virtio-net-pci,vectors=0"),
     Machine(
         "q35 behind a port, beside other devices",
@@ -45,9 +47,31 @@ const MACHINES: &[Machine] = &[
 ];
 const MODERN: &str = "virtio-mmio.force-legacy=false";
 const SILENT: &str = "microvm,acpi=off,auto-kernel-cmdline=off";
+/// Stands for the directory that [`prepare_roms`] makes.
+const ROMS: &str = "ROMS";
+
+/// The machine that is tried over a tap device. Frames sent to [`INJECT`] arrive at its network device, each behind its
+/// length, the length of its virtio header and that header.
+const OVER_TAP: Machine = Machine(
+    "pc, transitional",
+    &[
+        "-M",
+        "pc",
+        "-chardev",
+        "socket,id=inject,host=127.0.0.1,port=5300,server=on,wait=off",
+        "-object",
+        "filter-redirector,id=redirect,netdev=n,queue=tx,indev=inject,vnet_hdr_support=on",
+    ],
+    "virtio-net-pci",
+);
+const INJECT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5300);
+/// The hardware addresses of the tap device and of the guest, which is QEMU's usual one.
+const TAP: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const GUEST: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 
 /// Runs the self-test image at `elf` on every machine and, with root, over a tap device.
 pub(crate) fn run(elf: &Path) -> Result<(), String> {
+    prepare_roms(elf)?;
     let only = std::env::var("ZONULE_NETTEST_MACHINE").ok();
     let machines = MACHINES.iter().filter(|machine| only.as_deref().is_none_or(|only| machine.0 == only));
     let machines = Mutex::new(machines);
@@ -82,6 +106,7 @@ pub(crate) fn run_inside(elf: &Path) -> Result<(), String> {
     for arguments in [
         "link set lo up",
         "tuntap add tap0 mode tap",
+        "link set tap0 address 02:00:00:00:00:01",
         "address add 10.77.0.1/24 dev tap0",
         "address add fd77::1/64 dev tap0 nodad",
         "link set tap0 up",
@@ -92,7 +117,7 @@ pub(crate) fn run_inside(elf: &Path) -> Result<(), String> {
         [Echo::start(Ipv4Addr::new(10, 77, 0, 1).into())?.0, Echo::start("fd77::1".parse().map_err(|_| "fd77::1")?)?.0];
     let mut guest = Guest::start(
         elf,
-        &MACHINES[6],
+        &OVER_TAP,
         "tap,id=n,ifname=tap0,script=no,downscript=no,vhost=off",
         &format!(
             "--net --ip=10.77.0.2/24 --ip=fd77::2/64 --gateway=10.77.0.1 --gateway=fd77::1 --peer={} --peer={}",
@@ -104,7 +129,76 @@ pub(crate) fn run_inside(elf: &Path) -> Result<(), String> {
         over_tap(own).map_err(|error| format!("{own}: {error}"))?;
         println!("nettest: tap, {own}: ok");
     }
+    partial_checksum()?;
+    println!("nettest: tap, a partial checksum: ok");
     Ok(())
+}
+
+/// Has the guest receive a datagram with a partial checksum, as hypervisors deliver what their tap device had queued
+/// before the guest's driver was ready.
+fn partial_checksum() -> Result<(), String> {
+    const NEEDS_CHECKSUM: u8 = 1;
+    const UDP: u8 = 17;
+    let (own, guest) = (Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2));
+    let socket = udp((guest, 53).into())?;
+    let port = socket.local_addr().map_err(text("local_addr"))?.port();
+    // QEMU takes frames from one connection only.
+    let mut inject = tcp(INJECT)?;
+    for (payload, answer) in
+        [(&b"a partial checksum"[..], &b"a \xf0artial checksum"[..]), (b"Declined", b"socket:Declined")]
+    {
+        let length = 8 + payload.len() as u16;
+        let addresses = [own.octets(), guest.octets()].concat();
+        let pseudo = [&addresses[..], &[0, UDP], &length.to_be_bytes()].concat();
+        let mut ip =
+            [&[0x45, 0][..], &(20 + length).to_be_bytes(), &[0, 0, 0x40, 0, 64, UDP, 0, 0], &addresses].concat();
+        let checksum = !sum(&ip);
+        ip[10..12].copy_from_slice(&checksum.to_be_bytes());
+        let ports =
+            [port.to_be_bytes(), 53u16.to_be_bytes(), length.to_be_bytes(), sum(&pseudo).to_be_bytes()].concat();
+        let header = [NEEDS_CHECKSUM, 0, 0, 0, 0, 0, 34, 0, 6, 0, 0, 0];
+        let frame = [&header[..], &GUEST, &TAP, &[8, 0], &ip, &ports, payload].concat();
+        let lengths = [(frame.len() as u32).to_be_bytes(), (header.len() as u32).to_be_bytes()].concat();
+        inject.write_all(&[lengths, frame].concat()).map_err(text("injection of a frame"))?;
+        let mut buffer = [0; 100];
+        let length = socket.recv(&mut buffer).map_err(text("no answer to a datagram with a partial checksum"))?;
+        if &buffer[..length] != answer {
+            return Err(format!("a datagram with a partial checksum was answered {:?}", &buffer[..length]));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the sum of the Internet checksum (RFC 1071), not complemented.
+fn sum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).copied().map_or(0, u32::from));
+    let sum: u32 = words.sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+/// Returns the directory for QEMU's ROMs that belongs to `elf`.
+fn roms(elf: &Path) -> PathBuf {
+    elf.with_file_name("nettest-roms")
+}
+
+/// Makes a copy of QEMU's loader for PVH that does not find ACPI's root pointer, and so passes no address of it: as
+/// Firecracker does.
+fn prepare_roms(elf: &Path) -> Result<(), String> {
+    const LOADER: &str = "pvh.bin";
+    let output =
+        Command::new("qemu-system-x86_64").args(["-L", "help"]).output().map_err(text("qemu-system-x86_64"))?;
+    let directories = String::from_utf8_lossy(&output.stdout).into_owned();
+    let found = directories.lines().find_map(|directory| std::fs::read(Path::new(directory).join(LOADER)).ok());
+    let mut loader = found.ok_or_else(|| format!("{LOADER} is in none of QEMU's directories: {directories}"))?;
+    let places: Vec<_> = (0..loader.len()).filter(|&at| loader[at..].starts_with(b"RSD ")).collect();
+    if places.is_empty() {
+        return Err(format!("{LOADER} does not look for ACPI's root pointer as it used to"));
+    }
+    // The order of the letters does not change the ROM's checksum.
+    places.into_iter().for_each(|at| loader[at..at + 4].copy_from_slice(b"DSR "));
+    std::fs::create_dir_all(roms(elf)).map_err(text("a directory for QEMU's ROMs"))?;
+    std::fs::write(roms(elf).join(LOADER), loader).map_err(text(LOADER))
 }
 
 /// Talks to the guest at `own` as only Linux's own stack can.
@@ -239,14 +333,15 @@ struct Guest {
 
 impl Guest {
     fn start(elf: &Path, Machine(_, arguments, device): &Machine, netdev: &str, words: &str) -> Result<Self, String> {
+        let acpi = if arguments.iter().any(|argument| argument.contains("acpi=off")) { "" } else { " --acpi" };
         let mut qemu = Command::new("qemu-system-x86_64")
             .args(["-accel", "tcg", "-cpu", "max", "-m", "64", "-nodefaults", "-display", "none", "-no-reboot"])
             .args(["-serial", "stdio"])
-            .args(*arguments)
+            .args(arguments.iter().map(|&argument| if argument == ROMS { roms(elf) } else { PathBuf::from(argument) }))
             .args(["-netdev", netdev, "-device", &format!("{device},netdev=n")])
             .arg("-kernel")
             .arg(elf)
-            .args(["-append", words])
+            .args(["-append", &format!("{words}{acpi}")])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

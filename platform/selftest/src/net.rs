@@ -1,9 +1,9 @@
 //! The network as std promises it, tried on the bare machine.
 //!
-//! `--net --ip=ADDRESS/N … [--gateway=ADDRESS …] [--vlan=N] [--peer=ADDRESS:PORT …]` starts small services for a host to
+//! `--net --ip=ADDRESS/N … [--gateway=ADDRESS …] [--vlan=N] [--peer=ADDRESS:PORT …] [--acpi]` starts small services for a host to
 //! talk to, over both families: TCP and UDP echo (7), a server that closes at once (9), free memory as text (11), and at
 //! port 53 a responder below the sockets with a socket behind it. With a peer, which must echo TCP and UDP, it first
-//! tries the client's side.
+//! tries the client's side. With `--acpi` it fails unless ACPI was found.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -28,6 +28,9 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let gateways = values("--gateway=").filter_map(|gateway| gateway.parse().ok()).collect();
     let vlan = value("--vlan=").and_then(|vlan| vlan.parse().ok());
     let config = NetConfig { addresses, gateways, vlan, ..NetConfig::default() };
+    if arguments.iter().any(|argument| argument == "--acpi") && zonule_platform::acpi::table(b"FACP").is_none() {
+        println!("net: FAILED: ACPI was not found");
+    }
     let begun = Instant::now();
     if let Err(error) = net::start(config) {
         println!("net: FAILED: {error}");

@@ -16,11 +16,14 @@ pub enum Machine {
     Microvm,
     /// The same with virtio-mmio version 1, which is QEMU's default.
     MicrovmLegacy,
+    /// The same with PCI Express, which no firmware sets up.
+    MicrovmPci,
 }
 
 impl Machine {
     /// All of them.
-    pub const ALL: [Machine; 4] = [Machine::Pc, Machine::Q35, Machine::Microvm, Machine::MicrovmLegacy];
+    pub const ALL: [Machine; 5] =
+        [Machine::Pc, Machine::Q35, Machine::Microvm, Machine::MicrovmLegacy, Machine::MicrovmPci];
 
     /// The arguments that select the machine, without any device.
     fn arguments(self) -> Vec<String> {
@@ -29,13 +32,14 @@ impl Machine {
             Machine::Q35 => words("-machine q35"),
             Machine::Microvm => words("-machine microvm -global virtio-mmio.force-legacy=false"),
             Machine::MicrovmLegacy => words("-machine microvm -global virtio-mmio.force-legacy=true"),
+            Machine::MicrovmPci => words("-machine microvm,pcie=on"),
         }
     }
 
     /// The full name of a virtio device on this machine.
     fn device(self, name: &str) -> String {
         match self {
-            Machine::Pc | Machine::Q35 => format!("{name}-pci"),
+            Machine::Pc | Machine::Q35 | Machine::MicrovmPci => format!("{name}-pci"),
             Machine::Microvm | Machine::MicrovmLegacy => format!("{name}-device"),
         }
     }
@@ -48,6 +52,7 @@ impl fmt::Display for Machine {
             Machine::Q35 => "q35",
             Machine::Microvm => "microvm",
             Machine::MicrovmLegacy => "microvm-legacy",
+            Machine::MicrovmPci => "microvm-pci",
         })
     }
 }
