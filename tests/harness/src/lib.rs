@@ -33,6 +33,7 @@ mod update;
 mod way;
 mod web;
 pub mod wire;
+mod workspace;
 
 pub use acme::Acme;
 pub use ask::{Answer, Ask};
@@ -48,11 +49,12 @@ pub use proxy::{Fault, Proxy};
 pub use qemu::{Machine, Network, Qemu};
 pub use remote::{Gate, Remote, git, git_daemon};
 pub use sandbox::Sandbox;
-pub use server::{Boot, Server, Target, workspace};
+pub use server::{Boot, Server, Target};
 pub use sshd::Sshd;
 pub use update::{Client, Outcome, Request, Transport, certbot};
 pub use way::{Form, Passed, Way};
 pub use web::{Certificate, Site, USERS, Validity, Web};
+pub use workspace::workspace;
 
 use std::thread;
 use std::time::{Duration, Instant};

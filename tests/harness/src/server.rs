@@ -10,6 +10,7 @@ use crate::namespace;
 use crate::process::last;
 use crate::{
     Console, Error, Machine, Network, Port, Process, Proxy, Qemu, Remote, Reply, Result, Sandbox, dig, eventually,
+    workspace,
 };
 
 /// How many lines of its console a server shows when its test fails.
@@ -312,11 +313,4 @@ impl Drop for Server {
             eprintln!("---- end of the console of {} ----\n{end}\n----", self.process.name());
         }
     }
-}
-
-/// The root of the workspace.
-pub fn workspace() -> &'static Path {
-    // The harness is never installed: it runs where it was built.
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here)
 }
