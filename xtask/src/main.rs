@@ -8,6 +8,7 @@ mod image;
 mod linux;
 mod nested;
 mod nettest;
+mod replay;
 mod run;
 mod selftest;
 mod test;
@@ -38,6 +39,9 @@ Usage: cargo xtask COMMAND
   nested [NAME...]
       Boot the image on KVM, in a Linux guest that needs no hardware for it: every machine five times, then what a
       server does and what hypervisors do to it. A name, or a part of one, chooses jobs: boots/pc-modern, life, ...
+  replay [--machine=NAME] [--shift=N] [--boots=N]
+      Record a boot by QEMU's count of instructions and replay it exactly; with --boots until one fails, at most N.
+      Each instruction takes 2^shift nanoseconds (0 to 10). NAME is one of those of `nested`, for example pc-modern.
   fuzz [SECONDS]
       Feed random octets to each parser of what strangers send, for 60 seconds each unless told.
   bench [NAME...]
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
         Some((&"nettest", [])) => {
             cargo::image(image::Program::Selftest).and_then(|elf| nettest::run(&elf).map_err(Error::Unexpected))
         }
+        Some((&"replay", rest)) => replay::replay(rest),
         Some((&"fuzz", rest)) => test::fuzz(rest),
         Some((&"nested", rest)) => nested::nested(rest),
         // What `nested` runs inside its guest.

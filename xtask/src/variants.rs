@@ -55,7 +55,16 @@ impl Variant {
 
     /// Prepares a boot with 64 MiB of memory, with its zones from `remote`.
     pub(crate) fn boot(&self, remote: &Remote) -> Result<Boot> {
-        Ok(Target::image(self.machine)?.boot().memory_mib(64).qemu(self.qemu).remote(remote))
+        Ok(self.prepare(&Target::image(self.machine)?, remote))
+    }
+
+    /// The same, with a certain image.
+    pub(crate) fn boot_image(&self, elf: &Path, remote: &Remote) -> Boot {
+        self.prepare(&Target::Image { elf: elf.to_owned(), machine: self.machine }, remote)
+    }
+
+    fn prepare(&self, target: &Target, remote: &Remote) -> Boot {
+        target.boot().memory_mib(64).qemu(self.qemu).remote(remote)
     }
 
     /// Whether the machine has a power button.

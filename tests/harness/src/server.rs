@@ -249,6 +249,11 @@ impl Server {
         self.process.id()
     }
 
+    /// The command line that started it, as a shell takes it.
+    pub fn command_line(&self) -> &str {
+        self.process.command_line()
+    }
+
     /// Runs `dig` against it.
     pub fn dig(&self, arguments: &[&str]) -> Result<Reply> {
         dig(self.address(), arguments)
