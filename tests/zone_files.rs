@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use zonule::zone::{self, FileRole, IncludeError, Name, Reading, Severity, Zone, print};
+use zonule_harness::workspace;
 
 /// Owner in lower case, type, TTL and data.
 type Record = (Vec<u8>, u16, u32, Vec<u8>);
 
 fn corpus() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/zone_files")
+    workspace().join("tests/zone_files")
 }
 
 fn apex() -> Name {
@@ -170,7 +171,7 @@ fn read_again() {
 /// What we show as an example gives no cause for remarks.
 #[test]
 fn examples_are_without_fault() {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("zones-example");
+    let examples = workspace().join("zones-example");
     let open = |path: &str| fs::read(examples.join(path)).map_err(|_| IncludeError::Missing);
     let mut zones = 0;
     for entry in fs::read_dir(&examples).expect("the examples are there") {

@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn example() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/zones-example/example.org._keys");
+        let path = zonule_harness::workspace().join("zones-example/example.org._keys");
         let (keys, findings) = read_all("example.org._keys", &std::fs::read_to_string(path).unwrap());
         assert_eq!(findings, [""; 0]);
         assert_eq!(

@@ -5,6 +5,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use zonule_harness::workspace;
+
+use crate::cargo::cargo;
+
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// What makes the compiler count the edges and comparisons libFuzzer steers by.
@@ -29,11 +33,10 @@ const TARGETS: &[(&str, u32)] = &[
 ///
 /// A build that fails, or a target that found something; its input lies in `fuzz/artifacts/`.
 pub(crate) fn run(seconds: u64) -> Result<(), String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("xtask lies in the workspace")?;
-    let fuzz = root.join("fuzz");
+    let fuzz = workspace().join("fuzz");
     // The target is named so that the flags spare build scripts and macros.
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--release", "--target", TRIPLE]).current_dir(&fuzz).env("RUSTFLAGS", COVERAGE);
+    let mut build = cargo(&["build", "--release", "--target", TRIPLE]);
+    build.current_dir(&fuzz).env("RUSTFLAGS", COVERAGE);
     succeed(&mut build)?;
     let next = AtomicUsize::new(0);
     let work = || {

@@ -6,9 +6,11 @@
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader, Sym};
 use object::{Endianness, FileKind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
+
+use zonule_harness::workspace;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The largest image that is acceptable.
@@ -46,7 +48,7 @@ impl Program {
 ///
 /// Says what went wrong: the build, or what about the image is not as it must be.
 pub(crate) fn build(program: Program) -> Result<PathBuf, String> {
-    let root = root();
+    let root = workspace();
     run(cargo("build", &["--release", "--package", program.package()]))?;
     let built = root.join("target/image").join(TARGET).join("release").join(program.package());
     let image = root.join("target").join(program.file());
@@ -77,7 +79,7 @@ pub(crate) fn clippy() -> Result<(), String> {
 
 /// Returns a cargo command with the image's flags.
 fn cargo(command: &str, arguments: &[&str]) -> Command {
-    let root = root();
+    let root = workspace();
     let mut flags = vec![
         "-Crelocation-model=static".to_owned(),
         "-Ctarget-feature=+crt-static".to_owned(),
@@ -90,7 +92,7 @@ fn cargo(command: &str, arguments: &[&str]) -> Command {
         flags.push(format!("--remap-path-prefix={}=cargo", home.display()));
     }
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.current_dir(&root).arg(command).args(["--target", TARGET, "--target-dir", "target/image"]).args(arguments);
+    cargo.current_dir(root).arg(command).args(["--target", TARGET, "--target-dir", "target/image"]).args(arguments);
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     cargo.env("ZONULE_LINKER_SCRIPT", root.join("image/link.ld"));
     // There is no C library to supply the canary or the checked functions.
@@ -101,12 +103,6 @@ fn cargo(command: &str, arguments: &[&str]) -> Command {
 fn run(mut command: Command) -> Result<(), String> {
     let status = command.status().map_err(|error| format!("cannot run {command:?}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("cargo failed ({status})")) }
-}
-
-/// Returns the workspace's folder.
-fn root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own).to_owned()
 }
 
 /// Checks what the loader, and the platform's page tables, rely on.

@@ -12,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use zonule_harness::Port;
 use zonule_harness::namespace::is_root;
+use zonule_harness::{Port, accelerator};
 
 /// How long anything may take before the test gives up; software emulation on a busy host is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -71,6 +71,26 @@ const GUEST: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 
 /// Runs the self-test image at `elf` on every machine and, with root, over a tap device.
 pub(crate) fn run(elf: &Path) -> Result<(), String> {
+    on_user_networks(elf)?;
+    if !is_root() {
+        println!("nettest: skipped over a tap device: that needs root");
+        return Ok(());
+    }
+    let own = std::env::current_exe().map_err(text("the path of this program"))?;
+    let status = Command::new("unshare").arg("--net").arg(own).arg("nettest-inside").arg(elf).status();
+    match status.map_err(text("unshare"))?.success() {
+        true => Ok(()),
+        false => Err("failed over a tap device".into()),
+    }
+}
+
+/// As [`run`], in a guest whose network nobody else uses.
+pub(crate) fn run_in_guest(elf: &Path) -> Result<(), String> {
+    on_user_networks(elf)?;
+    run_inside(elf)
+}
+
+fn on_user_networks(elf: &Path) -> Result<(), String> {
     prepare_roms(elf)?;
     let only = std::env::var("ZONULE_NETTEST_MACHINE").ok();
     let machines = MACHINES.iter().filter(|machine| only.as_deref().is_none_or(|only| machine.0 == only));
@@ -88,17 +108,7 @@ pub(crate) fn run(elf: &Path) -> Result<(), String> {
         let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
         let ends = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err("a thread panicked".into())));
         ends.collect::<Vec<_>>().into_iter().collect::<Result<(), String>>()
-    })?;
-    if !is_root() {
-        println!("nettest: skipped over a tap device: that needs root");
-        return Ok(());
-    }
-    let own = std::env::current_exe().map_err(text("the path of this program"))?;
-    let status = Command::new("unshare").arg("--net").arg(own).arg("nettest-inside").arg(elf).status();
-    match status.map_err(text("unshare"))?.success() {
-        true => Ok(()),
-        false => Err("failed over a tap device".into()),
-    }
+    })
 }
 
 /// Runs the part that needs a network namespace of its own, which this process is in already.
@@ -335,7 +345,8 @@ impl Guest {
     fn start(elf: &Path, Machine(_, arguments, device): &Machine, netdev: &str, words: &str) -> Result<Self, String> {
         let acpi = if arguments.iter().any(|argument| argument.contains("acpi=off")) { "" } else { " --acpi" };
         let mut qemu = Command::new("qemu-system-x86_64")
-            .args(["-accel", "tcg", "-cpu", "max", "-m", "64", "-nodefaults", "-display", "none", "-no-reboot"])
+            .args(accelerator())
+            .args(["-m", "64", "-nodefaults", "-display", "none", "-no-reboot"])
             .args(["-serial", "stdio"])
             .args(arguments.iter().map(|&argument| if argument == ROMS { roms(elf) } else { PathBuf::from(argument) }))
             .args(["-netdev", netdev, "-device", &format!("{device},netdev=n")])

@@ -1,13 +1,17 @@
 //! Boots the platform's selftest on every machine and reads what it says.
 
-use crate::image::{self, Program};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use zonule_harness::accelerator;
+
 /// How long a machine may take; only a hang comes near it.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// What begins the message that QEMU itself failed.
+pub(crate) const QEMU_FAILED: &str = "QEMU failed";
 
 /// A machine and a processor, as QEMU calls them, and megabytes of memory.
 type Machine = (&'static str, &'static str, &'static str);
@@ -36,23 +40,22 @@ const FAULTS: &[(&str, &[&str])] = &[
     ("oom", &["out of memory", "give the machine more memory", "resetting"]),
 ];
 
-/// Builds the selftest and boots it everywhere.
+/// Boots the selftest `image` everywhere.
 ///
 /// # Errors
 ///
 /// Says which machine or fault did not say what it must, and what it said.
-pub(crate) fn run() -> Result<(), String> {
-    let image = image::build(Program::Selftest)?;
+pub(crate) fn run(image: &Path) -> Result<(), String> {
     for &machine in MACHINES {
-        let output = boot(&image, machine, "a \"b c\"")?;
+        let output = boot(image, machine, "a \"b c\"")?;
         expect(machine, "", &output, &[r#"arguments ["zonule", "a", "b c"]"#, " passed, 0 failed"])?;
         println!("selftest: {machine:?} passed");
     }
     let without = ("microvm", "qemu64", "64");
-    expect(without, "", &boot(&image, without, "")?, &["no source of randomness"])?;
+    expect(without, "", &boot(image, without, "")?, &["no source of randomness"])?;
     for (number, &(fault, says)) in FAULTS.iter().enumerate() {
         let machine = MACHINES[number % 4];
-        let output = boot(&image, machine, &format!("--fault={fault}"))?;
+        let output = boot(image, machine, &format!("--fault={fault}"))?;
         expect(machine, fault, &output, says)?;
         println!("selftest: fault {fault} is reported");
     }
@@ -72,9 +75,10 @@ fn expect((machine, processor, memory): Machine, fault: &str, output: &str, says
 fn boot(image: &Path, (machine, processor, memory): Machine, line: &str) -> Result<String, String> {
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-M", machine, "-cpu", processor, "-m", memory, "-kernel"]).arg(image).args(["-append", line]);
+    let [accelerate, accelerator, ..] = accelerator();
     qemu.args([
-        "-accel",
-        "tcg",
+        accelerate,
+        accelerator,
         "-no-reboot",
         "-display",
         "none",
@@ -85,7 +89,7 @@ fn boot(image: &Path, (machine, processor, memory): Machine, line: &str) -> Resu
         "-nic",
         "none",
     ]);
-    qemu.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    qemu.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = qemu.spawn().map_err(|error| format!("cannot run qemu-system-x86_64: {error}"))?;
     let mut console = child.stdout.take().ok_or("QEMU has no console")?;
     let reader = thread::spawn(move || {
@@ -94,7 +98,10 @@ fn boot(image: &Path, (machine, processor, memory): Machine, line: &str) -> Resu
     });
     let began = Instant::now();
     let hung = loop {
-        if child.try_wait().map_err(|error| error.to_string())?.is_some() {
+        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+            if !status.success() {
+                return Err(format!("{QEMU_FAILED} to run {machine} with {processor}: {status}"));
+            }
             break false;
         }
         if began.elapsed() > PATIENCE {

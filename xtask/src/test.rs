@@ -12,6 +12,7 @@ use zonule_harness::workspace;
 use crate::cargo::{self, Error, Result, cargo, shown};
 use crate::fuzz;
 use crate::image::{self, Program};
+use crate::nested;
 use crate::nettest;
 use crate::selftest;
 use crate::tools::{self, CXX};
@@ -97,12 +98,21 @@ fn steps(report: &mut Report, hosted_only: bool) {
         return;
     }
     report.step("lints of the image", |_| image::clippy().map_err(Error::Unexpected));
-    report.step("std on the machine", |_| selftest::run().map_err(Error::Unexpected));
+    report.step("std on the machine", |_| {
+        let elf = cargo::image(Program::Selftest)?;
+        selftest::run(&elf).map_err(Error::Unexpected)
+    });
     report.step("network on the machine", |_| {
         let elf = cargo::image(Program::Selftest)?;
         nettest::run(&elf).map_err(Error::Unexpected)
     });
     if report.step("image", |_| cargo::image(Program::Zonule).map(drop)) {
+        report.step("nested KVM", |counts| {
+            let (tally, outcome) = nested::run(&[]);
+            counts.passed += tally.passed;
+            counts.failed += tally.failed;
+            outcome
+        });
         report.step("end to end", |counts| counted(counts, &mut end_to_end()));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::io::{IsTerminal, stdin};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use zonule_harness::namespace::is_root;
@@ -56,10 +56,12 @@ pub(crate) const KZONECHECK: Tool = tool("kzonecheck", "knot-dnssecutils");
 pub(crate) const BIND: Tool = server("named", "bind9", "named");
 /// Its zone checker.
 pub(crate) const NAMED_CHECKZONE: Tool = tool("named-checkzone", "bind9-utils");
-/// The userland of the guest it runs in.
+/// The userland of a guest.
 pub(crate) const BUSYBOX: Tool = tool("busybox", "busybox-static");
-/// What packs that guest.
+/// What packs a guest.
 pub(crate) const CPIO: Tool = tool("cpio", "cpio");
+/// What finds the modules of a guest's kernel.
+pub(crate) const KMOD: Tool = tool("depmod", "kmod");
 /// A client that updates zones.
 pub(crate) const NSUPDATE: Tool = tool("nsupdate", "bind9-dnsutils");
 /// Another one.
@@ -148,6 +150,8 @@ pub(crate) const TESTS: &[Tool] = &[
     CHRONY,
     CURL,
     BUSYBOX,
+    CPIO,
+    KMOD,
 ];
 
 /// Makes sure that `tools` are there.
@@ -203,9 +207,14 @@ fn install(tools: &[Tool]) -> String {
 
 /// Whether `program` is found on the path, or where administrators' programs are.
 pub(crate) fn is_installed(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Returns where `program` is, on the path or where administrators' programs are.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let places = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(|place| Path::new(place).to_path_buf()));
-    places.into_iter().any(|place| place.join(program).is_file())
+    let places = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    places.map(|place| place.join(program)).find(|path| path.is_file())
 }
 
 enum Privilege {

@@ -443,7 +443,7 @@ fn what_is_no_zone() {
 /// Adding one record to each of the example zones adds one line and changes that of the serial; and back again.
 #[test]
 fn example_zones() {
-    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("zones-example");
+    let directory = zonule_harness::workspace().join("zones-example");
     for (zone, owner, line) in [
         ("example.org", "www", "\t\t5m\tA\t192.0.2.99"),
         ("example.org", "chat3", "chat3\t\t\tA\t192.0.2.99"),

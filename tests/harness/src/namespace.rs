@@ -36,12 +36,24 @@ pub fn enter(program: &Path) -> Command {
     if !is_root() {
         command.args(["--user", "--map-root-user"]);
     }
-    let prepare = format!(
-        "ip link set lo up && ip tuntap add dev {TAP} mode tap && ip addr add {HOST}/24 dev {TAP} && \
-         ip link set {TAP} up && exec \"$@\""
-    );
+    let prepare = format!("ip {} && exec \"$@\"", preparation().join(" && ip "));
     command.args(["--net", "--", "sh", "-c", &prepare, "sh"]).arg(program).env(INSIDE, "1");
     command
+}
+
+/// Makes the tap device in the network this process is in, for a machine that has no other use for it.
+pub fn prepare() -> Result<()> {
+    preparation().iter().try_for_each(|line| run(Command::new("ip").args(line.split(' '))).map(drop))
+}
+
+/// Returns the arguments of `ip` that make the tap device, call by call.
+fn preparation() -> [String; 4] {
+    [
+        "link set lo up".to_owned(),
+        format!("tuntap add dev {TAP} mode tap"),
+        format!("addr add {HOST}/24 dev {TAP}"),
+        format!("link set {TAP} up"),
+    ]
 }
 
 /// Runs the test named `test`, as this program's `--list` shows it, again in a namespace with a tap device.

@@ -25,6 +25,8 @@ pub enum Console {
 pub struct Process {
     child: Child,
     name: String,
+    /// Its command line, for a shell.
+    line: String,
     console: Console,
     /// Whether it leads a process group of its own, which ends with it.
     group: bool,
@@ -43,6 +45,8 @@ impl Process {
 
     fn begin<A: AsRef<OsStr>>(program: &Path, arguments: &[A], console: Console, group: bool) -> Result<Process> {
         let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
+        let words = [program.as_os_str()].into_iter().chain(arguments.iter().map(AsRef::as_ref));
+        let line = words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ");
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments).stdin(Stdio::null());
         if let Console::File(path) = &console {
@@ -55,7 +59,7 @@ impl Process {
             command.process_group(0);
         }
         let child = command.spawn().map_err(|source| Error::Spawn { program: "setpriv".to_owned(), source })?;
-        Ok(Process { child, name, console, group })
+        Ok(Process { child, name, line, console, group })
     }
 
     /// How it ended, if it has.
@@ -76,6 +80,11 @@ impl Process {
     /// The program's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its command line, as a shell takes it.
+    pub fn command_line(&self) -> &str {
+        &self.line
     }
 
     /// What it has printed so far; empty when its console is [`Console::Shown`].
@@ -116,6 +125,16 @@ pub fn run(command: &mut Command) -> Result<String> {
     Err(Error::Failed { command: line, output: stdout + &String::from_utf8_lossy(&output.stderr) })
 }
 
+/// Returns a word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// Returns the last of some lines, as one text.
 pub(crate) fn last<'l>(lines: impl Iterator<Item = &'l str>, most: usize) -> String {
     let lines: Vec<&str> = lines.collect();
@@ -129,4 +148,18 @@ pub(crate) fn last<'l>(lines: impl Iterator<Item = &'l str>, most: usize) -> Str
 pub(crate) fn at_another_time(when: &[&str]) -> Vec<String> {
     const SCRIPT: &str = "rm -f /dev/shm/faketime_shm_$$ /dev/shm/sem.faketime_sem_$$; exec faketime \"$@\"";
     ["sh", "-c", SCRIPT, "sh"].iter().chain(when).map(|word| (*word).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_words_for_a_shell() {
+        assert_eq!(quoted("-icount"), "-icount");
+        for word in ["", "a b", "it's", "$HOME", "x;y", "*"] {
+            let printed = run(Command::new("sh").args(["-c", &format!("printf %s {}", quoted(word))])).unwrap();
+            assert_eq!(printed, word);
+        }
+    }
 }

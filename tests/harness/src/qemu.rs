@@ -96,6 +96,8 @@ pub struct Qemu {
     pub clock: Option<String>,
     /// A Unix socket for QEMU's monitor, where the network is `net`.
     pub monitor: Option<PathBuf>,
+    /// More of QEMU's arguments, which prevail over those above.
+    pub more: Vec<String>,
 }
 
 impl Qemu {
@@ -108,7 +110,7 @@ impl Qemu {
         let mut line = self.machine.arguments();
         line.extend(words("-nodefaults -no-user-config -display none -serial stdio -no-reboot"));
         line.extend(["-smp".to_owned(), self.processors.to_string()]);
-        line.extend(words(if kvm_wanted() { "-accel kvm -cpu host" } else { "-accel tcg -cpu max" }));
+        line.extend(accelerator().map(str::to_owned));
         line.extend(["-m".to_owned(), self.memory_mib.to_string()]);
         line.extend(["-kernel".to_owned(), self.kernel.display().to_string()]);
         if let Some(initrd) = &self.initrd {
@@ -137,8 +139,14 @@ impl Qemu {
         if let Some(path) = &self.monitor {
             line.extend(["-monitor".to_owned(), format!("unix:{},server=on,wait=off", path.display())]);
         }
+        line.extend(self.more.iter().cloned());
         line
     }
+}
+
+/// Returns QEMU's arguments for the accelerator and the processor: software emulation, or KVM if that is wanted and there.
+pub fn accelerator() -> [&'static str; 4] {
+    if kvm_wanted() { ["-accel", "kvm", "-cpu", "host"] } else { ["-accel", "tcg", "-cpu", "max"] }
 }
 
 /// Whether `ZONULE_ACCEL=kvm` asks for hardware virtualisation and `/dev/kvm` can give it.

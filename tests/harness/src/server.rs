@@ -10,6 +10,7 @@ use crate::namespace;
 use crate::process::last;
 use crate::{
     Console, Error, Machine, Network, Port, Process, Proxy, Qemu, Remote, Reply, Result, Sandbox, dig, eventually,
+    workspace,
 };
 
 /// How many lines of its console a server shows when its test fails.
@@ -61,6 +62,7 @@ impl Target {
             far: None,
             network: None,
             monitor: None,
+            qemu: Vec::new(),
         }
     }
 
@@ -86,6 +88,7 @@ pub struct Boot {
     /// What takes the place of the image's usual address and router.
     network: Option<String>,
     monitor: Option<PathBuf>,
+    qemu: Vec<String>,
 }
 
 impl Boot {
@@ -153,6 +156,12 @@ impl Boot {
         self
     }
 
+    /// Adds arguments for QEMU itself, which prevail over the harness's own; nothing for the Linux binary.
+    pub fn qemu(mut self, arguments: &[&str]) -> Boot {
+        self.qemu.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
     /// Adds a boot argument.
     pub fn argument(mut self, argument: impl Into<String>) -> Boot {
         self.arguments.push(argument.into());
@@ -204,6 +213,7 @@ impl Boot {
                     network,
                     clock: self.clock,
                     monitor: self.monitor,
+                    more: self.qemu,
                 };
                 Process::start(Path::new(Qemu::PROGRAM), &qemu.arguments(), console)?
             }
@@ -237,6 +247,11 @@ impl Server {
     /// The process id of the server, or of the virtual machine it runs in.
     pub fn process_id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// The command line that started it, as a shell takes it.
+    pub fn command_line(&self) -> &str {
+        self.process.command_line()
     }
 
     /// Runs `dig` against it.
@@ -312,11 +327,4 @@ impl Drop for Server {
             eprintln!("---- end of the console of {} ----\n{end}\n----", self.process.name());
         }
     }
-}
-
-/// The root of the workspace.
-pub fn workspace() -> &'static Path {
-    // The harness is never installed: it runs where it was built.
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here)
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measures, and says what it measured.
 
 mod boot;
+mod boots;
 mod clone;
 mod guest;
 mod load;
@@ -22,6 +23,9 @@ const USUAL: [&str; 9] = ["size", "answer", "boot", "clone", "memory", "records"
 /// How long `soak` runs unless told, in seconds.
 const SOAK_SECONDS: u64 = 600;
 
+/// How often `boots` boots each machine unless told.
+const BOOTS: u32 = 1000;
+
 /// Runs the benches that `words` name.
 pub(crate) fn bench(words: &[&str]) -> Result<()> {
     for word in if words.is_empty() { &USUAL } else { words } {
@@ -29,6 +33,7 @@ pub(crate) fn bench(words: &[&str]) -> Result<()> {
         match *word {
             "answer" => shown("cargo bench", &mut cargo(&["bench", "--package", "zonule"]))?,
             "boot" => boot::boot()?,
+            "boots" => boots::boots(BOOTS)?,
             "clone" => clone::clone()?,
             "memory" => memory::memory()?,
             "qps" => qps::qps()?,
@@ -38,8 +43,14 @@ pub(crate) fn bench(words: &[&str]) -> Result<()> {
             "updates" => updates::updates()?,
             "soak" => memory::soak(SOAK_SECONDS)?,
             other => {
-                let seconds = other.strip_prefix("soak=").and_then(|seconds| seconds.parse().ok());
-                memory::soak(seconds.ok_or_else(|| Error::Usage(format!("`bench` knows no `{other}`")))?)?;
+                let unknown = || Error::Usage(format!("`bench` knows no `{other}`"));
+                let (name, number) = other.split_once('=').ok_or_else(unknown)?;
+                let number: u32 = number.parse().map_err(|_| unknown())?;
+                match name {
+                    "boots" => boots::boots(number)?,
+                    "soak" => memory::soak(number.into())?,
+                    _ => return Err(unknown()),
+                }
             }
         }
     }

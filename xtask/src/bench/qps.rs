@@ -16,7 +16,8 @@ use zonule_harness::{
 use super::{guest, load, median};
 use crate::cargo::{self, Error, Result};
 use crate::image::Program;
-use crate::tools::{self, BUSYBOX, CPIO, DIG, DNSPERF, GIT, IP, NSD, QEMU, SETPRIV};
+use crate::linux::Kernel;
+use crate::tools::{self, BUSYBOX, CPIO, DIG, DNSPERF, GIT, IP, KMOD, NSD, QEMU, SETPRIV};
 
 /// How often each server is measured, and for how long.
 const ROUNDS: usize = 3;
@@ -38,10 +39,10 @@ pub(super) fn qps() -> Result<()> {
     if namespace::inside() {
         return inside();
     }
-    tools::ensure(&[QEMU, GIT, DIG, SETPRIV, DNSPERF, NSD, BUSYBOX, CPIO, IP])?;
+    tools::ensure(&[QEMU, GIT, DIG, SETPRIV, DNSPERF, NSD, BUSYBOX, CPIO, IP, KMOD])?;
     cargo::image(Program::Zonule)?;
     // Out here: inside of the namespace there is no network to fetch it from.
-    guest::kernel_tree()?;
+    Kernel::get()?;
     super::in_namespace("qps")
 }
 
@@ -99,8 +100,19 @@ fn peer(sandbox: &Sandbox, zones: &Path) -> Result<Process> {
 
 fn virtual_machine(link: &Link, kernel: PathBuf, initrd: Option<PathBuf>, append: String) -> Qemu {
     let network = Network::Tap { interface: link.interface.to_owned() };
-    let (clock, monitor) = (None, None);
-    Qemu { machine: Machine::Q35, memory_mib: 512, processors: 2, kernel, initrd, append, network, clock, monitor }
+    let (clock, monitor, more) = (None, None, Vec::new());
+    Qemu {
+        machine: Machine::Q35,
+        memory_mib: 512,
+        processors: 2,
+        kernel,
+        initrd,
+        append,
+        network,
+        clock,
+        monitor,
+        more,
+    }
 }
 
 /// Waits until the guest serves the zone.
