@@ -4,17 +4,14 @@
 //! leases may be short, and with dnsmasq, which refuses what it does not know and advertises prefixes.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use zonule_harness::namespace::{self, TAP};
 use zonule_harness::wire::{self, Connection, kind};
 use zonule_harness::{
-    Console, Machine, Port, Process, Remote, Reply, Sandbox, Server, Target, dig, eventually, git_daemon, run,
+    Console, Machine, Monitor, Port, Process, Remote, Reply, Sandbox, Server, Target, dig, eventually, git_daemon, run,
 };
 
 use crate::scene::zone;
@@ -258,19 +255,8 @@ fn serve_on_ipv6(sandbox: &Sandbox, address: &str, host: &str) -> (Process, Stri
 
 /// Has QEMU pull the cable, or put it back.
 fn set_link(monitor: &Path, up: bool) {
-    let mut stream = UnixStream::connect(monitor).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let until_prompt = |stream: &mut UnixStream| {
-        let mut printed = Vec::new();
-        while !printed.ends_with(b"(qemu) ") {
-            let mut octet = [0];
-            stream.read_exact(&mut octet).unwrap();
-            printed.extend(octet);
-        }
-    };
-    until_prompt(&mut stream);
-    writeln!(stream, "set_link net {}", if up { "on" } else { "off" }).unwrap();
-    until_prompt(&mut stream);
+    let command = format!("set_link net {}", if up { "on" } else { "off" });
+    Monitor::connect(monitor).unwrap().command(&command).unwrap();
 }
 
 /// Runs `ip`.

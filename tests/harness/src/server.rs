@@ -61,6 +61,7 @@ impl Target {
             far: None,
             network: None,
             monitor: None,
+            qemu: Vec::new(),
         }
     }
 
@@ -86,6 +87,7 @@ pub struct Boot {
     /// What takes the place of the image's usual address and router.
     network: Option<String>,
     monitor: Option<PathBuf>,
+    qemu: Vec<String>,
 }
 
 impl Boot {
@@ -153,6 +155,12 @@ impl Boot {
         self
     }
 
+    /// Adds arguments for QEMU itself, which prevail over the harness's own; nothing for the Linux binary.
+    pub fn qemu(mut self, arguments: &[&str]) -> Boot {
+        self.qemu.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
     /// Adds a boot argument.
     pub fn argument(mut self, argument: impl Into<String>) -> Boot {
         self.arguments.push(argument.into());
@@ -205,7 +213,8 @@ impl Boot {
                     clock: self.clock,
                     monitor: self.monitor,
                 };
-                Process::start(Path::new(Qemu::PROGRAM), &qemu.arguments(), console)?
+                let arguments = [qemu.arguments(), self.qemu].concat();
+                Process::start(Path::new(Qemu::PROGRAM), &arguments, console)?
             }
         };
         Ok(Server { process, address, _port: port })
