@@ -156,6 +156,8 @@ fn watch_machine(jumped: &SyncSender<()>) -> ! {
             let seconds = jump.nanoseconds as f64 / 1e9;
             let why = if jump.stopped { "the machine was stopped" } else { "the machine's clock was set" };
             log::warn!(target: "machine", "{why}: the clock was corrected by {seconds:+.1} s");
+            // A snapshot may have been made of it meanwhile, and other copies be resumed from that.
+            entropy::resumed();
             // Heard where the clock is kept by servers.
             let _ = jumped.try_send(());
         }

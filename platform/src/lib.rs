@@ -23,6 +23,7 @@ pub mod console;
 pub mod cpu;
 pub mod entropy;
 pub mod fd;
+mod generation;
 pub mod memory;
 pub mod net;
 pub mod power;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use siphasher::sip::SipHasher24;
 
@@ -45,8 +46,13 @@ impl fmt::Debug for Secret {
 }
 
 /// What makes and proves server cookies.
-#[derive(Clone)]
-pub(super) struct Cookies(Vec<SipHasher24>);
+pub(super) struct Cookies(Vec<Key>);
+
+/// A secret that can be replaced while others use it.
+///
+/// Whoever reads it between the two stores makes a cookie that is worth nothing later. So the client gets another, which
+/// costs less than a lock for every query.
+struct Key([AtomicU64; 2]);
 
 /// What a query's cookies came to.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +76,14 @@ pub(super) enum Standing {
 impl Cookies {
     /// Returns what makes cookies with the first of `secrets` and proves them with any.
     pub(super) fn new(secrets: &[Secret]) -> Self {
-        Self(secrets.iter().map(|secret| SipHasher24::new_with_key(&secret.0)).collect())
+        Self(secrets.iter().map(Key::new).collect())
+    }
+
+    /// Replaces the secret that cookies are made with: none made before is good any more.
+    pub(super) fn renew(&self, secret: &Secret) {
+        if let Some(key) = self.0.first() {
+            key.set(secret);
+        }
     }
 
     /// Returns whether the data of a COOKIE option has a length it may have (RFC 7873 §5.2.2).
@@ -89,7 +102,7 @@ impl Cookies {
             let age = now.wrapping_sub(u32::from_be_bytes([t0, t1, t2, t3])) as i32;
             if v == VERSION && (-AHEAD..=LIFETIME).contains(&age) {
                 // All secrets are tried, and whole words compared: how long this takes tells nothing.
-                let ours = self.0.iter().map(|hasher| sign(hasher, octets, source) == octets);
+                let ours = self.0.iter().map(|key| sign(key, octets, source) == octets);
                 let (mut proven, mut first) = (false, true);
                 for (index, ours) in ours.enumerate() {
                     proven |= ours;
@@ -111,8 +124,30 @@ impl Cookies {
     }
 }
 
+impl Key {
+    fn new(secret: &Secret) -> Self {
+        let key = Self(Default::default());
+        key.set(secret);
+        key
+    }
+
+    fn set(&self, secret: &Secret) {
+        for (half, octets) in self.0.iter().zip(secret.0.as_chunks().0) {
+            half.store(u64::from_ne_bytes(*octets), Ordering::Relaxed);
+        }
+    }
+
+    fn hash(&self, input: &[u8]) -> u64 {
+        let mut key = [0; 16];
+        for (octets, half) in key.as_chunks_mut().0.iter_mut().zip(&self.0) {
+            *octets = half.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        SipHasher24::new_with_key(&key).hash(input)
+    }
+}
+
 /// Returns `octets` with the hash that their other parts and the client's address have (RFC 9018 §4.4).
-fn sign(hasher: &SipHasher24, mut octets: [u8; COOKIES], source: IpAddr) -> [u8; COOKIES] {
+fn sign(key: &Key, mut octets: [u8; COOKIES], source: IpAddr) -> [u8; COOKIES] {
     let mut input = [0; 32];
     input[..16].copy_from_slice(&octets[..16]);
     let len = match source {
@@ -125,7 +160,7 @@ fn sign(hasher: &SipHasher24, mut octets: [u8; COOKIES], source: IpAddr) -> [u8;
             32
         }
     };
-    octets[16..].copy_from_slice(&hasher.hash(&input[..len]).to_le_bytes());
+    octets[16..].copy_from_slice(&key.hash(&input[..len]).to_le_bytes());
     octets
 }
 
@@ -211,6 +246,22 @@ mod tests {
             assert_eq!(standing(&cookies[..46], "192.0.2.1", made), Standing::Bad);
             assert_eq!(standing(&format!("{cookies}00"), "192.0.2.1", made), Standing::Bad);
         }
+    }
+
+    #[test]
+    fn a_renewed_secret_ends_its_cookies_only() {
+        let source = "192.0.2.1".parse().unwrap();
+        let [first, second, third] = [1, 2, 3].map(|octet| Secret::new([octet; 16]));
+        let cookies = Cookies::new(&[first, second.clone()]);
+        let check = |cookies: &Cookies, data: &[u8]| cookies.check(data, source, 1_800_000_000).unwrap();
+        let of_first = check(&cookies, b"12345678").octets;
+        let of_second = check(&Cookies::new(&[second]), b"12345678").octets;
+        assert_eq!(check(&cookies, &of_first).standing, Standing::Proven);
+        cookies.renew(&third);
+        assert_eq!(check(&cookies, &of_first).standing, Standing::Bad);
+        assert_eq!(check(&cookies, &of_second).standing, Standing::Proven);
+        let fresh = check(&cookies, b"12345678").octets;
+        assert_eq!(fresh, check(&Cookies::new(&[third]), b"12345678").octets);
     }
 
     #[test]

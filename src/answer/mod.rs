@@ -59,7 +59,7 @@ pub const MOST_PAYLOAD: u16 = 4096;
 pub const MOST_TEXT: usize = 128;
 
 /// What the operator decides about replies.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settings {
     payload: u16,
     nsid: Option<String>,
@@ -74,6 +74,11 @@ impl Settings {
     #[must_use]
     pub fn new(secrets: &[Secret]) -> Self {
         Self { payload: DEFAULT_PAYLOAD, nsid: None, version: None, cookies: Cookies::new(secrets), idle: 0 }
+    }
+
+    /// Replaces the secret that cookies are made with; queries may be answered meanwhile.
+    pub fn renew_secret(&self, secret: &Secret) {
+        self.cookies.renew(secret);
     }
 
     /// Sets the payload size of UDP messages that is advertised and never exceeded, in octets.

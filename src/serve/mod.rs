@@ -12,6 +12,7 @@ mod news;
 mod past;
 mod queue;
 mod random;
+mod run;
 mod tcp;
 mod transfers;
 mod udp;
@@ -34,6 +35,7 @@ use self::clock::Clock;
 use self::news::News;
 use self::queue::{Outcome, Queue, Ticket};
 use self::random::Random;
+use self::run::Run;
 use self::writer::Writer;
 use crate::answer::{self, Answer, Context, Event, Limiter, Secret, Settings, Transport};
 use crate::catalog_zone;
@@ -63,6 +65,9 @@ const DIFFERENCES: transfer::Limits = transfer::Limits { octets: 64 << 20, diffe
 pub struct Server {
     served: ArcSwap<Served>,
     settings: Settings,
+    /// The run of the system that the secret of cookies was drawn in; `None` if it was given, or there is nothing to tell
+    /// runs apart by.
+    run: Mutex<Option<Run>>,
     limiter: Option<Limiter>,
     clock: Clock,
     first_answer: Milestone,
@@ -119,9 +124,9 @@ impl Server {
     #[must_use]
     pub fn new(started: Instant, config: &Config, random: [[u8; 16]; 3]) -> Arc<Server> {
         let [cookie, limiter, identifiers] = random;
-        let secrets = match config.cookie_secrets.as_slice() {
-            [] => &[Secret::new(cookie)],
-            given => given,
+        let (secrets, run) = match config.cookie_secrets.as_slice() {
+            [] => (&[Secret::new(cookie)][..], Run::current()),
+            given => (given, None),
         };
         let settings = Settings::new(secrets)
             .payload(config.edns_payload)
@@ -133,6 +138,7 @@ impl Server {
         Arc::new(Server {
             served: ArcSwap::from_pointee(Served { catalog: None, keys, origin: None }),
             settings,
+            run: Mutex::new(run),
             limiter: config.rate_limit.map(|limit| Limiter::new(limit, limiter)),
             clock: Clock::new(started),
             first_answer: Milestone::default(),
@@ -371,6 +377,7 @@ impl Server {
             if jump.unsigned_abs() > u32::from(tsig::FUDGE) {
                 self.clock_jumped(jump);
             }
+            self.renew_secret(Run::current());
             self.look_for_the_unproven();
             for job in self.queue.take_expired() {
                 self.settle(&job, &Outcome::because(Rcode::SERVER_FAILURE, "the git remote does not answer in time"));
@@ -378,6 +385,24 @@ impl Server {
             let look = if answered { Duration::from_secs(1) } else { Duration::from_millis(100) };
             // No update has less patience than that, so none that comes meanwhile is over.
             thread::sleep(self.queue.patience(look));
+        }
+    }
+
+    /// Draws the secret of cookies anew in another run of the system: this is a copy of a machine, made from a snapshot, and
+    /// others may have the same. A secret that was given stays, because others are meant to have it.
+    fn renew_secret(&self, current: Option<Run>) {
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        if run.is_none() || current.is_none() || *run == current {
+            return;
+        }
+        let mut secret = [0; 16];
+        match getrandom::fill(&mut secret) {
+            Ok(()) => {
+                self.settings.renew_secret(&Secret::new(secret));
+                *run = current;
+                log::info!("resumed, perhaps from a snapshot: DNS cookies are made with a new secret from now on");
+            }
+            Err(error) => log::error!("resumed, but there is no new secret for DNS cookies: {error}; retrying"),
         }
     }
 
@@ -541,6 +566,28 @@ mod tests {
             let replies = (0..100).filter_map(|_| ask(&prover, Transport::Udp, "::ffff:192.0.2.1", &proving));
             let served = replies.filter(|reply| reply[3] == 2).count();
             assert_eq!(served, if good { 100 } else { 1 });
+        }
+    }
+
+    #[test]
+    fn a_copy_of_a_machine_has_another_secret() {
+        let given = ["--cookie-secret=000102030405060708090a0b0c0d0e0f"];
+        for (server, renewed) in [(server(&[], 1), true), (server(&given, 1), false)] {
+            let cookie =
+                || ask(&server, Transport::Tcp, "192.0.2.1", &query(b"\0\x0a\0\x081234567X")).unwrap()[40..68].to_vec();
+            // Of a cookie whose secret is known the very octets come back.
+            let echoed =
+                |cookie: &[u8]| ask(&server, Transport::Tcp, "192.0.2.1", &query(cookie)).unwrap()[40..68] == *cookie;
+            let before = cookie();
+            for same in [Run::current(), None] {
+                server.renew_secret(same);
+                assert!(echoed(&before));
+            }
+            server.renew_secret(Some(Run::other()));
+            assert_eq!(echoed(&before), !renewed);
+            let after = cookie();
+            server.renew_secret(Some(Run::other()));
+            assert!(echoed(&after), "once is enough");
         }
     }
 

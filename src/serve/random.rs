@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use siphasher::sip::SipHasher24;
 
-/// A source of random numbers that many threads may draw from: a keyed hash of a count.
+/// A source of random numbers that many threads may draw from.
+///
+/// Each is the system's, which two copies of a machine made from one snapshot do not share, exclusive-ored with a keyed
+/// hash of a count, which does not fail.
 pub(super) struct Random {
     hasher: SipHasher24,
     count: AtomicU64,
@@ -19,6 +22,10 @@ impl Random {
 
     /// Returns the next number.
     pub(super) fn next(&self) -> u32 {
+        self.hashed() ^ getrandom::u32().unwrap_or(0)
+    }
+
+    fn hashed(&self) -> u32 {
         let mut hasher = self.hasher;
         hasher.write_u64(self.count.fetch_add(1, Ordering::Relaxed));
         hasher.finish() as u32
@@ -32,9 +39,16 @@ mod tests {
     #[test]
     fn numbers_differ_by_secret_and_by_count() {
         let (one, other) = (Random::new([1; 16]), Random::new([2; 16]));
-        let mut seen: Vec<u32> = (0..100).flat_map(|_| [one.next(), other.next()]).collect();
+        let mut seen: Vec<u32> = (0..100).flat_map(|_| [one.hashed(), other.hashed()]).collect();
         seen.sort_unstable();
         seen.dedup();
         assert!(seen.len() > 198, "{}", seen.len());
+    }
+
+    /// As two copies of a machine would be.
+    #[test]
+    fn copies_of_a_source_give_other_numbers() {
+        let (one, other) = (Random::new([1; 16]), Random::new([1; 16]));
+        assert!((0..100).any(|_| one.next() != other.next()));
     }
 }

@@ -56,6 +56,7 @@ mod secondaries_mode;
 mod secondaries_notify;
 mod secondaries_own;
 mod secondaries_scene;
+mod snapshots;
 mod streams;
 mod updates;
 mod updates_faults;

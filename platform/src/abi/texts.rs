@@ -2,6 +2,7 @@
 
 use super::errno::{fail, result};
 use crate::fd::{self, Errno, File, Readiness};
+use crate::generation;
 use crate::net::configure::board;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -41,7 +42,8 @@ impl File for Text {
     }
 }
 
-/// Opens `/etc/resolv.conf`, which tells the name servers that the network told us; there is no other file.
+/// Opens `/etc/resolv.conf`, which has the name servers learned from the network, or
+/// `/proc/sys/kernel/random/boot_id`, which changes when the machine is resumed from a snapshot; there is no other file.
 ///
 /// The mode that may follow is for files that are made.
 unsafe extern "C" fn open(path: *const c_char, flags: c_int) -> c_int {
@@ -49,6 +51,7 @@ unsafe extern "C" fn open(path: *const c_char, flags: c_int) -> c_int {
     let path = unsafe { CStr::from_ptr(path) };
     let content = match path.to_bytes() {
         b"/etc/resolv.conf" => board::resolv_conf(),
+        b"/proc/sys/kernel/random/boot_id" => generation::boot_id(),
         _ => return fail(libc::ENOENT),
     };
     if flags & libc::O_ACCMODE != libc::O_RDONLY {

@@ -48,10 +48,11 @@ pub fn discover() {
     }
     for Device { kind, mut transport, line } in devices {
         match kind {
-            TYPE_ENTROPY => match rng::draw(transport) {
-                Ok(_) => {}
-                Err(error) => kprintln!("zonule: entropy device: {error}"),
-            },
+            TYPE_ENTROPY => {
+                if let Err(error) = rng::start(transport) {
+                    kprintln!("zonule: entropy device: {error}");
+                }
+            }
             TYPE_NETWORK if NETWORK.lock().is_none() => {
                 route(&mut transport, line, space.as_deref());
                 *NETWORK.lock() = Some(transport);

@@ -10,7 +10,7 @@
 //! cut into fragments. Datagrams never exceed what every path carries (RFC 8200 §5) but in fragments.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::checksum::Sum;
 use super::frame::{
@@ -63,16 +63,20 @@ struct Path {
 
 impl Outbound {
     pub(super) fn new(mtu: usize, machine: Machine) -> Self {
-        let mut start = [0; 2];
-        (machine.random)(&mut start);
         Self {
             mtu,
             machine,
             complaints: (0, 0),
-            identification: u16::from_ne_bytes(start),
+            identification: identification(machine),
             paths: Vec::new(),
             sequences: Sequences::new(machine.random),
         }
+    }
+
+    /// Draws anew what must be another in a copy of the machine; `connections` keep theirs.
+    pub(super) fn renew(&mut self, connections: impl Iterator<Item = (SocketAddr, SocketAddr)>) {
+        self.identification = identification(self.machine);
+        self.sequences.renew(self.machine.random, connections);
     }
 
     /// Sends a frame of `length` bytes that `write` writes, in as many pieces as it takes.
@@ -209,6 +213,12 @@ impl Outbound {
         (self.machine.random)(&mut bytes);
         bytes
     }
+}
+
+fn identification(machine: Machine) -> u16 {
+    let mut start = [0; 2];
+    (machine.random)(&mut start);
+    u16::from_ne_bytes(start)
 }
 
 fn fragment_v4(transmit: &mut impl Transmit, ethernet: &[u8], packet: &[u8], limit: usize) -> Option<()> {

@@ -34,6 +34,11 @@ impl Recurrence {
         Self { key, notes }
     }
 
+    /// Replaces the key: what is noted becomes meaningless, and is overwritten in time.
+    pub(super) fn renew(&mut self, key: u64) {
+        self.key = key;
+    }
+
     /// Notes the SYN; returns whether it was noted before, in the time a client takes to repeat it.
     pub(super) fn is_repeated(&mut self, syn: &Syn, now: Nanos) -> bool {
         let hash = self.hash(syn);

@@ -4,7 +4,9 @@
 //! are shifted, on the wire, by a secret function of its addresses and ports: what one peer sees says nothing of
 //! another's. Only our numbers are, in what we send, and their acknowledgements, in what we receive.
 
+use alloc::collections::BTreeMap;
 use core::hash::Hasher as _;
+use core::net::SocketAddr;
 
 use siphasher::sip::SipHasher24;
 
@@ -16,25 +18,62 @@ const SEQUENCE: usize = 4;
 const ACKNOWLEDGEMENT: usize = 8;
 const FLAGS: usize = 13;
 const CHECKSUM: usize = 16;
+const SYN: u8 = 2;
 const RST: u8 = 4;
 const ACK: u8 = 16;
 
-/// The secret.
-pub(super) struct Sequences(SipHasher24);
+/// The secret, and what is left of earlier ones.
+pub(super) struct Sequences {
+    secret: SipHasher24,
+    /// The shifts of connections that were there when the secret was last replaced.
+    kept: BTreeMap<Connection, u32>,
+}
+
+/// Our address, the peer's, and both ports in the same order; IPv4 addresses are followed by zeroes.
+type Connection = [u8; 36];
 
 impl Sequences {
     pub(super) fn new(random: fn(&mut [u8])) -> Self {
-        let mut key = [0; 16];
-        random(&mut key);
-        Self(SipHasher24::new_with_key(&key))
+        Self { secret: secret(random), kept: BTreeMap::new() }
+    }
+
+    /// Replaces the secret, except for `connections`, each by our end and the peer's.
+    pub(super) fn renew(&mut self, random: fn(&mut [u8]), connections: impl Iterator<Item = (SocketAddr, SocketAddr)>) {
+        let connections = connections.map(|(own, peer)| {
+            let mut addresses = [0; 32];
+            let length = match (own, peer) {
+                (SocketAddr::V4(own), SocketAddr::V4(peer)) => {
+                    addresses[..8].copy_from_slice([own.ip().octets(), peer.ip().octets()].as_flattened());
+                    8
+                }
+                (own, peer) => {
+                    let octets = [own, peer].map(|end| match end {
+                        SocketAddr::V4(end) => end.ip().to_ipv6_mapped().octets(),
+                        SocketAddr::V6(end) => end.ip().octets(),
+                    });
+                    addresses.copy_from_slice(octets.as_flattened());
+                    32
+                }
+            };
+            let (own_port, peer_port) = (own.port().to_be_bytes(), peer.port().to_be_bytes());
+            let (own, peer) = addresses[..length].split_at(length / 2);
+            let parts = [own, peer, &own_port, &peer_port];
+            (connection(parts), self.shift_of(parts))
+        });
+        self.kept = connections.collect();
+        self.secret = secret(random);
     }
 
     /// Shifts our numbers in an IP packet of the stack's.
-    pub(super) fn hide(&self, packet: &mut [u8]) {
+    pub(super) fn hide(&mut self, packet: &mut [u8]) {
         let Some(at) = tcp_offset(packet) else { return };
         // Of a connection that does not exist the number is zero. Shifted it would tell by how much.
         let none = packet[at + FLAGS] & RST != 0 && packet[at + SEQUENCE..at + SEQUENCE + 4] == [0; 4];
         if !none {
+            if packet[at + FLAGS] & SYN != 0 && !self.kept.is_empty() {
+                // A new connection between the same ends.
+                self.kept.remove(&connection(parts(packet, at, false)));
+            }
             let shift = self.shift(packet, at, false);
             add(&mut packet[at..], SEQUENCE, shift);
         }
@@ -51,19 +90,49 @@ impl Sequences {
 
     /// Returns by how much the numbers of the packet's connection are shifted: our end comes first in it.
     fn shift(&self, packet: &[u8], at: usize, received: bool) -> u32 {
-        let addresses = if packet[0] >> 4 == 4 { &packet[12..20] } else { &packet[8..40] };
-        let (mut own, mut peer) = addresses.split_at(addresses.len() / 2);
-        let (mut own_port, mut peer_port) = packet[at..at + 4].split_at(2);
-        if received {
-            core::mem::swap(&mut own, &mut peer);
-            core::mem::swap(&mut own_port, &mut peer_port);
+        self.shift_of(parts(packet, at, received))
+    }
+
+    fn shift_of(&self, parts: [&[u8]; 4]) -> u32 {
+        if !self.kept.is_empty()
+            && let Some(shift) = self.kept.get(&connection(parts))
+        {
+            return *shift;
         }
-        let mut hasher = self.0;
-        for part in [own, peer, own_port, peer_port] {
+        let mut hasher = self.secret;
+        for part in parts {
             hasher.write(part);
         }
         hasher.finish() as u32
     }
+}
+
+fn secret(random: fn(&mut [u8])) -> SipHasher24 {
+    let mut key = [0; 16];
+    random(&mut key);
+    SipHasher24::new_with_key(&key)
+}
+
+/// Returns our address, the peer's, our port and the peer's from an IP packet whose TCP header is at `at`.
+fn parts(packet: &[u8], at: usize, received: bool) -> [&[u8]; 4] {
+    let addresses = if packet[0] >> 4 == 4 { &packet[12..20] } else { &packet[8..40] };
+    let (source, destination) = addresses.split_at(addresses.len() / 2);
+    let (source_port, destination_port) = packet[at..at + 4].split_at(2);
+    if received {
+        [destination, source, destination_port, source_port]
+    } else {
+        [source, destination, source_port, destination_port]
+    }
+}
+
+fn connection(parts: [&[u8]; 4]) -> Connection {
+    let mut connection = [0; 36];
+    let [own, peer, own_port, peer_port] = parts;
+    connection[..own.len()].copy_from_slice(own);
+    connection[16..16 + peer.len()].copy_from_slice(peer);
+    connection[32..34].copy_from_slice(own_port);
+    connection[34..].copy_from_slice(peer_port);
+    connection
 }
 
 /// Adds to the number at `place` of a TCP header. The checksum follows (RFC 1624), so one that was wrong stays wrong.
@@ -124,7 +193,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_hidden_is_revealed(v6 in any::<bool>(), port in any::<u16>(), sequence in 1u32.., other in any::<u32>()) {
-            let sequences = sequences(0);
+            let mut sequences = sequences(0);
             let at = if v6 { 40 } else { 20 };
             let (mut sent, from, to) = segment(v6, false, port, ACK, [sequence, other]);
             sequences.hide(&mut sent);
@@ -160,6 +229,31 @@ mod tests {
         shifts.sort_unstable();
         shifts.dedup();
         assert_eq!(shifts.len(), 100);
+    }
+
+    #[test]
+    fn a_new_secret_is_for_new_connections() {
+        for v6 in [false, true] {
+            let at = if v6 { 40 } else { 20 };
+            let mut sequences = sequences(0);
+            let shift = |sequences: &Sequences, port| {
+                let (sent, ..) = segment(v6, false, port, ACK, [1, 1]);
+                let (received, ..) = segment(v6, true, port, ACK, [1, 1]);
+                assert_eq!(sequences.shift(&sent, at, false), sequences.shift(&received, at, true));
+                sequences.shift(&sent, at, false)
+            };
+            let before = [7, 8].map(|port| shift(&sequences, port));
+            let (_, own, peer) = segment(v6, false, 7, ACK, [1, 1]);
+            let connection = (SocketAddr::new(own.into(), 53), SocketAddr::new(peer.into(), 7));
+            sequences.renew(|out| out.fill(2), [connection].into_iter());
+            assert_eq!(shift(&sequences, 7), before[0]);
+            assert_ne!(shift(&sequences, 8), before[1]);
+            sequences.renew(|out| out.fill(3), [connection].into_iter());
+            assert_eq!(shift(&sequences, 7), before[0], "after another secret");
+            let (mut repeated, ..) = segment(v6, false, 7, SYN, [1, 0]);
+            sequences.hide(&mut repeated);
+            assert_ne!(shift(&sequences, 7), before[0], "another connection between the same ends");
+        }
     }
 
     #[test]

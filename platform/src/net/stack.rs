@@ -31,6 +31,7 @@ use super::outbound::Outbound;
 use super::reassembly::{Input, Reassembly};
 use super::recurrence::Recurrence;
 use super::socket::{Kind, Record};
+use super::stream::address;
 use crate::virtio::net::Transmit;
 
 /// Nanoseconds of the monotonic clock.
@@ -154,6 +155,32 @@ impl Stack {
             }
         }
         self.sweep(Errno::NETDOWN);
+    }
+
+    /// Draws the secrets anew after the machine was resumed, because a copy of it may have the same.
+    ///
+    /// If it is `copied` for certain, all connections end: a copy that continued one would use the keys of TLS or SSH
+    /// twice for different octets.
+    pub(super) fn resumed(&mut self, copied: bool) {
+        let mut connections = Vec::new();
+        for (_, socket) in self.sockets.iter_mut() {
+            if let smoltcp::socket::Socket::Tcp(socket) = socket
+                && let (Some(own), Some(peer)) = (socket.local_endpoint(), socket.remote_endpoint())
+            {
+                // Those that are being established fail and are tried again, under the new secret.
+                if !matches!(socket.state(), tcp::State::SynSent | tcp::State::SynReceived) {
+                    connections.push((address(own), address(peer)));
+                }
+                if copied {
+                    socket.abort();
+                }
+            }
+        }
+        self.outbound.renew(connections.into_iter());
+        let mut key = [0; 8];
+        (self.machine.random)(&mut key);
+        self.recurrence.renew(u64::from_ne_bytes(key));
+        self.sweep(Errno::CONNRESET);
     }
 
     /// Takes in one frame, which is changed on the way; replies the stack makes at once (ARP, ICMP, RST) are sent.

@@ -341,6 +341,30 @@ fn syn(source: [u8; 4], port: u16, sequence: u32) -> Vec<u8> {
     frame
 }
 
+/// Connections go on when the machine was stopped, more than once too. In a copy of the machine they end.
+#[test]
+fn connections_survive_a_stop_but_not_a_copy() {
+    let mut net = Net::new();
+    let (server, client) = net.pair();
+    for _ in 0..2 {
+        net.a.resumed(false);
+        net.b.resumed(false);
+        net.a.send(server, b"answer", None).unwrap();
+        net.b.send(client, b"question", None).unwrap();
+        net.pass(SECOND);
+        assert_eq!(read(&mut net.a, server).unwrap(), b"question");
+        assert_eq!(read(&mut net.b, client).unwrap(), b"answer");
+    }
+    net.a.resumed(true);
+    net.settle();
+    assert_eq!(net.a.send(server, b"x", None), Err(Errno::CONNRESET));
+    assert_eq!(read(&mut net.b, client), Err(Errno::CONNRESET), "the peer is told");
+    let (server, client) = net.pair();
+    net.a.send(server, b"again", None).unwrap();
+    net.settle();
+    assert_eq!(read(&mut net.b, client).unwrap(), b"again");
+}
+
 #[test]
 fn refused_and_unanswered_connections() {
     let mut net = Net::new();

@@ -17,6 +17,7 @@ use super::link::Link;
 use super::responder::{Responders, UdpResponder};
 use super::stack::{Egress, Machine, Nanos, Stack};
 use super::vlan::{Tagging, untag};
+use crate::generation::{self, Generation};
 use crate::sync::Lock;
 use crate::thread::{Event, Priority, spawn};
 use crate::virtio::net::{LinkState, Nic, Receiver, Transmit, Transmitter};
@@ -56,6 +57,8 @@ pub fn start(config: NetConfig) -> Result<(), NetError> {
     let nic = Nic::new(take_network().ok_or(NetError::NoDevice)?).map_err(NetError::Device)?;
     let link = Link::new(nic.hardware, nic.mtu);
     let limit = (memory::total() / 8).clamp(4 << 20, 64 << 20);
+    // Before the secrets: a resumption in between is noticed by the first round.
+    let generation = generation::current();
     let machine = Machine { clock: time::monotonic, random: entropy::fill };
     let mut stack = Stack::new(link.clone(), limit, machine);
     let mut configuration = Configuration::new(&config, &link, machine);
@@ -65,7 +68,7 @@ pub fn start(config: NetConfig) -> Result<(), NetError> {
     }
     configuration.news().into_iter().for_each(board::post);
     *NET.lock() = Some(stack);
-    spawn("network", Priority::Network, STACK_BYTES, move || run(nic, configuration, config.vlan));
+    spawn("network", Priority::Network, STACK_BYTES, move || run(nic, configuration, config.vlan, generation));
     Ok(())
 }
 
@@ -100,9 +103,11 @@ struct Worker {
     link: Link,
     /// When the stack wants to act next.
     deadline: Option<Nanos>,
+    /// The generation of the machine that the stack's secrets are of.
+    generation: Generation,
 }
 
-fn run(nic: Nic, configuration: Configuration, vlan: Option<u16>) -> ! {
+fn run(nic: Nic, configuration: Configuration, vlan: Option<u16>, generation: Generation) -> ! {
     let Nic { receiver, transmitter, state, hardware, mtu } = nic;
     let mut worker = Worker {
         receiver,
@@ -113,6 +118,7 @@ fn run(nic: Nic, configuration: Configuration, vlan: Option<u16>) -> ! {
         responders: Responders::default(),
         link: Link::new(hardware, mtu),
         deadline: None,
+        generation,
     };
     worker.configuration.link(worker.state.is_up());
     let mut looked = time::monotonic();
@@ -156,6 +162,7 @@ struct Round {
 
 impl Worker {
     fn round(&mut self) -> Round {
+        self.follow_generation();
         let Self { receiver, transmitter, configuration, responders, link, .. } = self;
         let called = CALLED.swap(false, Ordering::Acquire);
         if called {
@@ -217,6 +224,20 @@ impl Worker {
             taken < BURST && egress != Egress::More && !receiver.enable_interrupts()
         };
         Round { taken, idle }
+    }
+
+    /// Has the stack draw its secrets anew if the machine was resumed, before anything is received or sent.
+    fn follow_generation(&mut self) {
+        let generation = generation::current();
+        if generation != self.generation {
+            let copied = generation.copied != self.generation.copied;
+            self.generation = generation;
+            if let Some(stack) = NET.lock().as_mut() {
+                stack.resumed(copied);
+            }
+            // The stack may have something to send.
+            CALLED.store(true, Ordering::Release);
+        }
     }
 
     /// Asks the device whether its cable is in. It would call, but a look a second is simpler and soon enough.

@@ -215,7 +215,8 @@ impl Boot {
                     monitor: self.monitor,
                     more: self.qemu,
                 };
-                Process::start(Path::new(Qemu::PROGRAM), &qemu.arguments(), console)?
+                let arguments = [qemu.arguments(), self.qemu].concat();
+                Process::start(Path::new(Qemu::PROGRAM), &arguments, console)?
             }
         };
         Ok(Server { process, address, _port: port })
