@@ -215,8 +215,7 @@ impl Boot {
                     monitor: self.monitor,
                     more: self.qemu,
                 };
-                let arguments = [qemu.arguments(), self.qemu].concat();
-                Process::start(Path::new(Qemu::PROGRAM), &arguments, console)?
+                Process::start(Path::new(Qemu::PROGRAM), &qemu.arguments(), console)?
             }
         };
         Ok(Server { process, address, _port: port })
