@@ -32,8 +32,9 @@ fn copies_share_no_secrets() {
     // Who knows a cookie's secret repeats the cookie.
     let before = &copies.cookie;
     assert_eq!([first, second].map(|server| cookie(server.address(), before) == *before), [false, false]);
-    let made = cookie(first.address(), CLIENT);
-    assert_eq!(cookie(first.address(), &made), made, "its own is good");
+    // Its own is good, unless a clock shows the stop just now and the secret is replaced once more.
+    let good = || Some(cookie(first.address(), CLIENT)).filter(|made| cookie(first.address(), made) == *made);
+    let made = eventually("a cookie that is good", good).unwrap();
     assert_ne!(cookie(second.address(), &made), made, "the other copy knows the secret");
 }
 
