@@ -65,10 +65,10 @@ impl Parameters {
     fn nanos(&self, tsc: u64) -> u64 {
         let ticks = tsc.wrapping_sub(self.tsc);
         if (ticks as i64) < 0 {
-            let before = u128::from(ticks.wrapping_neg()) * u128::from(self.multiplier) >> self.bits();
+            let before = (u128::from(ticks.wrapping_neg()) * u128::from(self.multiplier)) >> self.bits();
             return self.system_time.wrapping_sub(before as u64);
         }
-        self.system_time.wrapping_add((u128::from(ticks) * u128::from(self.multiplier) >> self.bits()) as u64)
+        self.system_time.wrapping_add(((u128::from(ticks) * u128::from(self.multiplier)) >> self.bits()) as u64)
     }
 
     /// Returns the least counter value at which the time is `nanos` or later, never zero; for a time before the
