@@ -45,6 +45,10 @@ const MACHINES: &[Machine] = &[
         "virtio-net-pci,bus=root1",
     ),
 ];
+
+/// The machines that are tried on KVM, too, beside [`OVER_TAP`]: one for each transport and each way that interrupts take.
+const ON_KVM: [&str; 3] = ["microvm, legacy", "microvm without ACPI, modern", "q35"];
+
 const MODERN: &str = "virtio-mmio.force-legacy=false";
 const SILENT: &str = "microvm,acpi=off,auto-kernel-cmdline=off";
 /// Stands for the directory that [`prepare_roms`] makes.
@@ -84,10 +88,14 @@ pub(crate) fn run(elf: &Path) -> Result<(), String> {
     }
 }
 
-/// As [`run`], in a guest whose network nobody else uses.
+/// Runs the self-test image at `elf` on some machines, over a tap device, in a guest that does nothing else.
 pub(crate) fn run_in_guest(elf: &Path) -> Result<(), String> {
-    on_user_networks(elf)?;
-    run_inside(elf)
+    on_tap(elf, MACHINES.iter().filter(|machine| ON_KVM.contains(&machine.0)))
+}
+
+/// Runs the part that needs a network namespace of its own, which this process is in already.
+pub(crate) fn run_inside(elf: &Path) -> Result<(), String> {
+    on_tap(elf, [])
 }
 
 fn on_user_networks(elf: &Path) -> Result<(), String> {
@@ -111,8 +119,8 @@ fn on_user_networks(elf: &Path) -> Result<(), String> {
     })
 }
 
-/// Runs the part that needs a network namespace of its own, which this process is in already.
-pub(crate) fn run_inside(elf: &Path) -> Result<(), String> {
+/// Makes a tap device and boots on it those of `others` and [`OVER_TAP`], one after the other.
+fn on_tap<'m>(elf: &Path, others: impl IntoIterator<Item = &'m Machine>) -> Result<(), String> {
     for arguments in [
         "link set lo up",
         "tuntap add tap0 mode tap",
@@ -125,23 +133,31 @@ pub(crate) fn run_inside(elf: &Path) -> Result<(), String> {
     }
     let peers =
         [Echo::start(Ipv4Addr::new(10, 77, 0, 1).into())?.0, Echo::start("fd77::1".parse().map_err(|_| "fd77::1")?)?.0];
-    let mut guest = Guest::start(
-        elf,
-        &OVER_TAP,
-        "tap,id=n,ifname=tap0,script=no,downscript=no,vhost=off",
-        &format!(
-            "--net --ip=10.77.0.2/24 --ip=fd77::2/64 --gateway=10.77.0.1 --gateway=fd77::1 --peer={} --peer={}",
-            peers[0], peers[1]
-        ),
-    )?;
-    guest.until_ready()?;
-    for own in ["10.77.0.2", "fd77::2"] {
-        over_tap(own).map_err(|error| format!("{own}: {error}"))?;
-        println!("nettest: tap, {own}: ok");
+    let words = format!(
+        "--net --ip=10.77.0.2/24 --ip=fd77::2/64 --gateway=10.77.0.1 --gateway=fd77::1 --peer={} --peer={}",
+        peers[0], peers[1]
+    );
+    if !pings() {
+        println!("nettest: skipped ping: it is not installed");
     }
+    for machine in others {
+        boot_on_tap(elf, machine, &words)?;
+    }
+    let _guest = boot_on_tap(elf, &OVER_TAP, &words)?;
     partial_checksum()?;
     println!("nettest: tap, a partial checksum: ok");
     Ok(())
+}
+
+/// Boots `machine` on the tap device and talks to it.
+fn boot_on_tap(elf: &Path, machine: &Machine, words: &str) -> Result<Guest, String> {
+    let mut guest = Guest::start(elf, machine, "tap,id=n,ifname=tap0,script=no,downscript=no,vhost=off", words)?;
+    guest.until_ready().map_err(|error| format!("tap, {}: {error}", machine.0))?;
+    for own in ["10.77.0.2", "fd77::2"] {
+        over_tap(own).map_err(|error| format!("tap, {}, {own}: {error}", machine.0))?;
+        println!("nettest: tap, {}, {own}: ok", machine.0);
+    }
+    Ok(guest)
 }
 
 /// Has the guest receive a datagram with a partial checksum, as hypervisors deliver what their tap device had queued
@@ -211,17 +227,20 @@ fn prepare_roms(elf: &Path) -> Result<(), String> {
     std::fs::write(roms(elf).join(LOADER), loader).map_err(text(LOADER))
 }
 
+/// Whether ping is installed, and is the one whose options are used here.
+fn pings() -> bool {
+    command("ping", &["-V"]).is_ok()
+}
+
 /// Talks to the guest at `own` as only Linux's own stack can.
 fn over_tap(own: &str) -> Result<(), String> {
     let address: IpAddr = own.parse().map_err(|_| "no address")?;
     let at = |port| SocketAddr::from((address, port));
     let services = Services { dns: at(53), echo: at(7), close: at(9), free: at(11) };
     services.test(50)?;
-    if command("ping", &["-V"]).is_ok() {
+    if pings() {
         command("ping", &["-c", "3", "-i", "0.2", "-W", "20", own])?;
         command("ping", &["-c", "3", "-i", "0.2", "-W", "20", "-s", "6000", own])?;
-    } else {
-        println!("nettest: skipped ping: it is not installed");
     }
     let socket = udp(at(7))?;
     exchange(&socket, &[7; 6000], &[7; 6000])?;
