@@ -33,11 +33,13 @@ const MACHINES: &[Machine] = &[
     Machine("microvm without EVENT_IDX", &["-M", "microvm"], "virtio-net-device,event_idx=off"),
     Machine("pc, transitional", &["-M", "pc"], "virtio-net-pci"),
     Machine("pc, modern only", &["-M", "pc"], "virtio-net-pci,disable-legacy=on"),
+    Machine("pc, legacy only", &["-M", "pc"], "virtio-net-pci,disable-modern=on"),
     Machine("pc without MSI-X", &["-M", "pc"], "virtio-net-pci,vectors=0"),
     Machine("pc without ACPI", &["-M", "pc,acpi=off"], "virtio-net-pci"),
     Machine("q35", &["-M", "q35"], "virtio-net-pci"),
     Machine("q35 without the address of ACPI's root pointer", &["-M", "q35", "-L", ROMS], "virtio-net-pci"),
     Machine("microvm with PCI that no firmware set up", &["-M", "microvm,pcie=on"], "virtio-net-pci"),
+    Machine("q35, legacy only", &["-M", "q35"], "virtio-net-pci,disable-modern=on"),
     Machine("q35 without MSI-X", &["-M", "q35"], "virtio-net-pci,vectors=0"),
     Machine(
         "q35 behind a port, beside other devices",

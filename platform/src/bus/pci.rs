@@ -23,6 +23,7 @@ const SUBSYSTEM: u16 = 0x2c;
 const CAPABILITIES: u16 = 0x34;
 const INTERRUPT: u16 = 0x3c;
 
+const COMMAND_PORTS: u32 = 1;
 const COMMAND_MEMORY: u32 = 1 << 1;
 const COMMAND_BUS_MASTER: u32 = 1 << 2;
 const COMMAND_NO_INTX: u32 = 1 << 10;
@@ -201,6 +202,19 @@ pub fn memory_bar(space: &dyn ConfigSpace, function: Function, index: u8) -> Opt
     let high = if is_64_bit { space.read(function, at + 4) } else { 0 };
     let address = u64::from(high) << 32 | u64::from(low & !0xf);
     (address != 0).then_some(address)
+}
+
+/// Returns the first port of base address register `index`, or nothing when it is unassigned or not ports.
+pub fn port_bar(space: &dyn ConfigSpace, function: Function, index: u8) -> Option<u16> {
+    let low = space.read(function, BAR0 + 4 * u16::from(index));
+    (index <= 5 && low & 1 != 0).then_some(())?;
+    u16::try_from(low & !3).ok().filter(|&port| port != 0)
+}
+
+/// Lets the function decode ports.
+pub fn enable_ports(space: &dyn ConfigSpace, function: Function) {
+    let command = space.read(function, COMMAND_STATUS) & 0xffff | COMMAND_PORTS;
+    space.write(function, COMMAND_STATUS, command);
 }
 
 /// Lets the function decode memory and be a bus master; `intx` says whether it may use its interrupt pin.

@@ -129,9 +129,9 @@ fn route(transport: &mut Transport, line: Line, space: Option<&dyn ConfigSpace>)
     match line {
         Line::Pci(function, pin) => {
             let Some(space) = space else { return };
-            let messages = interrupts::allocate(interrupted)
-                .is_some_and(|vector| enable_msix(space, function, interrupts::msi_message(vector), Registers::map));
-            if messages {
+            let message = || interrupts::allocate(interrupted).map(interrupts::msi_message);
+            let enable = |message| enable_msix(space, function, message, Registers::map);
+            if transport.takes_msix() && message().is_some_and(enable) {
                 transport.use_msix();
                 return;
             }

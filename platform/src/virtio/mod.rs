@@ -2,6 +2,7 @@
 
 mod header;
 pub mod net;
+mod ports;
 pub mod queue;
 pub mod rng;
 pub mod transport;
@@ -28,6 +29,8 @@ pub enum VirtioError {
     Features,
     /// The device offers no queue of this number, or a useless size.
     NoQueue(u16),
+    /// The device fixes the size of its queues, and this one is no power of two or too large.
+    QueueSize(u16),
     /// No contiguous memory for rings and buffers.
     NoMemory,
     /// The device's registers lie outside the window it announced.
@@ -43,8 +46,14 @@ impl core::fmt::Display for VirtioError {
         match self {
             Self::Features => f.write_str("it refused the features the driver needs"),
             Self::NoQueue(queue) => write!(f, "it has no usable queue {queue}"),
+            Self::QueueSize(size) => write!(
+                f,
+                "its queues have {size} entries, and it has the legacy interface, by which that cannot be changed; give it \
+                 {} (QEMU: rx_queue_size) or the modern interface (QEMU: disable-modern=off)",
+                queue::LIMIT
+            ),
             Self::NoMemory => f.write_str("no contiguous memory for its rings; give the machine more memory"),
-            Self::Registers => f.write_str("its registers lie outside its window"),
+            Self::Registers => f.write_str("its registers are not where it says, or nowhere"),
             Self::Address => f.write_str("its hardware address is not a unicast address"),
             Self::Timeout => f.write_str("it did not answer in time"),
         }

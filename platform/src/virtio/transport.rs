@@ -1,11 +1,12 @@
-//! How a virtio device is spoken to: PCI (modern) and MMIO (version 1 and 2).
+//! How a virtio device is spoken to: PCI (modern and legacy) and MMIO (version 1 and 2).
 //!
-//! Transitional PCI devices also speak the modern interface, so the legacy ports of PCI are not needed. On MMIO the
-//! legacy version is what QEMU's microvm gives by default. Both are register windows; a doorbell is resolved once per
-//! queue, so that ringing it is a single write.
+//! Transitional PCI devices are taken as modern ones; the legacy ports are for those that have nothing else. On MMIO the
+//! legacy version is what QEMU's microvm gives by default. A doorbell is resolved once per queue, so that ringing it is a
+//! single write.
 
 use alloc::vec::Vec;
 
+use super::ports::Ports;
 use super::queue::Layout;
 use super::{VirtioError, features};
 use crate::bus::pci::{self, ConfigSpace, Function};
@@ -74,6 +75,8 @@ pub enum Acknowledge {
     Nothing,
     /// Reading this byte clears the cause (PCI's ISR status).
     Read(Registers),
+    /// The same among the ports of a legacy device.
+    Ports(Ports),
     /// The causes read at 0x60 are written to 0x64 (MMIO).
     Write(Registers),
 }
@@ -86,6 +89,7 @@ impl Acknowledge {
             Self::Read(isr) => {
                 isr.read8(0);
             }
+            Self::Ports(ports) => ports.acknowledge(),
             Self::Write(window) => {
                 let causes = window.read32(mmio::INTERRUPT_STATUS);
                 if causes != 0 {
@@ -99,24 +103,31 @@ impl Acknowledge {
 /// The register that tells the device about new buffers in a queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Doorbell {
-    register: Registers,
+    register: Bell,
     queue: u16,
-    wide: bool,
+}
+
+/// Where a doorbell is: a register of 16 or 32 bits, or a port.
+#[derive(Clone, Copy, Debug)]
+enum Bell {
+    Narrow(Registers),
+    Wide(Registers),
+    Ports(Ports),
 }
 
 impl Doorbell {
     /// Makes the doorbell of an MMIO device.
     #[cfg(test)]
     pub(super) fn new(register: Registers, queue: u16) -> Self {
-        Self { register, queue, wide: true }
+        Self { register: Bell::Wide(register), queue }
     }
 
     /// Tells the device to look at the queue.
     pub fn ring(&self) {
-        if self.wide {
-            self.register.write32(0, self.queue.into());
-        } else {
-            self.register.write16(0, self.queue);
+        match self.register {
+            Bell::Narrow(register) => register.write16(0, self.queue),
+            Bell::Wide(register) => register.write32(0, self.queue.into()),
+            Bell::Ports(ports) => ports.notify(self.queue),
         }
     }
 }
@@ -137,6 +148,8 @@ pub struct PciWindows {
 pub enum Transport {
     /// On PCI.
     Pci(PciWindows),
+    /// On PCI, with the legacy interface only.
+    Ports(Ports),
     /// In an MMIO window; `legacy` for version 1.
     Mmio {
         /// The window.
@@ -147,8 +160,22 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Finds the register windows of a virtio function (virtio 1.2 §4.1.4), mapping them with `map`.
+    /// Finds the register windows of a virtio function (virtio 1.2 §4.1.4), mapping them with `map`, or its legacy ports
+    /// if it has no windows.
     pub fn pci(
+        space: &dyn ConfigSpace,
+        function: Function,
+        map: fn(u64, usize) -> Registers,
+    ) -> Result<Self, VirtioError> {
+        let Some(base) = pci::port_bar(space, function, 0) else { return Self::modern(space, function, map) };
+        Self::modern(space, function, map).or_else(|error| {
+            pci::enable_ports(space, function);
+            // SAFETY: by its identity the function is a virtio device, and the first region of a legacy one is its ports.
+            unsafe { Ports::new(base) }.map(Self::Ports).ok_or(error)
+        })
+    }
+
+    fn modern(
         space: &dyn ConfigSpace,
         function: Function,
         map: fn(u64, usize) -> Registers,
@@ -205,7 +232,7 @@ impl Transport {
 
     /// Returns whether the device speaks only the legacy interface.
     pub fn is_legacy(&self) -> bool {
-        matches!(self, Self::Mmio { legacy: true, .. })
+        matches!(self, Self::Mmio { legacy: true, .. } | Self::Ports(_))
     }
 
     /// Sends all interrupts of queues through MSI-X table entry 0, which must have been set up before.
@@ -215,11 +242,17 @@ impl Transport {
         }
     }
 
+    /// Returns whether the device's queues can interrupt by messages.
+    pub fn takes_msix(&self) -> bool {
+        matches!(self, Self::Pci(_))
+    }
+
     /// Returns how the device's interrupt is acknowledged.
     pub fn acknowledge(&self) -> Acknowledge {
         match self {
             Self::Pci(PciWindows { msix: true, .. }) => Acknowledge::Nothing,
             Self::Pci(windows) => Acknowledge::Read(windows.isr),
+            Self::Ports(ports) => Acknowledge::Ports(*ports),
             Self::Mmio { window, .. } => Acknowledge::Write(*window),
         }
     }
@@ -278,6 +311,7 @@ impl Transport {
                 windows.common.write16(common::QUEUE_SELECT, queue);
                 windows.common.read16(common::QUEUE_SIZE).into()
             }
+            Self::Ports(ports) => ports.queue_size(queue).into(),
             Self::Mmio { window, .. } => {
                 window.write32(mmio::QUEUE_SELECT, queue.into());
                 window.read32(mmio::QUEUE_SIZE_MAX)
@@ -308,15 +342,21 @@ impl Transport {
                 let offset = usize::try_from(offset).map_err(|_| VirtioError::Registers)?;
                 let register = windows.notify.part(offset, 2).ok_or(VirtioError::Registers)?;
                 registers.write16(common::QUEUE_ENABLE, 1);
-                Ok(Doorbell { register, queue, wide: false })
+                Ok(Doorbell { register: Bell::Narrow(register), queue })
+            }
+            Self::Ports(ports) => {
+                if ports.queue_size(queue) != size {
+                    return Err(VirtioError::QueueSize(ports.queue_size(queue)));
+                }
+                ports.set_queue(queue, legacy_page(physical)?);
+                Ok(Doorbell { register: Bell::Ports(*ports), queue })
             }
             Self::Mmio { window, legacy } => {
                 window.write32(mmio::QUEUE_SELECT, queue.into());
                 window.write32(mmio::QUEUE_SIZE, size.into());
                 if *legacy {
-                    let page = u32::try_from(physical / Layout::ALIGN as u64).map_err(|_| VirtioError::NoMemory)?;
                     window.write32(mmio::LEGACY_QUEUE_ALIGN, Layout::ALIGN as u32);
-                    window.write32(mmio::LEGACY_QUEUE_PAGE, page);
+                    window.write32(mmio::LEGACY_QUEUE_PAGE, legacy_page(physical)?);
                 } else {
                     write_address(window, mmio::QUEUE_DESCRIPTORS, physical);
                     write_address(window, mmio::QUEUE_DRIVER, driver);
@@ -324,7 +364,7 @@ impl Transport {
                     window.write32(mmio::QUEUE_READY, 1);
                 }
                 let register = window.part(mmio::QUEUE_NOTIFY, 4).ok_or(VirtioError::Registers)?;
-                Ok(Doorbell { register, queue, wide: true })
+                Ok(Doorbell { register: Bell::Wide(register), queue })
             }
         }
     }
@@ -333,6 +373,7 @@ impl Transport {
     pub fn config(&self, offset: usize, length: usize) -> Option<Vec<u8>> {
         let window = match self {
             Self::Pci(windows) => windows.device,
+            Self::Ports(ports) => return (offset..offset + length).map(|at| ports.config(at)).collect(),
             Self::Mmio { window, .. } => window.part(mmio::CONFIG, window.length().checked_sub(mmio::CONFIG)?)?,
         };
         let part = window.part(offset, length)?;
@@ -342,6 +383,7 @@ impl Transport {
     fn status(&self) -> u8 {
         match self {
             Self::Pci(windows) => windows.common.read8(common::DEVICE_STATUS),
+            Self::Ports(ports) => ports.status(),
             Self::Mmio { window, .. } => window.read32(mmio::STATUS) as u8,
         }
     }
@@ -349,12 +391,14 @@ impl Transport {
     fn set_status(&mut self, value: u8) {
         match self {
             Self::Pci(windows) => windows.common.write8(common::DEVICE_STATUS, value),
+            Self::Ports(ports) => ports.set_status(value),
             Self::Mmio { window, .. } => window.write32(mmio::STATUS, value.into()),
         }
     }
 
     fn device_features(&mut self) -> u64 {
         let (window, select, value) = match self {
+            Self::Ports(ports) => return ports.device_features().into(),
             Self::Pci(windows) => (windows.common, common::DEVICE_FEATURE_SELECT, common::DEVICE_FEATURE),
             Self::Mmio { window, .. } => (*window, mmio::DEVICE_FEATURES_SELECT, mmio::DEVICE_FEATURES),
         };
@@ -369,6 +413,7 @@ impl Transport {
 
     fn set_driver_features(&mut self, features: u64) {
         let (window, select, value) = match self {
+            Self::Ports(ports) => return ports.set_driver_features(features as u32),
             Self::Pci(windows) => (windows.common, common::DRIVER_FEATURE_SELECT, common::DRIVER_FEATURE),
             Self::Mmio { window, .. } => (*window, mmio::DRIVER_FEATURES_SELECT, mmio::DRIVER_FEATURES),
         };
@@ -379,6 +424,11 @@ impl Transport {
             window.write32(value, (features >> 32) as u32);
         }
     }
+}
+
+/// Returns the number of the page at which a legacy queue begins.
+fn legacy_page(physical: u64) -> Result<u32, VirtioError> {
+    u32::try_from(physical / Layout::ALIGN as u64).map_err(|_| VirtioError::NoMemory)
 }
 
 /// Writes a 64-bit address as two 32-bit registers, as both transports allow.
