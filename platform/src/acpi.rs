@@ -236,8 +236,16 @@ fn button_event_in(aml: &[u8]) -> Option<EventRegister> {
     (space == SYSTEM_MEMORY && address != 0).then_some(EventRegister { address, width, bit })
 }
 
-/// Reads an integer constant of machine language; returns what comes after it, too.
-fn integer(aml: &[u8]) -> Option<(u64, &[u8])> {
+/// Reads what comes after the opcode of a package in machine language (ACPI 6.5 §20.2.5.4): the number of its elements, and
+/// these with all that follows them.
+pub(crate) fn package(aml: &[u8]) -> Option<(u8, &[u8])> {
+    // The top two bits of the first octet of the length tell how many octets follow it; then the element count.
+    let (count, elements) = aml.get(usize::from(aml.first()? >> 6) + 1..)?.split_first()?;
+    Some((*count, elements))
+}
+
+/// Reads an integer constant of machine language (§20.2.3); returns what comes after it, too.
+pub(crate) fn integer(aml: &[u8]) -> Option<(u64, &[u8])> {
     let (&op, rest) = aml.split_first()?;
     let octets = match op {
         0x00 => return Some((0, rest)),
@@ -281,9 +289,7 @@ fn s5(aml: &[u8]) -> Option<[u8; 2]> {
     let found = aml.windows(5).position(|w| &w[..4] == b"_S5_" && w[4] == PACKAGE_OP)?;
     let before = &aml[..found];
     (before.ends_with(&[NAME_OP]) || before.ends_with(&[NAME_OP, b'\\'])).then_some(())?;
-    let package = aml.get(found + 5..)?;
-    // The top two bits of the first octet of the length tell how many octets follow it; then the element count.
-    let mut elements = package.get(usize::from(package.first()? >> 6) + 2..)?;
+    let (_, mut elements) = package(&aml[found + 5..])?;
     let mut sleep_type = || {
         let value;
         (value, elements) = integer(elements)?;

@@ -132,24 +132,13 @@ fn find(block: &[u8]) -> Option<u64> {
     (address != 0).then_some(address)
 }
 
-/// Returns the number whose halves a package has, the lower first (ACPI 6.5 §20.2.5).
+/// Returns the number whose halves a package has, the lower first.
 fn halves(package: &[u8]) -> Option<u64> {
-    // The top two bits of the first octet of the length tell how many octets follow it; then the element count.
-    let (count, mut elements) = package.get(usize::from(package.first()? >> 6) + 1..)?.split_first()?;
-    let mut number = || {
-        let (value, rest) = match elements {
-            [0x00, rest @ ..] => (0, rest),
-            [0x01, rest @ ..] => (1, rest),
-            [0x0a, a, rest @ ..] => (u32::from(*a), rest),
-            [0x0b, a, b, rest @ ..] => (u32::from_le_bytes([*a, *b, 0, 0]), rest),
-            [0x0c, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]), rest),
-            _ => return None,
-        };
-        elements = rest;
-        Some(u64::from(value))
-    };
-    let (low, high) = (number()?, number()?);
-    (*count == 2).then_some(high << 32 | low)
+    let (count, elements) = acpi::package(package)?;
+    let (low, elements) = acpi::integer(elements)?;
+    let (high, _) = acpi::integer(elements)?;
+    let [low, high] = [low, high].map(|half| u32::try_from(half).ok().map(u64::from));
+    (count == 2).then_some(high? << 32 | low?)
 }
 
 /// Returns what stands behind the first occurrence of `pattern`.
