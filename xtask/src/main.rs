@@ -26,7 +26,8 @@ Usage: cargo xtask COMMAND
   run [--hosted] [--machine=NAME] [-- ARGUMENT...]
       Serve zones-example/ from a local git repository: build the image, boot it in QEMU, print lines to
       paste, stay until Ctrl-C. --hosted runs the Linux binary instead, without QEMU. NAME is microvm
-      (default), microvm-legacy, q35 or pc. Arguments after -- go to the server, for example --log=debug.
+      (default), microvm-legacy, microvm-pci, q35 or pc. Arguments after -- go to the server, for example
+      --log=debug.
   test [--hosted]
       Everything a change must pass: format, lints, licences, unit and property tests, fuzzing for some
       seconds, end-to-end tests. --hosted leaves out what needs the image.
