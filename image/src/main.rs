@@ -154,8 +154,11 @@ fn watch_machine(jumped: &SyncSender<()>) -> ! {
     loop {
         if let Some(jump) = time::follow() {
             let seconds = jump.nanoseconds as f64 / 1e9;
-            let why = if jump.stopped { "the machine was stopped" } else { "the machine's clock was set" };
-            log::warn!(target: "machine", "{why}: the clock was corrected by {seconds:+.1} s");
+            let what = if jump.stopped { "the machine was stopped" } else { "the machine's clock was set" };
+            match jump.is_significant() {
+                true => log::warn!(target: "machine", "{what}: the clock was corrected by {seconds:+.1} s"),
+                false => log::warn!(target: "machine", "{what}: the clock has gone on meanwhile"),
+            }
             // A snapshot may have been made of it meanwhile, and other copies be resumed from that.
             entropy::resumed();
             // Heard where the clock is kept by servers.

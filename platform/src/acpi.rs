@@ -137,6 +137,13 @@ pub(crate) fn io_apics(mut each: impl FnMut(u32, u32)) {
     }
 }
 
+/// Returns whether the machine may have the two interrupt controllers of old PCs (ACPI 6.5 §5.2.12, PCAT_COMPAT).
+pub(crate) fn has_legacy_controllers() -> bool {
+    const PCAT_COMPAT: u32 = 1;
+    let flags = table(b"APIC").and_then(|madt| u32_at(madt, HEADER + 4));
+    flags.is_none_or(|flags| flags & PCAT_COMPAT != 0)
+}
+
 /// Returns the port of the power-management timer.
 pub(crate) fn pm_timer() -> Option<u16> {
     let fadt = table(b"FACP")?;

@@ -3,7 +3,7 @@
 use super::features::Features;
 use super::idt::FIRST_DEVICE;
 use super::port::out8;
-use crate::memory;
+use crate::{acpi, memory};
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering::Relaxed};
 use x86_64::registers::model_specific::Msr;
 
@@ -43,7 +43,10 @@ static ID: AtomicU8 = AtomicU8::new(0);
 
 /// Silences the legacy controllers and enables the local one; called once, interrupts off.
 pub(crate) fn start(features: &Features) {
-    silence_legacy();
+    // Where there are none some hypervisors log the attempt. Their input to this controller is masked below in any case.
+    if acpi::has_legacy_controllers() {
+        silence_legacy();
+    }
     let mut base = Msr::new(APIC_BASE);
     // SAFETY: enables the controller (bit 11), and then, for both at once would fault, x2APIC mode (bit 10), only
     // where the processor has it.

@@ -73,13 +73,18 @@ pub struct Jump {
     pub stopped: bool,
 }
 
+impl Jump {
+    /// Returns whether the difference matters, to signatures for instance: a second or more.
+    pub fn is_significant(&self) -> bool {
+        self.nanoseconds.unsigned_abs() >= 1_000_000_000
+    }
+}
+
 /// Reads the machine's time of day again and has the wall clock follow where it has jumped: the machine was stopped, or
 /// continues a snapshot, or its host's clock was set. Small differences are taken over silently.
 ///
 /// One thread calls it, about once a second.
 pub fn follow() -> Option<Jump> {
-    /// What is worth reporting.
-    const SIGNIFICANT: u64 = 1_000_000_000;
     let stopped = clock::was_stopped();
     let nanoseconds = machine_wall(stopped).map_or(0, |(wall, tolerance)| {
         let before = MACHINE_AT_ENTRY.load(Relaxed);
@@ -88,7 +93,8 @@ pub fn follow() -> Option<Jump> {
         shift_wall(jump);
         jump
     });
-    (stopped || nanoseconds.unsigned_abs() >= SIGNIFICANT).then_some(Jump { nanoseconds, stopped })
+    let jump = Jump { nanoseconds, stopped };
+    (stopped || jump.is_significant()).then_some(jump)
 }
 
 /// Sets the wall clock forward by `nanoseconds`, or back if they are negative. It then counts as known.

@@ -1,9 +1,9 @@
 //! The header in front of every frame of a network device (virtio 1.2 §5.1.6).
 //!
-//! The driver asks for no offload, so a device should deliver complete frames with a header of zeroes. With Firecracker
-//! and Cloud Hypervisor this does not hold for frames that were queued at the host's tap device before the driver was
-//! ready: Linux gives a tap device checksum offload until the hypervisor switches it off, and those frames keep their
-//! partial checksum. It is completed here, in one place, so nothing above has to know about it.
+//! The driver asks for no offload, so a device should deliver complete frames with a header of zeroes. Not every device
+//! has to keep to that: a frame that Linux queued at a tap device while checksum offload was still on there, for
+//! instance, has a partial checksum and says so. It is completed here, in one place, so nothing above has to know about
+//! it.
 
 use crate::net::Sum;
 
