@@ -25,9 +25,9 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
 });
 
 static SETTINGS: LazyLock<[Settings; 2]> = LazyLock::new(|| {
-    let bare = Settings::new(&[Secret::new([1; 16])]);
-    let told = bare.clone().payload(4096).nsid(Some("n".repeat(128))).version(Some("v".repeat(128)));
-    [bare, told.idle(Duration::from_secs(10))]
+    let bare = || Settings::new(&[Secret::new([1; 16])]);
+    let told = bare().payload(4096).nsid(Some("n".repeat(128))).version(Some("v".repeat(128)));
+    [bare(), told.idle(Duration::from_secs(10))]
 });
 
 fuzz_target!(|data: &[u8]| {
