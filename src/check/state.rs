@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Tree;
 use crate::git::ObjectId;
-use crate::zone::{self, FileRole, IncludeError, Name, Reading, Zone};
+use crate::zone::{self, FileRole, IncludeError, Name, Reading, Zone, may_be_part};
 
 /// A state of a repository, its files sorted by what they are.
 pub(super) struct State<'t> {
@@ -125,7 +125,7 @@ pub(super) fn compare(
 ) -> BTreeSet<String> {
     let before = |apex: &Name| old.and_then(|old| old.zone(apex));
     // What may be a part of a zone that did not itself change.
-    let mut parts: BTreeSet<String> = changed.iter().filter(|path| may_be_part(path)).cloned().collect();
+    let mut parts: BTreeSet<String> = changed.iter().filter(|path| may_be_part(path).is_ok()).cloned().collect();
     for (apex, files) in old.into_iter().flat_map(|old| &old.zones) {
         if !new.zones.contains_key(apex) {
             visit(Pair { apex, before: before(apex).and_then(|reading| reading.zone), now: Now::Gone(files) });
@@ -196,15 +196,6 @@ pub(super) fn compare(
         }
     }
     included
-}
-
-/// Returns whether a file is one to be included, told from its path: not keys, and not README and the like.
-fn may_be_part(path: &str) -> bool {
-    match FileRole::of(path) {
-        FileRole::Zone(_) | FileRole::Misnamed { .. } => true,
-        FileRole::Keys => false,
-        FileRole::Foreign => path.contains('/') || path.starts_with('.'),
-    }
 }
 
 /// Returns whether a text may include another file.

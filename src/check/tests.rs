@@ -140,10 +140,13 @@ _keys:2:1: error: algorithm 8: the algorithm is not known; it is one of hmac-sha
 "),
         (vec![("c._keys", Some(key("k._update", 163))), ("a..b._keys", Some(String::new()))], "a..b._keys: error: the file's name is no zone's name with `._keys`: the name has an empty label (two dots in a row, or a dot in front); none of its keys is used
 "),
-        (vec![("example.org", Some(zone(8, "$INCLUDE b._keys\n")))], "example.org:7:1: error: b._keys holds keys, which would be served to everybody
+        (vec![("example.org", Some(zone(8, "$INCLUDE b._keys\n")))], "example.org:7:10: error: b._keys is a key file, whose secrets would be served to everybody
      7 | $INCLUDE b._keys
-       | ^
+       |          ^
        = take this line out; the server finds keys by the names of their files
+"),
+        (vec![("example.org", Some(zone(8, "$INCLUDE copied\n"))), ("copied", Some(key("k._update", 163)))], "copied:1:1: error: this record is a TSIG key, whose secret would be served to everybody
+       = keys stand in `<zone>._keys`, which is never served; this one is known to others now
 "),
         (vec![("example.org", Some(zone(8, "$INCLUDE x\nMX 1 ns\n")))], "example.org:7:10: error: there is no file x in the repository
      7 | $INCLUDE x
