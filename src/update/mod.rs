@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
-pub use apply::{Effect, raised};
+pub use apply::{Effect, Scope, raised};
 pub use commit_message::{commit_message, serial_message};
 
 use crate::message::{Rcode, Reader, Record, Section, class};
@@ -185,7 +185,7 @@ impl Update {
         self.at_apex().any(|action| matches!(action, Action::Add { rtype: Type::SOA, .. }))
     }
 
-    /// Returns whether the update deletes the SOA record of the apex, and so may delete the zone.
+    /// Returns whether the update deletes the SOA record of the apex, and so may delete the zone if it adds none.
     pub fn deletes_soa(&self) -> bool {
         let deletes = |action: &Action| {
             matches!(action, Action::DeleteRRset(Type::SOA) | Action::DeleteRecord { rtype: Type::SOA, .. })
