@@ -362,16 +362,25 @@ impl Writer {
     /// Makes a commit of an update upon those before it; returns the message's first line, or `None` if there is nothing
     /// to change.
     fn make(&self, next: &mut Primary, draft: &mut Draft, job: &Job) -> Result<Option<String>, Refusal> {
-        still_valid(next, job)?;
-        let origin = Origin { key: job.key.name(), client: job.client };
-        let upon = Upon { repository: &self.repository, draft };
-        let Some(commit) = next.prepare(&job.update, origin, &upon)? else { return Ok(None) };
+        let Some(commit) = self.judge(next, draft, job)? else { return Ok(None) };
         let mut author = job.key.name().to_string();
         author.pop();
         self.commit(draft, &commit, &author)?;
         let summary = commit.summary().to_string();
         next.accept(commit);
         Ok(Some(summary))
+    }
+
+    /// Returns the commit that makes an update upon those of a draft, `None` if there is nothing to change.
+    fn judge(&self, primary: &Primary, draft: &Draft, job: &Job) -> Result<Option<Commit>, Refusal> {
+        still_valid(primary, job)?;
+        let apex = job.update.zone();
+        if self.catalog.as_ref() == Some(apex) && primary.catalog().get(apex).is_none() {
+            // A zone of its name would take its place, and secondaries would drop all others.
+            return Err(Refusal::new(Rcode::REFUSED, "the server makes this zone itself (--catalog)"));
+        }
+        let origin = Origin { key: job.key.name(), client: job.client };
+        primary.prepare(&job.update, origin, &Upon { repository: &self.repository, draft })
     }
 
     fn commit(&self, draft: &mut Draft, commit: &Commit, author: &str) -> Result<(), Refusal> {
@@ -390,14 +399,9 @@ impl Writer {
                 continue;
             }
             // What it was judged by is not what became true, so it is judged anew.
-            let origin = Origin { key: job.key.name(), client: job.client };
-            let judged = still_valid(&self.primary, job).and_then(|()| {
-                let draft = self.repository.draft();
-                let draft = draft.map_err(|error| Refusal::new(Rcode::SERVER_FAILURE, error.to_string()))?;
-                let upon = Upon { repository: &self.repository, draft: &draft };
-                self.primary.prepare(&job.update, origin, &upon)
-            });
-            match judged {
+            let draft = self.repository.draft();
+            let draft = draft.map_err(|error| Refusal::new(Rcode::SERVER_FAILURE, error.to_string()));
+            match draft.and_then(|draft| self.judge(&self.primary, &draft, job)) {
                 Ok(None) => self.server.settle(job, &Outcome::SUCCESS),
                 Ok(Some(_)) => self.server.settle(job, outcome),
                 Err(refusal) => self.server.settle(job, &refusal.into()),

@@ -95,7 +95,10 @@ fn of_example(prerequisites: &[Vec<u8>], operations: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn parse(prerequisites: &[Vec<u8>], operations: &[Vec<u8>]) -> Result<Update, Refusal> {
-    Update::parse(&of_example(prerequisites, operations))
+    let message = of_example(prerequisites, operations);
+    let parsed = Update::parse(&message);
+    assert_eq!(Update::check_form(&message), parsed.as_ref().map(drop).map_err(Refusal::clone));
+    parsed
 }
 
 fn update(lines: &[&str]) -> Update {

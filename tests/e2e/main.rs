@@ -59,6 +59,7 @@ mod secondaries_scene;
 mod streams;
 mod updates;
 mod updates_faults;
+mod updates_files;
 mod updates_storm;
 mod updates_tsig;
 mod updating;
