@@ -15,6 +15,7 @@ mod excerpt;
 mod keys;
 mod query;
 mod render;
+mod shared;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ use self::state::{Now, Pair, State, changed_paths, compare};
 use crate::git::{File, ObjectId};
 use crate::update::raised;
 use crate::zone::entries::{Content, entries};
-use crate::zone::{self, Diagnostic, Name, Serial, Severity, TSIG_KEY, Type};
+use crate::zone::{self, Diagnostic, Name, Reading, Serial, Severity, TSIG_KEY, Type};
 
 /// One state of a repository: its files by path, read on demand.
 pub trait Tree {
@@ -77,6 +78,8 @@ pub enum Kind {
     Misnamed,
     /// A key file does not read well.
     Keys,
+    /// A file is part of several zones, and so no update can change it.
+    Shared,
     /// A file cannot be had.
     Unreadable,
 }
@@ -144,25 +147,34 @@ pub fn check(old: Option<&dyn Tree>, new: &dyn Tree, options: &Options) -> Findi
         found.push(whole(Kind::Misnamed, None, Severity::Warning, path, reason, hint));
     }
     // What is wrong with files that never made a zone: told unless they prove to be parts of others.
-    let mut suspects: Vec<(&[String], Vec<Finding>)> = Vec::new();
+    let mut suspects: Vec<(Name, &[String], Vec<Finding>)> = Vec::new();
+    let mut good: BTreeSet<Name> = BTreeSet::new();
     let included = compare(old.as_ref(), &new, &changed, |pair| {
         let is_zone = match &pair.now {
             Now::Gone(_) => true,
             Now::Read(_, _, reading) => reading.zone.is_some(),
             Now::Ambiguous(_) | Now::Unreadable => false,
         };
+        if let Now::Read(_, _, Reading { zone: Some(_), .. }) = &pair.now {
+            good.insert(pair.apex.clone());
+        }
+        let apex = pair.apex.clone();
         let files = new.zones.get(pair.apex).filter(|_| pair.before.is_none() && !is_zone);
         let mut told = checker.zone(pair);
         match files {
-            Some(files) => suspects.push((files, told)),
+            Some(files) => suspects.push((apex, files, told)),
             None => found.append(&mut told),
         }
     });
-    for (files, mut told) in suspects {
-        if !files.iter().all(|path| included.contains(path)) {
+    let mut parts: BTreeSet<Name> = BTreeSet::new();
+    for (apex, files, mut told) in suspects {
+        if files.iter().all(|path| included.contains_key(path)) {
+            parts.insert(apex);
+        } else {
             found.append(&mut told);
         }
     }
+    found.extend(shared::check(&new, &changed, &included, &good, &parts));
     let zones = checker.zones;
     let (key_files, told) = keys::check(&new, &changed);
     found.extend(told);

@@ -268,6 +268,48 @@ fn a_file_that_is_only_a_part_of_zones_is_none_itself() {
     assert!(found.starts_with("new:1:6: error: expected a number"), "{found}");
 }
 
+/// Who could be refused an update because of it is told before, and how to change the file.
+#[test]
+fn files_of_several_zones() {
+    let hint = "
+       = change it in git, and raise the serials of all; what updates are to change belongs into a zone's own file
+";
+    let warning = |file: &str, zones: &str| {
+        format!("{file}: warning: {file} is part of several zones ({zones}), so no update can change it{hint}")
+    };
+    let files = [
+        ("a.example", zone(1, "$INCLUDE parts/all\n$INCLUDE p.example\n")),
+        ("b.example", zone(1, "$INCLUDE parts/all\n$INCLUDE parts/b\n")),
+        ("c.example", "$INCLUDE d.example\n".to_string()),
+        ("d.example", zone(1, "$INCLUDE parts/all\n")),
+        ("e.example", zone(1, "$INCLUDE parts/all\n")),
+        ("p.example", "p A 192.0.2.1\n$INCLUDE parts/b\n".to_string()),
+        ("q.example", zone(1, "$INCLUDE p.example\n")),
+        ("parts/all", "x A 192.0.2.1\n".to_string()),
+        ("parts/b", "y A 192.0.2.1\n".to_string()),
+        ("only.example", zone(1, "$INCLUDE parts/only\n")),
+        ("parts/only", "y A 192.0.2.1\n".to_string()),
+    ];
+    let new = Memory::of(files);
+    assert_eq!(told(None, &new), "", "nobody can update");
+    let notify = new.with([("_keys", Some(format!("k._transfer DNSKEY 0 3 163 {A}\n")))]);
+    assert_eq!(told(None, &notify), "");
+    let all = new.with([("_keys", Some(format!("k._update.example DNSKEY 0 3 163 {A}\n")))]);
+    let everything = [
+        warning("d.example", "c.example., d.example."),
+        warning("p.example", "a.example., q.example."),
+        warning("parts/all", "a.example., b.example., c.example. and 2 more"),
+        warning("parts/b", "a.example., b.example., q.example."),
+    ];
+    assert_eq!(told(None, &all), everything.concat());
+    let one = new.with([("b.example._keys", Some(format!("k._update.w DNSKEY 0 3 163 {A}\n")))]);
+    assert_eq!(told(None, &one), everything[2..].concat());
+    let changed = all.with([("parts/b", Some("y A 192.0.2.2\n".to_string()))]);
+    let found = check(Some(&all), &changed, &Options::default());
+    let shared: Vec<_> = found.findings.iter().filter(|finding| finding.kind == Kind::Shared).collect();
+    assert!(shared.len() == 1 && shared[0].diagnostic.file == "parts/b", "{shared:?}");
+}
+
 #[test]
 fn only_what_changed_is_read() {
     let names: Vec<String> = (0..10_000).map(|n| format!("z{n}.example")).collect();
