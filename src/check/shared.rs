@@ -1,4 +1,4 @@
-//! Files that are part of several zones, of which updates may change none.
+//! Files that are part of several zones, which updates cannot change.
 
 use std::collections::BTreeSet;
 
@@ -40,9 +40,9 @@ pub(super) fn check(
         let more = zones.len().saturating_sub(MOST_NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let reason =
-            format!("{path} is part of several zones ({}{more}), so no update can change it", named.join(", "));
+            format!("{path} is part of several zones ({}{more}), so updates cannot change it", named.join(", "));
         let hint =
-            "change it in git, and raise the serials of all; what updates are to change belongs into a zone's own file";
+            "change it in git and raise the serials of these zones; keep records that updates change in a zone's own file";
         whole(Kind::Shared, None, Severity::Warning, path, &reason, hint)
     });
     told.collect()

@@ -143,10 +143,10 @@ _keys:2:1: error: algorithm 8: the algorithm is not known; it is one of hmac-sha
         (vec![("example.org", Some(zone(8, "$INCLUDE b._keys\n")))], "example.org:7:10: error: b._keys is a key file, whose secrets would be served to everybody
      7 | $INCLUDE b._keys
        |          ^
-       = take this line out; the server finds keys by the names of their files
+       = remove this line; the server finds key files by their names
 "),
         (vec![("example.org", Some(zone(8, "$INCLUDE copied\n"))), ("copied", Some(key("k._update", 163)))], "copied:1:1: error: this record is a TSIG key, whose secret would be served to everybody
-       = keys stand in `<zone>._keys`, which is never served; this one is known to others now
+       = keep keys in `<zone>._keys`, which is never served; replace this key, others may know it
 "),
         (vec![("example.org", Some(zone(8, "$INCLUDE x\nMX 1 ns\n")))], "example.org:7:10: error: there is no file x in the repository
      7 | $INCLUDE x
@@ -272,10 +272,10 @@ fn a_file_that_is_only_a_part_of_zones_is_none_itself() {
 #[test]
 fn files_of_several_zones() {
     let hint = "
-       = change it in git, and raise the serials of all; what updates are to change belongs into a zone's own file
+       = change it in git and raise the serials of these zones; keep records that updates change in a zone's own file
 ";
     let warning = |file: &str, zones: &str| {
-        format!("{file}: warning: {file} is part of several zones ({zones}), so no update can change it{hint}")
+        format!("{file}: warning: {file} is part of several zones ({zones}), so updates cannot change it{hint}")
     };
     let files = [
         ("a.example", zone(1, "$INCLUDE parts/all\n$INCLUDE p.example\n")),

@@ -1,9 +1,9 @@
-//! Which files a commit may change: those of one zone, and of those only what no other zone uses.
+//! Which files a commit may change: files of one zone that no other zone uses.
 //!
-//! A key's grant is about names, but a commit changes files, and through `$INCLUDE` one file may be part of several
-//! zones. So before any commit the files it changes are looked at, whoever asked for it: each is the zone's own file or
-//! a part that no other zone reaches, or it is new and nothing is in its place. This is decided by who *uses* a file, and
-//! not by whose name it bears: zones that are broken or not served, and names that no file has yet, count as well.
+//! A key's grant is about names, but a commit changes files, and `$INCLUDE` can make one file part of several zones. So the
+//! files of every commit are checked, whoever asked for it: each must be the zone's own file or a part that no other zone
+//! uses, or it is new and its place is free. What counts is which zones *use* a file, not whose name it bears. Zones
+//! that are broken or not served count as users, and so do zones that include a file that is missing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,7 +26,7 @@ pub(crate) trait Base {
     fn names(&self) -> Result<Vec<String>, Self::Error>;
 }
 
-/// Files by path with their new content; `None` for one that goes.
+/// Files by path with their new content; `None` for a file that is deleted.
 pub(super) type Files = BTreeMap<String, Option<Vec<u8>>>;
 
 impl Primary {
@@ -34,7 +34,7 @@ impl Primary {
     ///
     /// # Errors
     ///
-    /// REFUSED: the file, and what stands against it. SERVFAIL: `base` cannot be read.
+    /// REFUSED, with the file and the reason. SERVFAIL if `base` cannot be read.
     pub(super) fn check_files(&self, apex: &Name, files: &Files, base: &impl Base) -> Result<(), Refusal> {
         let source = self.sources.get(apex.as_wire()).map(AsRef::as_ref);
         for (path, text) in files {
@@ -42,15 +42,19 @@ impl Primary {
             if source.is_none() && text.is_some() {
                 check_place(apex, path, base)?;
             } else if !is_there {
-                return Err(refused(format!("the file {path} is none of the zone {apex}")));
+                return Err(refused(format!("the file {path} does not belong to the zone {apex}")));
             }
             if let Some(user) = self.other_user(apex, path) {
                 return Err(refused(match text {
-                    _ if !is_there => format!("the file {path} would come to be, which the zone {user} includes"),
-                    None => format!("the file {path} would go, which is part of the zone {user}, too; do it in git"),
+                    _ if !is_there => format!("the file {path} would be created, but the zone {user} includes it"),
+                    None => {
+                        format!(
+                            "the file {path} would be deleted, but the zone {user} uses it too; delete the zone in git"
+                        )
+                    }
                     Some(_) => format!(
-                        "the file {path} would change, which is part of the zone {user}, too; change it in git, and raise \
-                         the serials of both"
+                        "the file {path} would change, but the zone {user} uses it too; change it in git and raise the \
+                         serials of both"
                     ),
                 }));
             }
@@ -69,7 +73,7 @@ impl Primary {
         self.sources.iter().find(|source| uses(source)).map(|source| &source.apex)
     }
 
-    /// Checks that a part that changes would not read as a zone of its own.
+    /// Checks that a changed part does not become a zone of its own.
     fn check_part(
         &self,
         apex: &Name,
@@ -90,17 +94,20 @@ impl Primary {
         };
         match zone::read_including(&other, path, text, open).zone {
             None => Ok(()),
-            Some(_) => Err(refused(format!("the file {path}, a part of the zone {apex}, would become a zone itself"))),
+            Some(_) => {
+                Err(refused(format!("the file {path}, a part of the zone {apex}, would become a zone of its own")))
+            }
         }
     }
 
-    /// Checks that nothing would be taken for a zone that is a part of one that goes.
+    /// Checks that deleting a zone leaves no part of it that would be read as a zone.
     fn check_left(&self, apex: &Name, source: &Source, files: &Files) -> Result<(), Refusal> {
         let left = source.included.iter().filter(|(path, id)| id.is_some() && !files.contains_key(*path));
         for (path, _) in left {
             if matches!(FileRole::of(path), FileRole::Zone(_)) && self.other_user(apex, path).is_none() {
-                let reason =
-                    format!("the file {path}, a part of the zone, would be taken for a zone; delete both in git");
+                let reason = format!(
+                    "the file {path}, a part of the zone, would be left and read as a broken zone; delete both in git"
+                );
                 return Err(refused(reason));
             }
         }
@@ -120,9 +127,9 @@ impl Source {
     }
 }
 
-/// Checks that a file for a new zone takes no place where something is already.
+/// Checks that the place of a new zone's file is free.
 ///
-/// A difference in letter case alone is none in the clones of many people.
+/// Letter case is ignored: a clone on a file system that ignores it could not hold both files.
 fn check_place(apex: &Name, path: &str, base: &impl Base) -> Result<(), Refusal> {
     if FileRole::of(path) != FileRole::Zone(apex.clone()) {
         return Err(refused(format!("a zone of this name cannot have a file: {path}")));
@@ -133,7 +140,7 @@ fn check_place(apex: &Name, path: &str, base: &impl Base) -> Result<(), Refusal>
     let is_taken = |name: &&String| folded(name) == this || FileRole::of(name) == FileRole::Zone(apex.clone());
     match names.iter().find(is_taken) {
         None => Ok(()),
-        Some(name) => Err(refused(format!("the zone's file would be {path}, but {name} is in the repository already"))),
+        Some(name) => Err(refused(format!("the zone's file would be {path}, but the repository already has {name}"))),
     }
 }
 

@@ -377,7 +377,7 @@ impl Writer {
         let apex = job.update.zone();
         if self.catalog.as_ref() == Some(apex) && primary.catalog().get(apex).is_none() {
             // A zone of its name would take its place, and secondaries would drop all others.
-            return Err(Refusal::new(Rcode::REFUSED, "the server makes this zone itself (--catalog)"));
+            return Err(Refusal::new(Rcode::REFUSED, "the server generates this zone (--catalog)"));
         }
         let origin = Origin { key: job.key.name(), client: job.client };
         primary.prepare(&job.update, origin, &Upon { repository: &self.repository, draft })

@@ -103,7 +103,7 @@ impl Update {
     fn no_zone(&self, scope: Scope) -> Refusal {
         let how = match scope {
             Scope::Zones => "to create it, add its SOA and NS records",
-            Scope::Records => "to create it takes a key for names above it",
+            Scope::Records => "creating it needs a key whose grant begins above it",
         };
         let reason = format!("no zone {} is served; {how}", shown(&self.zone));
         Refusal::new(Rcode::NOT_AUTHORITATIVE, reason)

@@ -460,7 +460,7 @@ fn zones_neither_come_nor_go() {
     let soa = format!("+ @ 60 SOA {SOA}");
     let refusal = update(&[&soa, "+ @ 60 NS ns"]).apply(None, Scope::Records).unwrap_err();
     assert_eq!(refusal.rcode, Rcode::NOT_AUTHORITATIVE);
-    assert!(refusal.reason.ends_with("to create it takes a key for names above it"), "{refusal}");
+    assert!(refusal.reason.ends_with("creating it needs a key whose grant begins above it"), "{refusal}");
     let before = zone("www A 192.0.2.1\n");
     let same_soa = format!("- @ SOA {SOA}");
     for lines in [&["- @ SOA"][..], &[&same_soa], &["- @ SOA", "- @"], &["- @ SOA", &soa], &["- @", "- @ NS"]] {

@@ -139,7 +139,8 @@ impl Records {
             let is_key = role::is_tsig_key(record.rtype, reader.rdata());
             match self.add(&mut owners, owner, record.rtype, record.ttl, reader.rdata(), place) {
                 Added::Yes if is_key => {
-                    let hint = "keys stand in `<zone>._keys`, which is never served; this one is known to others now";
+                    let hint =
+                        "keep keys in `<zone>._keys`, which is never served; replace this key, others may know it";
                     report.error(Fault::at(place as usize, role::TSIG_KEY).hint(hint));
                 }
                 Added::Yes => {}

@@ -86,10 +86,10 @@ pub fn may_be_part(path: &str) -> Result<(), &'static str> {
         return Err("is a private key by its name, which would be served to everybody");
     }
     if path.split('/').any(|part| part.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(".git"))) {
-        return Err("is git's and no part of a zone");
+        return Err("belongs to git and cannot be part of a zone");
     }
     if !path.contains('/') && is_customary(path) {
-        return Err("is a file for people and no part of a zone");
+        return Err("is documentation and cannot be part of a zone");
     }
     Ok(())
 }

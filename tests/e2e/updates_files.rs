@@ -56,12 +56,12 @@ scenario!(files_of_other_zones_are_never_changed, |target| {
     let change = "update add new.example.net. 300 A 192.0.2.1";
     refused(&send(&scene, &net, "example.net", &[change]), "example.org would change");
     let change = "update delete www.example.org. A";
-    refused(&send(&scene, &operator, ZONE, &[change]), "part of the zone example.net., too");
-    refused(&send(&scene, &operator, ZONE, &["update delete example.org. SOA"]), "example.org would go");
+    refused(&send(&scene, &operator, ZONE, &[change]), "the zone example.net. uses it too");
+    refused(&send(&scene, &operator, ZONE, &["update delete example.org. SOA"]), "example.org would be deleted");
     // Nothing is made where something is.
-    refused(&create(&scene, &operator, "shared.example.com"), "shared.example.com is in the repository already");
-    refused(&create(&scene, &operator, "dir.example"), "dir.example is in the repository already");
-    refused(&create(&scene, &operator, "link.example"), "link.example is in the repository already");
+    refused(&create(&scene, &operator, "shared.example.com"), "the repository already has shared.example.com");
+    refused(&create(&scene, &operator, "dir.example"), "the repository already has dir.example");
+    refused(&create(&scene, &operator, "link.example"), "the repository already has link.example");
     let outcome = create(&scene, &shared, "shared.example.com");
     assert_eq!(outcome.status, "NOTAUTH", "{outcome:?}");
     // What would be left of the zone would be taken for another.
@@ -82,9 +82,9 @@ scenario!(files_of_other_zones_are_never_changed, |target| {
     scene.remote.write("example.com", zone(9, "$INCLUDE shared.example.com\n$INCLUDE parts/own\n")).unwrap();
     scene.remote.push("Include it elsewhere, too").unwrap();
     let head = scene.remote.git_bare(&["rev-parse", "main"]).unwrap();
-    refused(&create(&scene, &operator, "to-come.example"), "which the zone example.info. includes");
+    refused(&create(&scene, &operator, "to-come.example"), "the zone example.info. includes it");
     let outcome = send(&scene, &operator, "example.com", &["update delete own.example.com. A"]);
-    refused(&outcome, "part of the zone example.info., too");
+    refused(&outcome, "the zone example.info. uses it too");
     assert_eq!(scene.remote.git_bare(&["rev-parse", "main"]).unwrap(), head);
     // A part of several zones is changed in git, and the server raises what serial it may.
     for (name, address) in [("both.example.org", "192.0.2.8"), ("both.example.net", "192.0.2.8")] {

@@ -39,7 +39,7 @@ impl Reader<'_, '_, '_> {
         push_unescaped(path.of(text), &mut written).ok_or_else(|| at(name::NameError::BadEscape.to_string()))?;
         let resolved = files::resolve(&written).map_err(|reason| at(reason.to_string()).hint(hint))?;
         if let Err(what) = role::may_be_part(&resolved) {
-            let hint = "take this line out; the server finds keys by the names of their files";
+            let hint = "remove this line; the server finds key files by their names";
             return Err(at(format!("{resolved} {what}")).hint(hint));
         }
         let mut inner = Vec::new();
