@@ -255,10 +255,10 @@ far.example:2:21: error: the zone far.example. changed, but its serial went from
        = make it 2, for instance; secondaries would keep the old zone
 gone.example: error: the zone gone.example. is deleted
        = bring the file back, or say --allow-deletion
-keys.example:5:1: error: _keys holds keys, which would be served to everybody
+keys.example:5:10: error: _keys is a key file, whose secrets would be served to everybody
      5 | $INCLUDE _keys
-       | ^
-       = take this line out; the server finds keys by the names of their files
+       |          ^
+       = remove this line; the server finds key files by their names
 keys.example._keys:1:1: error: the key k._update.keys.example. is in _keys:1 too, with another algorithm; neither is used
        = keep one of them, or give one another name
 keys.example._keys:2:1: warning: the key idle.keys.example. may do nothing: its name spells no grant

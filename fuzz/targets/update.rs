@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use zonule::update::{Effect, MOST_REASON, Update, commit_message};
+use zonule::update::{Effect, Scope, MOST_REASON, Update, commit_message};
 use zonule::zone::{self, Name, Zone, difference, print};
 
 static ZONE: LazyLock<Zone> = LazyLock::new(|| {
@@ -23,7 +23,7 @@ fuzz_target!(|message: &[u8]| {
         }
     };
     if update.zone() == ZONE.apex() {
-        match update.apply(Some(&ZONE)) {
+        match update.apply(Some(&ZONE), Scope::Zones) {
             Ok(Effect::Amended(amendments)) => {
                 let amended = ZONE.amend(&amendments).expect("a zone");
                 assert!(amended.serial().is_newer_than(ZONE.serial()));
@@ -34,7 +34,7 @@ fuzz_target!(|message: &[u8]| {
             Ok(Effect::Unchanged | Effect::Deleted) | Err(_) => {}
         }
     }
-    if let Ok(effect) = update.apply(None) {
+    if let Ok(effect) = update.apply(None, Scope::Zones) {
         let Effect::Created(amendments) = effect else { panic!("it is not there") };
         let created = Zone::of(update.zone().clone(), &amendments).expect("a zone");
         check(&update, None, &created);

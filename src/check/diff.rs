@@ -34,7 +34,7 @@ pub fn diff(old: &dyn Tree, new: &dyn Tree, colour: bool) -> String {
         let text = told(&pair, was_there);
         zones.insert(apex, (text, never.map_or(&[], Vec::as_slice)));
     });
-    zones.retain(|_, (_, files)| files.is_empty() || !files.iter().all(|path| included.contains(path)));
+    zones.retain(|_, (_, files)| files.is_empty() || !files.iter().all(|path| included.contains_key(path)));
     let mut text: String = zones.into_values().map(|(text, _)| text).collect();
     text += &keys_told(&old, &new, &changed);
     for (path, reason) in old.failures().into_iter().chain(new.failures()) {

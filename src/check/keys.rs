@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::state::State;
 use super::{Finding, Kind};
-use crate::keys::Keyring;
+use crate::keys::{Keyring, Operation};
 use crate::zone::Name;
 
 /// Returns how many key files were read that changed, and what is wrong with them. No finding shows any of their lines.
@@ -27,6 +27,14 @@ pub(super) fn check(new: &State<'_>, changed: &BTreeSet<String>) -> (usize, Vec<
     let told = told.into_iter().filter(|diagnostic| changed.contains(&&diagnostic.file));
     let found = told.map(|diagnostic| Finding { kind: Kind::Keys, zone: None, above: None, diagnostic, source: None });
     (changed.len(), found.collect())
+}
+
+/// Returns the names at and below which the keys of all files may update.
+pub(super) fn updatable(new: &State<'_>) -> Vec<Name> {
+    let texts: Vec<_> = new.keys.iter().filter_map(|path| Some((path, Zeroizing::new(new.text(path)?)))).collect();
+    let (ring, _) = Keyring::load(&[], texts.iter().map(|(path, text)| (path.as_str(), text.as_slice())));
+    let grants = ring.iter().filter_map(|key| ring.grant(key.name()));
+    grants.filter(|grant| grant.operation() == Operation::Update).map(|grant| grant.subtree().clone()).collect()
 }
 
 /// Returns the name all keys of a file are below.

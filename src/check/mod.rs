@@ -15,6 +15,7 @@ mod excerpt;
 mod keys;
 mod query;
 mod render;
+mod shared;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -25,14 +26,13 @@ pub use diff::diff;
 pub use excerpt::Source;
 pub use query::{Answered, QueryError, query};
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use self::state::{Now, Pair, State, changed_paths, compare};
 use crate::git::{File, ObjectId};
 use crate::update::raised;
-use crate::zone::entries::{Content, Directive, entries};
-use crate::zone::{self, Diagnostic, FileRole, Name, Serial, Severity, Type};
+use crate::zone::entries::{Content, entries};
+use crate::zone::{self, Diagnostic, Name, Reading, Serial, Severity, TSIG_KEY, Type};
 
 /// One state of a repository: its files by path, read on demand.
 pub trait Tree {
@@ -78,6 +78,8 @@ pub enum Kind {
     Misnamed,
     /// A key file does not read well.
     Keys,
+    /// A file is part of several zones, and so no update can change it.
+    Shared,
     /// A file cannot be had.
     Unreadable,
 }
@@ -145,25 +147,34 @@ pub fn check(old: Option<&dyn Tree>, new: &dyn Tree, options: &Options) -> Findi
         found.push(whole(Kind::Misnamed, None, Severity::Warning, path, reason, hint));
     }
     // What is wrong with files that never made a zone: told unless they prove to be parts of others.
-    let mut suspects: Vec<(&[String], Vec<Finding>)> = Vec::new();
+    let mut suspects: Vec<(Name, &[String], Vec<Finding>)> = Vec::new();
+    let mut good: BTreeSet<Name> = BTreeSet::new();
     let included = compare(old.as_ref(), &new, &changed, |pair| {
         let is_zone = match &pair.now {
             Now::Gone(_) => true,
             Now::Read(_, _, reading) => reading.zone.is_some(),
             Now::Ambiguous(_) | Now::Unreadable => false,
         };
+        if let Now::Read(_, _, Reading { zone: Some(_), .. }) = &pair.now {
+            good.insert(pair.apex.clone());
+        }
+        let apex = pair.apex.clone();
         let files = new.zones.get(pair.apex).filter(|_| pair.before.is_none() && !is_zone);
         let mut told = checker.zone(pair);
         match files {
-            Some(files) => suspects.push((files, told)),
+            Some(files) => suspects.push((apex, files, told)),
             None => found.append(&mut told),
         }
     });
-    for (files, mut told) in suspects {
-        if !files.iter().all(|path| included.contains(path)) {
+    let mut parts: BTreeSet<Name> = BTreeSet::new();
+    for (apex, files, mut told) in suspects {
+        if files.iter().all(|path| included.contains_key(path)) {
+            parts.insert(apex);
+        } else {
             found.append(&mut told);
         }
     }
+    found.extend(shared::check(&new, &changed, &included, &good, &parts));
     let zones = checker.zones;
     let (key_files, told) = keys::check(&new, &changed);
     found.extend(told);
@@ -224,12 +235,7 @@ impl Checker<'_, '_> {
             Now::Read(path, text, reading) => {
                 self.zones += 1;
                 let mut found = Vec::new();
-                let is_keys = |path: &String| matches!(FileRole::of(path), FileRole::Keys);
-                if let Some(keys) = reading.included.iter().find(|path| is_keys(path)) {
-                    found.push(self.included_keys(apex, path, &text, keys));
-                }
-                // What is said of a key file read as a zone may repeat its words.
-                let told = reading.diagnostics.into_iter().filter(|diagnostic| !is_keys(&diagnostic.file));
+                let told = reading.diagnostics.into_iter();
                 found.extend(told.map(|diagnostic| self.finding(Kind::Zone, apex, path, &text, diagnostic)));
                 if let (Some(before), Some(after)) = (before, reading.zone) {
                     found.extend(self.serial(apex, path, &text, &before, &after));
@@ -273,33 +279,10 @@ impl Checker<'_, '_> {
         Some(Finding { above: Some(from), ..finding })
     }
 
-    /// Says that a zone includes a key file: its keys would be served to everybody.
-    fn included_keys(&self, apex: &Name, path: &str, text: &[u8], keys: &str) -> Finding {
-        let (is_it, mut place) = (Cell::new(false), None);
-        let open = |path: &str| {
-            is_it.set(path == keys);
-            self.new.open(path)
-        };
-        entries(apex, path, text, open, |entry| {
-            // The file is opened before its directive is visited.
-            if let Content::Directive { directive: Directive::Include, span } = &entry.content
-                && is_it.take()
-                && place.is_none()
-            {
-                place = Some((entry.path.to_string(), excerpt::place(entry.text, span.start)));
-            }
-        });
-        let (file, (line, column)) = place.unwrap_or((path.to_string(), (0, 0)));
-        let reason = format!("{keys} holds keys, which would be served to everybody");
-        let hint = Some("take this line out; the server finds keys by the names of their files".to_string());
-        let diagnostic = Diagnostic { file, line, column, severity: Severity::Error, reason, hint };
-        self.finding(Kind::Keys, apex, path, text, diagnostic)
-    }
-
     /// Adds to a diagnostic the line it is about.
     fn finding(&self, kind: Kind, apex: &Name, path: &str, text: &[u8], diagnostic: Diagnostic) -> Finding {
         let Diagnostic { file, line, column, .. } = &diagnostic;
-        let source = if *line == 0 || matches!(FileRole::of(file), FileRole::Keys) {
+        let source = if *line == 0 || diagnostic.reason == TSIG_KEY {
             None
         } else if file == path {
             Source::of(text, *line, *column)

@@ -17,6 +17,7 @@ impl Kind {
             Self::Ambiguous => "ambiguous",
             Self::Misnamed => "misnamed",
             Self::Keys => "keys",
+            Self::Shared => "shared",
             Self::Unreadable => "unreadable",
         }
     }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Tree;
 use crate::git::ObjectId;
-use crate::zone::{self, FileRole, IncludeError, Name, Reading, Zone};
+use crate::zone::{self, FileRole, IncludeError, Name, Reading, Zone, may_be_part};
 
 /// A state of a repository, its files sorted by what they are.
 pub(super) struct State<'t> {
@@ -114,25 +114,34 @@ pub(super) fn changed_paths(old: Option<&State<'_>>, new: &State<'_>) -> BTreeSe
     come.chain(gone).map(|(path, _)| path.clone()).collect()
 }
 
+/// Files that are included, and by which zones.
+pub(super) type Included = BTreeMap<String, BTreeSet<Name>>;
+
 /// Visits the zones that may have changed, each once; those that are gone first, those of which a part changed last.
 ///
-/// Returns the paths that are included, as far as it matters for the files visited that make no zone.
+/// Returns the paths that are included, each with the zones that include it: all of them for files that changed and may be
+/// parts; of others as far as it matters for the files visited that make no zone.
 pub(super) fn compare(
     old: Option<&State<'_>>,
     new: &State<'_>,
     changed: &BTreeSet<String>,
     mut visit: impl FnMut(Pair<'_>),
-) -> BTreeSet<String> {
+) -> Included {
     let before = |apex: &Name| old.and_then(|old| old.zone(apex));
     // What may be a part of a zone that did not itself change.
-    let mut parts: BTreeSet<String> = changed.iter().filter(|path| may_be_part(path)).cloned().collect();
+    let mut parts: BTreeSet<String> = changed.iter().filter(|path| may_be_part(path).is_ok()).cloned().collect();
     for (apex, files) in old.into_iter().flat_map(|old| &old.zones) {
         if !new.zones.contains_key(apex) {
             visit(Pair { apex, before: before(apex).and_then(|reading| reading.zone), now: Now::Gone(files) });
         }
     }
 
-    let mut included = BTreeSet::new();
+    let mut included = Included::new();
+    let mut include = |apex: &Name, reading: &Reading| {
+        for path in &reading.included {
+            included.entry(path.clone()).or_default().insert(apex.clone());
+        }
+    };
     let mut done: BTreeSet<&Name> = BTreeSet::new();
     let mut todo: Vec<&Name> = match old {
         None => new.zones.keys().collect(),
@@ -155,7 +164,7 @@ pub(super) fn compare(
             [path] => match new.text(path) {
                 Some(text) => {
                     let reading = new.read(apex, path, &text);
-                    included.extend(reading.included.iter().cloned());
+                    include(apex, &reading);
                     let_go.retain(|path| !reading.included.contains(path));
                     let is_new = old.is_none_or(|old| !old.paths.contains_key(path));
                     if was_good || (is_new && reading.zone.is_some()) {
@@ -189,22 +198,13 @@ pub(super) fn compare(
             continue;
         }
         let now = new.read(apex, path, &text);
-        included.extend(now.included.iter().cloned());
+        include(apex, &now);
         if now.included.iter().any(|path| parts.contains(path)) {
             let before = before(apex).and_then(|reading| reading.zone);
             visit(Pair { apex, before, now: Now::Read(path, text, now) });
         }
     }
     included
-}
-
-/// Returns whether a file is one to be included, told from its path: not keys, and not README and the like.
-fn may_be_part(path: &str) -> bool {
-    match FileRole::of(path) {
-        FileRole::Zone(_) | FileRole::Misnamed { .. } => true,
-        FileRole::Keys => false,
-        FileRole::Foreign => path.contains('/') || path.starts_with('.'),
-    }
 }
 
 /// Returns whether a text may include another file.

@@ -140,10 +140,13 @@ _keys:2:1: error: algorithm 8: the algorithm is not known; it is one of hmac-sha
 "),
         (vec![("c._keys", Some(key("k._update", 163))), ("a..b._keys", Some(String::new()))], "a..b._keys: error: the file's name is no zone's name with `._keys`: the name has an empty label (two dots in a row, or a dot in front); none of its keys is used
 "),
-        (vec![("example.org", Some(zone(8, "$INCLUDE b._keys\n")))], "example.org:7:1: error: b._keys holds keys, which would be served to everybody
+        (vec![("example.org", Some(zone(8, "$INCLUDE b._keys\n")))], "example.org:7:10: error: b._keys is a key file, whose secrets would be served to everybody
      7 | $INCLUDE b._keys
-       | ^
-       = take this line out; the server finds keys by the names of their files
+       |          ^
+       = remove this line; the server finds key files by their names
+"),
+        (vec![("example.org", Some(zone(8, "$INCLUDE copied\n"))), ("copied", Some(key("k._update", 163)))], "copied:1:1: error: this record is a TSIG key, whose secret would be served to everybody
+       = keep keys in `<zone>._keys`, which is never served; replace this key, others may know it
 "),
         (vec![("example.org", Some(zone(8, "$INCLUDE x\nMX 1 ns\n")))], "example.org:7:10: error: there is no file x in the repository
      7 | $INCLUDE x
@@ -263,6 +266,48 @@ fn a_file_that_is_only_a_part_of_zones_is_none_itself() {
     let fresh = ("new", Some("@ MX x\n".to_string()));
     let found = told(Some(&old), &old.with([fresh]));
     assert!(found.starts_with("new:1:6: error: expected a number"), "{found}");
+}
+
+/// Who could be refused an update because of it is told before, and how to change the file.
+#[test]
+fn files_of_several_zones() {
+    let hint = "
+       = change it in git and raise the serials of these zones; keep records that updates change in a zone's own file
+";
+    let warning = |file: &str, zones: &str| {
+        format!("{file}: warning: {file} is part of several zones ({zones}), so updates cannot change it{hint}")
+    };
+    let files = [
+        ("a.example", zone(1, "$INCLUDE parts/all\n$INCLUDE p.example\n")),
+        ("b.example", zone(1, "$INCLUDE parts/all\n$INCLUDE parts/b\n")),
+        ("c.example", "$INCLUDE d.example\n".to_string()),
+        ("d.example", zone(1, "$INCLUDE parts/all\n")),
+        ("e.example", zone(1, "$INCLUDE parts/all\n")),
+        ("p.example", "p A 192.0.2.1\n$INCLUDE parts/b\n".to_string()),
+        ("q.example", zone(1, "$INCLUDE p.example\n")),
+        ("parts/all", "x A 192.0.2.1\n".to_string()),
+        ("parts/b", "y A 192.0.2.1\n".to_string()),
+        ("only.example", zone(1, "$INCLUDE parts/only\n")),
+        ("parts/only", "y A 192.0.2.1\n".to_string()),
+    ];
+    let new = Memory::of(files);
+    assert_eq!(told(None, &new), "", "nobody can update");
+    let notify = new.with([("_keys", Some(format!("k._transfer DNSKEY 0 3 163 {A}\n")))]);
+    assert_eq!(told(None, &notify), "");
+    let all = new.with([("_keys", Some(format!("k._update.example DNSKEY 0 3 163 {A}\n")))]);
+    let everything = [
+        warning("d.example", "c.example., d.example."),
+        warning("p.example", "a.example., q.example."),
+        warning("parts/all", "a.example., b.example., c.example. and 2 more"),
+        warning("parts/b", "a.example., b.example., q.example."),
+    ];
+    assert_eq!(told(None, &all), everything.concat());
+    let one = new.with([("b.example._keys", Some(format!("k._update.w DNSKEY 0 3 163 {A}\n")))]);
+    assert_eq!(told(None, &one), everything[2..].concat());
+    let changed = all.with([("parts/b", Some("y A 192.0.2.2\n".to_string()))]);
+    let found = check(Some(&all), &changed, &Options::default());
+    let shared: Vec<_> = found.findings.iter().filter(|finding| finding.kind == Kind::Shared).collect();
+    assert!(shared.len() == 1 && shared[0].diagnostic.file == "parts/b", "{shared:?}");
 }
 
 #[test]

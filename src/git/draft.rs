@@ -100,6 +100,15 @@ impl Draft {
         tree::files(&self.lookup(&repository.store), self.tree(), &self.limits)
     }
 
+    /// Returns the names of all that is in the root directory as of the last commit, of whatever kind.
+    ///
+    /// What is not UTF-8 in a name is replaced.
+    pub fn root_names(&self, repository: &Repository) -> Result<Vec<String>, Error> {
+        let content = self.content(&repository.store, self.tree(), &mut Zlib::new())?;
+        let entries = entries(self.tree(), &content)?;
+        Ok(entries.iter().map(|entry| String::from_utf8_lossy(entry.name).into_owned()).collect())
+    }
+
     /// Returns the content of an object of the draft or of the commit it begins on.
     pub fn read(&self, repository: &Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
         self.content(&repository.store, id, &mut Zlib::new())

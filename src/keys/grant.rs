@@ -62,6 +62,11 @@ impl Grant {
         operation <= self.operation && name.is_at_or_below(&self.subtree)
     }
 
+    /// Returns whether it begins above a zone, so that the zone itself may come and go by what it allows.
+    pub fn is_above(&self, zone: &Name) -> bool {
+        zone.is_at_or_below(&self.subtree) && *zone != self.subtree
+    }
+
     /// Returns the most it allows.
     pub fn operation(&self) -> Operation {
         self.operation
@@ -167,6 +172,24 @@ mod tests {
         assert!(allows(certbot, Update, "_acme-challenge.www.example.org"));
         assert!(!allows(certbot, Update, "www.example.org"));
         assert!(!allows(certbot, Update, "example.org"));
+    }
+
+    #[test]
+    fn what_is_above() {
+        let above = |key: &str, zone: &str| Grant::of(&name(key)).unwrap().is_above(&name(zone));
+        for (key, zone, expected) in [
+            ("k._update", "example.org", true),
+            ("k._update", "org", true),
+            ("k._update.org", "example.ORG", true),
+            ("k._update", ".", false),
+            ("k._update.example.org", "example.org", false),
+            ("k._update.EXAMPLE.org", "example.org", false),
+            ("k._update.example.org", "sub.example.org", true),
+            ("k._update.sub.example.org", "example.org", false),
+            ("k._update.example.net", "example.org", false),
+        ] {
+            assert_eq!(above(key, zone), expected, "{key} {zone}");
+        }
     }
 
     #[test]

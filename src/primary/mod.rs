@@ -10,8 +10,10 @@
 //! zone of its own and never did, is a part of others and not reported as a broken zone. Which files are included is
 //! known only when all zones have been read, so that is decided last.
 
+mod files;
 mod update;
 
+pub(crate) use files::Base;
 pub use update::{Commit, Origin};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -359,7 +361,23 @@ fn zone_of<E: fmt::Display>(
     read: &mut impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
     changes: &mut Vec<Change>,
 ) -> Option<Zone> {
+    let open = |read: &mut dyn FnMut(&ObjectId) -> Result<Vec<u8>, E>, path: &str| match tree.get(path) {
+        None => Err(IncludeError::Missing),
+        Some(id) => read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
+    };
+    let with_ids = |paths: Vec<String>| {
+        paths.into_iter().map(|path| {
+            let id = tree.get(&path).copied();
+            (path, id)
+        })
+    };
     let [(file, id)] = source.files.as_slice() else {
+        // None of them makes the zone, but what they include is used.
+        for (file, id) in &source.files {
+            let Ok(text) = read(id) else { continue };
+            let reading = zone::read_including(&source.apex, file, &text, |path| open(read, path));
+            source.included.extend(with_ids(reading.included));
+        }
         let all: Vec<&str> = source.files.iter().map(|(file, _)| file.as_str()).collect();
         let reason = format!("{} all name the zone {}; keep one of them", all.join(", "), source.apex);
         changes.push(Change::Unusable { file: all[0].to_string(), reason });
@@ -372,18 +390,8 @@ fn zone_of<E: fmt::Display>(
             return None;
         }
     };
-    let reading = zone::read_including(&source.apex, file, &text, |path| match tree.get(path) {
-        None => Err(IncludeError::Missing),
-        Some(id) => read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
-    });
-    source.included = reading
-        .included
-        .into_iter()
-        .map(|path| {
-            let id = tree.get(&path).copied();
-            (path, id)
-        })
-        .collect();
+    let reading = zone::read_including(&source.apex, file, &text, |path| open(read, path));
+    source.included = with_ids(reading.included).collect();
     changes.extend(reading.diagnostics.into_iter().map(Change::Remark));
     reading.zone
 }

@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::files::{Base, Files};
 use super::{Primary, Source};
-use crate::git::{self, ObjectId};
+use crate::git;
 use crate::keys::Operation;
 use crate::message::Rcode;
-use crate::update::{self, Effect, Refusal, Update};
+use crate::update::{self, Effect, Refusal, Scope, Update};
 use crate::zone::edit::{self, EditError};
 use crate::zone::{self, Amendment, Entry, FileRole, IncludeError, Name, Serial, Type, Zone};
 
@@ -24,18 +24,43 @@ pub struct Origin<'a> {
 }
 
 /// A commit to be made: one update or one raised serial number.
+///
+/// There is no way to one but by the check of its files.
 #[derive(Debug)]
 pub struct Commit {
-    /// The files that change, by path, with their new content; `None` for one that goes.
-    pub files: BTreeMap<String, Option<Vec<u8>>>,
-    /// The message.
-    pub message: String,
+    files: Files,
+    message: String,
     apex: Name,
     /// The zone as it is then; `None` if there is none.
     zone: Option<Zone>,
 }
 
 impl Commit {
+    /// Makes a commit for the zone `apex`, which then is `zone`, if it may change these files.
+    fn checked(
+        primary: &Primary,
+        base: &impl Base,
+        apex: &Name,
+        files: Files,
+        zone: Option<Zone>,
+        message: String,
+    ) -> Result<Self, Refusal> {
+        primary.check_files(apex, &files, base)?;
+        Ok(Commit { files, message, apex: apex.clone(), zone })
+    }
+
+    /// Returns the files that change, by path, with their new content; `None` for one that goes.
+    #[must_use]
+    pub fn files(&self) -> &BTreeMap<String, Option<Vec<u8>>> {
+        &self.files
+    }
+
+    /// Returns the message.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Returns the first line of the message.
     #[must_use]
     pub fn summary(&self) -> &str {
@@ -44,36 +69,37 @@ impl Commit {
 }
 
 impl Primary {
-    /// Returns whether the key `key` may make `update`; if not, why.
+    /// Returns what the key `key` may change by `update`.
     ///
     /// # Errors
     ///
-    /// REFUSED, with what the key may do.
-    pub(crate) fn authorize(&self, update: &Update, key: &Name) -> Result<(), Refusal> {
+    /// REFUSED, with what the key may not do.
+    pub(crate) fn authorize(&self, update: &Update, key: &Name) -> Result<Scope, Refusal> {
         let refused = |reason: String| Err(Refusal::new(Rcode::REFUSED, reason));
         let Some(grant) = self.keyring.grant(key) else {
             return refused(format!("the key {key} may do nothing: no _update in its name"));
         };
-        match update.owners().find(|owner| !grant.allows(Operation::Update, owner)) {
-            None => Ok(()),
-            Some(owner) => refused(format!("the key {key} may not update {owner}")),
+        if let Some(owner) = update.owners().find(|owner| !grant.allows(Operation::Update, owner)) {
+            return refused(format!("the key {key} may not update {owner}"));
         }
+        Ok(if grant.is_above(update.zone()) { Scope::Zones } else { Scope::Records })
     }
 
     /// Returns the commit that makes `update`, or `None` if all is as it asks already.
     ///
-    /// `read` gets the files this was loaded from.
+    /// `base` is the commit this was loaded from.
     ///
     /// # Errors
     ///
-    /// What RFC 2136 §3 has for updates that cannot be made, with the reason.
-    pub(crate) fn prepare<E: fmt::Display>(
+    /// What RFC 2136 §3 has for updates that cannot be made, with the reason. REFUSED also where files would change that
+    /// are not the zone's alone.
+    pub(crate) fn prepare(
         &self,
         update: &Update,
         origin: Origin<'_>,
-        read: impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
+        base: &impl Base,
     ) -> Result<Option<Commit>, Refusal> {
-        self.authorize(update, origin.key)?;
+        let scope = self.authorize(update, origin.key)?;
         let apex = update.zone();
         let before = self.zone_to_edit(apex)?;
         if self.sources.get(apex.as_wire()).is_some_and(|source| source.not_above.is_some()) {
@@ -81,13 +107,13 @@ impl Primary {
                 "the zone was changed without a higher serial, which cannot be raised; raise it first",
             ));
         }
-        let effect = update.apply(before.as_deref())?;
+        let effect = update.apply(before.as_deref(), scope)?;
         let (files, zone) = match effect {
             Effect::Unchanged => return Ok(None),
             Effect::Amended(amendments) => {
                 let Some(before) = &before else { return Err(failure("there is no zone to amend")) };
-                let edited = self.edit(before, &amendments, read)?;
-                (edited.files.into_iter().map(|(path, text)| (path, Some(text))).collect(), Some(edited.zone))
+                let (files, zone) = self.edit(before, &amendments, base)?;
+                (files, Some(zone))
             }
             Effect::Created(amendments) => {
                 let zone = Zone::of(apex.clone(), &amendments).ok_or_else(|| failure("there is no SOA record"))?;
@@ -101,7 +127,7 @@ impl Primary {
             }
         };
         let message = update::commit_message(origin.key, origin.client, apex, before.as_deref(), zone.as_ref());
-        Ok(Some(Commit { files, message, apex: apex.clone(), zone }))
+        Commit::checked(self, base, apex, files, zone, message).map(Some)
     }
 
     /// Returns the commit that raises the serial number of a zone above what it was when somebody changed it.
@@ -109,21 +135,20 @@ impl Primary {
     /// # Errors
     ///
     /// Why it cannot be raised.
-    pub(crate) fn prepare_raise<E: fmt::Display>(
+    pub(crate) fn prepare_raise(
         &self,
         apex: &Name,
         changed_by: &git::CommitInfo,
-        read: impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
+        base: &impl Base,
     ) -> Result<Commit, Refusal> {
         let before = self.zone_to_edit(apex)?.ok_or_else(|| failure("the zone is gone"))?;
         let floor = self.sources.get(apex.as_wire()).and_then(|source| source.not_above).unwrap_or(before.serial());
         let to = update::raised(floor);
         let amendment = with_serial(&before, to).ok_or_else(|| failure("the zone has no SOA record"))?;
-        let edited = self.edit(&before, &[amendment], read)?;
+        let (files, zone) = self.edit(&before, &[amendment], base)?;
         let message =
             update::serial_message(apex, to, &changed_by.author, &changed_by.id.to_hex_with_len(10).to_string());
-        let files = edited.files.into_iter().map(|(path, text)| (path, Some(text))).collect();
-        Ok(Commit { files, message, apex: apex.clone(), zone: Some(edited.zone) })
+        Commit::checked(self, base, apex, files, Some(zone), message)
     }
 
     /// Takes a commit over as if it had been loaded.
@@ -164,33 +189,21 @@ impl Primary {
         }
     }
 
-    /// Edits the files of a zone.
-    fn edit<E: fmt::Display>(
-        &self,
-        before: &Zone,
-        amendments: &[Amendment],
-        mut read: impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
-    ) -> Result<edit::Edited, Refusal> {
+    /// Edits the files of a zone; returns those that change and the zone they then make.
+    fn edit(&self, before: &Zone, amendments: &[Amendment], base: &impl Base) -> Result<(Files, Zone), Refusal> {
         let apex = before.apex();
         let source = self.sources.get(apex.as_wire()).ok_or_else(|| failure("the zone has no file"))?;
         let [(path, id)] = source.files.as_slice() else { return Err(failure("the zone has several files")) };
-        let text = read(id).map_err(|error| failure(format!("{path}: {error}")))?;
+        let text = base.read(id).map_err(|error| failure(format!("{path}: {error}")))?;
         let open = |path: &str| match source.included.get(path) {
             None | Some(None) => Err(IncludeError::Missing),
-            Some(Some(id)) => read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
+            Some(Some(id)) => base.read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
         };
         let edited = edit::edit(apex, path, &text, open, before, amendments).map_err(|error| match error {
             EditError::Fixed(_) => Refusal::new(Rcode::REFUSED, error.to_string()),
             EditError::Unreadable(_) | EditError::Differs(_) => failure(error.to_string()),
         })?;
-        for changed in edited.files.keys() {
-            let shared = |other: &&Arc<Source>| other.apex != source.apex && other.included.contains_key(changed);
-            if let Some(other) = self.sources.iter().find(shared) {
-                let reason = format!("the record stands in {changed}, which the zone {} includes, too", other.apex);
-                return Err(Refusal::new(Rcode::REFUSED, reason));
-            }
-        }
-        Ok(edited)
+        Ok((edited.files.into_iter().map(|(path, text)| (path, Some(text))).collect(), edited.zone))
     }
 }
 
@@ -205,7 +218,8 @@ fn new_file(zone: &Zone) -> Result<(String, Vec<u8>), Refusal> {
             name
         }
     };
-    if FileRole::of(&path) != FileRole::Zone(apex.to_canonical()) {
+    // Git takes no backslash, which systems without escapes have in the place of a slash.
+    if FileRole::of(&path) != FileRole::Zone(apex.to_canonical()) || path.contains('\\') {
         return Err(refused(format!("a zone of this name cannot have a file: {path}").into()));
     }
     let text = edit::new_file(zone).into_bytes();

@@ -58,7 +58,11 @@ impl Server {
         let opcode = message.get(2).map_or(0, |octet| octet >> 3 & 0xf);
         let (message, request) = match verified {
             None if opcode == UPDATE => {
-                let outcome = Outcome::because(Rcode::REFUSED, "updates must be signed (TSIG)");
+                // Its form comes first, whoever sent it; nothing of it is kept.
+                let outcome = match Update::check_form(message) {
+                    Ok(()) => Outcome::because(Rcode::REFUSED, "updates must be signed (TSIG)"),
+                    Err(refusal) => Outcome::from(refusal),
+                };
                 let context = self.context(&served, transport, source, Some(0));
                 return answer::report(&context, message, outcome.verdict(), reply).into();
             }
@@ -183,6 +187,7 @@ impl Server {
     /// Reads an update and checks what can be checked at once.
     fn examine(&self, served: &Served, message: &[u8], client: IpAddr) -> Result<Update, Refusal> {
         let refused = |rcode, reason: &'static str| Err(Refusal::new(rcode, reason));
+        let update = Update::parse(message)?;
         if self.allow_update.as_ref().is_some_and(|networks| !networks.contain(client)) {
             return refused(Rcode::REFUSED, "updates are not taken from this address (--allow-update)");
         }
@@ -192,7 +197,7 @@ impl Server {
         if served.catalog.is_none() {
             return refused(Rcode::SERVER_FAILURE, "zones are not loaded yet");
         }
-        Update::parse(message)
+        Ok(update)
     }
 
     /// Tells all who wait for an update what came of it.

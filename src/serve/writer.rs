@@ -25,7 +25,7 @@ use crate::config::Author;
 use crate::git::{self, Deadline, Draft, Fate, ObjectId, PushError, Repository, Signature};
 use crate::message::Rcode;
 use crate::notify::Trigger;
-use crate::primary::{Commit, Origin, Primary};
+use crate::primary::{Base, Commit, Origin, Primary};
 use crate::update::Refusal;
 use crate::zone::Name;
 
@@ -70,6 +70,24 @@ pub(super) struct Writer {
     loaded: Option<ObjectId>,
     failures: u32,
     told: Option<(String, Instant)>,
+}
+
+/// The commit that the next one is made upon.
+struct Upon<'a> {
+    repository: &'a Repository,
+    draft: &'a Draft,
+}
+
+impl Base for Upon<'_> {
+    type Error = git::Error;
+
+    fn read(&self, id: &ObjectId) -> Result<Vec<u8>, git::Error> {
+        self.draft.read(self.repository, *id)
+    }
+
+    fn names(&self) -> Result<Vec<String>, git::Error> {
+        self.draft.root_names(self.repository)
+    }
 }
 
 /// What came of a push in the end.
@@ -216,11 +234,11 @@ impl Writer {
             };
             let mut summaries = Vec::new();
             for apex in &zones {
-                let commit =
-                    next.prepare_raise(apex, &changed_by, |id| draft.read(&self.repository, *id)).and_then(|commit| {
-                        self.commit(&mut draft, &commit, &self.committer.name)?;
-                        Ok(commit)
-                    });
+                let upon = Upon { repository: &self.repository, draft: &draft };
+                let commit = next.prepare_raise(apex, &changed_by, &upon).and_then(|commit| {
+                    self.commit(&mut draft, &commit, &self.committer.name)?;
+                    Ok(commit)
+                });
                 match commit {
                     Ok(commit) => {
                         summaries.push(commit.summary().to_string());
@@ -268,9 +286,9 @@ impl Writer {
     /// Makes updates: each is replied to when its outcome is known.
     fn settle(&mut self, mut jobs: Vec<Job>) {
         let server = Arc::clone(&self.server);
-        if self.primary.not_raised().next().is_some() {
-            self.raise_serials();
-            self.publish();
+        // What is judged and edited must be what the commits are made upon, whatever failed before.
+        if let Err(error) = self.load() {
+            return self.fail(jobs, &error.to_string());
         }
         for race in 0..RACES {
             let now = Instant::now();
@@ -344,11 +362,7 @@ impl Writer {
     /// Makes a commit of an update upon those before it; returns the message's first line, or `None` if there is nothing
     /// to change.
     fn make(&self, next: &mut Primary, draft: &mut Draft, job: &Job) -> Result<Option<String>, Refusal> {
-        still_valid(next, job)?;
-        let origin = Origin { key: job.key.name(), client: job.client };
-        let Some(commit) = next.prepare(&job.update, origin, |id| draft.read(&self.repository, *id))? else {
-            return Ok(None);
-        };
+        let Some(commit) = self.judge(next, draft, job)? else { return Ok(None) };
         let mut author = job.key.name().to_string();
         author.pop();
         self.commit(draft, &commit, &author)?;
@@ -357,11 +371,23 @@ impl Writer {
         Ok(Some(summary))
     }
 
+    /// Returns the commit that makes an update upon those of a draft, `None` if there is nothing to change.
+    fn judge(&self, primary: &Primary, draft: &Draft, job: &Job) -> Result<Option<Commit>, Refusal> {
+        still_valid(primary, job)?;
+        let apex = job.update.zone();
+        if self.catalog.as_ref() == Some(apex) && primary.catalog().get(apex).is_none() {
+            // A zone of its name would take its place, and secondaries would drop all others.
+            return Err(Refusal::new(Rcode::REFUSED, "the server generates this zone (--catalog)"));
+        }
+        let origin = Origin { key: job.key.name(), client: job.client };
+        primary.prepare(&job.update, origin, &Upon { repository: &self.repository, draft })
+    }
+
     fn commit(&self, draft: &mut Draft, commit: &Commit, author: &str) -> Result<(), Refusal> {
         let Author { name, email } = &self.committer;
         let now = seconds();
         let (author, committer) = (Signature::new(author, email, now), Signature::new(name, email, now));
-        let made = draft.commit(&self.repository, &commit.files, &author, &committer, &commit.message);
+        let made = draft.commit(&self.repository, commit.files(), &author, &committer, commit.message());
         made.map(drop).map_err(|error| Refusal::new(Rcode::SERVER_FAILURE, error.to_string()))
     }
 
@@ -373,10 +399,9 @@ impl Writer {
                 continue;
             }
             // What it was judged by is not what became true, so it is judged anew.
-            let origin = Origin { key: job.key.name(), client: job.client };
-            let judged = still_valid(&self.primary, job)
-                .and_then(|()| self.primary.prepare(&job.update, origin, |id| self.repository.read(*id)));
-            match judged {
+            let draft = self.repository.draft();
+            let draft = draft.map_err(|error| Refusal::new(Rcode::SERVER_FAILURE, error.to_string()));
+            match draft.and_then(|draft| self.judge(&self.primary, &draft, job)) {
                 Ok(None) => self.server.settle(job, &Outcome::SUCCESS),
                 Ok(Some(_)) => self.server.settle(job, outcome),
                 Err(refusal) => self.server.settle(job, &refusal.into()),

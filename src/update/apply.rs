@@ -27,6 +27,15 @@ pub enum Effect {
     Deleted,
 }
 
+/// What the sender of an update may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Records of a zone that is there, as RFC 2136 has it.
+    Records,
+    /// Zones, too: they come and go with their SOA record.
+    Zones,
+}
+
 /// Returns the serial number that follows, for a zone that changed; never 0, which some take for none.
 #[must_use]
 pub fn raised(serial: Serial) -> Serial {
@@ -39,15 +48,16 @@ pub fn raised(serial: Serial) -> Serial {
 impl Update {
     /// Returns what the update does to the zone it names, `None` if that is not served.
     ///
-    /// All of it is done or nothing. The zone that comes of it is one that [`crate::zone::read`] would not refuse.
+    /// An SOA record that is added creates a zone, and one that is deleted, and none added, ends it, if `scope` is
+    /// [`Scope::Zones`]; else zones neither come nor go (§3.4.2.2 to §3.4.2.4). All of it is done or nothing. The zone that comes of it is one that [`crate::zone::read`] would not refuse.
     ///
     /// # Errors
     ///
     /// NOTAUTH: there is no such zone, and the update does not create it. NXDOMAIN, YXDOMAIN, NXRRSET, YXRRSET: a
     /// prerequisite does not hold. REFUSED: the zone would not be sound.
-    pub fn apply(&self, zone: Option<&Zone>) -> Result<Effect, Refusal> {
-        if zone.is_none() && !self.adds_soa() {
-            return Err(self.no_zone());
+    pub fn apply(&self, zone: Option<&Zone>, scope: Scope) -> Result<Effect, Refusal> {
+        if zone.is_none() && !(self.adds_soa() && scope == Scope::Zones) {
+            return Err(self.no_zone(scope));
         }
         self.check_prerequisites(zone)?;
         let mut draft = Draft { zone, apex: &self.zone, owners: BTreeMap::new(), deleted: false };
@@ -62,8 +72,8 @@ impl Update {
         }
         let has = |rtype| draft.owners.get(&self.zone).is_some_and(|owner| owner.rrsets.contains_key(&rtype));
         let Some(zone) = zone else {
-            if draft.deleted || !has(Type::SOA) {
-                return Err(self.no_zone());
+            if !has(Type::SOA) {
+                return Err(self.no_zone(scope));
             }
             if !has(Type::NS) {
                 let reason = format!("the new zone {} would have no NS record at its apex", shown(&self.zone));
@@ -73,7 +83,7 @@ impl Update {
             sound::check(None, &self.zone, &amendments)?;
             return Ok(Effect::Created(amendments));
         };
-        if draft.deleted {
+        if draft.deleted && scope == Scope::Zones && !self.adds_soa() {
             return Ok(Effect::Deleted);
         }
         let mut amendments = draft.amendments();
@@ -90,8 +100,12 @@ impl Update {
         Ok(Effect::Amended(amendments))
     }
 
-    fn no_zone(&self) -> Refusal {
-        let reason = format!("no zone {} is served; to create it, add its SOA and NS records", shown(&self.zone));
+    fn no_zone(&self, scope: Scope) -> Refusal {
+        let how = match scope {
+            Scope::Zones => "to create it, add its SOA and NS records",
+            Scope::Records => "creating it needs a key whose grant begins above it",
+        };
+        let reason = format!("no zone {} is served; {how}", shown(&self.zone));
         Refusal::new(Rcode::NOT_AUTHORITATIVE, reason)
     }
 
@@ -141,7 +155,7 @@ struct Draft<'a> {
     zone: Option<&'a Zone>,
     apex: &'a Name,
     owners: BTreeMap<&'a Name, Owner<'a>>,
-    /// The zone's SOA record was deleted and none added since.
+    /// The zone's SOA record was deleted. It stays all the same, as the apex must have one.
     deleted: bool,
 }
 
@@ -204,7 +218,6 @@ impl<'a> Draft<'a> {
         if name != self.apex {
             return;
         }
-        self.deleted = false;
         let first = self.zone.map(Zone::serial);
         let owner = self.owner(name);
         let old = owner.rrsets.get(&Type::SOA).and_then(|soa| soa.data.first()).and_then(|data| serial_of(data));

@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
-pub use apply::{Effect, raised};
+pub use apply::{Effect, Scope, raised};
 pub use commit_message::{commit_message, serial_message};
 
 use crate::message::{Rcode, Reader, Record, Section, class};
@@ -134,38 +134,21 @@ impl Update {
     ///
     /// FORMERR, NOTZONE, or NOTAUTH for another class than IN: what is wrong whatever the zone holds.
     pub fn parse(message: &[u8]) -> Result<Self, Refusal> {
-        let malformed = |fault: crate::message::Malformed| Refusal::malformed(fault.to_string());
-        let mut reader = Reader::new(message).map_err(malformed)?;
-        if reader.header().opcode() != OPCODE {
-            return Err(Refusal::malformed("this is no update"));
-        }
-        // §3.1.1.
-        if reader.header().counts[0] != 1 {
-            return Err(Refusal::malformed("not exactly one record in the zone section"));
-        }
-        let zone = reader.question().map_err(malformed)?.ok_or_else(|| Refusal::malformed("no zone"))?;
-        if zone.qtype != Type::SOA {
-            return Err(Refusal::malformed(format!("the type in the zone section is {}, not SOA", zone.qtype)));
-        }
-        if zone.qclass != class::IN {
-            return Err(Refusal::new(Rcode::NOT_AUTHORITATIVE, "only zones of class IN are served"));
-        }
-        let mut update = Self { zone: zone.name, prerequisites: Vec::new(), operations: Vec::new() };
-        while let Some((section, record)) = reader.record().map_err(malformed)? {
-            match section {
-                Section::Answer => {
-                    let prerequisite = Prerequisite::of(record, &update.zone)?;
-                    update.prerequisites.push(prerequisite);
-                }
-                Section::Authority => {
-                    let operation = Operation::of(record, &update.zone)?;
-                    update.operations.push(operation);
-                }
-                // Glue that came along for information (§2.6), and OPT.
-                Section::Additional => {}
-            }
-        }
-        Ok(update)
+        let (mut prerequisites, mut operations) = (Vec::new(), Vec::new());
+        let zone = walk(message, |part| match part {
+            Part::Prerequisite(prerequisite) => prerequisites.push(prerequisite),
+            Part::Operation(operation) => operations.push(operation),
+        })?;
+        Ok(Self { zone, prerequisites, operations })
+    }
+
+    /// Checks the form of an update of which nothing else will be wanted, and keeps nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`parse`](Self::parse).
+    pub fn check_form(message: &[u8]) -> Result<(), Refusal> {
+        walk(message, drop).map(drop)
     }
 
     /// Returns the name of the zone to be updated.
@@ -185,7 +168,7 @@ impl Update {
         self.at_apex().any(|action| matches!(action, Action::Add { rtype: Type::SOA, .. }))
     }
 
-    /// Returns whether the update deletes the SOA record of the apex, and so may delete the zone.
+    /// Returns whether the update deletes the SOA record of the apex, and so may delete the zone if it adds none.
     pub fn deletes_soa(&self) -> bool {
         let deletes = |action: &Action| {
             matches!(action, Action::DeleteRRset(Type::SOA) | Action::DeleteRecord { rtype: Type::SOA, .. })
@@ -196,6 +179,41 @@ impl Update {
     fn at_apex(&self) -> impl Iterator<Item = &Action> {
         self.operations.iter().filter(|operation| operation.name == self.zone).map(|operation| &operation.action)
     }
+}
+
+/// What one record of an update says.
+enum Part {
+    Prerequisite(Prerequisite),
+    Operation(Operation),
+}
+
+/// Reads an update record after record; returns the name of its zone.
+fn walk(message: &[u8], mut visit: impl FnMut(Part)) -> Result<Name, Refusal> {
+    let malformed = |fault: crate::message::Malformed| Refusal::malformed(fault.to_string());
+    let mut reader = Reader::new(message).map_err(malformed)?;
+    if reader.header().opcode() != OPCODE {
+        return Err(Refusal::malformed("this is no update"));
+    }
+    // §3.1.1.
+    if reader.header().counts[0] != 1 {
+        return Err(Refusal::malformed("not exactly one record in the zone section"));
+    }
+    let zone = reader.question().map_err(malformed)?.ok_or_else(|| Refusal::malformed("no zone"))?;
+    if zone.qtype != Type::SOA {
+        return Err(Refusal::malformed(format!("the type in the zone section is {}, not SOA", zone.qtype)));
+    }
+    if zone.qclass != class::IN {
+        return Err(Refusal::new(Rcode::NOT_AUTHORITATIVE, "only zones of class IN are served"));
+    }
+    while let Some((section, record)) = reader.record().map_err(malformed)? {
+        match section {
+            Section::Answer => visit(Part::Prerequisite(Prerequisite::of(record, &zone.name)?)),
+            Section::Authority => visit(Part::Operation(Operation::of(record, &zone.name)?)),
+            // Glue that came along for information (§2.6), and OPT.
+            Section::Additional => {}
+        }
+    }
+    Ok(zone.name)
 }
 
 impl Prerequisite {

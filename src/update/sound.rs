@@ -7,7 +7,7 @@
 
 use super::{Refusal, shown};
 use crate::message::Rcode;
-use crate::zone::{Amendment, Name, Node, Zone};
+use crate::zone::{Amendment, Name, Node, TSIG_KEY, Zone, is_tsig_key};
 
 /// The most records one RRset may have: as many as a message could count.
 const MAX_RRSET: usize = 65_535;
@@ -20,6 +20,9 @@ pub(super) fn check(zone: Option<&Zone>, apex: &Name, amendments: &[Amendment]) 
             let reason =
                 format!("{} would have {} {rtype} records, at most {MAX_RRSET} are possible", shown(owner), data.len());
             return Err(refused(reason));
+        }
+        if data.iter().any(|data| is_tsig_key(*rtype, data)) {
+            return Err(refused(format!("{} {rtype}: {TSIG_KEY}", shown(owner))));
         }
     }
     let amended = match zone {

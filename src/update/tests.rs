@@ -95,7 +95,10 @@ fn of_example(prerequisites: &[Vec<u8>], operations: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn parse(prerequisites: &[Vec<u8>], operations: &[Vec<u8>]) -> Result<Update, Refusal> {
-    Update::parse(&of_example(prerequisites, operations))
+    let message = of_example(prerequisites, operations);
+    let parsed = Update::parse(&message);
+    assert_eq!(Update::check_form(&message), parsed.as_ref().map(drop).map_err(Refusal::clone));
+    parsed
 }
 
 fn update(lines: &[&str]) -> Update {
@@ -127,7 +130,7 @@ fn told(zone: &Zone) -> Vec<String> {
 /// What becomes of a zone beyond the apex's NS record: its records and the serial number.
 fn becomes(before: &str, lines: &[&str]) -> (Vec<String>, u32) {
     let zone = zone(before);
-    match update(lines).apply(Some(&zone)).unwrap() {
+    match update(lines).apply(Some(&zone), Scope::Zones).unwrap() {
         Effect::Unchanged => (vec!["unchanged".into()], zone.serial().0),
         Effect::Amended(amendments) => {
             let order = |amendment: &crate::zone::Amendment| (amendment.owner.clone(), amendment.rtype);
@@ -148,7 +151,7 @@ fn after(before: &str, lines: &[&str]) -> Vec<String> {
 }
 
 fn refused(before: &str, lines: &[&str]) -> (Rcode, String) {
-    let refusal = update(lines).apply(Some(&zone(before))).unwrap_err();
+    let refusal = update(lines).apply(Some(&zone(before)), Scope::Zones).unwrap_err();
     (refusal.rcode, refusal.reason.into_owned())
 }
 
@@ -166,7 +169,7 @@ fn zone_section() {
     let mut query = message(&question(&apex(), Type::SOA, class::IN), &[], &[]);
     query[2] = 0;
     assert_eq!(Update::parse(&query).unwrap_err().rcode, Rcode::FORMAT_ERROR);
-    assert_eq!(update(&[]).apply(None).unwrap_err().rcode, Rcode::NOT_AUTHORITATIVE);
+    assert_eq!(update(&[]).apply(None, Scope::Zones).unwrap_err().rcode, Rcode::NOT_AUTHORITATIVE);
 }
 
 /// §3.2.1 to §3.2.3, §3.2.5: the form of prerequisites.
@@ -223,7 +226,7 @@ fn prerequisites() {
         &["has a.b MX 1 mail.EXAMPLE.org."],
         &["has @ SOA ns HOST 7 1 1 1 1"],
     ] {
-        assert_eq!(update(holds).apply(Some(&zone(before))).unwrap(), Effect::Unchanged, "{holds:?}");
+        assert_eq!(update(holds).apply(Some(&zone(before)), Scope::Zones).unwrap(), Effect::Unchanged, "{holds:?}");
     }
     for (fails, rcode, reason) in [
         (&["exists xxx"][..], Rcode::NAME_ERROR, "xxx.example.org. has no records"),
@@ -407,7 +410,10 @@ fn nothing_comes_of_it() {
 #[test]
 fn letter_case_stays() {
     let zone = zone("WwW A 192.0.2.1\n");
-    let Effect::Amended(amendments) = update(&["+ www 60 A 192.0.2.2"]).apply(Some(&zone)).unwrap() else { panic!() };
+    let Effect::Amended(amendments) = update(&["+ www 60 A 192.0.2.2"]).apply(Some(&zone), Scope::Zones).unwrap()
+    else {
+        panic!()
+    };
     assert_eq!(amendments[1].owner.to_string(), "WwW.example.org.");
 }
 
@@ -417,30 +423,53 @@ fn creation_and_deletion() {
     let soa = format!("+ @ 60 SOA {SOA}");
     let created = update(&[&soa, "+ @ 60 NS ns", "+ ns 60 A 192.0.2.1"]);
     assert!(created.adds_soa() && !created.deletes_soa());
-    let Effect::Created(amendments) = created.apply(None).unwrap() else { panic!() };
+    let Effect::Created(amendments) = created.apply(None, Scope::Zones).unwrap() else { panic!() };
     let zone = Zone::of(apex(), &amendments).unwrap();
     assert_eq!((zone.serial().0, told(&zone)), (7, vec!["@ 60 NS ns".to_string(), "ns 60 A 192.0.2.1".into()]));
     // A zone that is there is not created again: the SOA record is not newer.
-    assert_eq!(created.apply(Some(&zone)).unwrap(), Effect::Unchanged);
+    assert_eq!(created.apply(Some(&zone), Scope::Zones).unwrap(), Effect::Unchanged);
 
-    let refusal = |lines: &[&str]| update(lines).apply(None).map_err(|refusal| refusal.rcode);
+    let refusal = |lines: &[&str]| update(lines).apply(None, Scope::Zones).map_err(|refusal| refusal.rcode);
     assert_eq!(refusal(&["+ @ 60 NS ns"]), Err(Rcode::NOT_AUTHORITATIVE));
     assert_eq!(refusal(&[&soa]), Err(Rcode::REFUSED));
     assert_eq!(refusal(&["absent @", &soa, "+ @ 60 NS ns"]).map(|_| ()), Ok(()));
     assert_eq!(refusal(&["exists @", &soa, "+ @ 60 NS ns"]), Err(Rcode::NAME_ERROR));
-    assert_eq!(refusal(&[&soa, "+ @ 60 NS ns", "- @ SOA"]), Err(Rcode::NOT_AUTHORITATIVE));
+    for lines in [["- @ SOA", &soa, "+ @ 60 NS ns"], [&soa, "+ @ 60 NS ns", "- @ SOA"]] {
+        assert!(matches!(update(&lines).apply(None, Scope::Zones), Ok(Effect::Created(_))), "{lines:?}");
+    }
     assert_eq!(refusal(&[&soa, "+ @ 60 NS ns", "+ @ 60 DNAME x.", "+ ns 60 A 192.0.2.1"]), Err(Rcode::REFUSED));
 
     let before = self::zone("www A 192.0.2.1\n");
     for lines in [&["- @ SOA"][..], &[&*format!("- @ SOA {SOA}")], &["- @ SOA", "+ www 60 TXT x"]] {
         let update = update(lines);
         assert!(update.deletes_soa());
-        assert_eq!(update.apply(Some(&before)).unwrap(), Effect::Deleted, "{lines:?}");
+        assert_eq!(update.apply(Some(&before), Scope::Zones).unwrap(), Effect::Deleted, "{lines:?}");
     }
     assert_eq!(after("", &["- @ SOA ns host 6 1 1 1 1"]), ["unchanged"]);
     // Who adds one again wants it replaced: all is then as if the deletion was ignored (§3.4.2.3).
     assert_eq!(after("a TXT x", &["- @ SOA", "+ @ 60 SOA ns2 host 8 1 1 1 1"]), ["a 60 TXT \"x\""]);
     assert_eq!(after("a TXT x", &["- @ SOA", &soa]), ["unchanged"]);
+    assert_eq!(after("a TXT x", &["+ @ 60 SOA ns2 host 8 1 1 1 1", "- @ SOA"]), ["a 60 TXT \"x\""]);
+    assert_eq!(after("a TXT x", &["+ @ 60 SOA ns2 host 8 1 1 1 1", &format!("- @ SOA {SOA}")]), ["a 60 TXT \"x\""]);
+}
+
+/// Who may not make zones come and go gets what RFC 2136 has: deleting the SOA record is ignored (§3.4.2.3, §3.4.2.4),
+/// and a zone that is not there is not ours (§3.1.2).
+#[test]
+fn zones_neither_come_nor_go() {
+    let soa = format!("+ @ 60 SOA {SOA}");
+    let refusal = update(&[&soa, "+ @ 60 NS ns"]).apply(None, Scope::Records).unwrap_err();
+    assert_eq!(refusal.rcode, Rcode::NOT_AUTHORITATIVE);
+    assert!(refusal.reason.ends_with("creating it needs a key whose grant begins above it"), "{refusal}");
+    let before = zone("www A 192.0.2.1\n");
+    let same_soa = format!("- @ SOA {SOA}");
+    for lines in [&["- @ SOA"][..], &[&same_soa], &["- @ SOA", "- @"], &["- @ SOA", &soa], &["- @", "- @ NS"]] {
+        assert_eq!(update(lines).apply(Some(&before), Scope::Records).unwrap(), Effect::Unchanged, "{lines:?}");
+    }
+    let lines = ["- @ SOA", "+ a 60 TXT x", "+ @ 60 SOA ns2 host 8 1 1 1 1"];
+    let Effect::Amended(amendments) = update(&lines).apply(Some(&before), Scope::Records).unwrap() else { panic!() };
+    let after = before.amend(&amendments).unwrap();
+    assert_eq!((after.serial().0, told(&after).len()), (8, 3));
 }
 
 /// Nothing comes of an update that the reader of zone files would refuse.
@@ -462,13 +491,20 @@ fn unsound_zones() {
     // The records of NSEC3 stand below the apex whatever it owns (RFC 5155 §7.1).
     assert_eq!(after("@ DNAME x.", &["+ a 60 NSEC3 1 0 0 - 0g"]).len(), 2);
 
+    for (rtype, number) in [(Type::DNSKEY, 163), (Type(25), 157), (Type(60), 161), (Type(57), 165)] {
+        let record = wire(&name("k"), rtype, class::IN, 60, &[0, 0, 3, number, 1, 2]);
+        let refusal = parse(&[], &[record]).unwrap().apply(Some(&zone("")), Scope::Zones).unwrap_err();
+        assert_eq!(refusal.rcode, Rcode::REFUSED);
+        assert!(refusal.reason.ends_with("this record is a TSIG key, whose secret would be served to everybody"));
+    }
+
     let full: String = (0..65_535).map(|n| format!("a TXT {n}\n")).collect();
     let (rcode, reason) = refused(&full, &["+ a 60 TXT more"]);
     assert_eq!(
         (rcode, &*reason),
         (Rcode::REFUSED, "a.example.org. would have 65536 TXT records, at most 65535 are possible")
     );
-    assert_eq!(update(&["+ a 60 TXT more", "- a TXT 1"]).apply(Some(&zone(&full))).map(|_| ()), Ok(()));
+    assert_eq!(update(&["+ a 60 TXT more", "- a TXT 1"]).apply(Some(&zone(&full)), Scope::Zones).map(|_| ()), Ok(()));
 }
 
 #[test]

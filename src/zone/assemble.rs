@@ -14,6 +14,7 @@ use super::key::Key;
 use super::name::{self, Name};
 use super::node::NodeBuilder;
 use super::reader::{MAX_TEXT, Open, Reader};
+use super::role;
 use super::rtype::Type;
 use super::trie::Builder;
 use super::zone::Zone;
@@ -135,7 +136,13 @@ impl Records {
             // All texts together have less than 4 GiB.
             let place = record.place as u32;
             let owner = reader.owner();
+            let is_key = role::is_tsig_key(record.rtype, reader.rdata());
             match self.add(&mut owners, owner, record.rtype, record.ttl, reader.rdata(), place) {
+                Added::Yes if is_key => {
+                    let hint =
+                        "keep keys in `<zone>._keys`, which is never served; replace this key, others may know it";
+                    report.error(Fault::at(place as usize, role::TSIG_KEY).hint(hint));
+                }
                 Added::Yes => {}
                 Added::OutOfZone => {
                     let reason = format!("{} is not in the zone {apex} and left out", name::Display(owner));

@@ -240,3 +240,50 @@ fn generate_faults() {
     let told = told(&[("z", &format!("{HEAD}{line}"))]);
     assert!(told.iter().any(|line| line.contains("make more than 64 MiB of text")), "{told:?}");
 }
+
+/// Keys are served to nobody, however the path of their file is written, and whatever the file is called.
+#[test]
+fn keys_are_no_part_of_a_zone() {
+    let key = "k._update DNSKEY 0 3 163 c2VjcmV0\n";
+    let files =
+        |path: &'static str| [("example.org", HEAD.to_string() + "$INCLUDE " + path), ("_keys", key.to_string())];
+    for path in ["_keys", "./_keys", "a/../_keys", ".//_keys", "\"_keys\"", "\\095keys", "\\_keys sub", "b/.././_keys"]
+    {
+        let files = files(path);
+        let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        let reading = reading(&files);
+        let told: Vec<_> = reading.diagnostics.iter().map(ToString::to_string).collect();
+        let expected = "error: _keys is a key file, whose secrets would be served to everybody (hint: ";
+        assert!(
+            told.len() == 1 && told[0].contains(expected) && told[0].starts_with("example.org:4:1"),
+            "{path}: {told:?}"
+        );
+        assert!(reading.zone.is_none() && reading.included.is_empty(), "{path}");
+    }
+    for path in ["example.org._keys", "x/_KEYS", "example.org._keys.bak", "Kexample.org.+013+1.private", "README.md"] {
+        let main = HEAD.to_string() + "$INCLUDE in\n";
+        let inner = format!("$INCLUDE {path}\n");
+        let told = told(&[("example.org", main.as_str()), ("in", &inner), (path, "x A 192.0.2.1\n")]);
+        assert!(told.len() == 1 && told[0].starts_with(&format!("in:1:10: error: {path} ")), "{path}: {told:?}");
+    }
+    // Under another name, and in the zone's own file: what is a key is told by its algorithm.
+    let main = HEAD.to_string() + "$INCLUDE tsig\n";
+    for record in [
+        key,
+        "@ KEY 512 3 157 c2VjcmV0",
+        "@ CDNSKEY 0 3 165 c2Vj",
+        "@ TYPE48 \\# 6 0000 03a1 7365",
+        "@ RKEY 0 3 161 c2Vj",
+    ] {
+        for (files, file) in [
+            ([("example.org", main.as_str()), ("tsig", record)], "tsig:1:"),
+            ([("example.org", &(HEAD.to_string() + record)), ("", "")], "example.org:4:"),
+        ] {
+            let told = told(&files);
+            assert!(told.len() == 1 && told[0].starts_with(file), "{told:?}");
+            assert!(told[0].contains("error: this record is a TSIG key") && !told[0].contains("c2Vj"), "{told:?}");
+        }
+    }
+    let zone = HEAD.to_string() + "@ DNSKEY 257 3 13 c2VjcmV0\n@ DNSKEY 257 3 253 AANmb28=\n";
+    assert_eq!(told(&[("example.org", &zone)]), [""; 0]);
+}

@@ -1,6 +1,7 @@
-//! What a file of the repository is, told from its path alone.
+//! What a file of the repository is, told from its path alone, and which records are keys.
 
 use super::name::Name;
+use super::rtype::Type;
 
 /// What a file of the repository is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +68,64 @@ impl FileRole {
     }
 }
 
+/// Endings of private keys, and of what editors, patches and people leave behind of a file.
+const PRIVATE: &[&str] = &["private", "pem"];
+const LEFTOVER: &[&str] = &["bak", "orig", "old", "save", "swp", "swo", "tmp", "rej", "new", "disabled"];
+
+/// Checks that zones may include the file at `path`, which begins at the root of the repository.
+///
+/// # Errors
+///
+/// What the file is instead of a part of zones: it holds secrets, or is there for people or for git.
+pub fn may_be_part(path: &str) -> Result<(), &'static str> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if holds_keys(name) {
+        return Err("is a key file, whose secrets would be served to everybody");
+    }
+    if name.rsplit_once('.').is_some_and(|(_, ending)| PRIVATE.iter().any(|word| ending.eq_ignore_ascii_case(word))) {
+        return Err("is a private key by its name, which would be served to everybody");
+    }
+    if path.split('/').any(|part| part.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(".git"))) {
+        return Err("belongs to git and cannot be part of a zone");
+    }
+    if !path.contains('/') && is_customary(path) {
+        return Err("is documentation and cannot be part of a zone");
+    }
+    Ok(())
+}
+
+/// Returns whether a file is named like a key file, wherever it is: in any letter case, also a copy of one.
+///
+/// [`FileRole::Keys`] are only those at the root whose names are just so. These hold keys all the same.
+fn holds_keys(name: &str) -> bool {
+    let mut name = name.trim_end_matches('~');
+    while let Some((front, ending)) = name.rsplit_once('.') {
+        let is_leftover = LEFTOVER.iter().any(|word| ending.eq_ignore_ascii_case(word));
+        let is_number = !ending.is_empty() && ending.bytes().all(|octet| octet.is_ascii_digit());
+        if !is_leftover && !is_number {
+            break;
+        }
+        name = front.trim_end_matches('~');
+    }
+    let lower = name.to_ascii_lowercase();
+    lower == "_keys" || lower.ends_with("._keys")
+}
+
+/// Returns whether a record is a TSIG key: its algorithm is one of those that key files give an HMAC, and no zone's.
+///
+/// DNSKEY, CDNSKEY, KEY and RKEY records have the algorithm at the same place (RFC 4034 §2.1, RFC 2535 §3.1), and the numbers
+/// are reserved where DNSSEC has its own (RFC 4034 §A.1).
+pub(crate) fn is_tsig_key(rtype: Type, data: &[u8]) -> bool {
+    const KEY: Type = Type(25);
+    const RKEY: Type = Type(57);
+    const CDNSKEY: Type = Type(60);
+    matches!(rtype, Type::DNSKEY | CDNSKEY | KEY | RKEY)
+        && data.get(3).is_some_and(|number| matches!(number, 157 | 161..=165))
+}
+
+/// What is said of a record that is a TSIG key.
+pub(crate) const TSIG_KEY: &str = "this record is a TSIG key, whose secret would be served to everybody";
+
 /// Returns whether a file is named like `README`, `README.md` or `LICENSE-MIT`.
 fn is_customary(path: &str) -> bool {
     if ["readme", "readme.md", "license", "changelog.md", "Makefile", "makefile", "Dockerfile"].contains(&path) {
@@ -111,6 +170,32 @@ mod tests {
             ("sub/example.org", FileRole::Foreign),
         ] {
             assert_eq!(FileRole::of(path), role, "{path}");
+        }
+        for path in
+            ["parts/mail", "mail.inc", "example.org", "keys", "x/my_keys", ".parts/a", "Kexample.org.+013+00001.key"]
+        {
+            assert_eq!(may_be_part(path), Ok(()), "{path}");
+        }
+        for path in [
+            "_keys",
+            "example.org._keys",
+            "_KEYS",
+            "Example.org._Keys",
+            "sub/example.org._keys",
+            "a/b/_keys",
+            "_keys~",
+            "example.org._keys.bak",
+            "sub/.example.org._keys.swp",
+            "_keys.1",
+            "_keys.bak~",
+            "Kexample.org.+013+00001.private",
+            "tls/server.PEM",
+            ".gitmodules",
+            "x/.GitHub/y",
+            "README.md",
+            "LICENSE",
+        ] {
+            assert!(may_be_part(path).is_err(), "{path}");
         }
         for path in ["example..org", "example.org~", "notes (old)", "bücher.example", "", "*"] {
             let role = FileRole::of(path);

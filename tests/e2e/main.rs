@@ -60,6 +60,7 @@ mod snapshots;
 mod streams;
 mod updates;
 mod updates_faults;
+mod updates_files;
 mod updates_storm;
 mod updates_tsig;
 mod updating;

@@ -7,6 +7,7 @@ use crate::zone::diagnostic::Fault;
 use crate::zone::files::{self, File, IncludeError};
 use crate::zone::name;
 use crate::zone::rdata::push_unescaped;
+use crate::zone::role;
 
 /// The most files that may be open within each other.
 const MAX_DEPTH: usize = 16;
@@ -37,6 +38,10 @@ impl Reader<'_, '_, '_> {
         let mut written = Vec::new();
         push_unescaped(path.of(text), &mut written).ok_or_else(|| at(name::NameError::BadEscape.to_string()))?;
         let resolved = files::resolve(&written).map_err(|reason| at(reason.to_string()).hint(hint))?;
+        if let Err(what) = role::may_be_part(&resolved) {
+            let hint = "remove this line; the server finds key files by their names";
+            return Err(at(format!("{resolved} {what}")).hint(hint));
+        }
         let mut inner = Vec::new();
         match origin {
             Some(origin) => push_name(text, origin, &self.state.origin, &mut inner)?,

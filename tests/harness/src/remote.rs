@@ -81,10 +81,11 @@ impl Remote {
         format!("git://{host}:{}/zones.git", self.port.number())
     }
 
-    /// Writes a file of the clone.
+    /// Writes a file of the clone, and makes the directories it is in.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let path = self.clone.join(name);
-        fs::write(&path, content).map_err(Error::io(format!("cannot write {}", path.display())))
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+        made.and_then(|()| fs::write(&path, content)).map_err(Error::io(format!("cannot write {}", path.display())))
     }
 
     /// The text of a file of the clone.
