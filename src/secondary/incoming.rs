@@ -7,7 +7,7 @@ use super::differences::Differences;
 use crate::message::{Malformed, Rcode, Reader, Record, Section, class, request};
 use crate::notify::serial_of;
 use crate::tsig::{ChainVerifier, Key, ReplyError, sign};
-use crate::zone::{Assembly, Diagnostic, Name, Serial, Type, Zone, canonical_data_cmp, check_data};
+use crate::zone::{Assembly, Diagnostic, Name, Serial, Type, Zone, canonical_data_cmp, check_data_form};
 
 /// The largest TTL; what is larger counts as 0 (RFC 2181 §8).
 const MAX_TTL: u32 = 0x7fff_ffff;
@@ -271,7 +271,7 @@ impl Incoming {
         if record.rtype.is_meta() {
             return unexpected("a record is of a type that no zone can have");
         }
-        if record.data.is_empty() && check_data(record.rtype, &[]).is_err() {
+        if record.data.is_empty() && check_data_form(record.rtype, &[]).is_err() {
             return unexpected("a record has no data");
         }
         if record.ttl > MAX_TTL {

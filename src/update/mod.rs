@@ -216,7 +216,7 @@ impl Prerequisite {
             class::NONE => Condition::Absent(rtype),
             class::IN => match check_data(rtype, &data) {
                 Ok(()) => Condition::Has(rtype, data),
-                Err(reason) => return fault(&reason),
+                Err(wrong) => return fault(&wrong.reason),
             },
             _ => return fault("the class is not IN, ANY or NONE"),
         };
@@ -238,8 +238,8 @@ impl Operation {
             class::ANY => Action::DeleteRRset(rtype),
             class::NONE | class::IN => {
                 // The message's reader lets empty data pass.
-                if let Err(reason) = check_data(rtype, &data) {
-                    return fault(&reason);
+                if let Err(wrong) = check_data(rtype, &data) {
+                    return fault(&wrong.reason);
                 }
                 let ttl = if ttl <= MAX_TTL { ttl } else { 0 };
                 if class == class::IN { Action::Add { rtype, ttl, data } } else { Action::DeleteRecord { rtype, data } }

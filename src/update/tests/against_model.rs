@@ -27,9 +27,9 @@ const DATA: &[&str] = &[
     "DNAME x.",
     "DNAME y.",
     "NSEC a. A",
-    "NSEC3 1 0 0 - 0G",
-    "TYPE11 \\# 5 C000020106",
-    "TYPE11 \\# 6 C000020106FF",
+    "NSEC3 2 0 0 - 0G",
+    "WKS \\# 5 C000020106",
+    "WKS \\# 6 C000020106FF",
 ];
 
 const SOAS: &[&str] = &[
@@ -200,7 +200,7 @@ impl Model {
                 let replaced = |other: &Line| match kind {
                     "CNAME" | "SOA" | "DNAME" => true,
                     // `\# 5` and ten digits.
-                    "TYPE11" => other.3[5..15] == data[5..15],
+                    "WKS" => other.3[5..15] == data[5..15],
                     _ => other.3 == *data,
                 };
                 self.lines.retain(|other| !(other.0 == owner && other.1 == kind && replaced(other)));
