@@ -22,7 +22,7 @@ pub use apply::{Effect, raised};
 pub use commit_message::{commit_message, serial_message};
 
 use crate::message::{Rcode, Reader, Record, Section, class};
-use crate::zone::{Name, Type, check_data};
+use crate::zone::{Name, Type, check_data, check_owner};
 
 /// The most octets of a refusal's reason: it must fit any reply, and a line of the log.
 pub const MOST_REASON: usize = 200;
@@ -214,7 +214,7 @@ impl Prerequisite {
             class::ANY | class::NONE | class::IN if rtype.is_meta() => return fault("no record has this type"),
             class::ANY => Condition::Exists(rtype),
             class::NONE => Condition::Absent(rtype),
-            class::IN => match check_data(rtype, &data) {
+            class::IN => match check_data(rtype, &data).and_then(|()| check_owner(rtype, name.as_wire())) {
                 Ok(()) => Condition::Has(rtype, data),
                 Err(wrong) => return fault(&wrong.reason),
             },
@@ -239,6 +239,11 @@ impl Operation {
             class::NONE | class::IN => {
                 // The message's reader lets empty data pass.
                 if let Err(wrong) = check_data(rtype, &data) {
+                    return fault(&wrong.reason);
+                }
+                if class == class::IN
+                    && let Err(wrong) = check_owner(rtype, name.as_wire())
+                {
                     return fault(&wrong.reason);
                 }
                 let ttl = if ttl <= MAX_TTL { ttl } else { 0 };

@@ -48,6 +48,7 @@ pub use zone::Zone;
 
 pub(crate) use assemble::canonical_data_cmp;
 pub(crate) use key::Key;
+pub(crate) use rdata::rules::owner as check_owner;
 pub(crate) use rdata::wire::{check as check_data, check_form as check_data_form};
 pub(crate) use trie::{Named, Trie};
 pub(crate) use zone::Lookup;

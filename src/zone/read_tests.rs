@@ -96,6 +96,10 @@ fn faults_name_their_place() {
             "a 2147483648 A 192.0.2.1",
             "5:3: warning: the TTL 2147483648 is larger than 2147483647 and therefore taken as 0 (RFC 2181 §8)",
         ),
+        (
+            "x NSEC3 2 0 0 - 00 A",
+            "5:1: error: the owner of an NSEC3 record begins with a hash in base32hex (RFC 5155 §3) (hint: have a signer make NSEC3 records, or delete this one)",
+        ),
         ("a..b A 192.0.2.1", "5:1: error: the name has an empty label (two dots in a row, or a dot in front)"),
         ("a TXT a\\999", "5:8: error: a backslash must be followed by one character or by three digits up to 255"),
         ("a TYPE255 x", "5:3: error: TYPE255 is a type for questions, no record can have it"),
@@ -142,8 +146,8 @@ fn faults_name_their_place() {
             "5:1: warning: the host of this SRV record, b.example.org., is an alias (hint: name the host itself (RFC 2181 §10.3))",
         ),
         (
-            "a DNAME c.\nx.a NSEC3 2 0 0 - 00 A\nb.x.a A 192.0.2.1",
-            "7:1: error: b.x.a.example.org. lies below the DNAME record of a.example.org. (hint: all names below it are redirected, so none can have records (RFC 6672 §2.4))",
+            "a DNAME c.\n00.a NSEC3 2 0 0 - 00 A\nb.00.a A 192.0.2.1",
+            "7:1: error: b.00.a.example.org. lies below the DNAME record of a.example.org. (hint: all names below it are redirected, so none can have records (RFC 6672 §2.4))",
         ),
         (
             "a NS ns.b.a\n DS 1 8 9 00\nns.b.a A 192.0.2.1\nw.a A 192.0.2.1",

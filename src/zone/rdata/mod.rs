@@ -14,7 +14,7 @@ mod naptr;
 mod prefixes;
 pub mod print;
 pub(super) mod read;
-pub(super) mod rules;
+pub(crate) mod rules;
 mod svcb;
 pub(crate) mod wire;
 

@@ -47,7 +47,7 @@ pub(in crate::zone) fn is_generic(rtype: Type, first: &[u8], second: Option<&[u8
     first == b"\\#" && (rtype != Type::TXT || second.is_some_and(number))
 }
 
-fn wrong_at(at: usize, wrong: Wrong) -> Fault {
+pub(in crate::zone) fn wrong_at(at: usize, wrong: Wrong) -> Fault {
     let fault = Fault::at(at, wrong.reason);
     match wrong.fix {
         Some(fix) => fault.hint(fix),

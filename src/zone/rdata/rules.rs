@@ -7,8 +7,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{naptr, svcb};
+use super::{encoding, naptr, svcb};
 use crate::zone::name;
+use crate::zone::rtype::Type;
 
 /// Checks data of one type whose fields are sound.
 pub(in crate::zone) type Rule = fn(&[u8]) -> Result<(), Wrong>;
@@ -39,6 +40,17 @@ impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
     }
+}
+
+/// Checks that a type's records can stand at an owner in wire form: those of NSEC3 have a hash for a name
+/// (RFC 5155 §3), without which BIND can read no message that they are in.
+pub(crate) fn owner(rtype: Type, owner: &[u8]) -> Result<(), Wrong> {
+    let label = name::labels(owner).next().unwrap_or_default();
+    if rtype != Type::NSEC3 || encoding::base32(label).is_some() {
+        return Ok(());
+    }
+    let wrong = Wrong::new(0, "the owner of an NSEC3 record begins with a hash in base32hex (RFC 5155 §3)");
+    Err(wrong.fix("have a signer make NSEC3 records, or delete this one"))
 }
 
 /// The algorithms whose keys and signatures begin with a name or an object identifier (RFC 4034 §A.1.1).
@@ -139,6 +151,10 @@ pub(in crate::zone) fn rkey(data: &[u8]) -> Result<(), Wrong> {
 
 /// SIG: type (2), algorithm, labels, TTL (4), times (8), tag (2), signer, signature (RFC 2535 §4.1).
 pub(in crate::zone) fn sig(data: &[u8]) -> Result<(), Wrong> {
+    // RFC 2931 §3: with type 0, a SIG record signs a message.
+    if data.starts_with(&[0, 0]) {
+        return Err(Wrong::new(0, "the type that is signed is 0, which no record has"));
+    }
     let signer = data.get(18..).unwrap_or_default();
     let signature = name::wire_len(signer).and_then(|len| signer.get(len..));
     private(8, data.get(2).copied().unwrap_or(0), signature.unwrap_or_default())

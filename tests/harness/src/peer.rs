@@ -134,7 +134,9 @@ impl Peer {
             match self {
                 Peer::Nsd => writeln!(text, "zone:\n name: \"{zone}\"\n zonefile: \"{file}\""),
                 Peer::Knot => writeln!(text, "- domain: \"{zone}\"\n  file: \"{file}\""),
-                Peer::Bind => writeln!(text, "zone \"{zone}\" {{ type primary; file \"{file}\"; }};"),
+                Peer::Bind => {
+                    writeln!(text, "zone \"{zone}\" {{ type primary; file \"{file}\"; allow-update {{ any; }}; }};")
+                }
             }
             .expect("a String accepts all");
         }
