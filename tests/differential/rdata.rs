@@ -14,6 +14,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::name::Random;
 use zonule::tsig::{self, Key as Tsig};
 use zonule::zone::{self, Name, Type};
 use zonule_harness::wire::{self, Record, class};
@@ -104,6 +105,10 @@ const MALFORMED: &[(u16, &[u8])] = &[
     (48, &[0xc0, 0, 3, 5]),
     // NXT that has type 0.
     (30, &[0, 0x80, 1]),
+    // NAPTR whose pattern has a range up to a bracket.
+    (35, b"\0\x01\0\x01\0\0\x09![z-[]!x!\0"),
+    // A name that goes on in the header.
+    (2, &[1, b'a', 0xc0, 4]),
     // RRSIG and SIG of private algorithms.
     (24, &[0, 1, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1]),
     (46, &[0, 1, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1]),
@@ -134,6 +139,8 @@ const RULES: &[Rule] = &[
         explains: |kind, data| kind == 25 && data.first().is_some_and(|o| o & 0xc0 == 0xc0),
     },
     Rule { name: "NXT without types", explains: |kind, data| kind == 30 && ends_with_name(data) },
+    Rule { name: "brackets in ranges", explains: bracket_in_range },
+    Rule { name: "pointers into the header", explains: has_pointer_to_header },
     Rule { name: "compressed names", explains: |kind, data| MAY_NOT_COMPRESS.contains(&kind) && has_pointer(data) },
 ];
 
@@ -161,8 +168,18 @@ fn service_parameters(kind: u16, data: &[u8]) -> bool {
     matches!(kind, 64 | 65) && (parameter(&[0, 5, 0, 0]) || parameter(&[0, 8, 0, 1]) || parameter(&[0, 8, 0, 8]))
 }
 
+/// POSIX: both ends of a range are characters, the second not below the first. BIND does not look at a bracket.
+fn bracket_in_range(kind: u16, data: &[u8]) -> bool {
+    kind == 35 && (data.windows(2).any(|ends| ends == b"-[") || data.windows(3).any(|ends| ends == b"[[-"))
+}
+
 fn has_pointer(data: &[u8]) -> bool {
-    data.windows(2).any(|pair| pair == [0xc0, 12])
+    data.windows(2).any(|pair| pair[0] >= 0xc0)
+}
+
+/// RFC 1035 §4.1.4: a pointer leads to a prior occurrence of a name. The header holds none.
+fn has_pointer_to_header(_: u16, data: &[u8]) -> bool {
+    data.windows(2).any(|pair| pair[0] == 0xc0 && pair[1] < 12)
 }
 
 fn ends_with_name(data: &[u8]) -> bool {
@@ -228,6 +245,24 @@ fn variants(data: &[u8]) -> Vec<Vec<u8>> {
     all
 }
 
+/// Returns some data with a few octets replaced, inserted and removed at random, many times.
+fn damaged(data: &[u8], times: usize, random: &mut Random) -> Vec<Vec<u8>> {
+    // What means something in expressions, templates, lengths and kinds.
+    const OCTETS: &[u8] =
+        b"!\\()[]{}|*+?^$-,:=.%/_0129aidns;&\0\x01\x02\x03\x04\x05\x14\x20\x30\x7f\x80\xc0\xfd\xfe\xff";
+    let damage = |_| {
+        let mut octets = data.to_vec();
+        for _ in 0..=random.below(4) {
+            let at = random.below(octets.len() + 1);
+            let to = (at + random.below(4)).min(octets.len());
+            let new: Vec<u8> = (0..random.below(3)).map(|_| random.pick(OCTETS)).collect();
+            octets.splice(at..to, new);
+        }
+        octets
+    };
+    (0..times).map(damage).collect()
+}
+
 /// Sends updates that add data, and returns the response code for each.
 fn ask(server: SocketAddr, key: Option<&Arc<Tsig>>, all: &BTreeSet<Case>) -> BTreeMap<Case, u8> {
     let socket = UdpSocket::bind((server.ip(), 0)).unwrap();
@@ -286,6 +321,11 @@ fn hosted_takes_the_data_others_take() {
         .iter()
         .flat_map(|(kind, data)| variants(data).into_iter().map(|data| Case { kind: *kind, data, owner: OWNER }))
         .collect();
+    let mut random = Random::new(crate::number("ZONULE_SEED").unwrap_or(1));
+    for (kind, data) in &sound {
+        let damaged = damaged(data, 40, &mut random).into_iter();
+        all.extend(damaged.map(|data| Case { kind: *kind, data, owner: OWNER }));
+    }
     all.extend(MALFORMED.iter().map(|(kind, data)| case(*kind, data, OWNER)));
     let hashed = sound.iter().find(|(kind, _)| *kind == 50).unwrap();
     all.extend(LABELS.iter().map(|label| case(50, &hashed.1, label)));
