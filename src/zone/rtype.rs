@@ -133,7 +133,7 @@ const TABLE: &[Known] = &[
     known(7, "MB", "mail.example.org.", &[CompressedName]),
     known(8, "MG", "user.example.org.", &[CompressedName]),
     known(9, "MR", "user.example.org.", &[CompressedName]),
-    known(10, "NULL", "\\# 3 010203", &[Octets]).in_generic_form(),
+    known(10, "NULL", "\\# 3 010203", &[Octets]).in_generic_form().with(rules::null),
     known(11, "WKS", "\\# 6 C0000201 06 40", &[Ipv4, U8, Octets]).in_generic_form().with(rules::wks),
     known(12, "PTR", "www.example.org.", &[CompressedName]),
     known(13, "HINFO", "amd64 Linux", &[String, String]),

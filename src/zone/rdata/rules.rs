@@ -208,9 +208,18 @@ pub(in crate::zone) fn x25(data: &[u8]) -> Result<(), Wrong> {
     }
 }
 
-/// LOC: version, size and two precisions (RFC 1876 §2); zero has one spelling.
+/// NULL: anything (RFC 1035 §3.3.10), but Knot DNS reads no message with a NULL record without data.
+pub(in crate::zone) fn null(data: &[u8]) -> Result<(), Wrong> {
+    if data.is_empty() { Err(Wrong::new(0, "a NULL record has at least one octet")) } else { Ok(()) }
+}
+
+/// LOC: version, size and two precisions (RFC 1876 §2); zero has one spelling. Only version 0 is defined; of another,
+/// Knot DNS takes no other length.
 pub(in crate::zone) fn location(data: &[u8]) -> Result<(), Wrong> {
     match data {
+        [version, ..] if data.len() != 16 => {
+            Err(Wrong::new(0, format!("LOC data has 16 octets, this of version {version} has {}", data.len())))
+        }
         [0, powers @ ..] if powers.iter().take(3).any(|&power| power >> 4 == 0 && power != 0) => {
             Err(Wrong::new(0, "a size or precision of nothing times a power of ten").fix("zero is the octet 00"))
         }

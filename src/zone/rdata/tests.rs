@@ -78,7 +78,7 @@ fn printed_in_the_usual_form() {
             "1 . ech=AQID ipv6hint=::1 dohpath=\"/q{?dns}\" ohttp",
         ),
         ("TYPE65280", "\\# 3 ab cdef", "\\# 3 ABCDEF"),
-        ("NULL", "\\# 0", "\\# 0"),
+        ("NULL", "\\# 1 00", "\\# 1 00"),
         ("A", "\\# 4 C0000201", "192.0.2.1"),
     ] {
         let octets = read(name, text).unwrap_or_else(|error| panic!("{name} {text}: {error}"));
@@ -122,6 +122,8 @@ fn refused() {
         ("X25", "abcd", "an X.25 address has at least 4 digits and nothing else (RFC 1183 §3.1)"),
         ("X25", "123", "an X.25 address has at least 4 digits and nothing else (RFC 1183 §3.1)"),
         ("NAPTR", "1 1 u x !a .", "the substitution expression has not three delimiters"),
+        ("NULL", "\\# 0", "a NULL record has at least one octet"),
+        ("LOC", "\\# 2 0102", "LOC data has 16 octets, this of version 1 has 2"),
         // RFC 1876 §2: a mantissa of 0 has ten spellings.
         ("LOC", "\\# 16 00051613 80000000 80000000 00989680", "a size or precision of nothing times a power of ten"),
         ("SVCB", "1 . dohpath=x", "`dohpath` is no path with a variable `dns`, like /dns-query{?dns} (RFC 9461 §5)"),
