@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::zone::name::{MAX_LABEL, MAX_LABELS, MAX_NAME};
-use crate::zone::{Name, Type, check_data};
+use crate::zone::{Name, Type, check_data_form};
 
 /// Octets of a message's header.
 const HEADER: usize = 12;
@@ -295,7 +295,7 @@ impl<'m> Reader<'m> {
             other => other,
         })?;
         if !data.is_empty() {
-            check_data(rtype, &data).map_err(|reason| Malformed::Data { at, rtype, reason })?;
+            check_data_form(rtype, &data).map_err(|wrong| Malformed::Data { at, rtype, reason: wrong.reason })?;
         }
         self.at = end;
         let class = u16::from_be_bytes([c0, c1]);

@@ -89,6 +89,7 @@ fn a_directory_and_files_of_it_are_checked() {
     let mail = "parts/mail:1:6: error: expected a number from 0 to 65535, not `ns`
      1 | @ MX ns
        |      ^
+       = valid is, for example, `MX 10 mail.example.org.`
 ";
     let bad = "bad.example:5:5: error: there is no record type AA
      5 | www\tAA 192.0.2.1

@@ -327,7 +327,7 @@ mod tests {
             ("e DNSKEY 0 3 8 c2VjcmV0", Some("1: error: algorithm 8: the algorithm is not known")),
             ("f DNSKEY 0 3 157 c2VjcmV0", Some("1: error: algorithm 157: HMAC-MD5 is broken")),
             ("g DNSKEY 0 2 163 c2VjcmV0", Some("1: error: the protocol is 3, not 2")),
-            ("h DNSKEY 49152 3 163", Some("1: error: the secret is empty")),
+            ("h DNSKEY 0 3 163", Some("17: error: base64 is missing here")),
             ("i A 192.0.2.1", Some("1: error: a key is a DNSKEY record, not A")),
             (" DNSKEY 0 3 163 c2VjcmV0", Some("2: error: a key's line begins with its name")),
             ("j.example.net. DNSKEY 0 3 163 c2VjcmV0", Some("1: error: the key j.example.net. does not belong")),

@@ -7,7 +7,10 @@ use super::differences::Differences;
 use crate::message::{Malformed, Rcode, Reader, Record, Section, class, request};
 use crate::notify::serial_of;
 use crate::tsig::{ChainVerifier, Key, ReplyError, sign};
-use crate::zone::{Assembly, Diagnostic, Name, Serial, Type, Zone, canonical_data_cmp, check_data};
+use crate::zone::{
+    Assembly, Diagnostic, Name, Serial, Severity, Type, Zone, canonical_data_cmp, check_data, check_data_form,
+    check_owner,
+};
 
 /// The largest TTL; what is larger counts as 0 (RFC 2181 §8).
 const MAX_TTL: u32 = 0x7fff_ffff;
@@ -121,6 +124,8 @@ pub struct Incoming {
     chain: Option<ChainVerifier>,
     bounds: Bounds,
     records: usize,
+    /// How many records other servers may be unable to read, and what is wrong with the first.
+    doubtful: (usize, String),
     state: State,
 }
 
@@ -188,7 +193,17 @@ impl Incoming {
             Some(key) => Some(sign(key, &mut message, unix)?.chain()),
             None => None,
         };
-        let incoming = Self { apex: apex.clone(), id, qtype, held, chain, bounds, records: 0, state: State::First };
+        let incoming = Self {
+            apex: apex.clone(),
+            id,
+            qtype,
+            held,
+            chain,
+            bounds,
+            records: 0,
+            doubtful: (0, String::new()),
+            state: State::First,
+        };
         Some((incoming, message))
     }
 
@@ -271,7 +286,7 @@ impl Incoming {
         if record.rtype.is_meta() {
             return unexpected("a record is of a type that no zone can have");
         }
-        if record.data.is_empty() && check_data(record.rtype, &[]).is_err() {
+        if record.data.is_empty() && check_data_form(record.rtype, &[]).is_err() {
             return unexpected("a record has no data");
         }
         if record.ttl > MAX_TTL {
@@ -280,6 +295,14 @@ impl Incoming {
         self.records += 1;
         if self.records > self.bounds.records {
             return Err(TransferError::TooLarge("it has too many records"));
+        }
+        // What a primary serves is served on: only it can mend its data, and a zone that stands still harms more.
+        let sound = check_data(record.rtype, &record.data);
+        if let Err(wrong) = sound.and_then(|()| check_owner(record.rtype, record.owner.as_wire())) {
+            if self.doubtful.0 == 0 {
+                self.doubtful.1 = format!("{} {}: {wrong}", record.owner, record.rtype);
+            }
+            self.doubtful.0 += 1;
         }
         let is_soa = record.rtype == Type::SOA && record.owner == self.apex;
         self.state = match std::mem::replace(&mut self.state, State::Over) {
@@ -348,18 +371,35 @@ impl Incoming {
         Ok(self.chain.take().map_or(Ok(()), ChainVerifier::finish)?)
     }
 
+    /// Returns a warning if other servers may refuse the zone.
+    fn doubts(&self) -> Option<Diagnostic> {
+        let (count, first) = &self.doubtful;
+        (*count > 0).then(|| Diagnostic {
+            file: self.apex.to_string(),
+            line: 0,
+            column: 0,
+            severity: Severity::Warning,
+            reason: format!("invalid records in the transfer, for which other servers may refuse the zone: {count}, the first {first}"),
+            hint: Some("fix them at the primary".to_owned()),
+        })
+    }
+
     fn finish(&mut self) -> Result<Outcome, TransferError> {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Ended(Ended::Whole(assembly)) => match assembly.finish(&self.apex.to_string()) {
-                Ok((zone, remarks)) => Ok(Outcome::Zone { zone, remarks, incremental: false }),
+                Ok((zone, mut remarks)) => {
+                    remarks.extend(self.doubts());
+                    Ok(Outcome::Zone { zone, remarks, incremental: false })
+                }
                 Err(found) => {
-                    let errors = found.iter().filter(|finding| finding.severity == crate::zone::Severity::Error);
+                    let errors = found.iter().filter(|finding| finding.severity == Severity::Error);
                     let reason = errors.map(|finding| finding.reason.clone()).next();
                     Err(TransferError::Unsound(reason.unwrap_or_else(|| "it has no SOA record".into())))
                 }
             },
             State::Ended(Ended::Differences(differences)) => {
-                Ok(Outcome::Zone { zone: differences.finish()?, remarks: Vec::new(), incremental: true })
+                let remarks = self.doubts().into_iter().collect();
+                Ok(Outcome::Zone { zone: differences.finish()?, remarks, incremental: true })
             }
             _ => Err(TransferError::Unexpected("the transfer has not ended")),
         }

@@ -22,7 +22,7 @@ pub use apply::{Effect, Scope, raised};
 pub use commit_message::{commit_message, serial_message};
 
 use crate::message::{Rcode, Reader, Record, Section, class};
-use crate::zone::{Name, Type, check_data};
+use crate::zone::{Name, Type, check_data, check_owner};
 
 /// The most octets of a refusal's reason: it must fit any reply, and a line of the log.
 pub const MOST_REASON: usize = 200;
@@ -232,9 +232,9 @@ impl Prerequisite {
             class::ANY | class::NONE | class::IN if rtype.is_meta() => return fault("no record has this type"),
             class::ANY => Condition::Exists(rtype),
             class::NONE => Condition::Absent(rtype),
-            class::IN => match check_data(rtype, &data) {
+            class::IN => match check_data(rtype, &data).and_then(|()| check_owner(rtype, name.as_wire())) {
                 Ok(()) => Condition::Has(rtype, data),
-                Err(reason) => return fault(&reason),
+                Err(wrong) => return fault(&wrong.reason),
             },
             _ => return fault("the class is not IN, ANY or NONE"),
         };
@@ -256,8 +256,13 @@ impl Operation {
             class::ANY => Action::DeleteRRset(rtype),
             class::NONE | class::IN => {
                 // The message's reader lets empty data pass.
-                if let Err(reason) = check_data(rtype, &data) {
-                    return fault(&reason);
+                if let Err(wrong) = check_data(rtype, &data) {
+                    return fault(&wrong.reason);
+                }
+                if class == class::IN
+                    && let Err(wrong) = check_owner(rtype, name.as_wire())
+                {
+                    return fault(&wrong.reason);
                 }
                 let ttl = if ttl <= MAX_TTL { ttl } else { 0 };
                 if class == class::IN { Action::Add { rtype, ttl, data } } else { Action::DeleteRecord { rtype, data } }

@@ -48,7 +48,8 @@ pub use zone::Zone;
 
 pub(crate) use assemble::canonical_data_cmp;
 pub(crate) use key::Key;
-pub(crate) use rdata::wire::check as check_data;
+pub(crate) use rdata::rules::owner as check_owner;
+pub(crate) use rdata::wire::{check as check_data, check_form as check_data_form};
 pub(crate) use role::{TSIG_KEY, is_tsig_key};
 pub(crate) use trie::{Named, Trie};
 pub(crate) use zone::Lookup;

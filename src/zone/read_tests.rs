@@ -58,7 +58,7 @@ fn types() {
         ("NAPTR 1 2 \"u\" \"E2U\" \"!^.*$!x!\" .", "NAPTR", b"\0\x01\0\x02\x01u\x03E2U\x08!^.*$!x!\0".to_vec()),
         ("CAA 0 issue \"ca.example; a=b\"", "CAA", b"\0\x05issueca.example; a=b".to_vec()),
         ("TLSA 3 1 1 ab CD\n", "TLSA", b"\x03\x01\x01\xab\xcd".to_vec()),
-        ("SSHFP 4 2 00ff", "SSHFP", b"\x04\x02\x00\xff".to_vec()),
+        ("SSHFP 4 3 00ff", "SSHFP", b"\x04\x03\x00\xff".to_vec()),
         ("DS 60485 RSASHA1 9 ( 2BB1\n 83AF )", "DS", b"\xec\x45\x05\x09\x2b\xb1\x83\xaf".to_vec()),
         ("DNSKEY 257 3 13 AQ ID", "DNSKEY", b"\x01\x01\x03\x0d\x01\x02\x03".to_vec()),
         ("URI 10 1 \"ftp://x\"", "URI", b"\0\x0a\0\x01ftp://x".to_vec()),
@@ -85,13 +85,20 @@ fn faults_name_their_place() {
             "a A 192.0.2.1 x",
             "5:15: error: there is more on the line than belongs to it (hint: a comment begins with `;`)",
         ),
-        ("a MX ten b", "5:6: error: expected a number from 0 to 65535, not `ten`"),
+        (
+            "a MX ten b",
+            "5:6: error: expected a number from 0 to 65535, not `ten` (hint: valid is, for example, `MX 10 mail.example.org.`)",
+        ),
         ("a CNAM b", "5:3: error: there is no record type CNAM (hint: did you mean CNAME?)"),
         ("a CH A 192.0.2.1", "5:3: error: class CH is not served, only IN"),
         ("a 9x A 192.0.2.1", "5:3: error: `9x` is no TTL (hint: a TTL is a number of seconds, or like 1w2d3h4m5s)"),
         (
             "a 2147483648 A 192.0.2.1",
             "5:3: warning: the TTL 2147483648 is larger than 2147483647 and therefore taken as 0 (RFC 2181 §8)",
+        ),
+        (
+            "x NSEC3 2 0 0 - 00 A",
+            "5:1: error: the owner of an NSEC3 record begins with a hash in base32hex (RFC 5155 §3) (hint: have a signer make NSEC3 records, or delete this one)",
         ),
         ("a..b A 192.0.2.1", "5:1: error: the name has an empty label (two dots in a row, or a dot in front)"),
         ("a TXT a\\999", "5:8: error: a backslash must be followed by one character or by three digits up to 255"),
@@ -102,11 +109,17 @@ fn faults_name_their_place() {
             "5:1: error: there is no directive $FOO (hint: the directives are $ORIGIN, $TTL, $INCLUDE and $GENERATE; a name that begins with `$` is written `\\$`)",
         ),
         ("$TTL", "5:1: error: $TTL needs a value"),
-        ("a TYPE1 \\# 3 000000", "5:9: error: these octets are no data of type A"),
-        ("a TYPE99 \\# 3 0000", "5:13: error: the length says 3 but 2 octets follow"),
+        (
+            "a TYPE1 \\# 3 000000",
+            "5:9: error: field 1 of 1 of the data is cut short or malformed (hint: valid is, for example, `A 192.0.2.1`)",
+        ),
+        (
+            "a TYPE99 \\# 3 0000",
+            "5:13: error: the length says 3 but 2 octets follow (hint: valid is, for example, `SPF \"v=spf1 -all\"`)",
+        ),
         (
             "a NULL 1 .",
-            "5:3: error: the data of type NULL cannot be read in its text form (hint: write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5))",
+            "5:3: error: the data of type NULL cannot be read in its text form (hint: write it in hexadecimal (RFC 3597 §5), for example `NULL \\# 3 010203`)",
         ),
         (
             "a.example.com. A 192.0.2.1",
@@ -133,8 +146,8 @@ fn faults_name_their_place() {
             "5:1: warning: the host of this SRV record, b.example.org., is an alias (hint: name the host itself (RFC 2181 §10.3))",
         ),
         (
-            "a DNAME c.\nx.a NSEC3 1 0 0 - 00 A\nb.x.a A 192.0.2.1",
-            "7:1: error: b.x.a.example.org. lies below the DNAME record of a.example.org. (hint: all names below it are redirected, so none can have records (RFC 6672 §2.4))",
+            "a DNAME c.\n00.a NSEC3 2 0 0 - 00 A\nb.00.a A 192.0.2.1",
+            "7:1: error: b.00.a.example.org. lies below the DNAME record of a.example.org. (hint: all names below it are redirected, so none can have records (RFC 6672 §2.4))",
         ),
         (
             "a NS ns.b.a\n DS 1 8 9 00\nns.b.a A 192.0.2.1\nw.a A 192.0.2.1",

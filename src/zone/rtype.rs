@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::rdata::rules::{self, Rule};
+
 /// A record type (RFC 1035 §3.2.2 and later), known or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Type(pub u16);
@@ -38,12 +40,10 @@ pub(crate) enum Field {
     Tag,
     /// A character string of any length; its octets without a length, up to the end.
     Octets,
-    /// Hexadecimal digits, blanks allowed, up to the end.
+    /// Hexadecimal digits, blanks allowed, up to the end; at least one octet.
     Hex,
-    /// Base64, blanks allowed, up to the end.
+    /// Base64, blanks allowed, up to the end; at least one octet.
     Base64,
-    /// A public key in base64 up to the end; absent if the flags in front say so (RFC 2535 §3.1.2).
-    PublicKey,
     /// Hexadecimal digits or `-` for none; a length octet and its octets (RFC 5155 §3.3).
     Salt,
     /// Base32 with the extended hex alphabet; a length octet and its octets (RFC 5155 §3.3).
@@ -72,8 +72,6 @@ pub(crate) enum Field {
     OldTypes,
     /// A gateway: `.`, an address or a name, as the second octet of the data says (RFC 4025 §2.3 to §2.5).
     Gateway,
-    /// A base64 key up to the end, perhaps absent (RFC 4025 §2.6).
-    OptionalBase64,
     /// Algorithm, host identity tag and public key; lengths and algorithm stand first (RFC 8005 §5).
     HostIdentity,
     /// All of a LOC record (RFC 1876).
@@ -84,111 +82,148 @@ pub(crate) enum Field {
 
 use Field::{
     Algorithm, Base32, Base64, CertificateType, CompressedName, DigestType, Eui, Gateway, Hex, HostIdentity, Ipv4,
-    Ipv6, Location, Locator64, Name, Names, Octets, OldTypes, OptionalBase64, OptionalString, Parameters, Prefixes,
-    PublicKey, Salt, Seconds, String, Strings, Tag, Time, Types, U8, U16, U32,
+    Ipv6, Location, Locator64, Name, Names, Octets, OldTypes, OptionalString, Parameters, Prefixes, Salt, Seconds,
+    String, Strings, Tag, Time, Types, U8, U16, U32,
 };
 
 /// What is known of a type.
 struct Known {
     code: u16,
     mnemonic: &'static str,
+    /// Data as it is written in a zone file: shown to whoever wrote it wrong.
+    example: &'static str,
+    /// What the data consists of.
     fields: &'static [Field],
+    /// The data has a text form of its own, not only that of RFC 3597 §5.
+    has_text: bool,
+    /// What the data must keep to beyond the form of each field.
+    rule: Option<Rule>,
 }
 
-const fn known(code: u16, mnemonic: &'static str, fields: &'static [Field]) -> Known {
-    Known { code, mnemonic, fields }
+const fn known(code: u16, mnemonic: &'static str, example: &'static str, fields: &'static [Field]) -> Known {
+    Known { code, mnemonic, example, fields, has_text: true, rule: None }
+}
+
+impl Known {
+    /// Data is written in the form of RFC 3597 §5 only: it has no text form, or hardly anyone knew it.
+    const fn in_generic_form(mut self) -> Self {
+        self.has_text = false;
+        self
+    }
+
+    const fn with(mut self, rule: Rule) -> Self {
+        self.rule = Some(rule);
+        self
+    }
 }
 
 /// The types that can stand in a zone file, by number.
 const TABLE: &[Known] = &[
-    known(1, "A", &[Ipv4]),
-    known(2, "NS", &[CompressedName]),
-    known(3, "MD", &[CompressedName]),
-    known(4, "MF", &[CompressedName]),
-    known(5, "CNAME", &[CompressedName]),
-    known(6, "SOA", &[CompressedName, CompressedName, U32, Seconds, Seconds, Seconds, Seconds]),
-    known(7, "MB", &[CompressedName]),
-    known(8, "MG", &[CompressedName]),
-    known(9, "MR", &[CompressedName]),
-    known(12, "PTR", &[CompressedName]),
-    known(13, "HINFO", &[String, String]),
-    known(14, "MINFO", &[CompressedName, CompressedName]),
-    known(15, "MX", &[U16, CompressedName]),
-    known(16, "TXT", &[Strings]),
-    known(17, "RP", &[Name, Name]),
-    known(18, "AFSDB", &[U16, Name]),
-    known(19, "X25", &[String]),
-    known(20, "ISDN", &[String, OptionalString]),
-    known(21, "RT", &[U16, Name]),
-    known(23, "NSAP-PTR", &[Name]),
-    known(24, "SIG", RRSIG),
-    known(25, "KEY", DNSKEY),
-    known(26, "PX", &[U16, Name, Name]),
-    known(27, "GPOS", &[String, String, String]),
-    known(28, "AAAA", &[Ipv6]),
-    known(29, "LOC", &[Location]),
-    known(30, "NXT", &[Name, OldTypes]),
-    known(31, "EID", &[Hex]),
-    known(32, "NIMLOC", &[Hex]),
-    known(33, "SRV", &[U16, U16, U16, Name]),
-    known(35, "NAPTR", &[U16, U16, String, String, String, Name]),
-    known(36, "KX", &[U16, Name]),
-    known(37, "CERT", &[CertificateType, U16, Algorithm, Base64]),
-    known(39, "DNAME", &[Name]),
-    known(42, "APL", &[Prefixes]),
-    known(43, "DS", DS),
-    known(44, "SSHFP", &[U8, U8, Hex]),
-    known(45, "IPSECKEY", &[U8, U8, U8, Gateway, OptionalBase64]),
-    known(46, "RRSIG", RRSIG),
-    known(47, "NSEC", &[Name, Types]),
-    known(48, "DNSKEY", DNSKEY),
-    known(49, "DHCID", &[Base64]),
-    known(50, "NSEC3", &[U8, U8, U16, Salt, Base32, Types]),
-    known(51, "NSEC3PARAM", &[U8, U8, U16, Salt]),
-    known(52, "TLSA", &[U8, U8, U8, Hex]),
-    known(53, "SMIMEA", &[U8, U8, U8, Hex]),
-    known(55, "HIP", &[HostIdentity, Names]),
-    known(56, "NINFO", &[Strings]),
-    known(57, "RKEY", DNSKEY),
-    known(58, "TALINK", &[Name, Name]),
-    known(59, "CDS", DS),
-    known(60, "CDNSKEY", DNSKEY),
-    known(61, "OPENPGPKEY", &[Base64]),
-    known(62, "CSYNC", &[U32, U16, Types]),
-    known(63, "ZONEMD", &[U32, U8, U8, Hex]),
-    known(64, "SVCB", &[U16, Name, Parameters]),
-    known(65, "HTTPS", &[U16, Name, Parameters]),
-    known(99, "SPF", &[Strings]),
-    known(104, "NID", &[U16, Locator64]),
-    known(105, "L32", &[U16, Ipv4]),
-    known(106, "L64", &[U16, Locator64]),
-    known(107, "LP", &[U16, Name]),
-    known(108, "EUI48", &[Eui(6)]),
-    known(109, "EUI64", &[Eui(8)]),
-    known(256, "URI", &[U16, U16, Octets]),
-    known(257, "CAA", &[U8, Tag, Octets]),
-    known(258, "AVC", &[Strings]),
-    known(261, "RESINFO", &[Strings]),
-    known(262, "WALLET", &[Strings]),
-    known(32768, "TA", DS),
-    known(32769, "DLV", DS),
+    known(1, "A", "192.0.2.1", &[Ipv4]),
+    known(2, "NS", "ns.example.org.", &[CompressedName]),
+    known(3, "MD", "mail.example.org.", &[CompressedName]),
+    known(4, "MF", "mail.example.org.", &[CompressedName]),
+    known(5, "CNAME", "www.example.org.", &[CompressedName]),
+    known(
+        6,
+        "SOA",
+        "ns.example.org. hostmaster.example.org. 1 2h 15m 2w 5m",
+        &[CompressedName, CompressedName, U32, Seconds, Seconds, Seconds, Seconds],
+    ),
+    known(7, "MB", "mail.example.org.", &[CompressedName]),
+    known(8, "MG", "user.example.org.", &[CompressedName]),
+    known(9, "MR", "user.example.org.", &[CompressedName]),
+    known(10, "NULL", "\\# 3 010203", &[Octets]).in_generic_form().with(rules::null),
+    known(11, "WKS", "\\# 6 C0000201 06 40", &[Ipv4, U8, Octets]).in_generic_form().with(rules::wks),
+    known(12, "PTR", "www.example.org.", &[CompressedName]),
+    known(13, "HINFO", "amd64 Linux", &[String, String]),
+    known(14, "MINFO", "owner.example.org. errors.example.org.", &[CompressedName, CompressedName]),
+    known(15, "MX", "10 mail.example.org.", &[U16, CompressedName]),
+    known(16, "TXT", "\"any text\"", &[Strings]),
+    known(17, "RP", "user.example.org. info.example.org.", &[Name, Name]),
+    known(18, "AFSDB", "1 afs.example.org.", &[U16, Name]),
+    known(19, "X25", "311061700956", &[String]).with(rules::x25),
+    known(20, "ISDN", "150862028003217 004", &[String, OptionalString]),
+    known(21, "RT", "10 relay.example.org.", &[U16, Name]),
+    known(22, "NSAP", "\\# 3 470005", &[Hex]).in_generic_form(),
+    known(23, "NSAP-PTR", "www.example.org.", &[Name]),
+    known(24, "SIG", "A 8 3 300 20300101000000 20200101000000 12345 example.org. AQID", RRSIG).with(rules::sig),
+    known(25, "KEY", "512 3 8 AQID", DNSKEY).with(rules::key),
+    known(26, "PX", "10 example.org. px.example.org.", &[U16, Name, Name]),
+    known(27, "GPOS", "-32.6882 116.8652 10.0", &[String, String, String]),
+    known(28, "AAAA", "2001:db8::1", &[Ipv6]),
+    known(29, "LOC", "52 22 23 N 4 53 32 E -2m 1m 10000m 10m", &[Location]).with(rules::location),
+    known(30, "NXT", "www.example.org. A NXT", &[Name, OldTypes]),
+    known(31, "EID", "0123", &[Hex]),
+    known(32, "NIMLOC", "0123", &[Hex]),
+    known(33, "SRV", "0 5 5060 sip.example.org.", &[U16, U16, U16, Name]),
+    known(34, "ATMA", "\\# 5 01 31323334", &[U8, Hex]).in_generic_form().with(rules::atma),
+    known(35, "NAPTR", "100 10 u E2U+sip \"!^.*$!sip:info@example.org!\" .", &[U16, U16, String, String, String, Name])
+        .with(rules::naptr),
+    known(36, "KX", "10 kx.example.org.", &[U16, Name]),
+    known(37, "CERT", "PKIX 12345 8 AQID", &[CertificateType, U16, Algorithm, Base64]),
+    known(38, "A6", "\\# 12 40 0000000000000001 016100", &[U8, Octets]).in_generic_form().with(rules::a6),
+    known(39, "DNAME", "example.net.", &[Name]),
+    known(40, "SINK", "\\# 4 01 02 03 04", &[U8, U8, U8, Octets]).in_generic_form(),
+    known(42, "APL", "1:192.0.2.0/24 !2:2001:db8::/32", &[Prefixes]),
+    known(43, "DS", "12345 13 2 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", DS)
+        .with(rules::delegation_digest),
+    known(44, "SSHFP", "4 2 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", &[U8, U8, Hex])
+        .with(rules::fingerprint),
+    known(45, "IPSECKEY", "10 1 2 192.0.2.1 AQID", &[U8, U8, U8, Gateway, Base64]),
+    known(46, "RRSIG", "A 13 3 300 20300101000000 20200101000000 12345 example.org. AQID", RRSIG).with(rules::rrsig),
+    known(47, "NSEC", "www.example.org. A RRSIG NSEC", &[Name, Types]).with(rules::nsec),
+    known(48, "DNSKEY", "256 3 13 AQID", DNSKEY).with(rules::public_key),
+    known(49, "DHCID", "AAIBY2/AuCccgoJbsaxcQc9TUapptP69lOjxfNuVAA2kjEA=", &[Base64]),
+    known(50, "NSEC3", "1 0 0 - 2T7B4G4VSA5SMI47K61MV5BV1A22BOJR A RRSIG", &[U8, U8, U16, Salt, Base32, Types])
+        .with(rules::nsec3),
+    known(51, "NSEC3PARAM", "1 0 0 -", &[U8, U8, U16, Salt]),
+    known(52, "TLSA", "3 1 1 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", &[U8, U8, U8, Hex]),
+    known(53, "SMIMEA", "3 1 1 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", &[U8, U8, U8, Hex]),
+    known(55, "HIP", "2 200100107B1A AQID rvs.example.org.", &[HostIdentity, Names]),
+    known(56, "NINFO", "\"any text\"", &[Strings]),
+    known(57, "RKEY", "0 3 8 AQID", DNSKEY).with(rules::rkey),
+    known(58, "TALINK", "a.example.org. c.example.org.", &[Name, Name]),
+    known(59, "CDS", "12345 13 2 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", DS)
+        .with(rules::delegation_digest),
+    known(60, "CDNSKEY", "257 3 13 AQID", DNSKEY).with(rules::public_key),
+    known(61, "OPENPGPKEY", "AQID", &[Base64]),
+    known(62, "CSYNC", "1 3 A NS AAAA", &[U32, U16, Types]),
+    known(
+        63,
+        "ZONEMD",
+        "1 1 1 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F202122232425262728292A2B2C2D2E2F",
+        &[U32, U8, U8, Hex],
+    )
+    .with(rules::zone_digest),
+    known(64, "SVCB", "1 www.example.org. alpn=h2 port=8443", &[U16, Name, Parameters]).with(rules::service),
+    known(65, "HTTPS", "1 . alpn=h2,h3 ipv4hint=192.0.2.1", &[U16, Name, Parameters]).with(rules::service),
+    known(66, "DSYNC", "\\# 10 003B 01 0035 03777777 00", &[Field::Type, U8, U16, Name]).in_generic_form(),
+    known(67, "HHIT", "AQID", &[Base64]),
+    known(68, "BRID", "AQID", &[Base64]),
+    known(99, "SPF", "\"v=spf1 -all\"", &[Strings]),
+    known(104, "NID", "10 14:4fff:ff20:ee64", &[U16, Locator64]),
+    known(105, "L32", "10 192.0.2.1", &[U16, Ipv4]),
+    known(106, "L64", "10 2001:db8:0:1", &[U16, Locator64]),
+    known(107, "LP", "10 l64.example.org.", &[U16, Name]),
+    known(108, "EUI48", "00-00-5e-00-53-2a", &[Eui(6)]),
+    known(109, "EUI64", "00-00-5e-ef-10-00-00-2a", &[Eui(8)]),
+    known(256, "URI", "10 1 \"https://www.example.org/\"", &[U16, U16, Octets]),
+    known(257, "CAA", "0 issue \"ca.example.net\"", &[U8, Tag, Octets]),
+    known(258, "AVC", "\"any text\"", &[Strings]),
+    known(259, "DOA", "\\# 13 00000001 00000002 03 0161 0102", &[U32, U32, U8, String, Octets]).in_generic_form(),
+    known(260, "AMTRELAY", "\\# 6 0A01 C0000201", &[U8, U8, Octets]).in_generic_form().with(rules::relay),
+    known(261, "RESINFO", "qnamemin", &[Strings]),
+    known(262, "WALLET", "XMR address", &[Strings]),
+    known(32768, "TA", "12345 13 2 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", DS)
+        .with(rules::delegation_digest),
+    known(32769, "DLV", "12345 13 2 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", DS)
+        .with(rules::delegation_digest),
 ];
 
 const DS: &[Field] = &[U16, Algorithm, DigestType, Hex];
-const DNSKEY: &[Field] = &[U16, U8, Algorithm, PublicKey];
+const DNSKEY: &[Field] = &[U16, U8, Algorithm, Base64];
 const RRSIG: &[Field] = &[Field::Type, Algorithm, U8, U32, Time, Time, U16, Name, Base64];
-
-/// Types whose data is written in the form of RFC 3597 §5 only: they have no text form, or hardly anyone knew it.
-const WITHOUT_TEXT: &[(u16, &str)] = &[
-    (10, "NULL"),
-    (22, "NSAP"),
-    (34, "ATMA"),
-    (38, "A6"),
-    (40, "SINK"),
-    (66, "DSYNC"),
-    (259, "DOA"),
-    (260, "AMTRELAY"),
-];
 
 macro_rules! types {
     ($($name:ident = $code:literal),* $(,)?) => {
@@ -223,9 +258,6 @@ impl Type {
         if let Some(known) = TABLE.iter().find(|known| text.eq_ignore_ascii_case(known.mnemonic.as_bytes())) {
             return Some(Self(known.code));
         }
-        if let Some((code, _)) = WITHOUT_TEXT.iter().find(|(_, name)| text.eq_ignore_ascii_case(name.as_bytes())) {
-            return Some(Self(*code));
-        }
         let (word, number) = text.split_at_checked(4)?;
         if !word.eq_ignore_ascii_case(b"TYPE") || number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
             return None;
@@ -233,16 +265,35 @@ impl Type {
         std::str::from_utf8(number).ok()?.parse().ok().map(Self)
     }
 
-    /// Iterates over all types whose data has a text form of its own.
-    #[cfg(test)]
-    pub(crate) fn with_text() -> impl Iterator<Item = Self> {
+    /// Iterates over all types that are known by name.
+    pub fn all() -> impl Iterator<Item = Self> {
         TABLE.iter().map(|known| Self(known.code))
     }
 
-    /// Returns the fields of the type's data, or `None` if they are not known.
-    pub(crate) fn fields(self) -> Option<&'static [Field]> {
+    /// Returns data of the type as it is written in a zone file, for example `10 mail.example.org.`; `None` if the type
+    /// is not known.
+    pub fn example(self) -> Option<&'static str> {
+        self.known().map(|known| known.example)
+    }
+
+    fn known(self) -> Option<&'static Known> {
         let index = TABLE.binary_search_by_key(&self.0, |known| known.code).ok()?;
-        Some(TABLE[index].fields)
+        Some(&TABLE[index])
+    }
+
+    /// Returns the fields that the type's data is written in, or `None` if it has no text form of its own.
+    pub(crate) fn fields(self) -> Option<&'static [Field]> {
+        self.known().filter(|known| known.has_text).map(|known| known.fields)
+    }
+
+    /// Returns the fields of the type's data on the wire, or `None` if they are not known.
+    pub(crate) fn layout(self) -> Option<&'static [Field]> {
+        self.known().map(|known| known.fields)
+    }
+
+    /// Returns what the type's data must keep to beyond the form of its fields.
+    pub(crate) fn rule(self) -> Option<Rule> {
+        self.known().and_then(|known| known.rule)
     }
 
     /// Returns where in the type's data the names lie that may be compressed: how many octets before them and how
@@ -291,12 +342,9 @@ impl Type {
 
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match TABLE.binary_search_by_key(&self.0, |known| known.code) {
-            Ok(index) => f.write_str(TABLE[index].mnemonic),
-            Err(_) => match WITHOUT_TEXT.iter().find(|(code, _)| *code == self.0) {
-                Some((_, name)) => f.write_str(name),
-                None => write!(f, "TYPE{}", self.0),
-            },
+        match self.known() {
+            Some(known) => f.write_str(known.mnemonic),
+            None => write!(f, "TYPE{}", self.0),
         }
     }
 }

@@ -9,6 +9,7 @@
 mod compare;
 mod name;
 mod question;
+mod rdata;
 mod readers;
 mod reply;
 mod rules;

@@ -191,6 +191,36 @@ fn whole_zones_that_are_not() {
 }
 
 /// RFC 5936 §2.2.1, §2.2.2: identifier, question, response code.
+/// What the primary serves is served, though BIND could not read it; what has not the form of its type is not.
+#[test]
+fn data_that_other_servers_refuse() {
+    let with = |rtype: u16, data: &[u8]| {
+        let mut records = whole(&zone(1, ""));
+        let at = records.len() - 1;
+        records.insert(at, (name("x.example.org"), Type(rtype), 60, data.to_vec()));
+        axfr(&records, 9)
+    };
+    // SSHFP, DHCID, DS, X25, NSEC3.
+    for (rtype, data) in
+        [(44, &[4, 2, 1][..]), (49, &[]), (43, &[0, 1, 8, 2, 1]), (19, b"\x04abcd"), (50, &[2, 0, 0, 0, 0, 1, 1])]
+    {
+        let Ok(Outcome::Zone { zone, remarks, .. }) = with(rtype, data) else { panic!("type {rtype}") };
+        let served = zone.node(&name("x.example.org")).unwrap().rrset(Type(rtype)).unwrap().rdata().next();
+        assert_eq!(served, Some(data));
+        let warned = format!(
+            "invalid records in the transfer, for which other servers may refuse the zone: 1, the first x.example.org. {}",
+            Type(rtype)
+        );
+        assert!(remarks.iter().any(|remark| remark.reason.starts_with(&warned)), "{remarks:?}");
+    }
+    let Ok(Outcome::Zone { remarks, .. }) = with(16, b"\0") else { panic!("TXT") };
+    assert_eq!(remarks, []);
+    // A, MX, TXT, NSEC.
+    for (rtype, data) in [(1, &[192, 0, 2][..]), (15, &[0, 1]), (16, &[]), (47, &[0, 0, 0])] {
+        assert!(with(rtype, data).is_err(), "type {rtype}");
+    }
+}
+
 #[test]
 fn headers_and_questions() {
     let begin = || Incoming::whole(&name("example.org"), None, Bounds::default(), 7, UNIX).unwrap();

@@ -7,7 +7,7 @@ use crate::zone::assemble::canonical_data_cmp;
 use crate::zone::entries::Spans;
 use crate::zone::name;
 use crate::zone::print;
-use crate::zone::rdata::read::Source;
+use crate::zone::rdata::read::{Source, is_generic};
 use crate::zone::rdata::wire;
 use crate::zone::reader::lexer::{Lexer, Token};
 use crate::zone::rtype::{Field, Type};
@@ -113,7 +113,9 @@ impl Written<'_> {
     }
 
     fn is_generic(&self, words: &[Range<usize>]) -> bool {
-        words.first().is_some_and(|word| &self.text[word.clone()] == b"\\#")
+        let mut texts = words.iter().map(|word| &self.text[word.clone()]);
+        let (sign, second) = (texts.next(), texts.next());
+        sign.is_some_and(|sign| is_generic(self.rtype, sign, second))
     }
 
     /// Returns the replacements that turn the data into other data, word by word where the words agree.
@@ -249,8 +251,6 @@ fn is_one_word(field: Field) -> bool {
             | Field::Strings
             | Field::Hex
             | Field::Base64
-            | Field::PublicKey
-            | Field::OptionalBase64
             | Field::Types
             | Field::OldTypes
             | Field::Parameters

@@ -88,7 +88,7 @@ pub(in crate::zone) fn push(field: Field, octets: &[u8], data: &[u8], out: &mut 
             Ok(())
         }
         Field::Hex => write!(out, "{}", HEXUPPER.encode(octets)),
-        Field::Base64 | Field::PublicKey | Field::OptionalBase64 => write!(out, "{}", BASE64.encode(octets)),
+        Field::Base64 => write!(out, "{}", BASE64.encode(octets)),
         Field::Salt => match octets.get(1..)? {
             [] => write!(out, "-"),
             salt => write!(out, "{}", HEXUPPER.encode(salt)),

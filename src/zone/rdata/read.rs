@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use super::rules::Wrong;
 use super::{encoding, location, prefixes, svcb, wire};
 use crate::zone::diagnostic::Fault;
 use crate::zone::name;
@@ -38,23 +39,56 @@ pub(crate) fn line(rtype: Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Fa
     }
 }
 
+/// Returns whether data that begins with these words is written in the form of RFC 3597 §5.
+///
+/// In a TXT record, `\#` is also an escaped `#`: BIND and NSD tell by whether a number follows.
+pub(in crate::zone) fn is_generic(rtype: Type, first: &[u8], second: Option<&[u8]>) -> bool {
+    let number = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+    first == b"\\#" && (rtype != Type::TXT || second.is_some_and(number))
+}
+
+pub(in crate::zone) fn wrong_at(at: usize, wrong: Wrong) -> Fault {
+    let fault = Fault::at(at, wrong.reason);
+    match wrong.fix {
+        Some(fix) => fault.hint(fix),
+        None => fault,
+    }
+}
+
 impl Source<'_> {
     /// Appends the data of a record of `rtype`, whose mnemonic stands at `type_at`, to `out`.
     pub(crate) fn read(&mut self, rtype: Type, type_at: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let generic = self.is_generic(rtype);
+        self.read_data(rtype, type_at, out).map_err(|fault| {
+            // What is expected says it all where the data is one field.
+            let several = generic || rtype.layout().is_some_and(|fields| fields.len() > 1);
+            match rtype.example().filter(|_| fault.hint.is_none() && several) {
+                Some(example) => fault.hint(format!("valid is, for example, `{rtype} {example}`")),
+                None => fault,
+            }
+        })
+    }
+
+    fn read_data(&mut self, rtype: Type, type_at: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
         let first = self.tokens.first().copied();
-        if first.is_some_and(|token| !token.quoted && token.of(self.text) == b"\\#") {
+        if self.is_generic(rtype) {
             self.read_generic(rtype, out)?;
         } else {
             let fields = rtype.fields().ok_or_else(|| {
                 let fault = Fault::at(type_at, format!("the data of type {rtype} cannot be read in its text form"));
-                fault.hint("write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5)")
+                fault.hint(match rtype.example() {
+                    Some(example) => format!("write it in hexadecimal (RFC 3597 §5), for example `{rtype} {example}`"),
+                    None => "write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5)".to_owned(),
+                })
             })?;
-            let start = out.len();
+            let (start, tokens) = (out.len(), self.tokens);
             for &field in fields {
                 self.field(field, start, out)?;
             }
-            let at = first.map_or(self.end, |token| token.at());
-            wire::rules(rtype, &out[start..]).map_err(|reason| Fault::at(at, reason))?;
+            if let Err(wrong) = wire::rules(rtype, &out[start..]) {
+                let read = Source { text: self.text, origin: self.origin, tokens, end: self.end };
+                return Err(wrong_at(read.place(fields, wrong.field), wrong));
+            }
         }
         if let Some(extra) = self.tokens.first() {
             return Err(surplus(extra));
@@ -64,6 +98,23 @@ impl Source<'_> {
             return Err(Fault::at(at, format!("the data has {} octets, at most 65535 are possible", out.len())));
         }
         Ok(())
+    }
+
+    /// Returns whether the data is written in the form of RFC 3597 §5.
+    fn is_generic(&self, rtype: Type) -> bool {
+        let Some((first, rest)) = self.tokens.split_first().filter(|(first, _)| !first.quoted) else { return false };
+        let second = rest.first().filter(|second| !second.quoted);
+        is_generic(rtype, first.of(self.text), second.map(|second| second.of(self.text)))
+    }
+
+    /// Returns where the field of an index begins, in data that can be read.
+    fn place(mut self, fields: &[Field], index: usize) -> usize {
+        let mut octets = Vec::new();
+        for &field in &fields[..index.min(fields.len())] {
+            // What could be read once can be read again.
+            let _ = self.field(field, 0, &mut octets);
+        }
+        self.tokens.first().map_or(self.end, Token::at)
     }
 
     /// Reads `\# length hex…` (RFC 3597 §5).
@@ -77,7 +128,7 @@ impl Source<'_> {
         if octets.len() != len as usize {
             return Err(Fault::at(length.at(), format!("the length says {len} but {} octets follow", octets.len())));
         }
-        wire::check(rtype, &octets).map_err(|reason| Fault::at(sign.at(), reason))?;
+        wire::check(rtype, &octets).map_err(|wrong| wrong_at(sign.at(), wrong))?;
         out.extend_from_slice(&octets);
         Ok(())
     }
@@ -142,18 +193,6 @@ impl Source<'_> {
             }
             Field::Hex => out.extend(self.rest("hexadecimal digits, two an octet", encoding::hex)?),
             Field::Base64 => out.extend(self.rest("base64", encoding::base64)?),
-            Field::PublicKey => {
-                // Both of the top bits of the flags say that there is no key.
-                let no_key = out[start] & 0xc0 == 0xc0;
-                if !(no_key && self.tokens.is_empty()) {
-                    out.extend(self.rest("base64", encoding::base64)?);
-                }
-            }
-            Field::OptionalBase64 => {
-                if !self.tokens.is_empty() {
-                    out.extend(self.rest("base64", encoding::base64)?);
-                }
-            }
             Field::DigestType => out.push(self.parse("a digest's number or mnemonic", encoding::digest_type)?),
             Field::Salt => {
                 let salt = self.parse("a salt of up to 255 octets in hexadecimal, or `-`", |w| {

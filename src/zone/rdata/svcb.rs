@@ -110,6 +110,10 @@ pub(super) fn rules(data: &[u8]) -> Result<(), Cow<'static, str>> {
             return Err(format!("`mandatory` lists {name}, but there is no such parameter (RFC 9460 §8)").into());
         }
     }
+    let path = parameters(data).flatten().find(|&(key, _)| key == 7);
+    if path.is_some_and(|(_, path)| !is_path_template(path)) {
+        return Err("`dohpath` is no path with a variable `dns`, like /dns-query{?dns} (RFC 9461 §5)".into());
+    }
     if has(2) && !has(1) {
         return Err("`no-default-alpn` has no meaning without `alpn` (RFC 9460 §7.1.1)".into());
     }
@@ -165,6 +169,60 @@ pub(super) fn print(data: &[u8]) -> Option<String> {
         let _ = write!(text, "{name}={octets}");
     }
     Some(text)
+}
+
+/// Returns whether octets are a relative URI template with the variable `dns` (RFC 9461 §5, RFC 6570 §2).
+fn is_path_template(path: &[u8]) -> bool {
+    let Some(mut rest) = std::str::from_utf8(path).ok().filter(|path| path.starts_with('/')) else { return false };
+    let mut has_dns = false;
+    while let Some(at) = rest.find(['{', '%']) {
+        let brace = rest.as_bytes()[at] == b'{';
+        rest = &rest[at + 1..];
+        if !brace {
+            if !starts_with_hex(rest) {
+                return false;
+            }
+            continue;
+        }
+        let Some((expression, after)) = rest.split_once('}') else { return false };
+        let list = expression.strip_prefix(['+', '#', '.', '/', ';', '?', '&']).unwrap_or(expression);
+        for variable in list.split(',') {
+            let name = match variable.split_once(':') {
+                Some((name, most)) if matches!(most.len(), 1..=4) && !most.starts_with('0') => {
+                    if !most.bytes().all(|octet| octet.is_ascii_digit()) {
+                        return false;
+                    }
+                    name
+                }
+                Some(_) => return false,
+                None => variable.strip_suffix('*').unwrap_or(variable),
+            };
+            if !is_variable(name) {
+                return false;
+            }
+            has_dns |= name == "dns";
+        }
+        rest = after;
+    }
+    has_dns
+}
+
+/// Returns whether a word names a variable; of what RFC 6570 §2.3 allows, dots are left out, as BIND has it.
+fn is_variable(name: &str) -> bool {
+    let mut rest = name;
+    while let Some(letter) = rest.chars().next() {
+        rest = &rest[letter.len_utf8()..];
+        match letter {
+            '%' if starts_with_hex(rest) => rest = &rest[2..],
+            '_' | '0'..='9' | 'A'..='Z' | 'a'..='z' => {}
+            _ => return false,
+        }
+    }
+    !name.is_empty()
+}
+
+fn starts_with_hex(text: &str) -> bool {
+    text.as_bytes().first_chunk::<2>().is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Returns whether octets are a value of a key.

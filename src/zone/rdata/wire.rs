@@ -1,56 +1,66 @@
 //! Record data on the wire: where its fields end, and whether it is what its type allows.
 
-use std::borrow::Cow;
-
+use super::rules::Wrong;
 use super::{encoding, location, prefixes, svcb};
 use crate::zone::name;
 use crate::zone::rtype::{Field, Type};
 
-/// Checks that octets can be the data of a type; an error says why not. Of unknown types any data is right.
-pub(crate) fn check(rtype: Type, data: &[u8]) -> Result<(), Cow<'static, str>> {
-    let Some(fields) = rtype.fields() else { return Ok(()) };
-    if split(fields, data).is_none() {
-        return Err(format!("these octets are no data of type {rtype}").into());
-    }
+/// Checks that octets are data of a type that every server reads. Of unknown types any data is right (RFC 3597 §3).
+pub(crate) fn check(rtype: Type, data: &[u8]) -> Result<(), Wrong> {
+    check_form(rtype, data)?;
     rules(rtype, data)
 }
 
-/// Checks what data whose fields are sound must keep to beyond; an error says what is wrong.
-pub(super) fn rules(rtype: Type, data: &[u8]) -> Result<(), Cow<'static, str>> {
-    // DS and its kin: tag (2), algorithm, digest's kind, digest; ZONEMD: serial (4), scheme, hash, digest.
-    let (kind, digest) = match (rtype.0, data) {
-        (43 | 59 | 32768 | 32769, [_, _, _, kind, digest @ ..]) => (*kind, digest),
-        (63, [_, _, _, _, _, hash, digest @ ..]) => (*hash | 0x80, digest),
-        (64 | 65, [_, _, rest @ ..]) => {
-            return svcb::rules(rest.get(name::wire_len(rest).unwrap_or(0)..).unwrap_or(rest));
+/// Checks that octets consist of a type's fields: what else can be wrong with them harms nobody but who wants to use them.
+pub(crate) fn check_form(rtype: Type, data: &[u8]) -> Result<(), Wrong> {
+    let Some(fields) = rtype.layout() else { return Ok(()) };
+    walk(fields, data, |_, _, _| ()).map_err(|(field, reason)| Wrong::new(field, reason))
+}
+
+/// Checks what data of sound fields must keep to beyond.
+pub(super) fn rules(rtype: Type, data: &[u8]) -> Result<(), Wrong> {
+    let Some(fields) = rtype.layout() else { return Ok(()) };
+    if fields.last().is_some_and(|last| matches!(last, Field::Hex | Field::Base64)) {
+        let mut last = data;
+        // That the fields are sound was checked before.
+        let _ = walk(fields, data, |_, _, octets| last = octets);
+        if last.is_empty() {
+            let index = fields.len() - 1;
+            let reason = format!("field {} of {} of the data has no octets", index + 1, fields.len());
+            return Err(Wrong::new(index, reason));
         }
-        _ => return Ok(()),
-    };
-    let (called, len) = match kind {
-        1 => ("SHA-1", 20),
-        2 => ("SHA-256", 32),
-        3 => ("GOST", 32),
-        4 => ("SHA-384", 48),
-        0x81 => ("SHA-384", 48),
-        0x82 => ("SHA-512", 64),
-        _ => return Ok(()),
-    };
-    if digest.len() == len {
-        return Ok(());
     }
-    Err(format!("a digest of {called} has {len} octets, this one has {}", digest.len()).into())
+    rtype.rule().map_or(Ok(()), |rule| rule(data))
 }
 
 /// Cuts data into its fields; `None` if it does not consist of them.
 pub(in crate::zone) fn split<'d>(fields: &[Field], data: &'d [u8]) -> Option<Vec<(Field, &'d [u8])>> {
-    let mut at = 0;
     let mut parts = Vec::with_capacity(fields.len());
-    for &field in fields {
-        let len = field_len(field, data, at)?;
-        parts.push((field, data.get(at..at + len)?));
-        at += len;
+    walk(fields, data, |_, field, octets| parts.push((field, octets))).ok()?;
+    Some(parts)
+}
+
+/// Shows each field of some data, with its index, to `visit`; an error is the index of a field and what is wrong there.
+fn walk<'d>(
+    fields: &[Field],
+    data: &'d [u8],
+    mut visit: impl FnMut(usize, Field, &'d [u8]),
+) -> Result<(), (usize, String)> {
+    let mut at = 0;
+    for (index, &field) in fields.iter().enumerate() {
+        let octets = field_len(field, data, at).and_then(|len| data.get(at..at + len));
+        let octets = octets.ok_or_else(|| {
+            let what = if at == data.len() { "is missing" } else { "is cut short or malformed" };
+            (index, format!("field {} of {} of the data {what}", index + 1, fields.len()))
+        })?;
+        visit(index, field, octets);
+        at += octets.len();
     }
-    (at == data.len()).then_some(parts)
+    match data.len() - at {
+        0 => Ok(()),
+        1 => Err((fields.len(), "the data is 1 octet too long".to_owned())),
+        more => Err((fields.len(), format!("the data is {more} octets too long"))),
+    }
 }
 
 /// Returns how long the field at an offset is; `None` if it is not sound. It may reach beyond the end of the data.
@@ -73,7 +83,7 @@ fn field_len(field: Field, data: &[u8], at: usize) -> Option<usize> {
         }
         Field::OptionalString => Some(rest.first().map_or(0, |&len| usize::from(len) + 1)),
         Field::Strings => strings_len(rest),
-        Field::Octets | Field::Hex | Field::Base64 | Field::PublicKey | Field::OptionalBase64 => Some(rest.len()),
+        Field::Octets | Field::Hex | Field::Base64 => Some(rest.len()),
         Field::Types => when(encoding::is_bitmap(rest)),
         Field::OldTypes => {
             when(matches!(rest, [first, ..] if first & 0x80 == 0) && rest.len() <= 16 && rest.last() != Some(&0))

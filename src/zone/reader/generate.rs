@@ -13,6 +13,7 @@ use super::{MAX_REPEATED, Reader, Record, Spans};
 use crate::zone::diagnostic::{Fault, Report};
 use crate::zone::name;
 use crate::zone::rdata::read::Source;
+use crate::zone::rdata::rules::owner as check_owner;
 
 /// The most records one line may make.
 const MAX_RECORDS: u32 = 65_536;
@@ -125,6 +126,7 @@ impl Reader<'_, '_, '_> {
             let shown = fault(&format!("the data `{}`: {}", lossy(text), inner.reason));
             Fault { hint: inner.hint, ..shown }
         })?;
+        check_owner(rtype, &generate.owner).map_err(|wrong| fault(&wrong.reason))?;
         Ok(Some(generate.record))
     }
 }

@@ -24,7 +24,8 @@ use self::words::{is_class, lossy, push_name, seconds, surplus};
 use super::diagnostic::{Fault, Report};
 use super::files::{File, Files, IncludeError};
 use super::name::{self, Name};
-use super::rdata::read::Source;
+use super::rdata::read::{Source, wrong_at};
+use super::rdata::rules::owner as check_owner;
 use super::rtype::Type;
 
 /// The largest TTL (RFC 2181 §8).
@@ -333,6 +334,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
         source.read(rtype, token.at(), &mut self.rdata)?;
         let ttl = self.effective_ttl(rtype, head.ttl, token, report)?;
         let place = owner.as_ref().map_or(token.at(), |owner| owner.start);
+        check_owner(rtype, &self.state.owner).map_err(|wrong| wrong_at(place, wrong))?;
         let start = head.data.first().map_or(last, |first| first.at() - usize::from(first.quoted));
         self.spans = Spans {
             entry: entry.span.clone(),

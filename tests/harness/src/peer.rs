@@ -115,6 +115,7 @@ impl Peer {
                  background-workers: 1\n  udp-max-payload: 1232\n  nsid: \"\"\n\
                  log:\n- target: stderr\n  any: warning\n\
                  database:\n  storage: \"{home}\"\n\
+                 acl:\n- id: update\n  address: 127.0.0.1\n  action: update\n\
                  template:\n- id: default\n  storage: \"{home}\"\n  zonefile-sync: -1\n  zonefile-load: whole\n  \
                  journal-content: none\n\
                  zone:\n"
@@ -133,8 +134,10 @@ impl Peer {
             let (zone, file) = (zone.as_ref(), file.display());
             match self {
                 Peer::Nsd => writeln!(text, "zone:\n name: \"{zone}\"\n zonefile: \"{file}\""),
-                Peer::Knot => writeln!(text, "- domain: \"{zone}\"\n  file: \"{file}\""),
-                Peer::Bind => writeln!(text, "zone \"{zone}\" {{ type primary; file \"{file}\"; }};"),
+                Peer::Knot => writeln!(text, "- domain: \"{zone}\"\n  file: \"{file}\"\n  acl: update"),
+                Peer::Bind => {
+                    writeln!(text, "zone \"{zone}\" {{ type primary; file \"{file}\"; allow-update {{ any; }}; }};")
+                }
             }
             .expect("a String accepts all");
         }
