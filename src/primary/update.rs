@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::former::Former;
 use super::{Primary, Source};
 use crate::git::{self, ObjectId};
 use crate::keys::Operation;
@@ -91,7 +92,7 @@ impl Primary {
             }
             Effect::Created(amendments) => {
                 let zone = Zone::of(apex.clone(), &amendments).ok_or_else(|| failure("there is no SOA record"))?;
-                let (path, text) = new_file(&zone)?;
+                let (path, text, zone) = new_file(&self.above_former(zone)?)?;
                 (BTreeMap::from([(path, Some(text))]), Some(zone))
             }
             Effect::Deleted => {
@@ -130,6 +131,9 @@ impl Primary {
     pub(crate) fn accept(&mut self, commit: Commit) {
         let Commit { files, apex, zone, .. } = commit;
         let Some(zone) = zone else {
+            if let Some(zone) = self.served(&apex) {
+                self.formers.insert(apex.clone(), Former::of(&zone));
+            }
             self.catalog.remove(&apex);
             self.sources.remove(apex.as_wire());
             return;
@@ -139,6 +143,7 @@ impl Primary {
             None => Source { apex, files: Vec::new(), included: BTreeMap::new(), is_served: true, not_above: None },
         };
         source.not_above = None;
+        self.formers.remove(&source.apex);
         for (path, text) in files {
             let Some(text) = text else { continue };
             let id = git::blob_id(&text);
@@ -161,6 +166,16 @@ impl Primary {
             (Some(Entry::Zone(zone)), Some(source)) if source.is_served => Ok(Some(Arc::clone(zone))),
             (None, None) => Ok(None),
             _ => Err(failure(MEND)),
+        }
+    }
+
+    /// Returns a zone that comes anew, with a serial number above that of a zone of this name that secondaries may have.
+    fn above_former(&self, zone: Zone) -> Result<Zone, Refusal> {
+        match self.formers.get(zone.apex()).filter(|former| !former.leads_to(&zone)) {
+            None => Ok(zone),
+            Some(former) => with_serial(&zone, update::raised(former.serial))
+                .and_then(|amendment| zone.amend(&[amendment]))
+                .ok_or_else(|| failure("the zone has no SOA record")),
         }
     }
 
@@ -194,8 +209,8 @@ impl Primary {
     }
 }
 
-/// Returns the path and the text of a new zone's file.
-fn new_file(zone: &Zone) -> Result<(String, Vec<u8>), Refusal> {
+/// Returns the path and the text of a new zone's file, and the zone as it is read from that.
+fn new_file(zone: &Zone) -> Result<(String, Vec<u8>, Zone), Refusal> {
     let apex = zone.apex();
     let refused = |reason: Cow<'static, str>| Refusal::new(Rcode::REFUSED, reason);
     let path = match apex.to_canonical().to_string() {
@@ -211,7 +226,7 @@ fn new_file(zone: &Zone) -> Result<(String, Vec<u8>), Refusal> {
     let text = edit::new_file(zone).into_bytes();
     let reading = zone::read(apex, &path, &text);
     match reading.zone {
-        Some(read) if zone::difference(&read, zone).is_empty() => Ok((path, text)),
+        Some(read) if zone::difference(&read, zone).is_empty() => Ok((path, text, read)),
         Some(_) => Err(failure("the new zone's file reads otherwise than meant")),
         None => {
             Err(refused(reading.diagnostics.first().map_or("the zone has errors".into(), |d| d.reason.clone().into())))
