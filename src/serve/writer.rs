@@ -627,10 +627,7 @@ impl Writer {
                 Err(PushError::RecordMoved) if !in_doubt => return Pushed::RecordMoved,
                 // What moved the record may be the first push, of which nothing was heard.
                 Err(PushError::RecordMoved) => match self.find_out(draft) {
-                    Fate::Taken => {
-                        self.record.add(note);
-                        return self.taken();
-                    }
+                    Fate::Taken => return self.taken(&entries, note),
                     Fate::Lost | Fate::Open => return Pushed::RecordMoved,
                 },
                 Err(PushError::RecordRefused(why)) => {
@@ -646,10 +643,7 @@ impl Writer {
                 }
                 // What moved the branch may be the first push, of which nothing was heard.
                 Err(PushError::Stale) if in_doubt => match self.find_out(draft) {
-                    Fate::Taken => {
-                        self.record.add(note);
-                        return self.taken();
-                    }
+                    Fate::Taken => return self.taken(&entries, note),
                     Fate::Lost | Fate::Open => return Pushed::Stale,
                 },
                 Err(PushError::Stale) => return Pushed::Stale,
@@ -668,10 +662,7 @@ impl Writer {
             let level = if in_doubt { log::Level::Debug } else { log::Level::Warn };
             log::log!(level, "{}: {error}; looking what became of the push", self.repository.remote());
             match self.find_out(draft) {
-                Fate::Taken => {
-                    self.record.add(note);
-                    return self.taken();
-                }
+                Fate::Taken => return self.taken(&entries, note),
                 Fate::Lost => return Pushed::Stale,
                 // The same commits once more: should the first push be taken after all, it is the same.
                 Fate::Open if Instant::now() < deadline => {
@@ -684,10 +675,17 @@ impl Writer {
         }
     }
 
-    /// Brings what the remote has beside a push that it took without a word.
-    fn taken(&mut self) -> Pushed {
+    /// Brings what the remote has beside a push that it took without a word, and finds out whether it took the record, too.
+    fn taken(&mut self, entries: &[git::Entry], note: Note) -> Pushed {
         if let Err(error) = self.repository.fetch() {
             log::warn!("{}: {error}", self.repository.remote());
+        }
+        let record = self.repository.branch().and_then(git::record_of);
+        let newest = record.and_then(|record| self.repository.beside(&record).ok()?).map(|newest| newest.id);
+        if newest.is_some() && newest == entries.last().map(git::Entry::id) {
+            self.record.accepted(entries, Some(note));
+        } else {
+            self.record.add(note);
         }
         Pushed::Accepted
     }
