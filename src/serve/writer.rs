@@ -322,7 +322,7 @@ impl Writer {
         match pushed {
             Ok(entries) => self.record.accepted(&entries, None),
             Err(PushError::RecordMoved) => return false,
-            Err(PushError::NotSent(error @ git::Error::ReadOnly { .. })) => self.record.refuse(&error.to_string()),
+            Err(PushError::NotSent(error)) if !error.is_transient() => self.record.refuse(&error.to_string()),
             Err(error @ (PushError::Refused { .. } | PushError::RecordRefused(_))) => {
                 self.record.refuse(&error.to_string());
             }
