@@ -218,6 +218,7 @@ fn a_change_of_a_part_is_one_of_the_zones_that_include_it() {
     let expected = "parts/inner:1:6: error: expected a number from 0 to 65535, not `x`
      1 | @ MX x
        |      ^
+       = valid is, for example, `MX 10 mail.example.org.`
 ";
     assert_eq!(told(Some(&old), &old.with([part("@ MX x\n")])), expected);
     let expected = "parts/mail:1:10: error: there is no file parts/inner in the repository

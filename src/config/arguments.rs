@@ -138,7 +138,7 @@ const ARGUMENTS: &[Argument] = &[
         name: "git-history",
         value: "N",
         host: None,
-        help: "commits looked back at for the differences secondaries ask for, 0 to 10000; default 100",
+        help: "served commits searched for the differences secondaries ask for, 0 to 10000; default 100",
     },
     Argument {
         name: "git-poll",

@@ -146,7 +146,7 @@ impl Draft {
     }
 
     /// Returns the root directory as of the last commit.
-    pub(super) fn tree(&self) -> ObjectId {
+    pub fn tree(&self) -> ObjectId {
         self.commits.last().map_or(self.base_tree, |made| made.tree)
     }
 

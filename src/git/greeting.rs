@@ -79,8 +79,9 @@ pub(super) struct Capabilities(Vec<String>);
 
 impl Capabilities {
     pub(super) fn add(&mut self, capability: &[u8]) -> Result<(), Error> {
-        const KNOWN: [&str; 15] = [
+        const KNOWN: [&str; 16] = [
             "agent",
+            "atomic",
             "object-format",
             "fetch",
             "shallow",
@@ -135,6 +136,8 @@ impl Capabilities {
 /// The references a remote lists: the one we look for, and some to name if it is not there.
 pub(super) struct Listing<'a> {
     wanted: &'a str,
+    /// Another reference that may be there, and what it names.
+    pub(super) beside: Option<(&'a str, Option<ObjectId>)>,
     pub(super) tip: Option<Tip>,
     /// The branch that the wanted reference stands for, if it is symbolic.
     pub(super) target: Option<String>,
@@ -145,7 +148,7 @@ pub(super) struct Listing<'a> {
 
 impl<'a> Listing<'a> {
     pub(super) fn new(wanted: &'a str) -> Self {
-        Listing { wanted, tip: None, target: None, any: false, branches: Vec::new(), more: 0 }
+        Listing { wanted, beside: None, tip: None, target: None, any: false, branches: Vec::new(), more: 0 }
     }
 
     pub(super) fn see(&mut self, name: &[u8], object: ObjectId, commit: ObjectId) {
@@ -153,6 +156,11 @@ impl<'a> Listing<'a> {
         self.any = true;
         if name == self.wanted.as_bytes() {
             self.tip = Some(Tip { object, commit });
+        }
+        if let Some((beside, found)) = &mut self.beside
+            && name == beside.as_bytes()
+        {
+            *found = Some(object);
         }
         if let Some(branch) = name.strip_prefix(b"refs/heads/") {
             if self.branches.len() < MOST {

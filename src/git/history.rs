@@ -11,11 +11,11 @@
 //! Only first parents are followed: these are the states the branch was in.
 
 use super::{
-    Deadline, Error, Limits, ObjectId, Protocol, Timeouts, Upstream,
+    Deadline, Error, File, Limits, ObjectId, Protocol, Timeouts, Upstream,
     archive::Archive,
     pack::{Archived, Cache, HASH},
     protocol::Session,
-    tree,
+    tree::{self, Lookup},
     zlib::{self, Zlib},
 };
 use gix_object::{Kind, TreeRefIter, tree::EntryKind};
@@ -49,6 +49,17 @@ struct Reader {
     directories: Cache,
     /// The files. Apart, so that a lookup between two versions of a large one does not cost the first.
     files: Cache,
+}
+
+impl Lookup for History {
+    fn kind(&self, id: &ObjectId) -> Option<Kind> {
+        self.objects.kind(id)
+    }
+
+    fn content(&self, id: &ObjectId, _: &mut Zlib) -> Result<Vec<u8>, Error> {
+        let kind = self.objects.kind(id).ok_or(Error::Missing { id: *id })?;
+        History::content(self, *id, kind)
+    }
 }
 
 impl History {
@@ -103,6 +114,33 @@ impl History {
         }
     }
 
+    /// Fetches what `reference`, a full name, names now, with up to `depth` - 1 ancestors; else as [`fetch`](History::fetch).
+    ///
+    /// `None`: there is no such reference.
+    pub fn of_reference(
+        upstream: &Upstream,
+        reference: &str,
+        depth: u32,
+        limits: &Limits,
+        timeouts: Timeouts,
+    ) -> Result<Option<History>, Error> {
+        let upstream = Upstream { remote: upstream.remote.with_reference(reference), ..upstream.clone() };
+        let deadline = Deadline::from_now(timeouts.total);
+        let mut depth = depth.clamp(1, limits.objects.clamp(1, i32::MAX as u32));
+        loop {
+            let session = match Session::open(&upstream, Protocol::default(), timeouts, deadline) {
+                Err(Error::NoBranch { .. } | Error::Empty) => return Ok(None),
+                session => session?,
+            };
+            let head = session.tip().commit;
+            match session.deepen(head, depth, limits) {
+                Ok(archived) => return History::new(archived, [head, head], depth, limits, deadline).map(Some),
+                Err(Error::Limit { .. } | Error::Memory { .. }) if depth > 1 => depth /= 2,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Returns the commits, newest first, each the first parent of the one before it. There is at least one.
     pub fn commits(&self) -> &[PastCommit] {
         &self.commits
@@ -136,11 +174,23 @@ impl History {
         Ok(matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable).then_some(id))
     }
 
+    /// Returns the regular files of the commit of this index, as [`Repository::files`](super::Repository::files) does.
+    pub fn files(&self, commit: usize) -> Result<Vec<File>, Error> {
+        let commit = self.commits.get(commit).ok_or(Error::NotFetched)?;
+        tree::files(self, commit.tree, &self.limits)
+    }
+
+    /// Returns the message of the commit of this index.
+    pub fn message(&self, commit: usize) -> Result<String, Error> {
+        let commit = self.commits.get(commit).ok_or(Error::NotFetched)?;
+        Ok(tree::message(&History::content(self, commit.id, Kind::Commit)?))
+    }
+
     /// Returns the content of a file.
     ///
     /// The versions of a file are read quickest in the order of the commits, one file after the other.
     pub fn read(&self, id: ObjectId) -> Result<Vec<u8>, Error> {
-        self.content(id, Kind::Blob)
+        History::content(self, id, Kind::Blob)
     }
 
     /// Begins with `tip` if that came, else with `head`.
@@ -166,7 +216,7 @@ impl History {
         let mut next = Some(if came { tip } else { head });
         while let Some(id) = next {
             deadline.check("reading the history")?;
-            let (tree, parent) = tree::lineage(id, &history.content(id, Kind::Commit)?)?;
+            let (tree, parent) = tree::lineage(id, &History::content(&history, id, Kind::Commit)?)?;
             history.commits.push(PastCommit { id, tree });
             let enough = history.commits.len() as u64 >= u64::from(depth);
             // A parent that did not come lies behind the depth, or the remote does not have it either.
@@ -177,7 +227,7 @@ impl History {
 
     /// Returns what the directory `id` has under a name.
     fn entry(&self, id: ObjectId, name: &[u8]) -> Result<Option<(ObjectId, EntryKind)>, Error> {
-        let content = self.content(id, Kind::Tree)?;
+        let content = History::content(self, id, Kind::Tree)?;
         for entry in TreeRefIter::from_bytes(&content, HASH) {
             let damaged = |_| Error::Object { id, what: "a directory that cannot be read".into() };
             let entry = entry.map_err(damaged)?;

@@ -15,7 +15,7 @@
 //!
 //! From the wire up: [`Remote`] says where and [`Access`] who we are, `transport` gets there (over `http` and `tls` or [`ssh`]
 //! where that is asked for), `greeting` reads what is there, `protocol` asks, [`pack`] unpacks (`delta`, `zlib`), [`store`]
-//! keeps, `tree` reads, `draft` writes, `push` sends. Beside it [`History`] fetches what was before, into
+//! keeps, `tree` reads, `draft` writes, `push` sends, and with it what `record` keeps. Beside it [`History`] fetches what was before, into
 //! an `archive`. Programs other than the server read repositories of their own machine through [`local`].
 
 mod access;
@@ -31,6 +31,7 @@ pub mod local;
 pub mod pack;
 mod protocol;
 mod push;
+mod record;
 mod remote;
 mod signature;
 pub mod ssh;
@@ -48,6 +49,7 @@ pub use history::{History, PastCommit};
 pub use http::{HttpError, HttpProblem};
 pub use limits::{Deadline, Limits, Timeouts};
 pub use push::{Fate, PushError};
+pub use record::{Beside, Entry, Recorded, record_of};
 pub use remote::{Kind, Remote, RemoteError};
 pub use signature::Signature;
 pub use tls::{Fingerprint, TlsError, Trust};
@@ -107,6 +109,14 @@ pub struct CommitInfo {
     pub author: String,
     /// The first line of the message, printable, cut at 300 bytes.
     pub summary: String,
+}
+
+#[cfg(test)]
+impl CommitInfo {
+    /// A commit by an author, for tests.
+    pub(crate) fn new(id: ObjectId, author: &str) -> Self {
+        CommitInfo { id, tree: id, author: author.into(), summary: String::new() }
+    }
 }
 
 /// A regular file of the current commit.
@@ -180,6 +190,12 @@ impl Repository {
     /// Returns the same with the way to get there.
     pub fn upstream(&self) -> &Upstream {
         &self.upstream
+    }
+
+    /// Returns the full name of the branch followed, once it is known; `None` if it is none, but a tag.
+    pub fn branch(&self) -> Option<&str> {
+        let reference = self.head.as_ref()?.reference.as_deref();
+        reference.filter(|name| name.starts_with("refs/heads/"))
     }
 
     /// Returns the objects held.

@@ -10,15 +10,18 @@
 //!
 //! The pack holds each object as the draft has it: whole, or as a delta against an object that the branch's old commit or
 //! the pack itself has (a "thin" pack, which the remote completes).
+//!
+//! Entries of a record may go along (`record`): another reference, moved in the same transaction if the remote has any, so that
+//! nothing is recorded that was refused.
 
 use super::{
-    Deadline, Draft, Error, ObjectId, Reached, Repository,
+    Deadline, Draft, Entry, Error, ObjectId, Reached, Recorded, Repository,
     draft::Drafted,
     error::printable,
     greeting::{AGENT, Capabilities, Listing, greeting, trimmed},
     pack::HASH,
     protocol::Session,
-    reach,
+    reach, record_of,
     store::Store,
     transport::{Service, Transport},
     zlib::Zlib,
@@ -46,6 +49,11 @@ pub enum PushError {
     /// The branch at the remote is not where the draft begins, or somebody else was moving it at the same time. The remote
     /// did not take the push. Fetch, and begin again on what is there.
     Stale,
+    /// The record at the remote is not where the entries begin: another server has recorded what it serves. The remote did
+    /// not take the push. Look at what is recorded, and begin again on that.
+    RecordMoved,
+    /// The remote declined to add to the record, and them alone: why, in one printable line. It did not take the push.
+    RecordRefused(String),
     /// The remote declined, by a hook or by policy.
     Refused {
         /// Git's reason, such as `pre-receive hook declined`: one line, printable, cut at 300 bytes.
@@ -80,36 +88,62 @@ impl Repository {
     /// Until `sending` the push may be abandoned without a trace. It bounds everything up to the last bytes of the pack,
     /// without which no remote takes a push. From there `report` bounds the wait for the remote's word.
     pub fn push(&mut self, draft: &Draft, sending: Deadline, report: Duration) -> Result<(), PushError> {
+        self.push_recording(draft, &[], sending, report).map(drop)
+    }
+
+    /// Does as [`push`](Repository::push), and adds `entries`, each of which follows the one before, to the branch's record,
+    /// if that is still where they begin.
+    ///
+    /// On success the commits are on the branch; whether the entries are in the record as well is what is returned. If there
+    /// are no commits, a record that declines is an error.
+    pub fn push_recording(
+        &mut self,
+        draft: &Draft,
+        entries: &[Entry],
+        sending: Deadline,
+        report: Duration,
+    ) -> Result<Recorded, PushError> {
         self.parting.attend();
-        if draft.is_empty() {
-            return Ok(());
-        }
         let head = self.head.as_ref().ok_or(PushError::NotSent(Error::NotFetched))?;
-        if head.commit.id == draft.tip() {
-            return Ok(());
+        let has_commits = !draft.is_empty() && head.commit.id != draft.tip();
+        if !has_commits && entries.is_empty() {
+            return Ok(Recorded::Yes);
         }
-        if head.commit.id != draft.base() {
+        if has_commits && head.commit.id != draft.base() {
             return Err(PushError::Stale);
         }
         let branch = head.reference.as_deref().unwrap_or("HEAD").to_owned();
-        if !branch.starts_with("refs/heads/") {
+        let Some(record) = record_of(&branch) else {
             return Err(PushError::NotSent(Error::NotABranch { name: printable(branch.as_bytes()) }));
-        }
-        let (reached, new) = self.outcome(draft).map_err(PushError::NotSent)?;
+        };
+        let outcome = if has_commits { Some(self.outcome(draft).map_err(PushError::NotSent)?) } else { None };
 
-        let mut push = Push::open(self, sending, &branch).map_err(PushError::NotSent)?;
-        if push.at == Some(draft.base()) {
-            push.send(draft, &self.store, sending, report)?;
+        let mut push = Push::open(self, sending, &branch, &record).map_err(PushError::NotSent)?;
+        let entries = match entries {
+            [.., last] if push.recorded == Some(last.id) => &[],
+            [first, ..] if push.recorded != first.before => {
+                push.leave();
+                return Err(PushError::RecordMoved);
+            }
+            entries => entries,
+        };
+        let sends_commits = has_commits && push.at == Some(draft.base());
+        if has_commits && !sends_commits && push.at != Some(draft.tip()) {
+            push.leave();
+            return Err(PushError::Stale);
+        }
+        let mut recorded = Recorded::Yes;
+        if sends_commits || !entries.is_empty() {
+            let payload = Payload { draft: sends_commits.then_some(draft), entries };
+            recorded = push.send(&payload, &self.store, sending, report)?;
             self.parting.add(push.transport.linger());
         } else {
-            let taken = push.at == Some(draft.tip());
             push.leave();
-            if !taken {
-                return Err(PushError::Stale);
-            }
         }
-        self.take(reached, new, true, Some(branch));
-        Ok(())
+        if let Some((reached, new)) = outcome {
+            self.take(reached, new, true, Some(branch));
+        }
+        Ok(recorded)
     }
 
     /// Asks the remote what has become of `commit`, the tip of a draft that began at `since`.
@@ -141,8 +175,8 @@ impl PushError {
     pub fn is_transient(&self) -> bool {
         match self {
             PushError::NotSent(error) | PushError::Unknown(error) => error.is_transient(),
-            PushError::Stale => true,
-            PushError::Refused { .. } => false,
+            PushError::Stale | PushError::RecordMoved => true,
+            PushError::RecordRefused(_) | PushError::Refused { .. } => false,
         }
     }
 }
@@ -152,6 +186,8 @@ impl fmt::Display for PushError {
         match self {
             PushError::NotSent(error) => write!(f, "not pushed: {error}"),
             PushError::Stale => f.write_str("not pushed: the branch has moved at the remote; fetch and try again"),
+            PushError::RecordMoved => f.write_str("not pushed: another server has recorded what it serves"),
+            PushError::RecordRefused(why) => write!(f, "the remote refused the record of what is served: {why}"),
             PushError::Refused { reason, said } if said.is_empty() => {
                 write!(f, "the remote refused the push: {reason}")
             }
@@ -167,7 +203,7 @@ impl std::error::Error for PushError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             PushError::NotSent(error) | PushError::Unknown(error) => Some(error),
-            PushError::Stale | PushError::Refused { .. } => None,
+            PushError::Stale | PushError::RecordMoved | PushError::RecordRefused(_) | PushError::Refused { .. } => None,
         }
     }
 }
@@ -179,14 +215,26 @@ struct Push<'a> {
     branch: &'a str,
     /// Where the branch is; `None` if it is not there.
     at: Option<ObjectId>,
+    record: &'a str,
+    /// Where the record is; `None` if it is not there.
+    recorded: Option<ObjectId>,
+}
+
+/// What to send.
+struct Payload<'a> {
+    /// The commits for the branch.
+    draft: Option<&'a Draft>,
+    /// What to add to the record.
+    entries: &'a [Entry],
 }
 
 impl<'a> Push<'a> {
-    fn open(repository: &Repository, sending: Deadline, branch: &'a str) -> Result<Self, Error> {
+    fn open(repository: &Repository, sending: Deadline, branch: &'a str, record: &'a str) -> Result<Self, Error> {
         let Repository { upstream, protocol, timeouts, .. } = repository;
         let mut transport = Transport::open(upstream, Service::ReceivePack, protocol.for_push(), *timeouts, sending)?;
         let mut capabilities = Capabilities::default();
         let mut listing = Listing::new(branch);
+        listing.beside = Some((record, None));
         greeting(&mut transport, &mut capabilities, &mut listing).map_err(|error| match error {
             // What git's daemon says where a fetch is allowed and a push is not; the fetch was.
             Error::Refused { message, .. } if message.contains("access denied") || message.contains("not enabled") => {
@@ -202,7 +250,8 @@ impl<'a> Push<'a> {
             }
         }
         let at = listing.tip.map(|tip| tip.object);
-        Ok(Push { transport, capabilities, branch, at })
+        let recorded = listing.beside.and_then(|(_, recorded)| recorded);
+        Ok(Push { transport, capabilities, branch, at, record, recorded })
     }
 
     /// Ends the conversation: nothing is to be changed.
@@ -210,14 +259,20 @@ impl<'a> Push<'a> {
         let _ = self.transport.send(b"0000");
     }
 
-    /// Sends the commits of `draft` and waits for the report.
-    fn send(&mut self, draft: &Draft, held: &Store, sending: Deadline, report: Duration) -> Result<(), PushError> {
+    /// Sends all that is to be sent and waits for the report.
+    fn send(
+        &mut self,
+        payload: &Payload<'_>,
+        held: &Store,
+        sending: Deadline,
+        report: Duration,
+    ) -> Result<Recorded, PushError> {
         self.transport.doing = SENDING;
-        let checksum = match self.send_most(draft, held, sending) {
+        let checksum = match self.send_most(payload, held, sending) {
             Ok(checksum) => checksum,
             // Nothing is lost yet, and a remote that stops reading may have said why.
             Err(error @ Error::Lost { .. }) => {
-                return Err(match self.report(draft.tip()) {
+                return Err(match self.report(payload) {
                     Err(answer @ (PushError::Refused { .. } | PushError::Stale)) => answer,
                     Err(PushError::NotSent(answer) | PushError::Unknown(answer @ Error::Http(_))) => {
                         PushError::NotSent(answer)
@@ -230,7 +285,7 @@ impl<'a> Push<'a> {
         self.transport.set_deadline(Deadline::from_now(report));
         let sent = self.transport.send(&checksum);
         self.transport.doing = WAITING;
-        match (sent, self.report(draft.tip())) {
+        match (sent, self.report(payload)) {
             // The write failed and no report came: the first of the two is the cause.
             (Err(error), Err(PushError::Unknown(_))) => Err(PushError::Unknown(error)),
             (_, outcome) => outcome,
@@ -238,9 +293,19 @@ impl<'a> Push<'a> {
     }
 
     /// Sends everything but the pack's checksum, and returns that.
-    fn send_most(&mut self, draft: &Draft, held: &Store, sending: Deadline) -> Result<Vec<u8>, Error> {
+    fn send_most(&mut self, payload: &Payload<'_>, held: &Store, sending: Deadline) -> Result<Vec<u8>, Error> {
         let lost = |error: io::Error| Error::Lost { doing: SENDING, source: error };
-        let mut command = format!("{} {} {}\0report-status side-band-64k", draft.base(), draft.tip(), self.branch);
+        let Payload { draft, entries } = payload;
+        let branch = draft.map(|draft| format!("{} {} {}", draft.base(), draft.tip(), self.branch));
+        let ends = entries.first().zip(entries.last());
+        let record = ends.map(|(first, last)| {
+            format!("{} {} {}", first.before.unwrap_or_else(|| HASH.null()), last.id, self.record)
+        });
+        let mut commands = branch.into_iter().chain(record);
+        let mut command = commands.next().unwrap_or_default() + "\0report-status side-band-64k";
+        if draft.is_some() && !entries.is_empty() && self.capabilities.has("atomic") {
+            command += " atomic";
+        }
         if self.capabilities.has("report-status-v2") {
             command += " report-status-v2";
         }
@@ -255,15 +320,19 @@ impl<'a> Push<'a> {
         }
         let mut begin = Vec::new();
         encode::data_to_write(command.as_bytes(), &mut begin).map_err(lost)?;
+        for command in commands {
+            encode::data_to_write(command.as_bytes(), &mut begin).map_err(lost)?;
+        }
         encode::flush_to_write(&mut begin).map_err(lost)?;
 
-        let count = u32::try_from(draft.objects().count()).unwrap_or(u32::MAX);
+        let objects = || draft.iter().flat_map(|draft| draft.objects().map(move |object| (*draft, object)));
+        let count = u32::try_from(objects().count() + entries.len()).unwrap_or(u32::MAX);
         let whole = self.capabilities.has("no-thin");
         let mut pack = Outgoing { transport: &mut self.transport, buffer: begin, hasher: gix_hash::hasher(HASH) };
         pack.write(&data::header::encode(data::Version::V2, count))?;
         let zlib = &mut Zlib::new();
         let mut head = Vec::new();
-        for (id, drafted) in draft.objects() {
+        for (draft, (id, drafted)) in objects() {
             sending.check(SENDING)?;
             let made;
             let (header, object) = match drafted {
@@ -279,6 +348,12 @@ impl<'a> Push<'a> {
             pack.write(&head)?;
             pack.write(&object.stream)?;
         }
+        for Entry { object, .. } in *entries {
+            head.clear();
+            header(object.kind).write_to(object.size.into(), &mut head).map_err(lost)?;
+            pack.write(&head)?;
+            pack.write(&object.stream)?;
+        }
         let checksum = pack.finish()?;
         self.transport.send_up_to(checksum.len())?;
         sending.check(SENDING)?;
@@ -286,7 +361,7 @@ impl<'a> Push<'a> {
     }
 
     /// Reads the report up to its end. What the remote does after it, such as a post-receive hook, is not waited for.
-    fn report(&mut self, tip: ObjectId) -> Result<(), PushError> {
+    fn report(&mut self, payload: &Payload<'_>) -> Result<Recorded, PushError> {
         /// A line each for the pack and the branch, and a few options.
         const MOST: usize = 16 << 10;
         const SAID_MOST: usize = 4 << 10;
@@ -310,8 +385,9 @@ impl<'a> Push<'a> {
                     if report.len() > MOST {
                         return Err(unknown("a report without an end"));
                     }
-                    if let Some(report) = Report::read(&report, self.branch).map_err(|what| unknown(&what))? {
-                        return report.outcome(tip, &said);
+                    let of = |reference: &str| Report::read(&report, reference).map_err(|what| unknown(&what));
+                    if let Some((branch, record)) = of(self.branch)?.zip(of(self.record)?) {
+                        return outcomes(payload, branch, record, &said);
                     }
                 }
                 Some((2, text)) => said.extend_from_slice(&text[..text.len().min(SAID_MOST - said.len())]),
@@ -438,10 +514,37 @@ impl Report {
     }
 }
 
+/// What git says of a reference that it did not move because of another one.
+const OTHER_AT_FAULT: &str = "atomic push failure";
+
+/// Returns what became of all that was sent.
+fn outcomes(payload: &Payload<'_>, branch: Report, record: Report, said: &[u8]) -> Result<Recorded, PushError> {
+    let record = payload.entries.last().map_or(Ok(()), |entry| record.outcome(entry.id, said));
+    let record = record.map_err(|error| match error {
+        PushError::Stale => PushError::RecordMoved,
+        PushError::Refused { reason, said } if said.is_empty() => PushError::RecordRefused(reason),
+        PushError::Refused { reason, said } => {
+            PushError::RecordRefused(format!("{reason}: {}", said.replace('\n', " | ")))
+        }
+        error => error,
+    });
+    let Some(draft) = payload.draft else { return record.map(|()| Recorded::Yes) };
+    match (branch.outcome(draft.tip(), said), record) {
+        (Ok(()), Ok(())) => Ok(Recorded::Yes),
+        (Ok(()), Err(PushError::RecordRefused(why))) => Ok(Recorded::No(why)),
+        (Ok(()), Err(error)) => Ok(Recorded::No(error.to_string())),
+        (
+            Err(PushError::Refused { reason, .. }),
+            Err(error @ (PushError::RecordMoved | PushError::RecordRefused(_))),
+        ) if reason == OTHER_AT_FAULT => Err(error),
+        (Err(error), _) => Err(error),
+    }
+}
+
 /// Returns what it means that the remote did not move the branch.
 fn declined(reason: String, said: String) -> PushError {
     /// What git calls it when the branch is not, or is no longer, where we said, or is locked by somebody's push.
-    const MOVED: [&str; 8] = [
+    const MOVED: [&str; 9] = [
         "failed to update ref",
         "failed to lock",
         "cannot lock ref",
@@ -450,6 +553,7 @@ fn declined(reason: String, said: String) -> PushError {
         "stale info",
         "incorrect old value",
         "reference conflict",
+        "atomic transaction failed",
     ];
     /// The first of these reasons is also given if the branch cannot be written at all.
     const BROKEN: [&str; 5] =

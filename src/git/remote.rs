@@ -168,6 +168,11 @@ impl Remote {
         self.reference.as_deref()
     }
 
+    /// Returns the same repository with another reference to follow, given by its full name.
+    pub(super) fn with_reference(&self, reference: &str) -> Self {
+        Remote { reference: Some(reference.into()), ..self.clone() }
+    }
+
     /// Returns the path as git's programs want it: one in a home directory goes without the slash that a URL needs.
     pub(super) fn program_path(&self) -> &str {
         if self.path.starts_with("/~") { &self.path[1..] } else { &self.path }

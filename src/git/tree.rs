@@ -79,6 +79,12 @@ pub(super) fn lineage(id: ObjectId, content: &[u8]) -> Result<(ObjectId, Option<
     Ok((tree, fields().parent_ids().next()))
 }
 
+/// Returns the message of the commit that has this content; empty if it cannot be read.
+pub(super) fn message(content: &[u8]) -> String {
+    let message = CommitRefIter::from_bytes(content, HASH).message();
+    message.map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default()
+}
+
 /// Returns the regular files below the tree `root`, as [`Repository::files`](super::Repository::files) does.
 pub(super) fn files(objects: &dyn Lookup, root: ObjectId, limits: &Limits) -> Result<Vec<File>, Error> {
     let mut files = Vec::new();

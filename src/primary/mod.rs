@@ -9,11 +9,18 @@
 //! leaves the zone's last good version in place. A file at the root that another zone's file includes, and that makes no
 //! zone of its own and never did, is a part of others and not reported as a broken zone. Which files are included is
 //! known only when all zones have been read, so that is decided last.
+//!
+//! A serial number names one content. Whatever is loaded is compared, to the letter, with what was served last under the
+//! zone's name, also if the file was gone in between or the server was down: [`Primary::recall`] takes over what the
+//! record says was served before, [`Primary::note`] writes it.
 
 mod files;
+mod former;
 mod update;
 
 pub(crate) use files::Base;
+pub(crate) use former::names;
+use former::{Former, Formers};
 pub use update::{Commit, Origin};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +42,8 @@ pub struct Primary {
     policy: SerialPolicy,
     catalog: Catalog,
     sources: Trie<Arc<Source>>,
+    /// What was served last of the zones whose files do not say so.
+    formers: Formers,
     configured: Arc<[Arc<Key>]>,
     keyring: Arc<Keyring>,
     /// The files these keys come from; `None` until the first commit is loaded.
@@ -145,6 +154,7 @@ impl Primary {
             policy,
             catalog: Catalog::default(),
             sources: Trie::default(),
+            formers: Formers::default(),
             configured,
             keyring: Arc::new(keyring),
             key_files: None,
@@ -184,6 +194,62 @@ impl Primary {
         self.sources.iter().filter(|source| source.is_served && source.not_above.is_some()).map(|source| &source.apex)
     }
 
+    /// Writes what the record has to say of what is served, beside the files of `commit`.
+    #[must_use]
+    pub fn note(&self, commit: &ObjectId) -> String {
+        let mut note = format!("Serve commit {}\n\nCommit: {commit}\n", commit.to_hex_with_len(10));
+        note += &self.formers.to_lines();
+        note
+    }
+
+    /// Takes over what the record says was served: `files`, and the `note` that was written then.
+    ///
+    /// Entries of the record are recalled in their order. Returns the changes, and whether all that was served is known: not
+    /// if a zone was served with a version that these files do not have and no entry recalled before had.
+    pub fn recall<E: fmt::Display>(
+        &mut self,
+        files: Vec<File>,
+        read: impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
+        note: &str,
+    ) -> (Vec<Change>, bool) {
+        let changes = self.load(files, read);
+        let mut is_all = true;
+        for (apex, former) in Formers::parse(note) {
+            let is_it = self.served(&apex).is_some_and(|zone| Former::of(&zone) == former);
+            let is_compared = |source: &Arc<Source>| source.is_served && source.not_above.is_some();
+            match self.sources.get(apex.as_wire()) {
+                Some(source) if is_it || is_compared(source) => {}
+                source => {
+                    // Forgotten, so that the file is compared with this when it is loaded.
+                    is_all &= source.is_none();
+                    self.catalog.remove(&apex);
+                    self.sources.remove(apex.as_wire());
+                    self.formers.insert(apex, former);
+                }
+            }
+        }
+        (changes, is_all)
+    }
+
+    /// Returns whether what is served is not what the zone's file says.
+    #[cfg(test)]
+    pub(crate) fn serves_other(&self, apex: &Name) -> bool {
+        self.sources.get(apex.as_wire()).is_some_and(|source| !source.is_served || source.not_above.is_some())
+    }
+
+    /// Goes on serving `zone`, whatever its file says, until that says something newer.
+    pub(crate) fn hold(&mut self, zone: &Arc<Zone>) {
+        let apex = zone.apex();
+        if let Some(source) = self.sources.get(apex.as_wire()) {
+            let mut source = Source::clone(source);
+            source.is_served = false;
+            source.not_above = Some(zone.serial());
+            self.sources.insert(Arc::new(source));
+        }
+        self.formers.insert(apex.clone(), Former::of(zone));
+        self.catalog.insert(Arc::clone(zone));
+    }
+
     /// Takes over `files`, all the files of a commit, reading those that changed with `read`.
     pub fn load<E: fmt::Display>(
         &mut self,
@@ -202,7 +268,11 @@ impl Primary {
             .cloned()
             .collect();
         for apex in gone {
-            let serial = self.served(&apex).map(|zone| zone.serial());
+            let served = self.served(&apex);
+            let serial = served.as_ref().map(|zone| zone.serial());
+            if let Some(zone) = served {
+                self.formers.insert(apex.clone(), Former::of(&zone));
+            }
             self.catalog.remove(&apex);
             self.sources.remove(apex.as_wire());
             changes.push(Change::Removed { apex, serial });
@@ -227,6 +297,9 @@ impl Primary {
                 }
                 (None, Some(before)) => {
                     source.not_above = not_above;
+                    if self.formers.get(&apex).is_none() {
+                        self.formers.insert(apex.clone(), Former::of(&before));
+                    }
                     changes.append(&mut told);
                     changes.push(Change::Refused { apex, kept: Some(before.serial()) });
                 }
@@ -258,24 +331,45 @@ impl Primary {
         let (to, records) = (zone.serial(), zone.record_count());
         source.is_served = true;
         let Some(before) = before else {
-            changes.push(Change::Added { apex, serial: to, records });
-            self.catalog.insert(Arc::new(zone));
+            let held = match self.formers.get(&apex).filter(|former| !former.leads_to(&zone)) {
+                None => {
+                    self.formers.remove(&apex);
+                    changes.push(Change::Added { apex, serial: to, records });
+                    false
+                }
+                Some(Former { serial: from, .. }) => {
+                    source.not_above = Some(from);
+                    let held = self.policy == SerialPolicy::Strict;
+                    changes.push(Change::NotRaised { apex, from, to, held });
+                    held
+                }
+            };
+            if held {
+                source.is_served = false;
+                self.catalog.insert_broken(source.apex.clone(), Fault::Errors);
+            } else {
+                self.catalog.insert(Arc::new(zone));
+            }
             return;
         };
         let from = not_above.unwrap_or(before.serial());
+        let is_same = zone::is_identical(&before, &zone);
         if to.is_newer_than(from) {
-            changes.push(Change::Changed { apex, from, to, records });
-        } else if (not_above.is_some() && self.policy == SerialPolicy::Bump)
-            || !zone::difference(&before, &zone).is_empty()
-        {
+            changes.push(Change::Changed { apex: apex.clone(), from, to, records });
+        } else if !(is_same && self.formers.get(&apex).is_none_or(|former| former.leads_to(&zone))) {
             let held = self.policy == SerialPolicy::Strict;
-            changes.push(Change::NotRaised { apex, from, to, held });
+            changes.push(Change::NotRaised { apex: apex.clone(), from, to, held });
             source.is_served = !held;
             source.not_above = Some(from);
-            if held {
-                return;
+            if self.formers.get(&apex).is_none() {
+                self.formers.insert(apex, Former::of(&before));
             }
+            if !held {
+                self.catalog.insert(Arc::new(zone));
+            }
+            return;
         }
+        self.formers.remove(&apex);
         self.catalog.insert(Arc::new(zone));
     }
 
@@ -412,8 +506,8 @@ impl Change {
                  keep the old contents"
             ),
             Change::NotRaised { apex, from, to, held: true } => log::error!(
-                "zone {apex} changed, but its serial went {from} -> {to}: the contents of serial {from} are still \
-                 served; raise the serial in the SOA and push"
+                "zone {apex} changed, but its serial went {from} -> {to}: the new contents are not served; raise the serial \
+                 in the SOA above {from} and push"
             ),
             Change::Removed { apex, serial: Some(serial) } => log::info!("zone {apex} removed, was at serial {serial}"),
             Change::Removed { apex, serial: None } => log::info!("zone {apex} removed, was never good"),

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::files::{Base, Files};
+use super::former::Former;
 use super::{Primary, Source};
 use crate::git;
 use crate::keys::Operation;
@@ -117,7 +118,7 @@ impl Primary {
             }
             Effect::Created(amendments) => {
                 let zone = Zone::of(apex.clone(), &amendments).ok_or_else(|| failure("there is no SOA record"))?;
-                let (path, text) = new_file(&zone)?;
+                let (path, text, zone) = new_file(&self.above_former(zone)?)?;
                 (BTreeMap::from([(path, Some(text))]), Some(zone))
             }
             Effect::Deleted => {
@@ -155,6 +156,9 @@ impl Primary {
     pub(crate) fn accept(&mut self, commit: Commit) {
         let Commit { files, apex, zone, .. } = commit;
         let Some(zone) = zone else {
+            if let Some(zone) = self.served(&apex) {
+                self.formers.insert(apex.clone(), Former::of(&zone));
+            }
             self.catalog.remove(&apex);
             self.sources.remove(apex.as_wire());
             return;
@@ -164,6 +168,7 @@ impl Primary {
             None => Source { apex, files: Vec::new(), included: BTreeMap::new(), is_served: true, not_above: None },
         };
         source.not_above = None;
+        self.formers.remove(&source.apex);
         for (path, text) in files {
             let Some(text) = text else { continue };
             let id = git::blob_id(&text);
@@ -189,6 +194,16 @@ impl Primary {
         }
     }
 
+    /// Returns a zone that comes anew, with a serial number above that of a zone of this name that secondaries may have.
+    fn above_former(&self, zone: Zone) -> Result<Zone, Refusal> {
+        match self.formers.get(zone.apex()).filter(|former| !former.leads_to(&zone)) {
+            None => Ok(zone),
+            Some(former) => with_serial(&zone, update::raised(former.serial))
+                .and_then(|amendment| zone.amend(&[amendment]))
+                .ok_or_else(|| failure("the zone has no SOA record")),
+        }
+    }
+
     /// Edits the files of a zone; returns those that change and the zone they then make.
     fn edit(&self, before: &Zone, amendments: &[Amendment], base: &impl Base) -> Result<(Files, Zone), Refusal> {
         let apex = before.apex();
@@ -207,8 +222,8 @@ impl Primary {
     }
 }
 
-/// Returns the path and the text of a new zone's file.
-fn new_file(zone: &Zone) -> Result<(String, Vec<u8>), Refusal> {
+/// Returns the path and the text of a new zone's file, and the zone as it is read from that.
+fn new_file(zone: &Zone) -> Result<(String, Vec<u8>, Zone), Refusal> {
     let apex = zone.apex();
     let refused = |reason: Cow<'static, str>| Refusal::new(Rcode::REFUSED, reason);
     let path = match apex.to_canonical().to_string() {
@@ -225,7 +240,7 @@ fn new_file(zone: &Zone) -> Result<(String, Vec<u8>), Refusal> {
     let text = edit::new_file(zone).into_bytes();
     let reading = zone::read(apex, &path, &text);
     match reading.zone {
-        Some(read) if zone::difference(&read, zone).is_empty() => Ok((path, text)),
+        Some(read) if zone::difference(&read, zone).is_empty() => Ok((path, text, read)),
         Some(_) => Err(failure("the new zone's file reads otherwise than meant")),
         None => {
             Err(refused(reading.diagnostics.first().map_or("the zone has errors".into(), |d| d.reason.clone().into())))

@@ -8,10 +8,13 @@ mod aside;
 mod clock;
 mod exchange;
 mod follower;
+#[cfg(test)]
+mod model;
 mod news;
 mod past;
 mod queue;
 mod random;
+mod record;
 mod run;
 mod tcp;
 mod transfers;
@@ -36,7 +39,7 @@ use self::news::News;
 use self::queue::{Outcome, Queue, Ticket};
 use self::random::Random;
 use self::run::Run;
-use self::writer::Writer;
+use self::writer::{Lookback, Writer};
 use crate::answer::{self, Answer, Context, Event, Limiter, Secret, Settings, Transport};
 use crate::catalog_zone;
 use crate::config::{Config, Networks, Origin};
@@ -106,8 +109,15 @@ struct Served {
     /// The zones; `None` until the first are loaded.
     catalog: Option<Catalog>,
     keys: Arc<Keyring>,
-    /// The commit it comes from and what was made of it, in a server that has its zones from git.
-    origin: Option<(Primary, ObjectId)>,
+    /// In a server that has its zones from git: the commit they come from, and the reference of the record of what was
+    /// served.
+    origin: Option<Source>,
+}
+
+/// Where zones come from.
+struct Source {
+    commit: ObjectId,
+    record: Option<String>,
 }
 
 /// An address that cannot be served.
@@ -329,11 +339,12 @@ impl Server {
                 let upstream = Upstream { remote, access: config.git_access, dialer: config.dialer };
                 past::start(Arc::clone(&self), upstream.clone(), limits.clone(), config.git_history)
                     .map_err(cannot("start the thread that looks into git's history".to_string()))?;
-                let repository = Repository::new(upstream, limits);
+                let repository = Repository::new(upstream, limits.clone());
                 let primary = Primary::new(config.serial, config.tsig_keys);
                 let server = Arc::clone(&self);
                 let (poll, author, catalog) = (config.git_poll, config.git_author, config.catalog);
-                let writer = Writer::new(server, repository, primary, poll, author, catalog);
+                let lookback = Lookback { limits, depth: config.git_history };
+                let writer = Writer::new(server, repository, primary, poll, author, catalog, lookback);
                 start("git", GIT_STACK, Box::new(move || writer.run()))?;
             }
             Origin::Primaries { zones, primaries } => {

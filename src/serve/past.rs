@@ -1,6 +1,7 @@
-//! Differences out of git's history, for secondaries that know a version we do not.
+//! Differences out of the record of what was served, for secondaries that know a version we do not.
 //!
-//! What a zone was is in the past commits of its file. They are fetched when a secondary asks, by one thread, and kept
+//! What was served is in the record's entries, and only there: a branch's own commits may never have been served, or others
+//! in their place. They are fetched when a secondary asks, by one thread, and kept
 //! no longer than it takes to find the differences; these stay, within the bounds of [`History`](crate::transfer::History).
 
 use std::collections::HashMap;
@@ -10,10 +11,11 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::{GIT_STACK, Server};
+use super::{GIT_STACK, Server, Source};
 use crate::git::{self, ObjectId, Timeouts, Upstream};
-use crate::transfer::from_versions;
-use crate::zone::{self, IncludeError, Name, Serial, Type, Zone};
+use crate::primary;
+use crate::transfer::{self, from_versions};
+use crate::zone::{self, FileRole, IncludeError, Name, Serial, Zone};
 
 /// How long a secondary waits for it; then it gets the whole zone.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -94,105 +96,74 @@ impl Past {
         match self.look_back(zone, *from) {
             Ok(true) => log::info!("zone {apex}: the differences from serial {from} on found in git's history"),
             Ok(false) => {
-                log::info!("zone {apex}: no differences from serial {from} on in git's history (--git-history)");
+                log::info!(
+                    "zone {apex}: no certain differences from serial {from} on in git's history (--git-history)"
+                );
                 self.misses.insert(apex.clone(), (zone.serial(), *from));
             }
             Err(error) => log::warn!("zone {apex}: looking for differences from serial {from} on: {error}"),
         }
     }
 
-    /// Looks for differences in the past commits; returns whether they are there.
+    /// Looks for differences in what was served; returns whether they are there.
     fn look_back(&mut self, zone: &Zone, from: Serial) -> Result<bool, git::Error> {
-        let served = self.server.served.load_full();
-        let Some((primary, tip)) = &served.origin else { return Ok(false) };
-        let Some(path) = primary.file_of(zone.apex()) else { return Ok(false) };
-        if self.commits.as_ref().is_none_or(|(of, _)| of != tip) {
+        let (commit, record) = {
+            let served = self.server.served.load_full();
+            let Some(Source { commit, record: Some(record), .. }) = &served.origin else { return Ok(false) };
+            (*commit, record.clone())
+        };
+        if self.commits.as_ref().is_none_or(|(of, _)| *of != commit) {
             self.commits = None;
-            let fetched = git::History::fetch(&self.upstream, *tip, self.depth, &self.limits, Timeouts::default())?;
-            self.commits = Some((*tip, fetched));
+            let fetched =
+                git::History::of_reference(&self.upstream, &record, self.depth, &self.limits, Timeouts::default())?;
+            let Some(fetched) = fetched else { return Ok(false) };
+            self.commits = Some((commit, fetched));
         }
         let Some((_, commits)) = &self.commits else { return Ok(false) };
-        // Should the tip not be had by itself, it is looked for behind what has come since.
-        let begin = commits.commits().iter().position(|commit| commit.id == *tip).unwrap_or(0);
-        let versions = raised(versions(commits, begin, zone.apex(), path));
-        let Some(differences) = from_versions(zone, versions, from, MOST) else { return Ok(false) };
+        let Some(differences) = from_versions(zone, versions(commits, zone.apex()), from, MOST) else {
+            return Ok(false);
+        };
         let mut history = self.server.history.lock().unwrap_or_else(PoisonError::into_inner);
         history.extend(zone.apex(), differences);
         Ok(history.chain(from, zone).is_some())
     }
 }
 
-/// Leaves out the versions that were pushed without a higher serial number and got one with the next commit: they were
-/// not served, but held back until then. Versions come newest first.
-///
-/// Should one have been served after all, because that commit could not be pushed at once, the difference from the version
-/// before it makes the same of it: it lacks nothing but the number.
-fn raised(versions: impl Iterator<Item = Zone>) -> impl Iterator<Item = Zone> {
-    let mut versions = versions.peekable();
-    let mut newer: Option<Zone> = None;
-    std::iter::from_fn(move || {
-        loop {
-            let version = versions.next()?;
-            let older = versions.peek();
-            let only_raised =
-                |newer: &Zone| zone::difference(&version, newer).changes.iter().all(|change| change.rtype == Type::SOA);
-            let is_held_back = older.is_some_and(|older| older.serial() == version.serial())
-                && newer.as_ref().is_some_and(only_raised);
-            newer = Some(version.clone());
-            if !is_held_back {
-                return Some(version);
+/// Yields the versions of a zone in the record, newest first, each once.
+fn versions<'a>(commits: &'a git::History, apex: &'a Name) -> impl Iterator<Item = transfer::Past> + 'a {
+    let mut named: Option<(String, Name)> = None;
+    let mut last: Option<(ObjectId, bool, bool)> = None;
+    (0..commits.commits().len()).filter_map(move |at| {
+        let known = named.as_ref().and_then(|(path, _)| commits.file(at, path).ok()?);
+        let id = match known {
+            Some(id) => id,
+            // The zone's file may have been renamed, in other letters, too.
+            None => {
+                last = None;
+                let (file, name) =
+                    commits.files(at).ok()?.into_iter().find_map(|file| match FileRole::of(&file.path) {
+                        FileRole::Zone(name) if name == *apex => Some((file, name)),
+                        _ => None,
+                    })?;
+                named = Some((file.path, name));
+                file.id
             }
-        }
-    })
-}
-
-/// Yields the versions of a zone in past commits from one on, newest first, each once; those that were no good zones are left out.
-fn versions<'a>(
-    commits: &'a git::History,
-    begin: usize,
-    apex: &'a Name,
-    path: &'a str,
-) -> impl Iterator<Item = Zone> + 'a {
-    let mut last: Option<(ObjectId, bool)> = None;
-    (begin..commits.commits().len()).filter_map(move |at| {
-        let id = commits.file(at, path).ok()??;
+        };
+        // If so, the file was broken then, or its serial number not raised.
+        let is_doubtful = commits.message(at).is_ok_and(|note| primary::names(&note, apex));
         // The same file is the same version, unless it includes others.
-        if last == Some((id, false)) {
+        if last == Some((id, false, is_doubtful)) {
             return None;
         }
-        let text = commits.read(id).ok()?;
-        let reading = zone::read_including(apex, path, &text, |path| match commits.file(at, path) {
+        let Ok(text) = commits.read(id) else { return Some(transfer::Past::Unknown) };
+        let (path, name) = named.as_ref()?;
+        let reading = zone::read_including(name, path, &text, |path| match commits.file(at, path) {
             Ok(Some(id)) => commits.read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
             Ok(None) => Err(IncludeError::Missing),
             Err(error) => Err(IncludeError::Unreadable(error.to_string())),
         });
-        last = Some((id, !reading.included.is_empty()));
-        reading.zone
+        last = Some((id, !reading.included.is_empty(), is_doubtful));
+        let kind = if is_doubtful { transfer::Past::Doubtful } else { transfer::Past::Served };
+        reading.zone.map(kind)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_held_back_are_left_out() {
-        let apex = Name::from_text("example.org").unwrap();
-        let version = |serial: u32, hosts: &[&str]| {
-            let hosts: String = hosts.iter().map(|host| format!("{host} A 192.0.2.1\n")).collect();
-            let text = format!("$TTL 60\n@ SOA ns h {serial} 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n{hosts}");
-            zone::read(&apex, "example.org", text.as_bytes()).zone.unwrap()
-        };
-        let shown = |versions: Vec<Zone>| {
-            let kept = raised(versions.into_iter());
-            kept.map(|zone| (zone.serial().0, zone.record_count() - 3)).collect::<Vec<_>>()
-        };
-        // Pushed without a higher number, which was raised afterwards.
-        let versions = vec![version(8, &["a", "b"]), version(7, &["a", "b"]), version(7, &["a"]), version(6, &[])];
-        assert_eq!(shown(versions), [(8, 2), (7, 1), (6, 0)]);
-        // Raised on its own, with nothing of that number before; and changed along with the raise.
-        assert_eq!(shown(vec![version(8, &["a"]), version(7, &["a"]), version(6, &["a"])]), [(8, 1), (7, 1), (6, 1)]);
-        let versions = vec![version(8, &["a", "b", "c"]), version(7, &["a", "b"]), version(7, &["a"])];
-        assert_eq!(shown(versions), [(8, 3), (7, 2), (7, 1)]);
-    }
 }

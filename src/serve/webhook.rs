@@ -253,7 +253,7 @@ impl Office {
 
     fn with_status(&self, tell: impl FnOnce(&Status<'_>) -> Reply) -> Reply {
         let served = self.server.served.load_full();
-        let commit = served.origin.as_ref().map(|(_, commit)| commit.to_string());
+        let commit = served.origin.as_ref().map(|source| source.commit.to_string());
         let fetched = Some(self.server.agreed.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0);
         tell(&Status {
             catalog: served.catalog.as_ref(),

@@ -13,21 +13,26 @@
 //!            └── what was queued meanwhile                   ├─ not sent ──► SERVFAIL
 //!                                                            └─ unknown ───► fetch until it is known
 //! ```
+//!
+//! Each commit is recorded before it is served (`record`), so that whoever serves this branch later, we after a reboot
+//! or another server now, knows what each serial number stands for.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::queue::{Job, Outcome};
-use super::{Served, Server, seconds};
+use super::record::{Found, Note, Record};
+use super::{Served, Server, Source, seconds};
 use crate::config::Author;
-use crate::git::{self, Deadline, Draft, Fate, ObjectId, PushError, Repository, Signature};
+use crate::git::{self, Deadline, Draft, Fate, ObjectId, PushError, Recorded, Repository, Signature, Timeouts};
 use crate::message::Rcode;
 use crate::notify::Trigger;
-use crate::primary::{Base, Commit, Origin, Primary};
+use crate::primary::{Base, Change, Commit, Origin, Primary};
 use crate::update::Refusal;
-use crate::zone::Name;
+use crate::zone::{Entry, Fingerprint, Name, Zone};
 
 /// The wait after the first failure; it doubles with each further one.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
@@ -57,6 +62,12 @@ const LOCKED: Duration = Duration::from_millis(20);
 /// How many races for the branch may be lost in a row.
 const RACES: usize = 10;
 
+/// How long the remote may take for the record of what is to be served, before that is served without.
+const RECORDING: Duration = Duration::from_secs(5);
+
+/// How often in a row a serial number is raised again that somebody has taken back, without any other change.
+const RAISES: u32 = 3;
+
 /// The thread's state.
 pub(super) struct Writer {
     server: Arc<Server>,
@@ -66,8 +77,19 @@ pub(super) struct Writer {
     committer: Author,
     /// The name of the catalog that is produced.
     catalog: Option<Name>,
+    lookback: Lookback,
+    /// What `primary` was before anything was loaded.
+    pristine: Primary,
+    /// What was served last, by us or by whoever recorded it since: what is loaded is compared with this, since what was
+    /// loaded before it may never be served.
+    base: Primary,
     /// The commit that is served.
     loaded: Option<ObjectId>,
+    /// What is loaded is not all that the commit held says: what others served was recalled over it.
+    is_behind: bool,
+    record: Record,
+    /// How often a zone's serial number was raised in a row because it was taken back.
+    taken_back: HashMap<Name, u32>,
     failures: u32,
     told: Option<(String, Instant)>,
 }
@@ -90,12 +112,20 @@ impl Base for Upon<'_> {
     }
 }
 
+/// How far the record of what was served may be followed back.
+pub(super) struct Lookback {
+    pub(super) limits: git::Limits,
+    pub(super) depth: u32,
+}
+
 /// What came of a push in the end.
 enum Pushed {
     /// The remote has it.
     Accepted,
     /// The branch has moved: all must be done again on what is there now.
     Stale,
+    /// Another server has recorded what it serves, which must be looked at first.
+    RecordMoved,
     /// The remote does not want it.
     Refused(Outcome),
     /// The remote does not have it, for this reason.
@@ -110,8 +140,25 @@ impl Writer {
         poll: Duration,
         committer: Author,
         catalog: Option<Name>,
+        lookback: Lookback,
     ) -> Self {
-        Writer { server, repository, primary, poll, committer, catalog, loaded: None, failures: 0, told: None }
+        Writer {
+            server,
+            repository,
+            pristine: primary.clone(),
+            base: primary.clone(),
+            primary,
+            poll,
+            committer,
+            catalog,
+            lookback,
+            loaded: None,
+            is_behind: false,
+            record: Record::default(),
+            taken_back: HashMap::new(),
+            failures: 0,
+            told: None,
+        }
     }
 
     /// Keeps what is served equal to what the remote holds, and makes updates, for ever.
@@ -176,12 +223,12 @@ impl Writer {
     /// Loads and serves the commit that was fetched, unless it is served already.
     fn load(&mut self) -> Result<(), git::Error> {
         let first = self.loaded.is_none();
+        if first && let Err(error) = self.recall() {
+            // It comes to light again when something is to be recorded.
+            log::warn!("{}: the record of what was served: {error}", self.repository.remote());
+        }
         if let Some(commit) = self.take_over()? {
-            // Before contents are served whose serial number was not raised: a secondary would know them by the old one. What
-            // was served before the start nobody knows.
-            if !first {
-                self.raise_serials();
-            }
+            self.settle_serials()?;
             self.publish();
             let (zones, records) = self.primary.size();
             if first {
@@ -190,40 +237,180 @@ impl Writer {
             } else {
                 log::info!("commit {commit}: {zones} zones, {records} records");
             }
-        } else if self.primary.not_raised().next().is_some() {
-            self.raise_serials();
+        } else if self.primary.not_raised().next().is_some() || self.record.is_due() {
+            self.settle_serials()?;
             self.publish();
         }
         Ok(())
     }
 
+    /// Sees to it that what is loaded is recorded, and under serial numbers that stand for nothing else.
+    ///
+    /// Before contents are served whose serial number was not raised, they get one: a secondary would know them by the old.
+    fn settle_serials(&mut self) -> Result<(), git::Error> {
+        for _ in 0..RACES {
+            self.raise_serials();
+            if self.record_served() {
+                return Ok(());
+            }
+            self.recall()?;
+            self.repository.fetch()?;
+            self.take_over()?;
+        }
+        log::warn!("{}: others keep recording what they serve; not recorded yet", self.repository.remote());
+        Ok(())
+    }
+
     /// Loads the commit that was fetched, and returns it, unless it is loaded already.
     fn take_over(&mut self) -> Result<Option<ObjectId>, git::Error> {
-        let commit = self.repository.commit().map(|commit| commit.id);
-        let Some(commit) = commit.filter(|commit| Some(*commit) != self.loaded) else { return Ok(None) };
+        let Some(commit) = self.repository.commit() else { return Ok(None) };
+        if Some(commit.id) == self.loaded && !self.is_behind {
+            return Ok(None);
+        }
         let repository = &self.repository;
+        self.primary = self.base.clone();
         let changes = self.primary.load(repository.files()?, |id| repository.read(*id));
-        let first = self.loaded.replace(commit).is_none();
+        let first = self.loaded.replace(commit.id).is_none();
+        self.is_behind = false;
         for change in &changes {
             change.log(first);
         }
-        Ok(Some(commit))
+        if first || changes.iter().any(is_news) {
+            self.note(commit.tree, commit.id);
+        } else {
+            self.record.add_nothing();
+        }
+        Ok(Some(commit.id))
+    }
+
+    /// Takes note that what is loaded is to be recorded.
+    fn note(&mut self, tree: ObjectId, commit: ObjectId) {
+        self.record.add(Note { tree, text: self.primary.note(&commit), seconds: seconds() });
+    }
+
+    /// Takes over what the record says was served last, by whomever, so that what is loaded next is compared with it.
+    fn recall(&mut self) -> Result<(), git::Error> {
+        let Some(record) = self.repository.branch().and_then(git::record_of) else { return Ok(()) };
+        let first = self.loaded.is_none();
+        let Some(last) = self.repository.beside(&record)? else {
+            self.record.is_gone();
+            return Ok(());
+        };
+        match self.record.found(last.id, last.tree, &last.message) {
+            Found::Known => return Ok(()),
+            Found::Next => {
+                self.base = self.primary.clone();
+                return Ok(());
+            }
+            Found::News => {}
+        }
+        let (mut changes, is_all) =
+            self.base.recall(last.files.clone(), |id| last.read(&self.repository, *id), &last.message);
+        if !is_all {
+            // A version is served that the last entry does not have: its file was broken, or held back.
+            let (limits, depth) = (&self.lookback.limits, self.lookback.depth.max(1));
+            let upstream = self.repository.upstream();
+            let entries = git::History::of_reference(upstream, &record, depth, limits, Timeouts::default())?;
+            if let Some(entries) = entries.filter(|entries| entries.commits()[0].id == last.id) {
+                self.base = self.pristine.clone();
+                for at in (0..entries.commits().len()).rev() {
+                    let (files, note) = (entries.files(at)?, entries.message(at)?);
+                    changes = self.base.recall(files, |id| entries.read(*id), &note).0;
+                }
+            }
+        }
+        for change in &changes {
+            change.log(true);
+        }
+        self.is_behind = true;
+        log::debug!("what was served last is entry {} of {record}", last.id);
+        if first { Ok(()) } else { self.take_over().map(drop) }
+    }
+
+    /// Records what is to be served; returns whether that is done with, and not to be begun again on what others served.
+    fn record_served(&mut self) -> bool {
+        if !self.record.is_due() || self.repository.branch().is_none() {
+            return true;
+        }
+        let pushed = self.record.entries(&self.committer).map_err(PushError::NotSent).and_then(|entries| {
+            let draft = self.repository.draft().map_err(PushError::NotSent)?;
+            self.repository.push_recording(&draft, &entries, Deadline::from_now(RECORDING), RECORDING)?;
+            Ok(entries)
+        });
+        match pushed {
+            Ok(entries) => self.record.accepted(&entries, None),
+            Err(PushError::RecordMoved) => return false,
+            Err(PushError::NotSent(error)) if !error.is_transient() => self.record.refuse(&error.to_string()),
+            Err(error @ (PushError::Refused { .. } | PushError::RecordRefused(_))) => {
+                self.record.refuse(&error.to_string());
+            }
+            Err(error) => log::warn!(
+                "{}: cannot record what is served: {error}; tried again with the next look at the remote",
+                self.repository.remote()
+            ),
+        }
+        true
     }
 
     /// Makes what is loaded what is served.
-    fn publish(&self) {
+    fn publish(&mut self) {
         let Some(commit) = self.loaded else { return };
+        self.record.is_served();
+        self.base = self.primary.clone();
         let mut catalog = self.primary.catalog().clone();
         if let Some(name) = &self.catalog {
             self.server.add_catalog(name, &mut catalog);
         }
         let keys = Arc::clone(self.primary.keyring());
         self.server.agreed.store(seconds(), Ordering::Relaxed);
-        self.server.publish(Served { catalog: Some(catalog), keys, origin: Some((self.primary.clone(), commit)) });
+        let record = self.repository.branch().and_then(git::record_of);
+        let origin = Some(Source { commit, record });
+        self.server.publish(Served { catalog: Some(catalog), keys, origin });
+    }
+
+    /// Returns what is served under a zone's name.
+    fn served(&self, apex: &Name) -> Option<Arc<Zone>> {
+        self.server.served.load().catalog.as_ref()?.get(apex).and_then(Entry::zone).cloned()
+    }
+
+    /// Counts how often serial numbers are raised that were taken back without any other change, and leaves it at a few
+    /// times: what undoes our commits would see one of them with each look at the remote, for ever.
+    fn mind_who_undoes(&mut self) {
+        let zones: Vec<Name> = self.primary.not_raised().cloned().collect();
+        for apex in zones {
+            let (Some(served), Some(Entry::Zone(new))) = (self.served(&apex), self.primary.catalog().get(&apex)) else {
+                continue;
+            };
+            if Fingerprint::of_contents(&served) != Fingerprint::of_contents(new) {
+                self.taken_back.remove(&apex);
+                continue;
+            }
+            let count = self.taken_back.entry(apex.clone()).or_default();
+            *count += 1;
+            if *count > RAISES {
+                log::error!(
+                    "zone {apex}: its serial went {} -> {} without any other change, {count} times in a row: something at \
+                     the remote undoes this server's commits; serial {} stays served until the zone is changed with a \
+                     higher one",
+                    served.serial(),
+                    new.serial(),
+                    served.serial()
+                );
+                self.primary.hold(&served);
+            }
+        }
+        if let (Some(commit), Some(loaded)) = (self.repository.commit(), self.loaded)
+            && commit.id == loaded
+        {
+            self.note(commit.tree, commit.id);
+        }
     }
 
     /// Commits higher serial numbers for the zones that were changed without one.
     fn raise_serials(&mut self) {
+        if self.primary.not_raised().next().is_some() {
+            self.mind_who_undoes();
+        }
         for _ in 0..RACES {
             let zones: Vec<Name> = self.primary.not_raised().cloned().collect();
             let (Some(changed_by), false) = (self.repository.commit(), zones.is_empty()) else { return };
@@ -253,7 +440,7 @@ impl Writer {
             if draft.is_empty() {
                 return;
             }
-            match self.push(&draft, self.server.patience) {
+            match self.push(&draft, &next, self.server.patience) {
                 Pushed::Accepted => {
                     self.adopt(next, &draft);
                     for summary in summaries {
@@ -261,8 +448,9 @@ impl Writer {
                     }
                     return;
                 }
-                Pushed::Stale => {
-                    let fetched = self.repository.fetch().map(drop);
+                pushed @ (Pushed::Stale | Pushed::RecordMoved) => {
+                    let recalled = if matches!(pushed, Pushed::RecordMoved) { self.recall() } else { Ok(()) };
+                    let fetched = recalled.and_then(|()| self.repository.fetch().map(drop));
                     if let Err(error) = fetched.and_then(|()| self.take_over().map(drop)) {
                         return log::warn!(
                             "{}: {error}; raised serials wait for the next look",
@@ -290,6 +478,12 @@ impl Writer {
         if let Err(error) = self.load() {
             return self.fail(jobs, &error.to_string());
         }
+        if self.primary.not_raised().next().is_some() {
+            if let Err(error) = self.settle_serials() {
+                log::warn!("{}: {error}", self.repository.remote());
+            }
+            self.publish();
+        }
         for race in 0..RACES {
             let now = Instant::now();
             let (expired, left): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.deadline <= now);
@@ -313,9 +507,12 @@ impl Writer {
                 }
                 return;
             }
-            match self.push(&draft, patience) {
+            match self.push(&draft, &next, patience) {
                 Pushed::Accepted => {
                     self.adopt(next, &draft);
+                    if let Err(error) = self.settle_serials() {
+                        log::warn!("{}: {error}", self.repository.remote());
+                    }
                     self.publish();
                     for (job, outcome) in jobs.iter().zip(prepared) {
                         match outcome {
@@ -330,13 +527,16 @@ impl Writer {
                     }
                     return;
                 }
-                Pushed::Stale => {
+                pushed @ (Pushed::Stale | Pushed::RecordMoved) => {
+                    let recalled = if matches!(pushed, Pushed::RecordMoved) { self.recall() } else { Ok(()) };
                     let left = patience.saturating_sub(now.elapsed());
-                    let fetched = self.repository.fetch_by(Deadline::from_now(left)).map(drop);
+                    let fetch = |()| self.repository.fetch_by(Deadline::from_now(left)).map(drop);
+                    let fetched = recalled.and_then(fetch);
                     if let Err(error) = fetched.and_then(|()| self.load()) {
                         return self.fail(jobs, &error.to_string());
                     }
-                    if self.repository.commit().is_some_and(|commit| commit.id == draft.base()) {
+                    let is_where_it_was = self.repository.commit().is_some_and(|commit| commit.id == draft.base());
+                    if is_where_it_was && matches!(pushed, Pushed::Stale) {
                         // Somebody is about to move the branch and holds its lock.
                         thread::sleep(LOCKED * (race as u32 + 1));
                     }
@@ -417,6 +617,7 @@ impl Writer {
 
     /// Takes over what was pushed: `next`, made of `draft`, or what the remote has by now.
     fn adopt(&mut self, next: Primary, draft: &Draft) {
+        self.base = next.clone();
         self.primary = next;
         self.loaded = Some(draft.tip());
         // Somebody may have pushed upon it before we knew that it was accepted. Where we know that much and no more, because
@@ -428,17 +629,50 @@ impl Writer {
         }
     }
 
-    /// Pushes, and does not return before it is known whether the remote has accepted it.
-    fn push(&mut self, draft: &Draft, patience: Duration) -> Pushed {
+    /// Pushes, and with it the record that `next`, made of `draft`, will have been served; does not return before it is known
+    /// whether the remote has accepted it.
+    fn push(&mut self, draft: &Draft, next: &Primary, patience: Duration) -> Pushed {
         let deadline = Instant::now() + patience;
         let (mut in_doubt, mut wait) = (false, INQUIRY.0);
+        let note = Note { tree: draft.tree(), text: next.note(&draft.tip()), seconds: seconds() };
+        let mut entries = self.record.entries_up_to(Some(&note), &self.committer).unwrap_or_default();
+        let mut is_tried_without = false;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let error = match self.repository.push(draft, Deadline::from_now(left), REPORT) {
-                Ok(()) => return Pushed::Accepted,
+            let error = match self.repository.push_recording(draft, &entries, Deadline::from_now(left), REPORT) {
+                Ok(Recorded::Yes) if !entries.is_empty() => {
+                    self.record.accepted(&entries, Some(note));
+                    return Pushed::Accepted;
+                }
+                Ok(recorded) => {
+                    self.record.add(note);
+                    match recorded {
+                        Recorded::No(why) => self.record.refuse(&why),
+                        Recorded::Yes if is_tried_without => self.record.refuse("a hook declined a push that held it"),
+                        Recorded::Yes => {}
+                    }
+                    return Pushed::Accepted;
+                }
+                Err(PushError::RecordMoved) if !in_doubt => return Pushed::RecordMoved,
+                // What moved the record may be the first push, of which nothing was heard.
+                Err(PushError::RecordMoved) => match self.find_out(draft) {
+                    Fate::Taken => return self.taken(&entries, note),
+                    Fate::Lost | Fate::Open => return Pushed::RecordMoved,
+                },
+                Err(PushError::RecordRefused(why)) => {
+                    self.record.refuse(&why);
+                    entries.clear();
+                    continue;
+                }
+                // A hook that judges all of a push may mean the record.
+                Err(PushError::Refused { .. }) if !entries.is_empty() && !self.record.is_proven() => {
+                    entries.clear();
+                    is_tried_without = true;
+                    continue;
+                }
                 // What moved the branch may be the first push, of which nothing was heard.
                 Err(PushError::Stale) if in_doubt => match self.find_out(draft) {
-                    Fate::Taken => return self.taken(),
+                    Fate::Taken => return self.taken(&entries, note),
                     Fate::Lost | Fate::Open => return Pushed::Stale,
                 },
                 Err(PushError::Stale) => return Pushed::Stale,
@@ -457,7 +691,7 @@ impl Writer {
             let level = if in_doubt { log::Level::Debug } else { log::Level::Warn };
             log::log!(level, "{}: {error}; looking what became of the push", self.repository.remote());
             match self.find_out(draft) {
-                Fate::Taken => return self.taken(),
+                Fate::Taken => return self.taken(&entries, note),
                 Fate::Lost => return Pushed::Stale,
                 // The same commits once more: should the first push be taken after all, it is the same.
                 Fate::Open if Instant::now() < deadline => {
@@ -470,10 +704,17 @@ impl Writer {
         }
     }
 
-    /// Brings what the remote has beside a push that it took without a word.
-    fn taken(&mut self) -> Pushed {
+    /// Brings what the remote has beside a push that it took without a word, and finds out whether it took the record, too.
+    fn taken(&mut self, entries: &[git::Entry], note: Note) -> Pushed {
         if let Err(error) = self.repository.fetch() {
             log::warn!("{}: {error}", self.repository.remote());
+        }
+        let record = self.repository.branch().and_then(git::record_of);
+        let newest = record.and_then(|record| self.repository.beside(&record).ok()?).map(|newest| newest.id);
+        if newest.is_some() && newest == entries.last().map(git::Entry::id) {
+            self.record.accepted(entries, Some(note));
+        } else {
+            self.record.add(note);
         }
         Pushed::Accepted
     }
@@ -530,6 +771,11 @@ fn still_valid(primary: &Primary, job: &Job) -> Result<(), Refusal> {
         Some(key) if *key == job.key => Ok(()),
         _ => Err(Refusal::new(Rcode::REFUSED, "the key was withdrawn while the update waited")),
     }
+}
+
+/// Returns whether a change is one of what is served.
+pub(super) fn is_news(change: &Change) -> bool {
+    !matches!(change, Change::Keys { .. } | Change::Remark(_) | Change::Unusable { .. })
 }
 
 /// Returns the wait after `failures` failures and one more.

@@ -10,7 +10,8 @@ use crate::zone::{Change, Difference, Type, canonical_data_cmp};
 /// It is what [`crate::zone::difference`] finds between the first and the last version: records added and removed
 /// again, or removed and added again, are left out.
 ///
-/// Returns `None` if there is none, or one does not begin where the one before ends.
+/// Returns `None` if there is none, or one does not begin where the one before ends; or if a record was removed and added
+/// again in other letters, which would be left out, though the last version has the new ones.
 #[must_use]
 pub fn condense(differences: &[Arc<Difference>]) -> Option<Difference> {
     let (first, last) = (differences.first()?, differences.last()?);
@@ -20,30 +21,45 @@ pub fn condense(differences: &[Arc<Difference>]) -> Option<Difference> {
     let mut changes: Vec<&Change> = differences.iter().flat_map(|difference| &difference.changes).collect();
     // Stable: what befell an RRset stays in the order of time.
     changes.sort_by(|a, b| a.owner.cmp(&b.owner).then(a.rtype.cmp(&b.rtype)));
-    let rrsets = changes.chunk_by(|a, b| a.owner == b.owner && a.rtype == b.rtype);
-    Some(Difference { old: first.old, new: last.new, changes: rrsets.filter_map(condense_rrset).collect() })
+    if changes
+        .windows(2)
+        .any(|pair| pair[0].owner == pair[1].owner && pair[0].owner.as_wire() != pair[1].owner.as_wire())
+    {
+        return None;
+    }
+    let mut net = Vec::new();
+    for rrset in changes.chunk_by(|a, b| a.owner == b.owner && a.rtype == b.rtype) {
+        net.extend(condense_rrset(rrset).ok()?);
+    }
+    Some(Difference { old: first.old, new: last.new, changes: net })
 }
 
 /// Records' data in canonical order.
 type Records<'d> = Vec<&'d [u8]>;
 
-/// Condenses what befell one RRset.
+/// A record is written in other letters later than before.
+struct OtherLetters;
+
+/// Condenses what befell one RRset; `None` if nothing is left of it.
 ///
 /// Where the TTL changes, a change tells of all records; so the records removed all have the first TTL, and those added
 /// the last.
-fn condense_rrset(changes: &[&Change]) -> Option<Change> {
-    let (first, last) = (changes.first()?, changes.last()?);
+fn condense_rrset(changes: &[&Change]) -> Result<Option<Change>, OtherLetters> {
+    let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return Ok(None) };
     if changes.len() == 1 {
-        return Some((*first).clone());
+        return Ok(Some((*first).clone()));
     }
     let rtype = first.rtype;
+    let mut is_exact = true;
+    let mut compare = |a: &[u8], b: &[u8]| is_exact &= a == b;
     let (mut removed, mut added): (Records<'_>, Records<'_>) = (Vec::new(), Vec::new());
     for change in changes {
         let (mut still_added, mut gone): (Records<'_>, Records<'_>) = (Vec::new(), Vec::new());
         merge(rtype, &added, &slices(&change.removed), |of_late, of_old| match (of_late, of_old) {
             (Some(data), None) => still_added.push(data),
             (None, Some(data)) => gone.push(data),
-            _ => {}
+            (Some(of_late), Some(of_old)) => compare(of_late, of_old),
+            (None, None) => {}
         });
         removed = union(rtype, &removed, &gone);
         added = union(rtype, &still_added, &slices(&change.added));
@@ -52,12 +68,16 @@ fn condense_rrset(changes: &[&Change]) -> Option<Change> {
     let owner = last.owner.clone();
     let mut net = Change { owner, rtype, old_ttl, new_ttl, removed: Vec::new(), added: Vec::new() };
     merge(rtype, &removed, &added, |old, new| {
+        if let (Some(old), Some(new)) = (old, new) {
+            compare(old, new);
+        }
         if !(old.is_some() && new.is_some() && old_ttl == new_ttl) {
             net.removed.extend(old.map(Box::from));
             net.added.extend(new.map(Box::from));
         }
     });
-    (!net.removed.is_empty() || !net.added.is_empty()).then_some(net)
+    let is_left = !net.removed.is_empty() || !net.added.is_empty();
+    if is_exact { Ok(is_left.then_some(net)) } else { Err(OtherLetters) }
 }
 
 fn slices(data: &[Box<[u8]>]) -> Records<'_> {

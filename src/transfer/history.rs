@@ -3,12 +3,17 @@
 //! A serial number must mean one version, or a client is told a difference from what it does not have. So a number that
 //! is seen with two contents, or from which the zone steps back, makes all there was up to it worthless: nothing that
 //! begins at it or before is kept or taken any more.
+//!
+//! Letters count as content here, since a whole transfer gives them and a difference does not: no difference is kept
+//! between versions that write a record otherwise.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::mem::size_of;
 use std::sync::Arc;
 
-use crate::zone::{Change, Difference, Name, Serial, Zone, difference_within};
+use crate::zone::{
+    Change, Difference, Fingerprint, Name, Serial, Zone, differ_in_case, difference_within, is_identical,
+};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +31,7 @@ pub struct Limits {
 pub struct History {
     limits: Limits,
     octets: usize,
-    zones: HashMap<Name, Past>,
+    zones: HashMap<Name, Kept>,
     /// The zones with differences by when the oldest of these came.
     oldest: BTreeMap<u64, Name>,
     /// How many differences came so far.
@@ -35,14 +40,14 @@ pub struct History {
 
 /// A zone's past.
 #[derive(Debug, Default)]
-struct Past {
+struct Kept {
     /// Each begins where the one before ends; oldest first, along with when it came and its octets.
     chain: VecDeque<(Arc<Difference>, u64, usize)>,
     /// Differences must begin after this.
     unsure: Option<Serial>,
 }
 
-impl Past {
+impl Kept {
     /// Forgets all there was up to a serial number, and whatever number is not later.
     fn distrust(&mut self, serial: Serial) {
         self.chain.clear();
@@ -71,10 +76,10 @@ impl History {
     /// This compares the versions, which takes its time if they share nothing.
     pub fn add(&mut self, old: &Zone, new: &Zone) {
         let name = new.apex();
-        let difference = difference_within(old, new, worthwhile(new));
-        if old.apex() != name || difference.as_ref().is_some_and(Difference::is_empty) {
+        if old.apex() != name || is_identical(old, new) {
             return;
         }
+        let difference = useful(old, new);
         self.change(name, |past, limits| {
             if !new.serial().is_newer_than(old.serial()) {
                 return past.distrust(old.serial());
@@ -148,7 +153,7 @@ impl History {
     }
 
     /// Changes a zone's past, then forgets what is too much.
-    fn change(&mut self, zone: &Name, change: impl FnOnce(&mut Past, &Limits)) {
+    fn change(&mut self, zone: &Name, change: impl FnOnce(&mut Kept, &Limits)) {
         let past = self.zones.entry(zone.clone()).or_default();
         if let Some((_, came, _)) = past.chain.front() {
             self.oldest.remove(came);
@@ -192,36 +197,56 @@ impl History {
     }
 }
 
-/// Finds the differences that lead from the version `wanted` to the current one, oldest first, in older versions of
-/// the zone, newest first.
+/// A version of a zone, or what is known of it.
+pub enum Past {
+    /// It was served under its serial number.
+    Served(Zone),
+    /// It may have been served under its serial number.
+    Doubtful(Zone),
+    /// Something may have been served.
+    Unknown,
+}
+
+/// Finds the differences that lead from the version `wanted` to the current one, oldest first, in the past versions of the
+/// zone, newest first.
 ///
-/// Of the versions no more are taken than needed, one of them at a time: up to the first that is older than `wanted`,
-/// which may turn out to be ambiguous before that. Versions that differ in nothing but comments and the like
-/// count as one.
+/// All of them are looked at, one at a time. Versions that do not differ count as one.
 ///
-/// Returns `None` if `wanted` is not among them, if a serial number stands for two different versions or is not older
-/// than the one that follows, if a difference is larger than the zone, or if they all take more than `most` octets of memory: the client is to get the
-/// whole zone then.
+/// Returns `None` if `wanted` is not among those served; if a serial number on the way stands for two versions, wherever
+/// they are, or is not older than the one that follows; if a difference is larger than the zone, or does not tell all, or if
+/// they all take more than `most` octets of memory: the client is to get the whole zone then.
 pub fn from_versions(
     current: &Zone,
-    older: impl IntoIterator<Item = Zone>,
+    older: impl IntoIterator<Item = Past>,
     wanted: Serial,
     most: usize,
 ) -> Option<Vec<Difference>> {
     let (mut newer, mut chain, mut total) = (current.clone(), Vec::<Difference>::new(), 0);
+    let mut stands_for = HashMap::from([(current.serial(), Fingerprint::of(current))]);
+    let mut ambiguous = HashSet::new();
     for version in older {
-        if newer.serial() == wanted && newer.serial().is_newer_than(version.serial()) {
-            break;
-        }
-        let difference = difference_within(&version, &newer, worthwhile(&newer))?;
-        if difference.is_empty() {
-            continue;
-        }
-        let is_repeated =
-            version.serial() == current.serial() || chain.iter().any(|known| known.old == version.serial());
-        if !newer.serial().is_newer_than(version.serial()) || is_repeated || version.apex() != current.apex() {
+        let (version, is_served) = match version {
+            Past::Served(version) => (version, true),
+            Past::Doubtful(version) => (version, false),
+            Past::Unknown => return None,
+        };
+        if version.apex() != current.apex() {
             return None;
         }
+        let (serial, fingerprint) = (version.serial(), Fingerprint::of(&version));
+        if *stands_for.entry(serial).or_insert(fingerprint) != fingerprint {
+            ambiguous.insert(serial);
+        }
+        let is_found = newer.serial() == wanted && !chain.is_empty();
+        // At the beginning, another server may be ahead.
+        let is_ahead = chain.is_empty() && serial.is_newer_than(current.serial());
+        if !is_served || is_found || is_ahead || serial == newer.serial() {
+            continue;
+        }
+        if !newer.serial().is_newer_than(serial) {
+            return None;
+        }
+        let difference = useful(&version, &newer)?;
         total += octets(&difference);
         if total > most {
             return None;
@@ -230,7 +255,14 @@ pub fn from_versions(
         newer = version;
     }
     chain.reverse();
-    (newer.serial() == wanted && !chain.is_empty()).then_some(chain)
+    let is_certain = chain.iter().all(|difference| !ambiguous.contains(&difference.old));
+    (newer.serial() == wanted && !chain.is_empty() && is_certain && !ambiguous.contains(&current.serial()))
+        .then_some(chain)
+}
+
+/// Returns the difference between two versions, if it tells all and is worth telling.
+fn useful(old: &Zone, new: &Zone) -> Option<Difference> {
+    difference_within(old, new, worthwhile(new)).filter(|_| !differ_in_case(old, new))
 }
 
 /// Returns how many records a difference that leads to a zone may remove and add to be of use: as many as the zone has,

@@ -1,7 +1,8 @@
 //! What differs between two versions of a zone: records removed and records added.
 //!
 //! The walk passes over what both versions share, so the difference between a zone and its amendment costs what was
-//! amended. Names are compared without regard to letter case, in owners as in data.
+//! amended. Names are compared without regard to letter case, in owners as in data; what differs in letter case alone is
+//! no difference, but [`differ_in_case`] finds it.
 
 use std::cmp::Ordering;
 
@@ -66,6 +67,44 @@ pub fn difference_within(old: &Zone, new: &Zone, most: usize) -> Option<Differen
         }
     });
     (records <= most).then(|| Difference { old: old.serial(), new: new.serial(), changes })
+}
+
+/// Returns whether a record that both versions have is written in other letters, in its owner or its data.
+///
+/// A [`Difference`] does not say so: who applies it to the old version gets the new one in the old letters.
+#[must_use]
+pub fn differ_in_case(old: &Zone, new: &Zone) -> bool {
+    let mut differ = old.apex().as_wire() != new.apex().as_wire();
+    compare(old, new, |old, new| {
+        if let (Some(old), Some(new)) = (old, new) {
+            differ = differ || old.owner() != new.owner() || nodes_differ_in_case(old, new);
+        }
+    });
+    differ
+}
+
+fn nodes_differ_in_case(old: &Node, new: &Node) -> bool {
+    new.rrsets().any(|new| {
+        let Some(old) = old.rrset(new.rtype()).filter(|old| old.image() != new.image()) else { return false };
+        let (mut a, mut b) = (old.rdata().peekable(), new.rdata().peekable());
+        while let (Some(old), Some(data)) = (a.peek(), b.peek()) {
+            match canonical_data_cmp(new.rtype(), old, data) {
+                Ordering::Less => drop(a.next()),
+                Ordering::Greater => drop(b.next()),
+                Ordering::Equal if old != data => return true,
+                Ordering::Equal => drop((a.next(), b.next())),
+            }
+        }
+        false
+    })
+}
+
+/// Returns whether two versions are the same to the octet: the same records, in the same letters, with the same TTLs.
+#[must_use]
+pub fn is_identical(old: &Zone, new: &Zone) -> bool {
+    let mut identical = old.apex().as_wire() == new.apex().as_wire();
+    compare(old, new, |old, new| identical = identical && old.zip(new).is_some_and(|(old, new)| old.is_equal(new)));
+    identical
 }
 
 /// Visits the nodes that may differ.
@@ -251,6 +290,22 @@ mod tests {
             let order = |change: &Change| (change.owner.clone(), change.rtype);
             prop_assert!(difference.changes.is_sorted_by(|a, b| order(a) < order(b)));
         }
+    }
+
+    /// Letters, and nothing else, decide between equal and identical.
+    #[test]
+    fn letter_case_is_seen() {
+        let same = |a: &str, b: &str| {
+            let (a, b) = (zone(a), zone(b));
+            (difference(&a, &b).is_empty(), differ_in_case(&a, &b), is_identical(&a, &b))
+        };
+        assert_eq!(same("a A 192.0.2.1\n", "a A 192.0.2.1\n"), (true, false, true));
+        assert_eq!(same("a A 192.0.2.1\n", "A A 192.0.2.1\n"), (true, true, false));
+        assert_eq!(same("a MX 1 b\na MX 2 c\n", "a MX 1 b\na MX 2 C\n"), (true, true, false));
+        assert_eq!(same("a MX 1 b\na MX 2 c\n", "a MX 1 b\na MX 3 C\n"), (false, false, false));
+        assert_eq!(same("a TXT x\n", "a TXT X\n"), (false, false, false), "text is not a name");
+        assert_eq!(same("a A 192.0.2.1\na TXT x\n", "A A 192.0.2.1\n"), (false, true, false));
+        assert_eq!(same("a A 192.0.2.1\n", ""), (false, false, false));
     }
 
     #[test]

@@ -80,6 +80,11 @@ impl Node {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Returns whether two nodes have the same owner and records, to the octet.
+    pub(crate) fn is_equal(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
     /// Returns how many records there are.
     pub(crate) fn record_count(&self) -> usize {
         self.rrsets().map(|rrset| usize::from(rrset.len())).sum()

@@ -52,6 +52,7 @@ mod secondaries;
 mod secondaries_access;
 mod secondaries_catalog;
 mod secondaries_faults;
+mod secondaries_history;
 mod secondaries_mode;
 mod secondaries_notify;
 mod secondaries_own;

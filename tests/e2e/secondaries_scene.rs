@@ -122,6 +122,28 @@ impl Leading {
         self.server().until_serving(ZONE).unwrap();
     }
 
+    /// Ends the server, does something, and starts it again.
+    pub(crate) fn while_down(&mut self, something: impl FnOnce(&Remote)) {
+        self.server = None;
+        something(&self.remote);
+        let server = start(&self.boot, &self.sandbox, self.boots);
+        self.boots += 1;
+        self.way.lead_to(server.address());
+        self.server = Some(server);
+    }
+
+    /// Ends the server and starts it again, whether or not it will serve the zone.
+    pub(crate) fn reboot_any(&mut self) {
+        self.while_down(|_| {});
+    }
+
+    /// Starts another server of the same zones, which nobody follows yet.
+    pub(crate) fn another(&mut self) -> Server {
+        let server = start(&self.boot, &self.sandbox, self.boots);
+        self.boots += 1;
+        server
+    }
+
     /// Waits until all followers serve the version of this serial.
     pub(crate) fn until_followed(&self, serial: u32) {
         for follower in &self.followers {

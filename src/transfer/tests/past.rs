@@ -94,7 +94,7 @@ proptest! {
     #[test]
     fn past_versions(versions in rising(), wanted in 0_u32..10, split in any::<prop::sample::Index>()) {
         let (current, older) = versions.split_last().unwrap();
-        let newest_first = || older.iter().rev().flat_map(|zone| [zone, zone]).map(|zone| Zone::clone(zone));
+        let newest_first = || older.iter().rev().flat_map(|zone| [zone, zone]).map(|zone| Past::Served(Zone::clone(zone)));
         let found = from_versions(current, newest_first(), Serial(wanted), usize::MAX);
         let at = older.iter().position(|version| version.serial() == Serial(wanted));
         prop_assert_eq!(found.is_some(), at.is_some_and(|at| are_of_use(&versions[at..])));
@@ -116,7 +116,7 @@ proptest! {
     fn ambiguous_past(versions in wandering(), wanted in 19_u32..26) {
         let (current, older) = versions.split_last().unwrap();
         let mut taken = Vec::new();
-        let newest_first = older.iter().rev().map(|zone| Zone::clone(zone)).inspect(|zone| taken.push(zone.clone()));
+        let newest_first = older.iter().rev().map(|zone| Past::Served(Zone::clone(zone))).inspect(|past| if let Past::Served(zone) = past { taken.push(zone.clone()) });
         let Some(found) = from_versions(current, newest_first, Serial(wanted), usize::MAX) else { return Ok(()) };
         let found: Vec<_> = found.into_iter().map(Arc::new).collect();
         for version in taken.iter().filter(|version| version.serial() == Serial(wanted)) {
@@ -175,17 +175,77 @@ fn no_chain_no_difference() {
 #[test]
 fn numbers_that_step_back() {
     let past = |serials: &[u32], wanted| {
-        let older = serials.iter().map(|serial| Zone::clone(&zone(*serial, &format!("a TXT {serial}\n"))));
+        let older =
+            serials.iter().map(|serial| Past::Served(Zone::clone(&zone(*serial, &format!("a TXT {serial}\n")))));
         from_versions(&zone(10, "a TXT 10\n"), older, Serial(wanted), usize::MAX).map(|chain| chain.len())
     };
     assert_eq!(past(&[9, 8, 7], 8), Some(2));
     assert_eq!(past(&[9, 8], 8), Some(2));
+    assert_eq!(past(&[12, 9, 8], 8), Some(2), "another server is ahead");
     assert_eq!(past(&[9, 12, 8, 7], 8), None);
-    assert_eq!(past(&[9, 8, 12], 8), None);
+    assert_eq!(past(&[9, 8, 12], 8), Some(2), "8 stands for one version, whatever was before");
     assert_eq!(past(&[9, 12], 12), None);
-    assert_eq!(past(&[9, 8, 7, 12], 8), Some(2), "more is not read");
+    assert_eq!(past(&[9, 8, 7, 12], 8), Some(2), "whoever has 8 has no other");
+    assert_eq!(past(&[9, 8, 7, 8], 8), Some(2), "the same 8 again");
     assert_eq!(past(&[9, 8, 7], 10), None);
     assert_eq!(past(&[], 9), None);
+
+    // A number with two contents, however far behind.
+    let versions = [zone(9, ""), zone(8, "a A 192.0.2.1\n"), zone(7, ""), zone(12, ""), zone(8, "b A 192.0.2.1\n")];
+    let past = |wanted| {
+        from_versions(
+            &zone(10, ""),
+            versions.iter().map(|zone| Past::Served(Zone::clone(zone))),
+            Serial(wanted),
+            usize::MAX,
+        )
+    };
+    assert!(past(8).is_none() && past(7).is_none());
+    assert_eq!(past(9).map(|chain| chain.len()), Some(1));
+
+    // What may have been served is not what a difference begins at, and what cannot be read may have been anything.
+    let served = |serial, lines: &str| Past::Served(Zone::clone(&zone(serial, lines)));
+    let doubtful = |serial, lines: &str| Past::Doubtful(Zone::clone(&zone(serial, lines)));
+    let past = |older: Vec<Past>, wanted| from_versions(&zone(10, ""), older, Serial(wanted), usize::MAX).is_some();
+    assert!(past(vec![served(9, ""), doubtful(8, ""), served(7, "")], 7));
+    assert!(!past(vec![served(9, ""), doubtful(8, ""), served(7, "")], 8));
+    assert!(past(vec![served(9, ""), doubtful(8, ""), served(8, "")], 8));
+    assert!(!past(vec![served(9, ""), doubtful(8, "a TXT 1\n"), served(8, "")], 8));
+    assert!(!past(vec![served(9, ""), served(8, ""), doubtful(8, "a TXT 1\n")], 8));
+    assert!(!past(vec![served(9, ""), Past::Unknown], 9));
+    assert!(past(vec![served(12, ""), served(11, "a TXT 1\n"), served(9, "")], 9), "another server is ahead");
+}
+
+/// A whole transfer gives the letters as they are written, so a difference may not leave them out.
+#[test]
+fn other_letters_are_another_version() {
+    let current = zone(4, "c A 192.0.2.1\nB MX 1 X\n");
+    let past = |older: &[(u32, &str)], wanted| {
+        let older = older.iter().map(|(serial, lines)| Past::Served(Zone::clone(&zone(*serial, lines))));
+        from_versions(&current, older, Serial(wanted), usize::MAX)
+    };
+    assert_eq!(past(&[(3, "B MX 1 X\n")], 3).map(|chain| chain.len()), Some(1));
+    assert!(past(&[(3, "B MX 1 x\n")], 3).is_none());
+    assert!(past(&[(3, "b MX 1 X\n")], 3).is_none());
+    assert!(past(&[(3, "B MX 1 X\n"), (3, "B MX 1 x\n")], 3).is_none(), "3 stands for two");
+
+    let mut history = History::new(LARGE);
+    history.add(&zone(2, "B MX 1 x\n"), &zone(3, "B MX 1 X\n"));
+    assert!(history.chain(Serial(2), &zone(3, "B MX 1 X\n")).is_none());
+    history.add(&zone(3, "B MX 1 X\n"), &current);
+    assert!(history.chain(Serial(3), &current).is_some() && history.chain(Serial(2), &current).is_none());
+    history.add(&current, &zone(4, "C A 192.0.2.1\nB MX 1 X\n"));
+    assert!(history.chain(Serial(3), &current).is_none(), "4 stands for two");
+
+    // Gone, and back in other letters.
+    for lines in ["c A 192.0.2.1\n", "C A 192.0.2.1\n"] {
+        let versions = [zone(1, "c A 192.0.2.1\n"), zone(2, ""), zone(3, lines)];
+        assert_eq!(condense(&chain_of(&versions)).is_some(), lines.starts_with('c'));
+    }
+    for lines in ["c MX 1 d\nc A 192.0.2.1\n", "c MX 1 D\nc A 192.0.2.1\n"] {
+        let versions = [zone(1, "c MX 1 d\nc A 192.0.2.1\n"), zone(2, "c A 192.0.2.1\n"), zone(3, lines)];
+        assert_eq!(condense(&chain_of(&versions)).is_some(), lines.starts_with("c MX 1 d"));
+    }
 }
 
 /// A number that was used twice is not trusted, nor any before it, until the numbers are beyond it.

@@ -32,7 +32,7 @@ use self::plan::Plan;
 use self::rewrite::{Rewrite, apply};
 use self::survey::{Spot, Survey};
 use super::entries::entries;
-use super::{Amendment, Diagnostic, IncludeError, Name, Severity, Zone, difference, read_including};
+use super::{Amendment, Diagnostic, IncludeError, Name, Severity, Zone, difference, is_identical, read_including};
 
 pub use fresh::new_file;
 
@@ -124,13 +124,13 @@ pub fn edit(
         None => again(path),
     };
     let reading = read_including(apex, path, files.get(path).map_or(text, Vec::as_slice), edited);
-    match reading.zone {
-        Some(read) => verify(&zone, &read)?,
-        None => {
-            let error = reading.diagnostics.iter().find(|diagnostic| diagnostic.severity == Severity::Error);
-            return Err(EditError::Differs(error.map_or_else(String::new, ToString::to_string)));
-        }
-    }
+    let Some(read) = reading.zone else {
+        let error = reading.diagnostics.iter().find(|diagnostic| diagnostic.severity == Severity::Error);
+        return Err(EditError::Differs(error.map_or_else(String::new, ToString::to_string)));
+    };
+    verify(&zone, &read)?;
+    // The amended zone shares all else with the one before. But what is served must be, to the letter, what the files say.
+    let zone = if is_identical(&zone, &read) { zone } else { read };
     Ok(Edited { files, zone })
 }
 

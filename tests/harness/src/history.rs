@@ -78,6 +78,11 @@ impl Remote {
     /// The records of the zone whose file is `zone` in the head of `main`, as BIND reads it, one a line: owner, TTL,
     /// class, type and data, separated by one space. `scratch` is a directory to write to.
     pub fn records(&self, zone: &str, scratch: &Path) -> Result<Vec<String>> {
+        self.records_of(zone, zone, scratch)
+    }
+
+    /// As [`Remote::records`] where `file` is the zone's file.
+    pub fn records_of(&self, zone: &str, file: &str, scratch: &Path) -> Result<Vec<String>> {
         let directory = scratch.join("head");
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).map_err(Error::io("cannot make a directory for the head"))?;
@@ -89,7 +94,7 @@ impl Remote {
         checkout.args([&tree, "--git-dir=.", "checkout", "--quiet", "--force", "main", "--", "."]);
         run(checkout.env("GIT_INDEX_FILE", &index))?;
         let mut command = Command::new(find("named-compilezone"));
-        command.current_dir(&directory).args(["-q", "-i", "none", "-k", "ignore", "-s", "full", "-o", "-", zone, zone]);
+        command.current_dir(&directory).args(["-q", "-i", "none", "-k", "ignore", "-s", "full", "-o", "-", zone, file]);
         let text = run(&mut command)?;
         Ok(text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
     }
