@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use zonule::secondary::{Bounds, Incoming, Outcome, Progress};
-use zonule::zone::{self, Name, Type, Zone};
+use zonule::zone::{self, Name, Severity, Type, Zone};
 
 static HELD: LazyLock<Arc<Zone>> = LazyLock::new(|| {
     let name = Name::from_text("example.org").expect("a good name");
@@ -43,7 +43,8 @@ fuzz_target!(|octets: &[u8]| {
     }
 });
 
-/// What came of a transfer is a sound zone: its printed text reads as the same.
+/// What came of a transfer is a sound zone: its printed text reads as the same, unless a record has data that a primary may
+/// send and a file may not have.
 fn check(zone: &Zone) {
     let mut text = String::new();
     for node in zone.iter() {
@@ -55,7 +56,11 @@ fn check(zone: &Zone) {
         }
     }
     let again = zone::read(zone.apex(), "printed", text.as_bytes());
-    let again = again.zone.unwrap_or_else(|| panic!("{:?}\n{text}", again.diagnostics));
+    let Some(again) = again.zone else {
+        let errors = || again.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+        assert!(errors().all(|error| error.line > 0 && error.column > 0), "{:?}\n{text}", again.diagnostics);
+        return;
+    };
     let differs = zone::difference(zone, &again);
     assert!(differs.is_empty(), "{differs:?}\n{text}");
     assert!(zone.node(zone.apex()).and_then(|apex| apex.rrset(Type::SOA)).is_some_and(|soa| soa.len() == 1));

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use zonule::update::{Effect, Scope, MOST_REASON, Update, commit_message};
+use zonule::update::{Effect, MOST_REASON, Scope, Update, commit_message};
 use zonule::zone::{self, Name, Zone, difference, print};
 
 static ZONE: LazyLock<Zone> = LazyLock::new(|| {
