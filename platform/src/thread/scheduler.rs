@@ -229,8 +229,9 @@ pub(crate) fn timer_fired() {
     // SAFETY: the running thread, interrupts off.
     let part = unsafe { part(thread) };
     let over = scheduler.contested(part.level.get()) && now.saturating_sub(scheduler.since) >= part.slice.get();
-    let useful = woken || over && !DUE.swap(true, Relaxed);
-    let storm = scheduler.storm.fired(now, useful);
+    // Noted in any case, or the end of the slice would be waited for once more although it has passed.
+    let noted = over && !DUE.swap(true, Relaxed);
+    let storm = scheduler.storm.fired(now, woken || noted);
     scheduler.arm();
     drop(scheduler);
     if storm {
