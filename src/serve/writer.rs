@@ -478,12 +478,6 @@ impl Writer {
         if let Err(error) = self.load() {
             return self.fail(jobs, &error.to_string());
         }
-        if self.primary.not_raised().next().is_some() {
-            if let Err(error) = self.settle_serials() {
-                log::warn!("{}: {error}", self.repository.remote());
-            }
-            self.publish();
-        }
         for race in 0..RACES {
             let now = Instant::now();
             let (expired, left): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.deadline <= now);
