@@ -18,6 +18,7 @@ pub mod secondary;
 pub mod serve;
 pub mod sntp;
 pub mod telemetry;
+pub mod text;
 pub mod transfer;
 pub mod tsig;
 pub mod update;

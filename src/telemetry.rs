@@ -1,5 +1,7 @@
 //! The log: one line a record on the console, with UTC time, level and module.
 
+mod trouble;
+
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -8,6 +10,8 @@ use jiff::Timestamp;
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::config::LogFilter;
+use crate::text;
+pub use trouble::{Overcome, Trouble};
 
 /// Makes everything logged from here on appear on standard error, as far as `filter` lets it.
 ///
@@ -83,7 +87,11 @@ fn module(target: &str) -> &str {
     target.strip_prefix("zonule::").unwrap_or(target)
 }
 
-/// Formats a record as one line; control characters of foreign text cannot forge a second one.
+/// The most octets of a message, before escaping: more is no message.
+const MOST: usize = 8 << 10;
+
+/// Formats a record as one line that shows what it says: foreign text that was not made printable before is now, so that
+/// it cannot forge a second line, or hide a part of this one.
 fn line(now: SystemTime, record: &Record<'_>) -> String {
     let time = match Timestamp::try_from(now) {
         Ok(time) => format!("{time:.3}"),
@@ -93,12 +101,11 @@ fn line(now: SystemTime, record: &Record<'_>) -> String {
     let module = module(record.target());
     let module = module.split("::").next().unwrap_or(module);
     let mut line = format!("{time} {level:<5} {module}: ");
-    for character in record.args().to_string().chars() {
-        match character {
-            '\t' => line.push(' '),
-            character if character.is_control() => line.extend(character.escape_default()),
-            character => line.push(character),
-        }
+    let message = record.args().to_string();
+    let end = message.floor_char_boundary(MOST);
+    line.push_str(&text::escaped(&message[..end]));
+    if end < message.len() {
+        line.push_str(&format!("… ({} octets more)", message.len() - end));
     }
     line.push('\n');
     line
@@ -117,10 +124,13 @@ mod tests {
             &Record::builder()
                 .level(log::Level::Warn)
                 .target("zonule::git::fetch")
-                .args(format_args!("remote: {}", "a\nb\u{1b}[0m"))
+                .args(format_args!("remote: {}", "a\nb\u{1b}[0m\u{202e}c"))
                 .build(),
         );
-        assert_eq!(text, "2026-09-21T14:13:20.120Z warn  git: remote: a\\nb\\u{1b}[0m\n");
+        assert_eq!(text, "2026-09-21T14:13:20.120Z warn  git: remote: a\\nb\\u{1b}[0m\\u{202e}c\n");
+        let long = "ä".repeat(10_000);
+        let text = line(now, &Record::builder().args(format_args!("{long}")).build());
+        assert!(text.ends_with("ä… (11808 octets more)\n") && text.len() < MOST + 100, "{}", text.len());
     }
 
     #[test]

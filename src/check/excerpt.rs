@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::text::is_printable;
+
 /// A line of a file, as far as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -46,10 +48,8 @@ fn columns(line: &[u8]) -> impl Iterator<Item = char> {
 }
 
 /// Returns what is shown for a character: nothing that a terminal would obey.
-pub(super) fn printable(letter: char) -> char {
-    let is_invisible =
-        matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    if letter != '\t' && (letter.is_control() || is_invisible) { char::REPLACEMENT_CHARACTER } else { letter }
+fn printable(letter: char) -> char {
+    if letter == '\t' || is_printable(letter) { letter } else { char::REPLACEMENT_CHARACTER }
 }
 
 /// Returns the line and the column of an offset in a text, both from 1.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::excerpt::printable;
 use super::{Finding, Findings, Kind};
+use crate::text::escaped;
 use crate::zone::{Diagnostic, Severity};
 
 impl Kind {
@@ -77,7 +77,7 @@ impl Findings {
                 let _ = write!(text, ",line={},col={}", diagnostic.line, diagnostic.column);
             }
             let hint = diagnostic.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
-            let _ = writeln!(text, "::{}", escape(&format!("{}{hint}", diagnostic.reason), false));
+            let _ = writeln!(text, "::{}", escape(&escaped(&format!("{}{hint}", diagnostic.reason)), false));
         }
         text
     }
@@ -110,7 +110,7 @@ fn push_text(finding: &Finding, palette: &Palette, text: &mut String) {
         Severity::Warning => palette.warning,
     };
     let place = if *line > 0 { format!(":{line}:{column}") } else { String::new() };
-    let (file, reason) = (clean(file), clean(reason));
+    let (file, reason) = (escaped(file), escaped(reason));
     let _ = writeln!(text, "{bold}{file}{place}:{off} {mark}{}:{off} {reason}", severity(&finding.diagnostic));
     let mut margin = 4;
     if let Some(source) = &finding.source {
@@ -123,7 +123,7 @@ fn push_text(finding: &Finding, palette: &Palette, text: &mut String) {
         let _ = writeln!(text, "  {aside}{:>margin$} |{off} {front}{mark}^{off}", "");
     }
     if let Some(hint) = hint {
-        let _ = writeln!(text, "  {aside}{:>margin$} ={off} {}", "", clean(hint));
+        let _ = writeln!(text, "  {aside}{:>margin$} ={off} {}", "", escaped(hint));
     }
 }
 
@@ -172,10 +172,6 @@ fn escape(value: &str, is_property: bool) -> String {
         text = text.replace(':', "%3A").replace(',', "%2C");
     }
     text
-}
-
-fn clean(text: &str) -> String {
-    text.chars().map(printable).collect()
 }
 
 fn severity(diagnostic: &Diagnostic) -> &'static str {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::events::Limits;
 use super::sources::Primary;
+use crate::telemetry::Trouble;
 use crate::tsig::Sent;
 use crate::zone::{Serial, Type, Zone};
 
@@ -33,6 +34,8 @@ pub(super) struct Follower {
     pub(super) left: VecDeque<Primary>,
     /// How many rounds have failed in a row.
     pub(super) failures: u32,
+    /// What is wrong with its primaries, other than that they cannot be reached.
+    pub(super) trouble: Trouble,
     /// How many transfers of differences got lost since a primary last answered.
     pub(super) lost_differences: u32,
     /// A primary is known to have a newer version.
@@ -94,6 +97,7 @@ impl Follower {
             phase: Phase::Idle { due: Duration::ZERO },
             left: VecDeque::new(),
             failures: 0,
+            trouble: Trouble::default(),
             lost_differences: 0,
             behind: false,
             again: None,

@@ -29,6 +29,8 @@ use super::sources::Primary;
 use crate::message::Reader;
 use crate::message::request;
 use crate::notify::{Now, Warnings, peer};
+use crate::telemetry::Trouble;
+use crate::text;
 use crate::tsig::{Sent, sign};
 use crate::zone::{Name, Serial, Type, Zone};
 
@@ -62,6 +64,7 @@ struct Source {
     transfers: usize,
     /// It could not be reached, and is passed over until then.
     unreachable: Option<Duration>,
+    trouble: Trouble,
     /// How many zones it is a primary of.
     zones: usize,
 }
@@ -315,11 +318,10 @@ impl Secondary {
         let Some(primary) = zone.left.pop_front() else {
             let lost = passed_over || failed.as_ref().is_some_and(|fault| fault.cause != Cause::Wrong);
             let delay = zone.failed(lost, &self.limits);
-            let first = zone.failures == 1;
             if let Some(fault) = failed {
-                let text = format!("{apex}: {fault}; next try in {} s", delay.as_secs());
-                // That a primary cannot be reached is told once for all its zones.
-                if first && fault.cause != Cause::Unreachable {
+                let text = format!("{apex}: {fault}; next try in {}", text::time(delay));
+                // That a primary cannot be reached is logged once for all its zones.
+                if fault.cause != Cause::Unreachable && zone.trouble.failed(now, &fault.to_string()) {
                     self.warn(text, turn);
                 } else {
                     turn.log(Level::Debug, text);
@@ -407,7 +409,9 @@ impl Secondary {
         if source.unreachable.take().is_none() {
             return;
         }
-        turn.log(Level::Info, format!("{address}: can be reached again"));
+        if let Some(over) = source.trouble.ended(turn.now.uptime) {
+            turn.log(Level::Info, format!("{address}: can be reached again after {over}"));
+        }
         let has = |zone: &Follower| zone.primaries.iter().any(|primary| peer(primary.address) == address);
         let waiting = self.zones.iter().filter(|(_, zone)| zone.failures > 0 && has(zone));
         for apex in waiting.map(|(apex, _)| apex.clone()).collect::<Vec<_>>() {
@@ -422,10 +426,11 @@ impl Secondary {
     /// Notes that a primary cannot be reached, and sends the zones that wait for it to others.
     fn unreachable(&mut self, address: SocketAddr, reason: &str, turn: &mut Turn<'_>) {
         let Some(source) = self.primaries.get_mut(&address) else { return };
-        let known = source.unreachable.replace(turn.now.uptime + self.limits.unreachable).is_some();
+        source.unreachable = Some(turn.now.uptime + self.limits.unreachable);
         let queue = std::mem::take(&mut source.queue);
-        if !known {
-            let text = format!("primary {address}, of {} zones: {reason}", source.zones);
+        if source.trouble.failed(turn.now.uptime, reason) {
+            let wait = text::time(self.limits.unreachable);
+            let text = format!("primary {address}, of {} zones: {reason}; next try after {wait}", source.zones);
             self.warn(text, turn);
         }
         for apex in queue {
@@ -445,6 +450,11 @@ impl Secondary {
             if zone.expired {
                 turn.effects.push(Effect::Serve(held.clone()));
             }
+        }
+        if let Some(over) = zone.trouble.ended(turn.now.uptime)
+            && let Some(text) = self.warnings.tell(turn.now.uptime, format!("{apex}: up to date again after {over}"))
+        {
+            turn.effects.push(Effect::Log(Level::Info, text));
         }
         let (refresh, again) = zone.succeeded(turn.now.uptime, &self.limits);
         let due = match again {

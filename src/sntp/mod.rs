@@ -19,6 +19,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use packet::{Fault, PACKET, Sample};
 
 use crate::dial::is_timeout;
+use crate::telemetry::Trouble;
+use crate::text;
 
 /// How many answers of a server are compared.
 const SAMPLES: usize = 3;
@@ -96,30 +98,32 @@ pub fn ask(servers: &[SocketAddr]) -> Result<Offset, NoTime> {
 /// Keeps a clock right by `servers`, for ever: `shift` sets it forward by nanoseconds, or back by negative ones. The servers
 /// are asked at once when `jumped` has something: somebody else has set the clock.
 pub fn keep(servers: &[SocketAddr], jumped: &Receiver<()>, mut shift: impl FnMut(i64)) -> ! {
-    let (mut failures, mut is_told) = (0, false);
+    let begun = Instant::now();
+    let (mut failures, mut trouble) = (0, Trouble::default());
     loop {
         let wait = match ask(servers) {
             Ok(offset) => {
                 shift(offset.nanoseconds);
                 let by = shown(offset.server);
                 let seconds = offset.nanoseconds as f64 / 1e9;
+                if let Some(over) = trouble.ended(begun.elapsed()) {
+                    log::info!("--ntp server {by} answers again after {over}");
+                }
                 if offset.nanoseconds.abs() >= WORTH_TELLING {
                     log::info!("the clock was corrected by {seconds:+.1} s, by {by} (stratum {})", offset.stratum);
-                } else if failures > 0 && is_told {
-                    log::info!("the clock is kept by {by} again");
                 } else {
                     log::debug!("the clock was corrected by {seconds:+.6} s, by {by}");
                 }
-                (failures, is_told) = (0, false);
+                failures = 0;
                 INTERVAL
             }
             Err(error) => {
                 let wait = RETRY.0.saturating_mul(1 << u32::min(failures, 8)).min(RETRY.1);
                 failures += 1;
-                // The network may need a moment; then it is told once, and again whenever the wait is as long as it gets.
-                let level = if failures == 3 || wait == RETRY.1 { log::Level::Warn } else { log::Level::Debug };
-                is_told |= level == log::Level::Warn;
-                log::log!(level, "no --ntp server tells the time: {error}; next try in {wait:?}");
+                let error = error.to_string();
+                let is_logged = trouble.failed(begun.elapsed(), &error);
+                let level = if is_logged { log::Level::Warn } else { log::Level::Debug };
+                log::log!(level, "no --ntp server gives the time: {error}; next try in {}", text::time(wait));
                 wait
             }
         };

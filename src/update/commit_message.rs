@@ -17,6 +17,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::text::is_printable;
 use crate::zone::{Change, Name, RRset, Serial, Type, Zone, canonical_data_cmp, difference, print};
 
 /// The most characters of the first line: what lists of commits show.
@@ -80,11 +81,7 @@ pub fn commit_message(key: &Name, client: IpAddr, zone: &Name, before: Option<&Z
 /// without doing so.
 #[must_use]
 pub fn serial_message(zone: &Name, serial: Serial, author: &str, commit: &str) -> String {
-    // Letters that print as nothing or turn the line around are as bad as control characters.
-    let is_shown = |c: &char| {
-        !c.is_control() && !matches!(*c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let shown = |text: &str| text.chars().filter(is_shown).take(MOST_AUTHOR).collect::<String>();
+    let shown = |text: &str| text.chars().filter(|c| is_printable(*c)).take(MOST_AUTHOR).collect::<String>();
     let (author, commit) = (shown(author), shown(commit));
     let what = format!("raise the serial to {serial}");
     first_line(

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::files::{File, Files};
+use crate::text;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,8 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        // Names of files come from outside, and so may parts of the rest.
+        f.write_str(&text::escaped(&self.file))?;
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
@@ -43,9 +45,9 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, ": {severity}: {}", self.reason)?;
+        write!(f, ": {severity}: {}", text::escaped(&self.reason))?;
         match &self.hint {
-            Some(hint) => write!(f, " (hint: {hint})"),
+            Some(hint) => write!(f, " (hint: {})", text::escaped(hint)),
             None => Ok(()),
         }
     }
