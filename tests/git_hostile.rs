@@ -385,7 +385,7 @@ fn what_the_server_complains_about_is_passed_on() {
     let error = quick(&serve(vec![[greeting(tip), err].concat()], false)).fetch().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the remote refused while waiting for the pack: upload-pack: not our ref [31m \u{fffd}"
+        "the remote refused while waiting for the pack: upload-pack: not our ref\\u{1b}[31m \u{fffd}"
     );
     assert!(error.is_transient(), "a branch that moved in between");
     let band = [line(b"packfile\n"), line(b"\x02fatal: no room\n"), line(b"\x03aborting due to corruption\n")].concat();

@@ -287,11 +287,25 @@ fn a_push_waits_as_long_as_it_is_told() {
 #[test]
 fn statuses_are_explained() {
     let page = "Content-Type: text/html\r\n";
+    let json = "Content-Type: application/json; charset=utf-8\r\n";
     let long = "x".repeat(5000);
     for (reply, transient, words) in [
         (text("500 Oo\x07ps", "", ""), true, "the server answers 500 (Oo ps)"),
         (text("503 Busy", "Content-Type: text/plain\r\n", "later\r\n"), true, "answers 503 (Busy: later)"),
-        (text("429 Slow down", page, "<html>"), true, "answers 429 (Slow down)"),
+        (text("429 Slow down", page, "<html>"), true, "limits how often it is asked (HTTP 429 Slow down)"),
+        (text("503 Busy", "Retry-After: 60\r\n", ""), true, "the remote asks to wait 60 s (HTTP 503 Busy)"),
+        (text("502 Bad", "Retry-After: 7\r\n", ""), true, "the remote asks to wait 7 s (HTTP 502 Bad)"),
+        (text("503 Busy", "Retry-After: -1\r\n", ""), true, "the server answers 503 (Busy)"),
+        (text("403 No", "Retry-After: 60\r\n", ""), true, "the remote asks to wait 60 s (HTTP 403 No)"),
+        (text("403 No", "X-RateLimit-Remaining: 0\r\n", ""), true, "limits how often it is asked (HTTP 403 No)"),
+        (text("403 No", page, "<p>API rate limit exceeded"), true, "limits how often it is asked (HTTP 403 No)"),
+        (text("403 No", json, "{\"message\":\"You have exceeded a secondary Rate Limit\"}"), true, "limits how often"),
+        (text("403 No", json, "{\"message\":\"You have triggered an abuse detection mechanism\"}"), true, "limits"),
+        (
+            text("403 \u{202e}No", "Content-Type: text/plain\r\n", "a\u{202e}b\u{200b}c"),
+            false,
+            "(a\\u{202e}b\\u{200b}c)",
+        ),
         (text("418 Teapot", "Content-Type: text/plain\r\n", &long), false, "answers 418 (Teapot: xxx"),
         (text("401 No", "", ""), false, "the remote wants a user and token"),
         (text("403 No", "", ""), false, "the remote forbids it: does it want --git-user"),
@@ -310,6 +324,66 @@ fn statuses_are_explained() {
         assert!(!message.contains("s3cret"), "{message}");
         assert_eq!(error.is_transient(), transient, "{message}");
     }
+}
+
+#[test]
+fn a_remote_that_asks_to_wait_is_left_alone() {
+    let wait = |status: &str| text(status, "Retry-After: 3600\r\n", "");
+    let [first, second, third] = plain();
+    // At once, in the middle, and before or after what is asked of a push.
+    let fetched = vec![Hear, Say(first.clone()), Hear, Say(second.clone()), Hear, Say(third)];
+    for (connections, is_push, requests) in [
+        (vec![vec![Hear, Say(wait("429 Too Many Requests")), Hold]], false, 1),
+        (vec![vec![Hear, Say(first.clone()), Hear, Say(wait("429 Too Many Requests")), Hold]], false, 2),
+        (vec![vec![Hear, Say(first), Hear, Say(second), Hear, Say(wait("503 Busy")), Hold]], false, 3),
+        (vec![fetched.clone(), vec![Hear, Say(wait("403 Forbidden")), Hold]], true, 4),
+        (vec![fetched, vec![Hear, Say(advertisement()), Hear, Say(wait("429 Too Many Requests")), Hold]], true, 5),
+    ] {
+        // There is another connection for each who does not wait.
+        let script = Script::start([connections, vec![vec![Hear]; 9]].concat());
+        let mut repository = script.repository(QUICK);
+        let expected = "the remote asks to wait 1 h (HTTP ";
+        if is_push {
+            repository.fetch().unwrap();
+            let draft = one_change(&repository, "new\n");
+            for _ in 0..2 {
+                let error = push(&mut repository, &draft).unwrap_err();
+                assert!(matches!(error, PushError::NotSent(_)) && error.to_string().contains(expected), "{error}");
+            }
+        }
+        for _ in 0..2 {
+            let error = repository.fetch().unwrap_err();
+            assert!(error.is_transient() && error.to_string().starts_with(expected), "{error}");
+        }
+        let left = repository.upstream().rest.left().unwrap();
+        assert!(left <= Duration::from_secs(3600) && left > Duration::from_secs(3000), "{left:?}");
+        assert_eq!(script.heard().len(), requests);
+        // Whoever shares the way to the remote waits as well.
+        let other = Repository::new(repository.upstream().clone(), Limits::default()).fetch().unwrap_err();
+        assert!(other.to_string().starts_with(expected), "{other}");
+        assert_eq!(script.heard().len(), requests);
+    }
+    // No longer than an hour, and not at all for what cannot be meant.
+    for (asks, least, most) in [("7200", 3000, 3600), ("5", 1, 5), ("864000", 0, 0), ("soon", 0, 0), ("0", 0, 0)] {
+        let reply = text("503 Busy", &format!("Retry-After: {asks}\r\n"), "");
+        let script = Script::start(vec![vec![Hear, Say(reply), Hold]]);
+        let mut repository = script.repository(QUICK);
+        repository.fetch().unwrap_err();
+        let left = repository.upstream().rest.left().unwrap_or_default().as_secs_f32().ceil() as u64;
+        assert!((least..=most).contains(&left), "{asks}: {left}");
+    }
+    // When it is over, the remote is asked again.
+    let [first, second, third] = plain();
+    let script = Script::start(vec![
+        vec![Hear, Say(text("429 Wait", "Retry-After: 1\r\nConnection: close\r\n", ""))],
+        vec![Hear, Say(first), Hear, Say(second), Hear, Say(third)],
+    ]);
+    let mut repository = script.repository(SLOW);
+    repository.fetch().unwrap_err();
+    while let Some(left) = repository.upstream().rest.left() {
+        std::thread::sleep(left);
+    }
+    repository.fetch().unwrap();
 }
 
 #[test]

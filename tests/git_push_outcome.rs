@@ -110,7 +110,7 @@ fn a_hook_refuses_with_many_lines() {
         let PushError::Refused { reason: found, said } = &error else { panic!("{error}") };
         assert_eq!(found, reason);
         let said = said.replace("error: hook declined to update refs/heads/main", "");
-        assert_eq!(said.trim_end(), "example.org: line 7:\n no such [31m type\n\ngoodbye");
+        assert_eq!(said.trim_end(), "example.org: line 7:\n no such\\u{1b}[31m type\n\ngoodbye");
         assert!(
             error.to_string().starts_with(&format!("the remote refused the push: {reason}: example.org: line 7: |"))
         );
@@ -463,7 +463,7 @@ fn strange_servers_are_borne() {
             "escapes",
             after(&report(&["unpack ok\n", "ng refs/heads/main \x1b[2J\x07no\n"])),
             none(),
-            "Refused { reason: \" [2J no\"",
+            "Refused { reason: \"\\\\u{1b}[2J\\\\u{7}no\"",
         ),
         (
             "unwritable",

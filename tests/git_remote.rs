@@ -116,8 +116,68 @@ fn follows_the_branch_it_is_told() {
             assert_eq!(repository.fetch().unwrap(), Fetched::Unchanged, "{branch}");
         }
         let error = repository(&format!("{}#feature", work.url())).with_protocol(protocol).fetch().unwrap_err();
-        assert_eq!(error.to_string(), "branch feature does not exist at the remote, which has: feature/x, main");
+        assert_eq!(
+            error.to_string(),
+            "branch feature does not exist at the remote, which has: feature/x, main; write #feature/x if you mean that branch"
+        );
         assert!(!error.is_transient());
+    }
+}
+
+#[test]
+fn hints_at_the_reference_that_was_meant() {
+    let server = Server::start();
+    let work = server.repository("zones.git");
+    work.write("a", "main");
+    work.push("on main");
+    work.git(&["tag", "-a", "-m", "a tag", "v1"]);
+    work.git(&["push", "-q", "origin", "v1"]);
+    for protocol in [Protocol::V0, Protocol::V1, Protocol::V2] {
+        for (branch, hint) in [
+            ("v1", "v1 is a tag: write #refs/tags/v1"),
+            ("heads/main", "write #main"),
+            ("HEAD", "HEAD points to main: write #main"),
+            ("origin/main", "write #main"),
+            ("refs/tags/main", "write #main"),
+            ("refs/tags/v2", "write #refs/tags/v1"),
+            ("master", "write #main"),
+            ("MAIN", "write #main"),
+        ] {
+            let remote = format!("{}#{branch}", work.url());
+            let error = repository(&remote).with_protocol(protocol).fetch().unwrap_err().to_string();
+            assert!(error.contains("at the remote, which has: main; ") && error.contains(hint), "{branch}: {error}");
+        }
+        let error = repository(&format!("{}#production", work.url())).with_protocol(protocol).fetch().unwrap_err();
+        assert_eq!(error.to_string(), "branch production does not exist at the remote, which has: main");
+    }
+}
+
+#[test]
+fn a_deleted_branch_is_no_empty_repository() {
+    let server = Server::start();
+    let work = server.repository("zones.git");
+    work.write("a", "main");
+    let main = work.push("on main");
+    for protocol in [Protocol::V0, Protocol::V2] {
+        server.git("zones.git", &["update-ref", "refs/heads/main", &main]);
+        let remote = format!("{}#main", work.url());
+        let mut before = repository(&remote).with_protocol(protocol);
+        before.fetch().unwrap();
+        server.git("zones.git", &["update-ref", "-d", "refs/heads/main"]);
+        // All references are gone; one that never saw the branch cannot know that there was any.
+        let gone = "branch main was deleted at the remote, which has no branches; push it again, or choose another with #branch";
+        assert_eq!(before.fetch().unwrap_err().to_string(), gone);
+        assert_eq!(before.commit().unwrap().id.to_string(), main);
+        let fetch = || repository(&remote).with_protocol(protocol).fetch().unwrap_err().to_string();
+        assert_eq!(fetch(), "the repository is empty: push a first commit");
+        // Another's reference is left, and then the record of what was served from it.
+        server.git("zones.git", &["update-ref", "refs/notes/x", &main]);
+        assert_eq!(fetch(), "branch main does not exist at the remote, which has no branches");
+        server.git("zones.git", &["update-ref", "refs/zonule/served/main", &main]);
+        assert_eq!(fetch(), gone);
+        for reference in ["refs/notes/x", "refs/zonule/served/main"] {
+            server.git("zones.git", &["update-ref", "-d", reference]);
+        }
     }
 }
 
@@ -141,7 +201,7 @@ fn follows_head_wherever_it_points() {
         server.git("zones.git", &["symbolic-ref", "HEAD", "refs/heads/nowhere"]);
         assert_eq!(
             repository.fetch().unwrap_err().to_string(),
-            "choose a branch with #branch: HEAD is not valid at the remote, which has: main, other"
+            "HEAD at the remote no longer points to a branch; choose one with #branch: main, other"
         );
         assert_eq!(repository.commit().unwrap().id.to_string(), main);
         assert_eq!(paths(&repository), ["a"]);
@@ -245,7 +305,10 @@ fn history_may_be_rewritten() {
     server.git("zones.git", &["update-ref", "refs/heads/other", &amended]);
     server.git("zones.git", &["update-ref", "-d", "refs/heads/main"]);
     let error = repository.fetch().unwrap_err();
-    assert_eq!(error.to_string(), "branch main does not exist at the remote, which has: other");
+    assert_eq!(
+        error.to_string(),
+        "branch main was deleted at the remote, which has: other; push it again, or choose another with #branch"
+    );
     assert_holds(&repository, &work, &amended);
     server.git("zones.git", &["update-ref", "refs/heads/main", &amended]);
     assert_eq!(repository.fetch().unwrap(), Fetched::Unchanged);

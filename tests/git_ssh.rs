@@ -14,12 +14,9 @@ use support_git::{
     drafts::{assert_sound, begin, commit, noise, one_change, paths, push},
     proxy::{Cut, Proxy},
 };
-use zonule::{
-    dial::Dialer,
-    git::{
-        Access, Error, Fate, Fetched, History, Limits, Protocol, Remote, Repository, Timeouts, Upstream,
-        ssh::{self, HostKeys, Identity},
-    },
+use zonule::git::{
+    Access, Error, Fate, Fetched, History, Limits, Protocol, Remote, Repository, Timeouts, Upstream,
+    ssh::{self, HostKeys, Identity},
 };
 use zonule_harness::{Sandbox, Sshd};
 
@@ -90,7 +87,7 @@ impl World {
 
 fn upstream(url: &str, ssh: ssh::Access) -> Upstream {
     let access = Access { ssh, ..Access::default() };
-    Upstream { remote: Remote::parse(url).unwrap(), access, dialer: Dialer::system() }
+    Upstream { access, ..Remote::parse(url).unwrap().into() }
 }
 
 #[test]
@@ -268,7 +265,10 @@ fn what_the_far_side_says_is_told() {
             "printf 'Welcome to the machine!\\r\\n'; eval \"$SSH_ORIGINAL_COMMAND\"",
             "the remote's shell writes \"Welcome to the machine!",
         ),
-        ("printf '\\033[2Jhello'", "the remote's shell writes \" [2Jhello\" where git should: its start-up files"),
+        (
+            "printf '\\033[2Jhello'",
+            "the remote's shell writes \"\\u{1b}[2Jhello\" where git should: its start-up files",
+        ),
         ("head -c 1000000 /dev/zero | tr '\\0' 'y' >&2; exit 1", "the remote says: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"),
     ] {
         world.script(script);

@@ -2,7 +2,7 @@
 //!
 //! Secrets are zeroed when they are dropped, and no text that is made of these types shows them.
 
-use super::{Remote, ssh, tls::Trust};
+use super::{Remote, Rest, ssh, tls::Trust};
 use crate::dial::Dialer;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -16,12 +16,14 @@ pub struct Upstream {
     pub access: Access,
     /// What finds the host.
     pub dialer: Dialer,
+    /// Until when the remote asked to be left alone; the same for all clones.
+    pub rest: Rest,
 }
 
 impl From<Remote> for Upstream {
     /// Takes the system's word for where the host is, and nothing to log in with but what the address holds.
     fn from(remote: Remote) -> Self {
-        Upstream { remote, access: Access::default(), dialer: Dialer::system() }
+        Upstream { remote, access: Access::default(), dialer: Dialer::system(), rest: Rest::default() }
     }
 }
 

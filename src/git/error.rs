@@ -2,6 +2,7 @@
 
 use super::{ObjectId, http::HttpError, ssh::SshError, tls::TlsError};
 use crate::dial::{DialError, is_timeout};
+use crate::text::printable;
 use std::{fmt, io, time::Duration};
 
 const REMEDY: &str = "make the repository smaller or the machine's memory larger";
@@ -61,16 +62,20 @@ pub enum Error {
         /// The kind.
         what: String,
     },
-    /// The repository has no commit yet.
+    /// The repository has no references at all.
     Empty,
     /// The branch asked for is not there.
     NoBranch {
         /// The full name of the reference.
         name: String,
+        /// Whether it is known to have been there before.
+        existed: bool,
         /// Some of the branches that are there.
         has: Vec<String>,
         /// How many more are there.
         more: usize,
+        /// What to write instead, if that can be guessed.
+        hint: Option<String>,
     },
     /// The reference names something else than a commit.
     NotACommit {
@@ -191,20 +196,28 @@ impl fmt::Display for Error {
             }
             Error::Unsupported { what } => write!(f, "not supported yet: {what}"),
             Error::Empty => f.write_str("the repository is empty: push a first commit"),
-            Error::NoBranch { name, has, more } => {
-                match (name.strip_prefix("refs/heads/"), name.as_str()) {
-                    (Some(branch), _) => write!(f, "branch {branch} does not exist at the remote")?,
-                    (None, "HEAD") => f.write_str("choose a branch with #branch: HEAD is not valid at the remote")?,
-                    (None, name) => write!(f, "{name} does not exist at the remote")?,
+            Error::NoBranch { name, existed, has, more, hint } => {
+                let (is_head, name) = (name == "HEAD", printable(name.as_bytes()));
+                let gone = if *existed { "was deleted" } else { "does not exist" };
+                match name.strip_prefix("refs/heads/") {
+                    _ if is_head && *existed => f.write_str("HEAD at the remote no longer points to a branch")?,
+                    _ if is_head => f.write_str("HEAD at the remote points to no branch that exists")?,
+                    Some(branch) => write!(f, "branch {branch} {gone} at the remote")?,
+                    None => write!(f, "{name} {gone} at the remote")?,
                 }
-                if has.is_empty() {
-                    return f.write_str(", which has no branches");
+                match has.as_slice() {
+                    [] => f.write_str(", which has no branches")?,
+                    has if is_head => write!(f, "; choose one with #branch: {}", has.join(", "))?,
+                    has => write!(f, ", which has: {}", has.join(", "))?,
                 }
-                write!(f, ", which has: {}", has.join(", "))?;
                 if *more > 0 {
                     write!(f, " and {more} more")?;
                 }
-                Ok(())
+                match hint {
+                    Some(hint) => write!(f, "; {hint}"),
+                    None if *existed && !is_head => f.write_str("; push it again, or choose another with #branch"),
+                    None => Ok(()),
+                }
             }
             Error::NotACommit { id } => write!(f, "the reference names {id}, which is not a commit: choose a branch"),
             Error::Limit { what, found: Some(found), bound, unit } => {
@@ -239,11 +252,4 @@ impl std::error::Error for Error {
             _ => None,
         }
     }
-}
-
-/// Returns what the remote said, fit for a log line: one line, no control characters, cut at 300 bytes.
-pub(super) fn printable(text: &[u8]) -> String {
-    const MOST: usize = 300;
-    let text = String::from_utf8_lossy(&text[..text.len().min(MOST)]);
-    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

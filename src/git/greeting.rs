@@ -2,7 +2,8 @@
 //!
 //! A remote may list any number of references with any names: kept are the one wanted and a few to name if that is not there.
 
-use super::{Error, ObjectId, error::printable, transport::Transport};
+use super::{Error, ObjectId, record_of, transport::Transport};
+use crate::text::printable;
 use gix_packetline::PacketLineRef;
 
 /// What we call ourselves.
@@ -133,7 +134,7 @@ impl Capabilities {
     }
 }
 
-/// The references a remote lists: the one we look for, and some to name if it is not there.
+/// The references a remote lists: the one we look for, and what to say if it is not there.
 pub(super) struct Listing<'a> {
     wanted: &'a str,
     /// Another reference that may be there, and what it names.
@@ -141,14 +142,37 @@ pub(super) struct Listing<'a> {
     pub(super) tip: Option<Tip>,
     /// The branch that the wanted reference stands for, if it is symbolic.
     pub(super) target: Option<String>,
-    any: bool,
+    /// Whether there is any reference.
+    pub(super) any: bool,
+    /// The record that belongs to the wanted branch, and whether it is there: then the branch was, too.
+    record: Option<String>,
+    is_recorded: bool,
+    /// The full name of the branch that `HEAD` stands for.
+    default: Option<String>,
+    /// The full name of the reference that was probably meant, and how far it is from the one wanted.
+    meant: Option<(usize, String)>,
     branches: Vec<String>,
     more: usize,
 }
 
+/// The longest name of a reference that is looked at.
+const NAME_MOST: usize = 1000;
+
 impl<'a> Listing<'a> {
     pub(super) fn new(wanted: &'a str) -> Self {
-        Listing { wanted, beside: None, tip: None, target: None, any: false, branches: Vec::new(), more: 0 }
+        Listing {
+            wanted,
+            beside: None,
+            tip: None,
+            target: None,
+            any: false,
+            record: record_of(wanted),
+            is_recorded: false,
+            default: None,
+            meant: None,
+            branches: Vec::new(),
+            more: 0,
+        }
     }
 
     pub(super) fn see(&mut self, name: &[u8], object: ObjectId, commit: ObjectId) {
@@ -162,6 +186,13 @@ impl<'a> Listing<'a> {
         {
             *found = Some(object);
         }
+        self.is_recorded |= self.record.as_ref().is_some_and(|record| name == record.as_bytes());
+        if let Some(name) = str::from_utf8(name).ok().filter(|name| name.len() <= NAME_MOST)
+            && let Some(distance) = distance(self.wanted, name, self.more == 0)
+            && self.meant.as_ref().is_none_or(|(least, _)| distance < *least)
+        {
+            self.meant = Some((distance, name.to_owned()));
+        }
         if let Some(branch) = name.strip_prefix(b"refs/heads/") {
             if self.branches.len() < MOST {
                 self.branches.push(printable(branch));
@@ -173,10 +204,13 @@ impl<'a> Listing<'a> {
 
     /// Notes that the symbolic reference `name` stands for `target`.
     pub(super) fn points(&mut self, name: &[u8], target: &[u8]) {
-        const MOST: usize = 1000;
-        let plain = |text: &&str| text.len() <= MOST && !text.contains(|c: char| c.is_control() || c == ' ');
+        let plain = |text: &&str| text.len() <= NAME_MOST && !text.contains(|c: char| c.is_control() || c == ' ');
+        let target: Option<String> = str::from_utf8(target).ok().filter(plain).map(Into::into);
         if name == self.wanted.as_bytes() {
-            self.target = str::from_utf8(target).ok().filter(plain).map(Into::into);
+            self.target.clone_from(&target);
+        }
+        if name == HEAD.as_bytes() {
+            self.default = target;
         }
     }
 
@@ -189,12 +223,73 @@ impl<'a> Listing<'a> {
     }
 
     pub(super) fn conclude(self) -> Result<Tip, Error> {
-        match self.tip {
-            Some(tip) => Ok(tip),
-            None if !self.any => Err(Error::Empty),
-            None => Err(Error::NoBranch { name: self.wanted.into(), has: self.branches, more: self.more }),
+        if let Some(tip) = self.tip {
+            return Ok(tip);
         }
+        if !self.any {
+            return Err(Error::Empty);
+        }
+        let hint = self.hint();
+        let name = self.wanted.into();
+        Err(Error::NoBranch { name, existed: self.is_recorded, has: self.branches, more: self.more, hint })
     }
+
+    /// Says what to write instead of a name that is not there.
+    fn hint(&self) -> Option<String> {
+        let wanted = short(self.wanted);
+        let shown = |name: &str| printable(short(name).as_bytes());
+        if self.wanted != HEAD && (wanted.eq_ignore_ascii_case(HEAD) || wanted == "@") {
+            let default = self.default.as_deref().map(shown)?;
+            return Some(format!("HEAD points to {default}: write #{default}, or nothing to follow HEAD"));
+        }
+        let (_, meant) = self.meant.as_ref()?;
+        let name = shown(meant);
+        Some(match meant.strip_prefix("refs/tags/") {
+            Some(tag) => format!("{} is a tag: write #{name}", printable(tag.as_bytes())),
+            None => format!("write #{name} if you mean that branch"),
+        })
+    }
+}
+
+/// Returns a reference as it is written behind the `#` of a remote.
+fn short(name: &str) -> &str {
+    name.strip_prefix("refs/heads/").unwrap_or(name)
+}
+
+/// Returns how far the reference `name` is from the one wanted, if somebody who wrote that may have meant it; names that
+/// are only spelt alike count if `by_spelling`.
+fn distance(wanted: &str, name: &str, by_spelling: bool) -> Option<usize> {
+    /// Longer names are not compared letter by letter.
+    const LETTERS: usize = 60;
+    let wanted = short(wanted);
+    let (kind, name) = match (name.strip_prefix("refs/heads/"), name.strip_prefix("refs/tags/")) {
+        (Some(branch), _) => ("heads", branch),
+        (None, Some(tag)) => ("tags", tag),
+        (None, None) => return None,
+    };
+    let is_branch = kind == "heads";
+    // Of another kind, or in the words of other commands: tag `v1`, `heads/main`, `refs/heads/refs/heads/main`.
+    let bare = wanted.strip_prefix("refs/").unwrap_or(wanted);
+    let bare = ["heads/", "tags/"].iter().find_map(|kind| bare.strip_prefix(kind)).unwrap_or(bare);
+    if name == bare {
+        return Some(0);
+    }
+    // `origin/main`, `tree/main`, `refs/remotes/origin/main`.
+    if is_branch && wanted.strip_suffix(name).is_some_and(|rest| rest.ends_with('/')) {
+        return Some(1);
+    }
+    if name.to_lowercase() == bare.to_lowercase() {
+        return Some(2);
+    }
+    if is_branch && matches!((bare, name), ("master", "main") | ("main", "master")) {
+        return Some(3);
+    }
+    let letters = bare.len().max(name.len());
+    if !by_spelling || letters > LETTERS {
+        return None;
+    }
+    let distance = strsim::damerau_levenshtein(bare, name);
+    (distance <= letters.div_ceil(4).min(3)).then_some(3 + distance)
 }
 
 /// Splits `<id> <rest>`.
@@ -206,4 +301,71 @@ pub(super) fn id_and(line: &[u8]) -> Option<(ObjectId, &[u8])> {
 /// Returns a line without its end.
 pub(super) fn trimmed(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\n").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The error for a branch that is not among `references`, the first of which is what HEAD stands for.
+    fn error(wanted: &str, references: &[&str]) -> String {
+        let mut listing = Listing::new(wanted);
+        let id = ObjectId::null(gix_hash::Kind::Sha1);
+        if let Some(first) = references.first() {
+            listing.points(b"HEAD", first.as_bytes());
+        }
+        for name in references {
+            listing.see(name.as_bytes(), id, id);
+        }
+        listing.conclude().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_was_probably_meant_is_named() {
+        let there = ["refs/heads/main", "refs/heads/feature/x", "refs/tags/v1"];
+        for (wanted, hint) in [
+            ("refs/heads/v1", "v1 is a tag: write #refs/tags/v1"),
+            ("refs/heads/tags/v1", "v1 is a tag: write #refs/tags/v1"),
+            ("refs/heads/heads/main", "write #main"),
+            ("refs/heads/HEAD", "HEAD points to main: write #main,"),
+            ("refs/heads/head", "HEAD points to main: write #main,"),
+            ("refs/heads/@", "HEAD points to main: write #main,"),
+            ("refs/heads/origin/main", "write #main"),
+            ("refs/heads/origin/feature/x", "write #feature/x"),
+            ("refs/remotes/origin/main", "write #main"),
+            ("refs/tags/main", "write #main"),
+            ("refs/heads/master", "write #main"),
+            ("refs/heads/Main", "write #main"),
+            ("refs/heads/mian", "write #main"),
+            ("refs/heads/feature/y", "write #feature/x"),
+            ("refs/heads/V1", "v1 is a tag: write #refs/tags/v1"),
+        ] {
+            let message = error(wanted, &there);
+            assert!(message.contains(" does not exist at the remote, which has: main, feature/x; "), "{message}");
+            assert!(message.contains(hint), "{wanted}: {message}");
+        }
+        assert!(error("refs/heads/production", &there).ends_with("which has: main, feature/x"));
+        // Names that do harm, and many.
+        assert!(error("refs/heads/a", &["refs/heads/\u{202e}a"]).contains("write #\\u{202e}a"));
+        let many: Vec<String> = (0..1000).map(|n| format!("refs/heads/branch{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let message = error("refs/heads/Branch777", &many);
+        assert!(message.contains(" and 990 more; write #branch777 ") && message.len() < 300, "{message}");
+    }
+
+    #[test]
+    fn a_branch_that_is_gone_is_told_from_an_empty_repository() {
+        assert_eq!(error("refs/heads/main", &[]), "the repository is empty: push a first commit");
+        let message = error("refs/heads/main", &["refs/notes/x"]);
+        assert_eq!(message, "branch main does not exist at the remote, which has no branches");
+        let message = error("refs/heads/main", &["refs/zonule/served/main"]);
+        assert!(
+            message.starts_with("branch main was deleted at the remote, which has no branches; push it"),
+            "{message}"
+        );
+        let message = error("refs/heads/main", &["refs/heads/other", "refs/zonule/served/main"]);
+        assert!(message.starts_with("branch main was deleted at the remote, which has: other; push it"), "{message}");
+        let message = error("HEAD", &["refs/heads/other"]);
+        assert_eq!(message, "HEAD at the remote points to no branch that exists; choose one with #branch: other");
+    }
 }

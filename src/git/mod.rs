@@ -33,6 +33,7 @@ mod protocol;
 mod push;
 mod record;
 mod remote;
+mod rest;
 mod signature;
 pub mod ssh;
 pub mod store;
@@ -51,6 +52,7 @@ pub use limits::{Deadline, Limits, Timeouts};
 pub use push::{Fate, PushError};
 pub use record::{Beside, Entry, Recorded, record_of};
 pub use remote::{Kind, Remote, RemoteError};
+pub use rest::Rest;
 pub use signature::Signature;
 pub use tls::{Fingerprint, TlsError, Trust};
 
@@ -217,6 +219,14 @@ impl Repository {
         match self.fetch_from(have, deadline) {
             // What we have is not what the remote makes of it. Whatever the reason, a whole clone is not concerned.
             Err(Error::Missing { .. }) if have.is_some() => self.fetch_from(None, deadline),
+            // It was there, since we hold a commit of it.
+            Err(Error::NoBranch { name, has, more, hint, .. }) if have.is_some() => {
+                Err(Error::NoBranch { name, existed: true, has, more, hint })
+            }
+            Err(Error::Empty) if have.is_some() => {
+                let name = self.upstream.remote.reference().unwrap_or(greeting::HEAD).to_owned();
+                Err(Error::NoBranch { name, existed: true, has: Vec::new(), more: 0, hint: None })
+            }
             result => result,
         }
     }

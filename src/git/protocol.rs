@@ -7,13 +7,14 @@
 
 use super::{
     Deadline, Error, Fate, Limits, ObjectId, Protocol, Timeouts, Upstream,
-    error::printable,
     greeting::{AGENT, Capabilities, HEAD, Listing, Tip, greeting, id_and, trimmed},
     pack::{self, Archived, HASH, Unpacked},
+    record_of,
     store::Store,
     transport::{Service, Transport, broken},
     zlib::Zlib,
 };
+use crate::text::printable;
 use gix_object::{CommitRefIter, Kind};
 use gix_packetline::{PacketLineRef, blocking_io::encode};
 use std::{
@@ -70,7 +71,14 @@ impl Session {
             if listing.tip.is_none() {
                 // The first list may hold branches whose names begin like the one wanted.
                 listing = Listing::new(wanted);
-                list(&mut transport, &capabilities, &["refs/heads/", "refs/tags/"], &mut listing)?;
+                let record = record_of(wanted);
+                let prefixes: Vec<&str> =
+                    [HEAD, "refs/heads/", "refs/tags/"].into_iter().chain(record.as_deref()).collect();
+                list(&mut transport, &capabilities, &prefixes, &mut listing)?;
+                if !listing.any {
+                    // Not empty yet: there may be references that are neither.
+                    list(&mut transport, &capabilities, &[], &mut listing)?;
+                }
             }
         }
         let reference = remote.reference().map(Into::into).or_else(|| listing.target.take());

@@ -17,7 +17,6 @@
 use super::{
     Deadline, Draft, Entry, Error, ObjectId, Reached, Recorded, Repository,
     draft::Drafted,
-    error::printable,
     greeting::{AGENT, Capabilities, Listing, greeting, trimmed},
     pack::HASH,
     protocol::Session,
@@ -26,6 +25,7 @@ use super::{
     transport::{Service, Transport},
     zlib::Zlib,
 };
+use crate::text::{self, printable};
 use gix_object::Kind;
 use gix_pack::data::{self, entry::Header};
 use gix_packetline::{PacketLineRef, blocking_io::encode, decode};
@@ -567,11 +567,11 @@ fn declined(reason: String, said: String) -> PushError {
     }
 }
 
-/// Returns what the remote said, fit to be shown: lines without control characters and without empty ends.
+/// Returns what the remote said, fit to be shown: lines of printable characters, without empty ends.
 fn lines(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
-    let line = |line: &str| line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
-    let lines: Vec<String> = text.lines().map(|text| line(text).trim_end().to_owned()).collect();
+    let line = |line: &str| text::escaped(&line.replace(['\t', '\r'], " ")).trim_end().to_owned();
+    let lines: Vec<String> = text.lines().map(line).collect();
     lines.join("\n").trim_matches('\n').into()
 }
 
@@ -655,7 +655,7 @@ mod tests {
 
     #[test]
     fn what_is_said_is_fit_to_be_shown() {
-        assert_eq!(lines(b"\n one\r\n\ttwo\x1b[0m \n\nthree\xff\n\n"), " one\n two [0m\n\nthree\u{fffd}");
+        assert_eq!(lines(b"\n one\r\n\ttwo\x1b[0m \n\nthree\xff\n\n"), " one\n two\\u{1b}[0m\n\nthree\u{fffd}");
         assert_eq!(lines(b""), "");
     }
 }

@@ -1,6 +1,7 @@
 //! The address of a repository, as written in the boot arguments.
 
 use super::access::{Login, Secret};
+use crate::text;
 use std::fmt;
 
 const EXAMPLE: &str = "git://host/path/zones.git#main (or https://host/…, ssh://user@host/…, user@host:path)";
@@ -273,7 +274,9 @@ impl fmt::Display for RemoteError {
         match self {
             RemoteError::NoScheme => f.write_str("the remote does not start with git://, https://, http:// or ssh://"),
             RemoteError::Unsupported(scheme) => write!(f, "not supported: {scheme} remotes"),
-            RemoteError::UnknownScheme(scheme) => write!(f, "unknown kind of remote `{scheme}://`"),
+            RemoteError::UnknownScheme(scheme) => {
+                write!(f, "unknown kind of remote `{}://`", text::escaped(scheme))
+            }
             RemoteError::Credentials => f.write_str("git:// has no users or passwords: remove everything up to the @"),
             RemoteError::NoUser => f.write_str("ssh needs a user: write git@host or user@host"),
             RemoteError::BadLogin => f.write_str(
@@ -281,11 +284,18 @@ impl fmt::Display for RemoteError {
             ),
             RemoteError::Password => f.write_str("ssh logs in with a key, not a password: give --git-ssh-key"),
             RemoteError::NoHost => f.write_str("the remote names no host"),
-            RemoteError::BadHost(host) => write!(f, "`{host}` is not a host name or address"),
-            RemoteError::BadPort(port) => write!(f, "`{port}` is not a port from 1 to 65535"),
+            RemoteError::BadHost(host) => write!(f, "`{}` is not a host name or address", text::escaped(host)),
+            RemoteError::BadPort(port) => write!(f, "`{}` is not a port from 1 to 65535", text::escaped(port)),
             RemoteError::NoPath => f.write_str("the remote names no path to a repository after the host"),
             RemoteError::BadPath => f.write_str("the remote's path has a broken %XX or a control character"),
-            RemoteError::BadBranch(name) => write!(f, "`{name}` is not a branch name"),
+            RemoteError::BadBranch(name) => {
+                write!(f, "`{}` is not a branch name", text::escaped(name))?;
+                match name.trim().trim_matches('/') {
+                    "" => f.write_str(": leave # out to follow the remote's HEAD"),
+                    meant if meant != name && full_name(meant).is_ok() => write!(f, ": write #{meant}"),
+                    _ => Ok(()),
+                }
+            }
         }?;
         write!(f, "; a correct remote is {EXAMPLE}")
     }
@@ -482,6 +492,10 @@ mod tests {
             ("git://h/z#", "`` is not a branch"),
             ("git://h/z#a..b", "`a..b` is not a branch"),
             ("git://h/z#a b", "`a b` is not a branch"),
+            ("git://h/z#", "leave # out"),
+            ("git://h/z#main ", "write #main;"),
+            ("git://h/z#/main/", "write #main;"),
+            ("git://h/z#\u{202e}:", "`\\u{202e}:` is not a branch"),
         ] {
             let message = Remote::parse(text).unwrap_err().to_string();
             assert!(message.contains(word), "{text}: {message}");

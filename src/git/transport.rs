@@ -3,8 +3,9 @@
 //! Every wait on the remote happens in [`Tcp`] and has an end. The conversation above is requests and answers in packet
 //! lines, which is what git speaks to its daemon, over SSH and in the bodies of HTTP alike: each way is a [`Wire`].
 
-use super::{Deadline, Error, Kind, Protocol, Timeouts, Upstream, error::printable, http, ssh};
+use super::{Deadline, Error, Kind, Protocol, Timeouts, Upstream, http, ssh};
 use crate::dial::{DialError, is_timeout};
+use crate::text::printable;
 use gix_packetline::{PacketLineRef, blocking_io::StreamingPeekableIter};
 use std::{
     io::{self, BufReader, Read, Write},

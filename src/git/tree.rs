@@ -2,11 +2,11 @@
 
 use super::{
     CommitInfo, Error, File, Limits, ObjectId,
-    error::printable,
     pack::HASH,
     store::{Object, Store},
     zlib::Zlib,
 };
+use crate::text::printable;
 use gix_object::{CommitRefIter, Kind, TreeRefIter, tree::EntryKind, tree::EntryRef};
 
 /// Longest path of a file; what file systems allow.

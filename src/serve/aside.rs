@@ -12,12 +12,13 @@ use super::follower::Call;
 use super::queue::{Back, Job, Outcome, Ticket, Waiter, Waiting};
 use super::transfers::{Stream, Transfer};
 use super::{Served, Server, seconds};
-use crate::answer::{self, Context, MOST_PAYLOAD, Transport, Verdict};
+use crate::answer::{self, Context, ExtendedError, MOST_PAYLOAD, Transport, Verdict, ede};
 use crate::keys::Grant;
 use crate::message::Rcode;
 use crate::notify::{self, Notification};
-use crate::tsig::{self, Failure, Policy, Replay, Request, Verified};
+use crate::tsig::{self, Cause, Failure, Policy, Replay, Request, Verified};
 use crate::update::{Refusal, Update};
+use crate::zone::Name;
 
 /// What becomes of a message that was set aside.
 pub(super) enum Done {
@@ -50,6 +51,19 @@ impl Server {
         let now = seconds();
         let verified = match tsig::verify(message, |name| served.keys.get(name).cloned(), &Policy::default(), now) {
             Ok(verified) => verified,
+            Err(failure) if self.awaits_keys(&served, &failure) => {
+                // RFC 8945 has no error for this: BADKEY would have the client's key be wrong. Nobody can sign the reply.
+                let context = self.context(&served, transport, source, Some(0));
+                let level = if self.complaints.allows(context.uptime) { log::Level::Warn } else { log::Level::Debug };
+                let name = failure.key_name().map(Name::to_string).unwrap_or_default();
+                log::log!(
+                    level,
+                    "a signed message from {source}: key {name}: no keys are loaded yet; answering SERVFAIL"
+                );
+                let why = ExtendedError { code: ede::NOT_READY, text: "no keys are loaded yet" };
+                return answer::report(&context, message, Verdict::of(Rcode::SERVER_FAILURE).because(why), reply)
+                    .into();
+            }
             Err(failure) => {
                 let context = self.context(&served, transport, source, Some(failure.room()));
                 return self.reject(&context, message, &failure, reply).into();
@@ -133,6 +147,12 @@ impl Server {
         }
         let authoritative = rcode == Rcode::NO_ERROR;
         answer::report(context, message, Verdict { authoritative, ..Verdict::of(rcode) }, reply)
+    }
+
+    /// Returns whether a signature cannot be verified because the keys that the zones come with are not there yet.
+    fn awaits_keys(&self, served: &Served, failure: &Failure) -> bool {
+        // A secondary has all its keys from the beginning.
+        *failure.cause() == Cause::UnknownKey && served.catalog.is_none() && self.follower.get().is_none()
     }
 
     /// Replies to a message whose signature is not right.

@@ -43,7 +43,7 @@ use self::writer::{Lookback, Writer};
 use crate::answer::{self, Answer, Context, Event, Limiter, Secret, Settings, Transport};
 use crate::catalog_zone;
 use crate::config::{Config, Networks, Origin};
-use crate::git::{Limits, ObjectId, Repository, Upstream};
+use crate::git::{Limits, ObjectId, Repository, Rest, Upstream};
 use crate::keys::Keyring;
 use crate::message::Rcode;
 use crate::notify::{Now, Trigger};
@@ -100,6 +100,8 @@ pub struct Server {
     /// To the thread that follows primaries, if there is one.
     follower: OnceLock<Sender<follower::Call>>,
     patience: Duration,
+    /// What went wrong when the remote was last asked, if something did.
+    obstacle: Mutex<Option<String>>,
     /// Complaints of messages that strangers can send.
     complaints: Throttle,
 }
@@ -169,6 +171,7 @@ impl Server {
             unproven: Mutex::new(Trigger::new(webhook::UNPROVEN)),
             follower: OnceLock::new(),
             patience: config.update_patience,
+            obstacle: Mutex::default(),
             complaints: Throttle::default(),
         })
     }
@@ -336,7 +339,8 @@ impl Server {
         }
         match config.origin {
             Origin::Git(remote) => {
-                let upstream = Upstream { remote, access: config.git_access, dialer: config.dialer };
+                let upstream =
+                    Upstream { remote, access: config.git_access, dialer: config.dialer, rest: Rest::default() };
                 past::start(Arc::clone(&self), upstream.clone(), limits.clone(), config.git_history)
                     .map_err(cannot("start the thread that looks into git's history".to_string()))?;
                 let repository = Repository::new(upstream, limits.clone());
@@ -391,12 +395,26 @@ impl Server {
             self.renew_secret(Run::current());
             self.look_for_the_unproven();
             for job in self.queue.take_expired() {
-                self.settle(&job, &Outcome::because(Rcode::SERVER_FAILURE, "the git remote does not answer in time"));
+                self.settle(&job, &self.overdue());
             }
             let look = if answered { Duration::from_secs(1) } else { Duration::from_millis(100) };
             // No update has less patience than that, so none that comes meanwhile is over.
             thread::sleep(self.queue.patience(look));
         }
+    }
+
+    /// Notes what went wrong with the remote, or that it answers.
+    fn set_obstacle(&self, error: Option<&str>) {
+        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = error.map(str::to_owned);
+    }
+
+    /// Returns what becomes of an update that the remote has not taken in time.
+    fn overdue(&self) -> Outcome {
+        let reason = match &*self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => format!("the git remote did not take the update in time: {error}"),
+            None => "the git remote did not answer in time".to_string(),
+        };
+        Outcome::because(Rcode::SERVER_FAILURE, &reason)
     }
 
     /// Draws the secret of cookies anew in another run of the system: this is a copy of a machine, made from a snapshot, and

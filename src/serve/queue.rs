@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::answer::{ExtendedError, Transport, Verdict, ede};
 use crate::message::Rcode;
+use crate::text;
 use crate::tsig::{Key, Request};
 use crate::update::Update;
 
@@ -209,10 +210,12 @@ impl Queue {
 impl Outcome {
     pub(super) const SUCCESS: Self = Self { rcode: Rcode::NO_ERROR, why: None };
 
-    /// An outcome with a reason of no special kind (RFC 8914 §4.1), or for which something is forbidden (§4.19).
+    /// An outcome with a reason of no special kind (RFC 8914 §4.1), or for which something is forbidden (§4.19). The reason
+    /// may be a remote's words of several lines.
     pub(super) fn because(rcode: Rcode, reason: &str) -> Self {
         let code = if rcode == Rcode::REFUSED { ede::PROHIBITED } else { ede::OTHER };
-        Outcome { rcode, why: Some((code, reason.into())) }
+        let reason = reason.trim().replace("\r\n", "\n").replace('\n', " | ");
+        Outcome { rcode, why: Some((code, text::escaped(&reason).into())) }
     }
 
     /// Returns what the reply says; a text that is too long for a message is cut.
@@ -316,5 +319,7 @@ mod tests {
         let outcome = Outcome::because(Rcode::REFUSED, &"ü".repeat(400));
         let extended = outcome.verdict().extended.unwrap();
         assert_eq!((extended.code, extended.text.len()), (18, MOST_REASON));
+        let outcome = Outcome::because(Rcode::REFUSED, "no:\n\u{202e}txt\u{1b}[2J\n");
+        assert_eq!(outcome.verdict().extended.unwrap().text, "no: | \\u{202e}txt\\u{1b}[2J");
     }
 }

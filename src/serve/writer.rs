@@ -31,6 +31,8 @@ use crate::git::{self, Deadline, Draft, Fate, ObjectId, PushError, Recorded, Rep
 use crate::message::Rcode;
 use crate::notify::Trigger;
 use crate::primary::{Base, Change, Commit, Origin, Primary};
+use crate::telemetry::Trouble;
+use crate::text;
 use crate::update::Refusal;
 use crate::zone::{Entry, Fingerprint, Name, Zone};
 
@@ -39,9 +41,6 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 
 /// The longest wait between two tries while nothing is served yet.
 const RETRY_MOST: Duration = Duration::from_secs(30);
-
-/// How often a failure that lasts is told, at least this long apart; what happens between is logged as debug.
-const REMINDER: Duration = Duration::from_secs(60);
 
 /// How far apart looks at the remote are that notifications bring about.
 const LOOKS: Duration = Duration::from_millis(500);
@@ -91,7 +90,7 @@ pub(super) struct Writer {
     /// How often a zone's serial number was raised in a row because it was taken back.
     taken_back: HashMap<Name, u32>,
     failures: u32,
-    told: Option<(String, Instant)>,
+    trouble: Trouble,
 }
 
 /// The commit that the next one is made upon.
@@ -157,7 +156,7 @@ impl Writer {
             record: Record::default(),
             taken_back: HashMap::new(),
             failures: 0,
-            told: None,
+            trouble: Trouble::default(),
         }
     }
 
@@ -187,28 +186,31 @@ impl Writer {
 
     /// Takes over what is new at the remote; returns how long to wait before the next look.
     fn follow(&mut self) -> Duration {
+        if let Some(left) = self.repository.upstream().rest.left() {
+            // Whatever made us look is seen by the look that follows.
+            return left;
+        }
         let error = match self.look() {
             Ok(()) => {
-                if self.failures > 0 {
-                    log::info!("{}: answers again", self.repository.remote());
-                }
+                self.server.set_obstacle(None);
                 self.failures = 0;
-                self.told = None;
+                if let Some(over) = self.trouble.ended(self.server.clock.now().0) {
+                    log::info!("{}: answers again after {over}", self.repository.remote());
+                }
                 return self.poll;
             }
-            Err(error) => error,
+            Err(error) => error.to_string(),
         };
+        self.server.set_obstacle(Some(&error));
         let loaded = self.loaded.is_some();
-        let wait = backoff(self.failures).min(if loaded { self.poll } else { RETRY_MOST });
+        let usual = backoff(self.failures).min(if loaded { self.poll } else { RETRY_MOST });
+        let wait = self.repository.upstream().rest.left().unwrap_or(usual);
         self.failures += 1;
         let meanwhile = if loaded { "the zones loaded before are served" } else { "answering SERVFAIL" };
-        let text = format!("{}: {error}", self.repository.remote());
-        let due = self.told.as_ref().is_none_or(|(last, at)| *last != text || at.elapsed() >= REMINDER);
-        let level = if due { log::Level::Warn } else { log::Level::Debug };
-        log::log!(level, "{text}; meanwhile {meanwhile}; next try in {wait:?}");
-        if due {
-            self.told = Some((text, Instant::now()));
-        }
+        let is_logged = self.trouble.failed(self.server.clock.now().0, &error);
+        let level = if is_logged { log::Level::Warn } else { log::Level::Debug };
+        let (remote, next) = (self.repository.remote(), text::time(wait));
+        log::log!(level, "{remote}: {error}; next try in {next}; meanwhile {meanwhile}");
         wait
     }
 
@@ -482,7 +484,7 @@ impl Writer {
             let now = Instant::now();
             let (expired, left): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.deadline <= now);
             for job in expired {
-                server.settle(&job, &Outcome::because(Rcode::SERVER_FAILURE, "the git remote was busy for too long"));
+                server.settle(&job, &server.overdue());
             }
             jobs = left;
             // Those whose deadline comes first are told with the others: a push cannot be taken back for some.
@@ -631,6 +633,8 @@ impl Writer {
         let note = Note { tree: draft.tree(), text: next.note(&draft.tip()), seconds: seconds() };
         let mut entries = self.record.entries_up_to(Some(&note), &self.committer).unwrap_or_default();
         let mut is_tried_without = false;
+        // What kept the remote from it, other than time.
+        let mut cause: Option<String> = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let error = match self.repository.push_recording(draft, &entries, Deadline::from_now(left), REPORT) {
@@ -676,14 +680,33 @@ impl Writer {
                     let said = if said.is_empty() { reason } else { said };
                     return Pushed::Refused(Outcome::because(Rcode::REFUSED, &said));
                 }
-                Err(error @ PushError::NotSent(_)) => {
-                    log::error!("{}: {error}", self.repository.remote());
-                    return Pushed::Failed(format!("the git remote cannot be pushed to: {error}"));
+                Err(PushError::NotSent(error)) => {
+                    let error = with_cause(&error, cause.as_deref());
+                    self.server.set_obstacle(Some(&error));
+                    let remote = self.repository.remote();
+                    let Some(left) = self.repository.upstream().rest.left() else {
+                        log::error!("{remote}: not pushed: {error}");
+                        return Pushed::Failed(format!("the git remote cannot be pushed to: {error}"));
+                    };
+                    let next = text::time(left);
+                    if left < deadline.saturating_duration_since(Instant::now()) {
+                        log::warn!("{remote}: not pushed: {error}; next try in {next}");
+                        thread::sleep(left);
+                        continue;
+                    }
+                    log::error!("{remote}: not pushed: {error}; next try in {next}");
+                    return Pushed::Failed(format!("the git remote cannot be pushed to: {error}; next try in {next}"));
                 }
                 Err(PushError::Unknown(error)) => error,
             };
+            let is_timeout = matches!(error, git::Error::TimedOut { .. });
+            let error = with_cause(&error, cause.as_deref());
+            self.server.set_obstacle(Some(&error));
             let level = if in_doubt { log::Level::Debug } else { log::Level::Warn };
-            log::log!(level, "{}: {error}; looking what became of the push", self.repository.remote());
+            log::log!(level, "{}: {error}; checking what became of the push", self.repository.remote());
+            if !is_timeout {
+                cause = Some(error.clone());
+            }
             match self.find_out(draft) {
                 Fate::Taken => return self.taken(&entries, note),
                 Fate::Lost => return Pushed::Stale,
@@ -770,6 +793,14 @@ fn still_valid(primary: &Primary, job: &Job) -> Result<(), Refusal> {
 /// Returns whether a change is one of what is served.
 pub(super) fn is_news(change: &Change) -> bool {
     !matches!(change, Change::Keys { .. } | Change::Remark(_) | Change::Unusable { .. })
+}
+
+/// Returns what went wrong; of a wait that ended because time was over, along with what went wrong before.
+fn with_cause(error: &git::Error, cause: Option<&str>) -> String {
+    match (error, cause) {
+        (git::Error::TimedOut { .. }, Some(cause)) => format!("{error}; before that: {cause}"),
+        _ => error.to_string(),
+    }
 }
 
 /// Returns the wait after `failures` failures and one more.

@@ -1,6 +1,8 @@
 //! Why an HTTP server does not give us the repository, in words for an operator.
 
-use std::fmt;
+use super::pace::LONGEST;
+use crate::text;
+use std::{fmt, time::Duration};
 
 /// Why an HTTP server does not give us the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,17 @@ pub enum HttpProblem {
         /// Whether there is a login.
         login: bool,
     },
+    /// The server has enough of requests, or cannot take any for a while (RFC 6585 §4, RFC 9110 §15.6.4).
+    Limited {
+        /// The status.
+        status: u16,
+        /// What the server calls it.
+        reason: String,
+        /// What the server wrote; may be empty.
+        said: String,
+        /// How long it asks to wait, if it says so.
+        asks: Option<Duration>,
+    },
     /// A status that says that the request will not do.
     Status {
         /// The status.
@@ -67,15 +80,23 @@ pub enum HttpProblem {
 impl HttpError {
     /// Returns whether the same request may succeed later without anybody doing anything.
     pub(crate) fn is_transient(&self) -> bool {
-        matches!(self.problem, HttpProblem::Status { status: 429 | 500.., .. })
+        matches!(self.problem, HttpProblem::Limited { .. } | HttpProblem::Status { status: 500.., .. })
+    }
+
+    /// Returns how long to leave the server alone: as long as it asks for, within bounds.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        match self.problem {
+            HttpProblem::Limited { asks, .. } => asks.map(|asks| asks.min(LONGEST)),
+            _ => None,
+        }
     }
 
     /// Returns whether the server says for sure that it has not done what was asked for.
     pub(crate) fn is_declined(&self) -> bool {
-        use HttpProblem::{Forbidden, LoginRefused, LoginWanted, NotFound, Status};
+        use HttpProblem::{Forbidden, Limited, LoginRefused, LoginWanted, NotFound, Status};
         match self.problem {
             LoginWanted { .. } | LoginRefused { .. } | Forbidden { .. } | NotFound { .. } => true,
-            Status { status, .. } => (400..=499).contains(&status) && status != 408,
+            Status { status, .. } | Limited { status, .. } => (400..=499).contains(&status) && status != 408,
             _ => false,
         }
     }
@@ -129,6 +150,19 @@ impl fmt::Display for HttpError {
             HttpProblem::NotFound { login: false } => f.write_str(
                 "no such repository (404): is the path right? If it is private, give --git-user and --git-token",
             ),
+            HttpProblem::Limited { status, reason, said, asks } => {
+                match asks {
+                    Some(asks) => write!(f, "the remote asks to wait {} (HTTP {status}", text::time(*asks))?,
+                    None => write!(f, "the remote limits how often it is asked (HTTP {status}")?,
+                }
+                if !reason.is_empty() {
+                    write!(f, " {reason}")?;
+                }
+                if !said.is_empty() {
+                    write!(f, ": {said}")?;
+                }
+                f.write_str(")")
+            }
             HttpProblem::Status { status: 413, .. } => f.write_str(
                 "the push is too large for the server (413): raise its bound, client_max_body_size with nginx",
             ),

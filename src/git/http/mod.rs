@@ -16,6 +16,7 @@
 
 mod connection;
 mod error;
+mod pace;
 mod reply;
 mod url;
 
@@ -24,15 +25,16 @@ pub use error::{HttpError, HttpProblem};
 use super::{
     Deadline, Error, Protocol, Timeouts, Upstream,
     access::Secret,
-    error::printable,
     greeting::AGENT,
     transport::{Service, Wire, broken},
 };
 use crate::dial::is_timeout;
+use crate::text::printable_up_to;
 use connection::Connection;
 use data_encoding::BASE64;
 use reply::Head;
 use std::io::{self, Read, Write};
+use std::time::SystemTime;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -42,8 +44,14 @@ const TOKEN_USER: &str = "x-access-token";
 /// How many redirections are followed.
 const REDIRECTIONS_MOST: usize = 5;
 
+/// The most octets of an explanation that are shown.
+const SAID_MOST: usize = 300;
+
 /// The most octets of an explanation that are read.
-const SAID_MOST: u64 = 300;
+const READ_MOST: u64 = 16 << 10;
+
+/// What forges write where a refusal is one of a rate limit, in lower case.
+const LIMITS: [&str; 5] = ["rate limit", "rate-limit", "ratelimit", "too many requests", "abuse detection"];
 
 /// A conversation with a git service over HTTP.
 pub(super) struct Exchange {
@@ -80,6 +88,7 @@ pub(super) fn open(
     timeouts: Timeouts,
     deadline: Deadline,
 ) -> Result<Exchange, Error> {
+    upstream.rest.check()?;
     let url = Url::of(&upstream.remote);
     let login = login(upstream);
     let mut exchange = Exchange {
@@ -263,7 +272,7 @@ impl Exchange {
             }
             401 if sends_login => HttpProblem::LoginRefused { said: self.said(head) },
             401 => HttpProblem::LoginWanted { withheld: self.login.is_some() },
-            403 => HttpProblem::Forbidden { push, login: sends_login, said: self.said(head) },
+            403 | 429 | 500..=599 => self.declined(head, push, sends_login),
             404 | 410 => HttpProblem::NotFound { login: sends_login },
             300..=399 => {
                 let location = self.without_secrets(head.location.clone().unwrap_or_default());
@@ -271,23 +280,66 @@ impl Exchange {
                 let to = to.map_or_else(|| "nowhere".into(), |(to, _)| to.to_string());
                 HttpProblem::Redirect { to, why: "which only a request that changes nothing may be" }
             }
-            status => {
-                let parts = [self.without_secrets(head.reason.clone()), self.said(head)];
-                let said = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
-                HttpProblem::Status { status, said }
+            _ => {
+                let said = self.said(head);
+                self.status(head, said)
             }
         };
         Err(self.error(problem))
     }
 
+    /// Returns what a refusal means that may be one for now: of a rate limit, or of a server that has too much to do.
+    fn declined(&mut self, head: &Head, push: bool, login: bool) -> HttpProblem {
+        let text = self.explanation(head);
+        let said = self.shown(head, &text);
+        let asks = head.pace.wait(SystemTime::now());
+        let is_limited = match head.status {
+            429 => true,
+            403 => {
+                let text = String::from_utf8_lossy(&text).to_lowercase();
+                head.pace.is_limit() || LIMITS.iter().any(|words| text.contains(words))
+            }
+            _ => asks.is_some(),
+        };
+        match head.status {
+            status if is_limited => {
+                HttpProblem::Limited { status, reason: self.without_secrets(head.reason.clone()), said, asks }
+            }
+            403 => HttpProblem::Forbidden { push, login, said },
+            _ => self.status(head, said),
+        }
+    }
+
+    fn status(&self, head: &Head, said: String) -> HttpProblem {
+        let parts = [self.without_secrets(head.reason.clone()), said];
+        let said = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
+        HttpProblem::Status { status: head.status, said }
+    }
+
     /// Returns what the server wrote, if that is plain text.
     fn said(&mut self, head: &Head) -> String {
-        let mut said = Vec::new();
-        if let Some(connection) = self.connection.as_mut().filter(|_| head.media_type == "text/plain") {
+        let text = self.explanation(head);
+        self.shown(head, &text)
+    }
+
+    /// Returns what the server wrote, if that is text of some kind: its beginning.
+    fn explanation(&mut self, head: &Head) -> Vec<u8> {
+        let mut text = Vec::new();
+        let is_text = head.media_type.starts_with("text/") || head.media_type.ends_with("json");
+        if let Some(connection) = self.connection.as_mut().filter(|_| is_text) {
             // Half of it is better than nothing.
-            let _ = connection.take(SAID_MOST).read_to_end(&mut said);
+            let _ = connection.take(READ_MOST).read_to_end(&mut text);
         }
-        self.without_secrets(printable(&said))
+        text
+    }
+
+    /// Returns of what the server wrote as much as is shown: nothing of what is written for programs.
+    fn shown(&self, head: &Head, text: &[u8]) -> String {
+        let text = if head.media_type == "text/plain" { text } else { &[] };
+        // Looked through as a whole, since half a secret is one, too.
+        let mut said = self.without_secrets(printable_up_to(text, text.len()));
+        said.truncate(said.floor_char_boundary(SAID_MOST));
+        said
     }
 
     /// Returns what a server wrote, unless it gives away what we told it.
@@ -314,7 +366,11 @@ impl Exchange {
 
     fn error(&self, problem: HttpProblem) -> Error {
         let at = (self.url != self.origin).then(|| self.url.to_string());
-        Error::Http(HttpError { at, problem })
+        let error = HttpError { at, problem };
+        if let Some(wait) = error.wait() {
+            self.upstream.rest.begin(wait, &error);
+        }
+        Error::Http(error)
     }
 
     fn lost(&self, error: io::Error) -> Error {

@@ -3,7 +3,8 @@
 //! Without I/O, so that all a hostile server can write is tried in tests. The head is read by httparse, and chunk sizes,
 //! too; everything has a bound.
 
-use crate::git::error::printable;
+use super::pace::Pace;
+use crate::text::printable;
 
 /// The most octets of a head.
 pub(super) const HEAD_MOST: usize = 16 << 10;
@@ -26,6 +27,8 @@ pub(super) struct Head {
     /// Without parameters, in lower case, printable; may be empty.
     pub(super) media_type: String,
     pub(super) location: Option<String>,
+    /// When to ask again.
+    pub(super) pace: Pace,
     /// Whether the server closes the connection behind the reply.
     pub(super) close: bool,
     pub(super) body: Body,
@@ -57,6 +60,7 @@ impl Head {
             reason: printable(response.reason.unwrap_or_default().as_bytes()),
             media_type: String::new(),
             location: None,
+            pace: Pace::default(),
             close: !http11,
             body: Body::UntilClose,
         };
@@ -94,6 +98,8 @@ impl Head {
                 head.media_type = printable(bare).to_ascii_lowercase();
             } else if is("location") {
                 head.location = str::from_utf8(value).ok().map(str::to_string);
+            } else {
+                head.pace.take(field.name, value);
             }
         }
         // RFC 9112 §6.3

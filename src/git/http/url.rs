@@ -2,9 +2,9 @@
 
 use crate::git::{
     Kind, Remote,
-    error::printable,
     remote::{endpoint, split_port},
 };
+use crate::text::printable;
 use std::fmt;
 
 /// The address of something served by HTTP.

@@ -1,7 +1,7 @@
 //! A command at the far side of an ssh connection, as a stream.
 
 use super::{Exit, HostKeys, Identity, SshError, keys};
-use crate::git::error::printable;
+use crate::text::printable;
 use std::io::{self, Read, Write};
 use sunset::{ChanData, ChanHandle, CliEvent, CliSessionExit, Client, Event, PubKey, Runner, SignKey};
 

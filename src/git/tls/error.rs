@@ -1,7 +1,7 @@
 //! Why a TLS connection did not come about, in words for an operator.
 
 use super::Fingerprint;
-use crate::git::error::printable;
+use crate::text::printable;
 use jiff::Timestamp;
 use rustls::{CertificateError, InvalidMessage};
 use std::{fmt, time::SystemTime};
