@@ -35,7 +35,7 @@ impl Served {
         }
         let authority = Certificate::authority(&server.path(""), "authority").unwrap();
         let certificate = authority.issue("here", HERE, Validity::Now).unwrap();
-        let site = Site { certificate: Some(certificate.clone()), users };
+        let site = Site { certificate: Some(certificate.clone()), users, ..Site::default() };
         let web = Web::start(&server.path(""), &site).unwrap();
         Served { server, work, web, authority, certificate }
     }
@@ -270,7 +270,7 @@ fn certificates_are_judged_and_explained() {
             vec!["cannot be judged (it says that it is an authority's own)", "--git-tls-fingerprint=sha256:"],
         ),
     ] {
-        served.web.serve(&Site { certificate: Some(certificate.clone()), users: false }).unwrap();
+        served.web.serve(&Site { certificate: Some(certificate.clone()), ..Site::default() }).unwrap();
         assert_has(&served.refusal(trusting(&authority)), &words);
         // The pinned one is the right one, whatever it says.
         let mut upstream = served.upstream("", "zones.git");
@@ -284,7 +284,7 @@ fn certificates_are_judged_and_explained() {
     assert_has(&fetch_error(https), &["speaks no TLS: is that the port of https, or does the remote want http://?"]);
     let http = served.upstream("", "zones.git");
     Repository::new(http.clone(), Limits::default()).fetch().unwrap();
-    served.web.serve(&Site { certificate: Some(certificate), users: false }).unwrap();
+    served.web.serve(&Site { certificate: Some(certificate), ..Site::default() }).unwrap();
     assert_has(&fetch_error(http), &["the server answers 400"]);
 }
 
@@ -323,7 +323,7 @@ fn what_is_no_git_service_is_named() {
 #[test]
 fn secrets_go_in_the_clear_only_where_that_is_insisted_on() {
     let mut served = Served::start(true);
-    served.web.serve(&Site { certificate: None, users: true }).unwrap();
+    served.web.serve(&Site { certificate: None, users: true, ..Site::default() }).unwrap();
     let mut upstream = served.upstream("writer:w-s3cret@", "zones.git");
     assert_has(&fetch_error(upstream.clone()), &["not sent without TLS", "--git-credentials-in-clear=yes"]);
     upstream.access = Access { credentials_in_clear: true, ..Access::default() };
@@ -348,7 +348,7 @@ fn a_web_server_that_goes_away_between_requests_is_found_again() {
     let mut repository = served.repository();
     repository.fetch().unwrap();
     let draft = one_change(&repository, "pushed\n");
-    served.web.serve(&Site { certificate: Some(served.certificate.clone()), users: false }).unwrap();
+    served.web.serve(&Site { certificate: Some(served.certificate.clone()), ..Site::default() }).unwrap();
     repository.push(&draft, Deadline::from_now(Duration::from_secs(60)), Duration::from_secs(60)).unwrap();
     assert_sound(&served.server, &repository);
     assert!(matches!(repository.fetch(), Ok(Fetched::Unchanged) | Err(Error::Lost { .. })));

@@ -62,3 +62,38 @@ scenario!(missing_branch_is_waited_for, |target| {
     remote.push("Here it is").unwrap();
     server.until_serving("example.org").unwrap();
 });
+
+scenario!(name_that_is_no_branch_is_answered_with_the_right_one, |target| {
+    let sandbox = Sandbox::new("hint").unwrap();
+    let remote = Remote::with_files(sandbox.path(), [("example.org", zone(1, ""))]).unwrap();
+    remote.git(&["tag", "v1"]).unwrap();
+    remote.git(&["push", "--quiet", "origin", "v1"]).unwrap();
+    for (branch, hint) in [
+        ("v1", "branch v1 does not exist at the remote, which has: main; v1 is a tag: write #refs/tags/v1"),
+        ("origin/main", "which has: main; write #main"),
+        ("HEAD", "HEAD points to main: write #main"),
+    ] {
+        let mut server = target.boot().branch(&remote, branch).start(&sandbox).unwrap();
+        server.until_console(hint).unwrap();
+    }
+});
+
+scenario!(branch_that_is_deleted_is_not_called_an_empty_repository, |target| {
+    let sandbox = Sandbox::new("deleted").unwrap();
+    let remote = Remote::with_files(sandbox.path(), [("example.org", zone(1, ""))]).unwrap();
+    let mut server = target.boot().branch(&remote, "main").start(&sandbox).unwrap();
+    server.until_serving("example.org").unwrap();
+    let head = remote.git_bare(&["rev-parse", "main"]).unwrap();
+    remote.git_bare(&["update-ref", "-d", "refs/heads/main"]).unwrap();
+    let deleted = "branch main was deleted at the remote, which has no branches";
+    server.until_console(deleted).unwrap();
+    assert_eq!(server.dig(&["www.example.org", "A"]).unwrap().answer_data(), ["192.0.2.80"]);
+    assert!(!server.console().contains("is empty"), "{}", server.console());
+    // After a boot the record of what was served tells.
+    drop(server);
+    let mut server = target.boot().branch(&remote, "main").start(&sandbox).unwrap();
+    server.until_console(deleted).unwrap();
+    remote.git_bare(&["update-ref", "refs/heads/main", head.trim()]).unwrap();
+    server.until_serving("example.org").unwrap();
+    server.until_console("answers again after ").unwrap();
+});

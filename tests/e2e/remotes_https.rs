@@ -30,7 +30,7 @@ impl Place {
     }
 
     fn certificate(&self, name: &str, names: &str, validity: Validity) -> Site {
-        Site { certificate: Some(self.authority.issue(name, names, validity).unwrap()), users: false }
+        Site { certificate: Some(self.authority.issue(name, names, validity).unwrap()), ..Site::default() }
     }
 
     fn serve(&self, site: &Site) -> Web {
@@ -86,7 +86,7 @@ scenario!(https_remote_with_a_bad_certificate_is_not_believed, |target| {
     let other = place.sandbox.path().join("other");
     std::fs::create_dir(&other).unwrap();
     let stranger = Certificate::authority(&other, "stranger").unwrap();
-    let strange = Site { certificate: Some(stranger.issue("here", HERE, Validity::Now).unwrap()), users: false };
+    let strange = Site { certificate: Some(stranger.issue("here", HERE, Validity::Now).unwrap()), ..Site::default() };
     let mut web = place.serve(&strange);
     let ca = place.authority.base64(true).unwrap();
     let mut server = place.boot(target, &web, "", &[&format!("--git-tls-ca={ca}")]);

@@ -177,6 +177,35 @@ scenario!(hook_that_refuses_is_heard, |target| {
     assert_eq!(scene.check().len(), 2);
 });
 
+scenario!(words_of_others_cannot_disguise_a_line, |target| {
+    let mut scene = Updating::start(target);
+    let is_harmful =
+        |c: char| matches!(c, '\u{1b}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}');
+    // The author of a change, and names in the repository.
+    scene.remote.git(&["config", "user.name", "Eve \u{202e}gro.live\u{2066}\u{1b}[2J"]).unwrap();
+    scene.remote.write(ZONE, zone(1, "new A 192.0.2.2\n")).unwrap();
+    scene.remote.write("\u{202e}gro.elpmaxe..x", "no zone\n").unwrap();
+    scene.remote.push("Change without a serial \u{202e}\u{1b}[2J").unwrap();
+    scene.server.until_dig(&["new.example.org", "A"], |reply| reply.answer_data() == ["192.0.2.2"]).unwrap();
+    scene.server.until_console("committed: example.org: raise the serial to 2").unwrap();
+    // A hook that writes what a terminal obeys.
+    let script = "printf 'no: \\342\\200\\256txt.exe\\033[2J\\n' >&2; exit 1";
+    scene.remote.hook("pre-receive", script).unwrap();
+    let mut request = Request::new(ZONE, &["update add a.example.org. 300 TXT x"]);
+    let outcome = request.key(Some(&scene.key)).send(scene.server.address()).unwrap().remove(0);
+    assert_eq!(outcome.status, "REFUSED", "{outcome:?}");
+    let text = outcome.extended_error.unwrap_or_default();
+    assert!(text.contains("no: \\u{202e}txt.exe\\u{1b}[2J"), "the extended error is {text}");
+    scene.server.until_console("no: \\u{202e}txt.exe\\u{1b}[2J").unwrap();
+    let console = scene.server.console();
+    let own = console
+        .lines()
+        .filter(|line| line.contains("Z warn ") || line.contains("Z error ") || line.contains("Z info "));
+    for line in own {
+        assert!(!line.contains(is_harmful), "{line:?}");
+    }
+});
+
 scenario!(hook_that_refuses_one_of_many_refuses_that_one, |target| {
     let mut scene = Updating::with_arguments(target, &[LONG]);
     // The first push waits, and meanwhile others gather for the next.

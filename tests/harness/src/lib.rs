@@ -55,7 +55,7 @@ pub use server::{Boot, Server, Target};
 pub use sshd::Sshd;
 pub use update::{Client, Outcome, Request, Transport, certbot};
 pub use way::{Form, Passed, Way};
-pub use web::{Certificate, Site, USERS, Validity, Web};
+pub use web::{Certificate, Refusal, Site, USERS, Validity, Web};
 pub use workspace::workspace;
 
 use std::thread;

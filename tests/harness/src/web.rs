@@ -113,6 +113,21 @@ pub struct Site {
     pub certificate: Option<Certificate>,
     /// Whether only [`USERS`] are let in.
     pub users: bool,
+    /// Which requests are refused.
+    pub refusal: Option<Refusal>,
+}
+
+/// How a [`Web`] refuses requests.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Those whose method and URI match this regular expression, such as `^POST .*/git-receive-pack`.
+    pub requests: &'static str,
+    /// The status of the reply.
+    pub status: u16,
+    /// More fields of its head: name and value.
+    pub fields: &'static [(&'static str, &'static str)],
+    /// Its media type and body.
+    pub body: (&'static str, &'static str),
 }
 
 /// nginx, serving the repositories of a directory with `git http-backend`; ends with its handle.
@@ -209,6 +224,15 @@ impl Web {
             write(&self.home.join("users"), &users)?;
             server += "auth_basic zones; auth_basic_user_file users;\n";
         }
+        let (mut refused, mut refusal) = (String::new(), String::new());
+        if let Some(Refusal { requests, status, fields, body: (media_type, body) }) = &site.refusal {
+            refused = format!("\"~{requests}\" 1;");
+            let fields: String =
+                fields.iter().map(|(name, value)| format!("add_header {name} \"{value}\" always; ")).collect();
+            refusal = format!(
+                "location = /refused {{ internal; {fields}default_type {media_type}; return {status} '{body}'; }}"
+            );
+        }
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path tmp;\n"))
             .concat();
@@ -221,8 +245,11 @@ http {{
   access_log access.log requests;
   client_max_body_size 4m;
   map \"$remote_user:$arg_service:$uri\" $denied {{ default 0; \"~^reader:.*git-receive-pack\" 1; }}
+  map \"$request_method $request_uri\" $refused {{ default 0; {refused} }}
   server {{
     {server}
+    {refusal}
+    if ($refused) {{ rewrite ^ /refused last; }}
     default_type text/plain;
     if ($denied) {{ return 403 \"reader has read access only\\n\"; }}
     location /moved/ {{ rewrite ^/moved/(.*)$ /$1 permanent; }}
