@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use zonule::config::{self, Command, Host};
 use zonule::serve::Server;
-use zonule::telemetry;
+use zonule::{telemetry, text};
 
 /// The exit code of a command line that cannot be used, as shells have it.
 const USAGE: u8 = 2;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            eprintln!("zonule: {error}");
+            eprintln!("zonule: {}", text::escaped(&error.to_string()));
             return ExitCode::from(USAGE);
         }
     };

@@ -12,6 +12,7 @@ use zonule::config::{self, Command, Host, Network};
 use zonule::serve::Server;
 use zonule::sntp;
 use zonule::telemetry::{self, Throttle};
+use zonule::text;
 use zonule_platform::button::{self, Request};
 use zonule_platform::net::{self, NetConfig, Readiness, Severity, UdpResponder, Verdict};
 use zonule_platform::{entropy, memory, power, time};
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("zonule: {error}");
+            eprintln!("zonule: {}", text::escaped(&error.to_string()));
             ExitCode::FAILURE
         }
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use zonule::check::{Findings, Options, Tree, check};
+use zonule::text;
 
 use super::arguments::Parsed;
 use super::directory::{Directory, Without};
@@ -52,7 +53,7 @@ pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
         let directory = Directory::list(root)?;
         let here = check(Some(&Without { directory: &directory, paths: names }), &directory, &options);
         if here.zones + here.key_files == 0 && here.findings.is_empty() {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let names: Vec<_> = names.iter().map(|name| text::escaped(name)).collect();
             eprintln!("zonule check: {}: no zone, no keys, and included by no zone", names.join(", "));
             is_complete = false;
         }

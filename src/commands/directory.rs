@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use zonule::check::Tree;
 use zonule::git::{File, ObjectId, blob_id};
+use zonule::text;
 
 /// The most files below a directory that are taken for a repository.
 const MOST_FILES: usize = 1_000_000;
@@ -33,7 +34,8 @@ impl Directory {
                 let entry = entry.map_err(cannot)?;
                 let kind = entry.file_type().map_err(cannot)?;
                 let Ok(name) = entry.file_name().into_string() else {
-                    eprintln!("zonule: left out: the name of {} is not UTF-8", entry.path().display());
+                    let path = entry.path().display().to_string();
+                    eprintln!("zonule: left out: the name of {} is not UTF-8", text::escaped(&path));
                     continue;
                 };
                 if kind.is_dir() && name != ".git" {

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use zonule::check::Tree;
 use zonule::git::local::{Contents, listed};
 use zonule::git::{File, ObjectId};
+use zonule::text;
 
 /// The files of a revision below the directory git was run in.
 pub(super) struct Revision {
@@ -28,7 +29,7 @@ impl Revision {
             git(directory, &["ls-tree", "-r", "-z", &tree]).map_err(|error| error.or(format!("cannot list {name}")))?;
         let (files, odd) = listed(&listing)?;
         for path in odd {
-            eprintln!("zonule: left out: the file name \"{path}\" is not UTF-8");
+            eprintln!("zonule: left out: the file name \"{}\" is not UTF-8", text::escaped(&path));
         }
         Ok(Self { directory: directory.to_path_buf(), files, reader: RefCell::new(None) })
     }

@@ -621,6 +621,17 @@ mod tests {
     }
 
     #[test]
+    fn an_update_that_is_overdue_is_told_what_kept_it() {
+        let server = server(&[], 1);
+        assert_eq!(server.overdue().to_string(), "SERVFAIL: the git remote did not answer in time");
+        server.set_obstacle(Some("the server answers 503"));
+        let expected = "SERVFAIL: the git remote did not take the update in time: the server answers 503";
+        assert_eq!(server.overdue().to_string(), expected);
+        server.set_obstacle(None);
+        assert_eq!(server.overdue().to_string(), "SERVFAIL: the git remote did not answer in time");
+    }
+
+    #[test]
     fn streams_are_not_limited() {
         let server = server(&["--rate-limit=1"], 1);
         let replies = |transport| (0..100).filter_map(|_| ask(&server, transport, "192.0.2.1", &query(&[]))).count();

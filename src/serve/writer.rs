@@ -822,6 +822,18 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_that_ended_does_not_hide_what_went_wrong() {
+        let timeout = git::Error::TimedOut { doing: "connecting", after: Duration::from_secs(2) };
+        let text = "timed out after 2 s while connecting";
+        assert_eq!(with_cause(&timeout, None), text);
+        assert_eq!(
+            with_cause(&timeout, Some("the server answers 503")),
+            format!("{text}; before that: the server answers 503")
+        );
+        assert_eq!(with_cause(&git::Error::NotFetched, Some("x")), git::Error::NotFetched.to_string());
+    }
+
+    #[test]
     fn pushes_without_end_leave_a_gap_and_few_pushes_none() {
         let now = Instant::now();
         let (at, patience) = (|milliseconds| now + Duration::from_millis(milliseconds), Duration::from_millis(4));

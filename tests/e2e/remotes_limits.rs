@@ -117,7 +117,7 @@ scenario!(limit_of_a_forge_is_no_missing_token, |target| {
     let body =
         ("application/json", "{\"message\":\"You have exceeded a secondary rate limit. Please wait a few minutes\"}");
     let refusal = Refusal { requests: ALL, status: 403, fields: &[], body };
-    let mut place = Place::start(target, &Site { refusal: Some(refusal), ..Site::default() }, &[]);
+    let mut place = Place::start(target, &Site { refusal: Some(refusal), ..Site::default() }, &["--update-patience=2"]);
     place.server.until_console("the remote limits how often it is asked (HTTP 403 Forbidden)").unwrap();
     assert!(!place.server.console().contains("--git-token"), "{}", place.server.console());
     // A wait that cannot be meant is none.
@@ -130,14 +130,20 @@ scenario!(limit_of_a_forge_is_no_missing_token, |target| {
         place.web.serve(&refusing(ALL, status, fields)).unwrap();
         place.server.until_console(&format!("the server answers {status} ")).unwrap();
     }
-    // Whatever takes its turn, what keeps an update from the remote is named.
-    place.web.serve(&refusing("service=git-receive-pack", 503, &[])).unwrap();
-    place.server.until_serving(ZONE).unwrap();
-    let outcome = place.add("refused");
-    assert_eq!(outcome.status, "SERVFAIL", "{outcome:?}");
-    let text = outcome.extended_error.unwrap_or_default();
-    assert!(
-        text.contains("the git remote cannot be pushed to: the server answers 503 "),
-        "the extended error is {text}"
-    );
+    // What keeps an update from the remote is named: before it is pushed, and when it was pushed until time was up.
+    for (number, (requests, status, begins)) in [
+        ("service=git-receive-pack", 503, "the git remote cannot be pushed to: "),
+        ("^POST .*/git-receive-pack", 502, "the git remote "),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        place.web.serve(&refusing(requests, status, &[])).unwrap();
+        place.server.until_serving(ZONE).unwrap();
+        let outcome = place.add(&format!("refused{number}"));
+        assert_eq!(outcome.status, "SERVFAIL", "{outcome:?}");
+        let text = outcome.extended_error.unwrap_or_default();
+        let cause = format!("the server answers {status} ");
+        assert!(text.contains(begins) && text.contains(&cause), "the extended error is {text}");
+    }
 });
