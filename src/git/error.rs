@@ -206,6 +206,7 @@ impl fmt::Display for Error {
                     None => write!(f, "{name} {gone} at the remote")?,
                 }
                 match has.as_slice() {
+                    [] if is_head => f.write_str("; there are no branches: push one")?,
                     [] => f.write_str(", which has no branches")?,
                     has if is_head => write!(f, "; choose one with #branch: {}", has.join(", "))?,
                     has => write!(f, ", which has: {}", has.join(", "))?,

@@ -187,7 +187,8 @@ impl<'a> Listing<'a> {
             *found = Some(object);
         }
         self.is_recorded |= self.record.as_ref().is_some_and(|record| name == record.as_bytes());
-        if let Some(name) = str::from_utf8(name).ok().filter(|name| name.len() <= NAME_MOST)
+        if self.tip.is_none()
+            && let Some(name) = str::from_utf8(name).ok().filter(|name| name.len() <= NAME_MOST)
             && let Some(distance) = distance(self.wanted, name, self.more == 0)
             && self.meant.as_ref().is_none_or(|(least, _)| distance < *least)
         {
@@ -365,6 +366,8 @@ mod tests {
         );
         let message = error("refs/heads/main", &["refs/heads/other", "refs/zonule/served/main"]);
         assert!(message.starts_with("branch main was deleted at the remote, which has: other; push it"), "{message}");
+        let message = error("HEAD", &["refs/notes/x"]);
+        assert_eq!(message, "HEAD at the remote points to no branch that exists; there are no branches: push one");
         let message = error("HEAD", &["refs/heads/other"]);
         assert_eq!(message, "HEAD at the remote points to no branch that exists; choose one with #branch: other");
     }

@@ -408,9 +408,14 @@ impl Server {
         *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = error.map(str::to_owned);
     }
 
+    /// Returns what went wrong when the remote was last asked, if something did.
+    fn obstacle(&self) -> Option<String> {
+        self.obstacle.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Returns what becomes of an update that the remote has not taken in time.
     fn overdue(&self) -> Outcome {
-        let reason = match &*self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) {
+        let reason = match self.obstacle() {
             Some(error) => format!("the git remote did not take the update in time: {error}"),
             None => "the git remote did not answer in time".to_string(),
         };

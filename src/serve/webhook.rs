@@ -255,11 +255,13 @@ impl Office {
         let served = self.server.served.load_full();
         let commit = served.origin.as_ref().map(|source| source.commit.to_string());
         let fetched = Some(self.server.agreed.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0);
+        let error = self.server.obstacle();
         tell(&Status {
             catalog: served.catalog.as_ref(),
             remote: self.remote.as_deref(),
             commit: commit.as_deref(),
             fetched,
+            error: error.as_deref(),
         })
     }
 }

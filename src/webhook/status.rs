@@ -21,6 +21,8 @@ pub struct Status<'s> {
     pub commit: Option<&'s str>,
     /// When it was seen last that this is the remote's commit, in seconds since 1970.
     pub fetched: Option<u64>,
+    /// What went wrong when the remote was last asked, if something did: one printable line, without secrets.
+    pub error: Option<&'s str>,
 }
 
 impl Status<'_> {
@@ -69,7 +71,9 @@ impl Status<'_> {
         let mut text = format!("{{\n  \"status\": \"{status}\",\n  \"version\": {}", quoted(env!("CARGO_PKG_VERSION")));
         let fetched = self.fetched.and_then(|seconds| Timestamp::from_second(i64::try_from(seconds).ok()?).ok());
         let fetched = fetched.map(|time| time.to_string());
-        for (name, value) in [("remote", self.remote), ("commit", self.commit), ("fetched", fetched.as_deref())] {
+        let fields =
+            [("remote", self.remote), ("commit", self.commit), ("fetched", fetched.as_deref()), ("error", self.error)];
+        for (name, value) in fields {
             if let Some(value) = value {
                 // Writing to a string does not fail.
                 let _ = write!(text, ",\n  \"{name}\": {}", quoted(value));
@@ -146,7 +150,7 @@ mod tests {
         catalog
     }
 
-    const NOTHING: Status<'_> = Status { catalog: None, remote: None, commit: None, fetched: None };
+    const NOTHING: Status<'_> = Status { catalog: None, remote: None, commit: None, fetched: None, error: None };
 
     #[test]
     fn a_page_tells_what_is_served() {
@@ -157,6 +161,7 @@ mod tests {
             remote: Some("git://192.0.2.1/zones"),
             commit: Some("0123"),
             fetched: Some(1_790_000_000),
+            error: Some("the remote asks to wait 60 s (HTTP 429 \"Slow\")"),
         };
         let page = status.page(None);
         assert_eq!(page.status(), 200);
@@ -170,6 +175,7 @@ mod tests {
   "remote": "git://192.0.2.1/zones",
   "commit": "0123",
   "fetched": "2026-09-21T14:13:20Z",
+  "error": "the remote asks to wait 60 s (HTTP 429 \"Slow\")",
   "zone_count": 3,
   "zones": [
     {{"name": "a\\\"b.example", "serial": 2}},
