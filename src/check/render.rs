@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Finding, Findings, Kind};
-use crate::text::escaped;
+use crate::text::{escaped, is_printable};
 use crate::zone::{Diagnostic, Severity};
 
 impl Kind {
@@ -158,8 +158,12 @@ fn push_quoted(value: &str, text: &mut String) {
         match letter {
             '"' => text.push_str("\\\""),
             '\\' => text.push_str("\\\\"),
-            letter if letter.is_control() => drop(write!(text, "\\u{:04x}", u32::from(letter))),
-            letter => text.push(letter),
+            letter if is_printable(letter) => text.push(letter),
+            letter => {
+                for unit in letter.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(text, "\\u{unit:04x}");
+                }
+            }
         }
     }
     text.push('"');

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::Reply;
+use crate::text::is_printable;
 use crate::zone::{Catalog, Entry, Name};
 
 /// The most zones of a page.
@@ -100,8 +101,12 @@ fn quoted(text: &str) -> String {
     for character in text.chars() {
         match character {
             '"' | '\\' => quoted.extend(['\\', character]),
-            character if character < ' ' => drop(write!(quoted, "\\u{:04x}", u32::from(character))),
-            character => quoted.push(character),
+            character if is_printable(character) => quoted.push(character),
+            character => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(quoted, "\\u{unit:04x}");
+                }
+            }
         }
     }
     quoted.push('"');
@@ -188,6 +193,11 @@ mod tests {
         );
         let health = status.health();
         assert!(health.body().ends_with("\"zone_count\": 3}\n") && health.status() == 200, "{}", health.body());
+    }
+
+    #[test]
+    fn what_is_not_printable_is_escaped_as_json_has_it() {
+        assert_eq!(quoted("a\"\n\u{202e}\u{e0041}ü"), "\"a\\\"\\u000a\\u202e\\udb40\\udc41ü\"");
     }
 
     #[test]
