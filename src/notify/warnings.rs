@@ -1,4 +1,4 @@
-//! Warnings in bounds: what happens to ten thousand zones at once is told of a few.
+//! Log lines in bounds: of what happens to ten thousand zones at once, or again and again, a few are logged.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl Warnings {
         self.told += 1;
         match std::mem::take(&mut self.left_out) {
             0 => Some(text),
-            left_out => Some(format!("{text} (and {left_out} more warnings before)")),
+            left_out => Some(format!("{text} (and {left_out} more before)")),
         }
     }
 }
@@ -45,7 +45,7 @@ mod tests {
         let told = (0..100).filter_map(|n| warnings.tell(Duration::from_secs(1), n.to_string())).count();
         assert_eq!(told, 20);
         let next = warnings.tell(Duration::from_secs(11), "x".into());
-        assert_eq!(next.as_deref(), Some("x (and 80 more warnings before)"));
+        assert_eq!(next.as_deref(), Some("x (and 80 more before)"));
         assert_eq!(warnings.tell(Duration::from_secs(12), "y".into()).as_deref(), Some("y"));
     }
 }

@@ -52,6 +52,8 @@ pub struct Secondary {
     orders: HashMap<u64, (Name, SocketAddr)>,
     last_order: u64,
     warnings: Warnings,
+    /// Bounds what is remarked that a primary can repeat.
+    remarks: Warnings,
 }
 
 /// What is known of a primary, for all its zones.
@@ -341,6 +343,13 @@ impl Secondary {
         }
     }
 
+    /// Remarks on what a primary does, which may do it again and again.
+    fn remark(&mut self, text: String, turn: &mut Turn<'_>) {
+        if let Some(text) = self.remarks.tell(turn.now.uptime, text) {
+            turn.log(Level::Info, text);
+        }
+    }
+
     fn warn(&mut self, text: String, turn: &mut Turn<'_>) {
         if let Some(text) = self.warnings.tell(turn.now.uptime, text) {
             turn.log(Level::Warn, text);
@@ -407,7 +416,7 @@ impl Secondary {
         if source.unreachable.take().is_none() {
             return;
         }
-        turn.log(Level::Info, format!("{address}: can be reached again"));
+        self.remark(format!("{address}: can be reached again"), turn);
         let has = |zone: &Follower| zone.primaries.iter().any(|primary| peer(primary.address) == address);
         let waiting = self.zones.iter().filter(|(_, zone)| zone.failures > 0 && has(zone));
         for apex in waiting.map(|(apex, _)| apex.clone()).collect::<Vec<_>>() {
@@ -440,7 +449,8 @@ impl Secondary {
         if let Some(held) = &zone.held {
             if held.serial().is_newer_than(serial) {
                 let text = format!("{apex}: {from} has serial {serial}, we have {}, which is kept", held.serial());
-                turn.effects.push(Effect::Log(Level::Info, text));
+                let text = self.remarks.tell(turn.now.uptime, text);
+                turn.effects.extend(text.map(|text| Effect::Log(Level::Info, text)));
             }
             if zone.expired {
                 turn.effects.push(Effect::Serve(held.clone()));
@@ -482,15 +492,13 @@ impl Secondary {
             Ok(Outcome::Zone { zone, remarks, incremental }) => {
                 // They are for the primary's operator to act upon.
                 for remark in remarks.into_iter().take(MOST_REMARKS) {
-                    turn.log(Level::Info, remark.to_string());
+                    self.remark(remark.to_string(), turn);
                 }
                 self.take_over(&apex, zone, address, incremental, turn);
             }
             Err(Failure::Transfer(error)) if !whole && error.is_of_differences() => {
-                turn.log(
-                    Level::Info,
-                    format!("{apex}: differences from {address}: {error}; the whole zone is asked for"),
-                );
+                let text = format!("{apex}: differences from {address}: {error}; the whole zone is asked for");
+                self.remark(text, turn);
                 self.enter(&apex, Phase::Queued { primary, whole: true }, turn);
             }
             Err(failure) => {

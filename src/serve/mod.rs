@@ -6,8 +6,10 @@
 
 mod aside;
 mod clock;
+mod complaints;
 mod exchange;
 mod follower;
+mod mailbox;
 #[cfg(test)]
 mod model;
 mod news;
@@ -15,10 +17,12 @@ mod past;
 mod queue;
 mod random;
 mod record;
+mod retired;
 mod run;
 mod tcp;
 mod transfers;
 mod udp;
+mod wait;
 mod webhook;
 mod writer;
 
@@ -27,7 +31,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -35,9 +39,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use self::clock::Clock;
+use self::complaints::{Complaints, Kind};
 use self::news::News;
 use self::queue::{Outcome, Queue, Ticket};
 use self::random::Random;
+use self::retired::Retired;
 use self::run::Run;
 use self::writer::{Lookback, Writer};
 use crate::answer::{self, Answer, Context, Event, Limiter, Secret, Settings, Transport};
@@ -49,8 +55,7 @@ use crate::message::Rcode;
 use crate::notify::{Now, Trigger};
 use crate::primary::Primary;
 use crate::secondary;
-use crate::telemetry::Throttle;
-use crate::transfer::{self, History};
+use crate::transfer::{self, Compared, History};
 use crate::tsig::{self, Replays};
 use crate::zone::{Catalog, Entry, Name, Zone};
 
@@ -88,9 +93,9 @@ pub struct Server {
     /// How many transfers there are.
     transfers: Arc<AtomicUsize>,
     /// To the thread that tells secondaries of changes.
-    news: Sender<News>,
-    /// From where that thread gets them, until it is started.
-    unread: Mutex<Option<Receiver<News>>>,
+    news: Arc<News>,
+    /// What is served no longer and not freed yet.
+    retired: Arc<Retired>,
     /// To the thread that looks for differences in git's history, if there is one.
     past: OnceLock<SyncSender<past::Recall>>,
     /// When it was known last that the remote has what is served, in seconds since 1970; 0 while it was not.
@@ -98,10 +103,9 @@ pub struct Server {
     /// The looks at the remote that people bring about who prove nothing.
     unproven: Mutex<Trigger>,
     /// To the thread that follows primaries, if there is one.
-    follower: OnceLock<Sender<follower::Call>>,
+    follower: OnceLock<Arc<follower::Calls>>,
     patience: Duration,
-    /// Complaints of messages that strangers can send.
-    complaints: Throttle,
+    complaints: Complaints,
 }
 
 /// What one commit makes of us.
@@ -143,7 +147,6 @@ impl Server {
             .nsid(config.nsid.clone())
             .version(config.version_text.clone())
             .idle(tcp::IDLE);
-        let (news, unread) = channel();
         let keys = Arc::clone(Primary::new(config.serial, config.tsig_keys.clone()).keyring());
         Arc::new(Server {
             served: ArcSwap::from_pointee(Served { catalog: None, keys, origin: None }),
@@ -162,14 +165,14 @@ impl Server {
             random: Random::new(identifiers),
             history: Mutex::new(History::new(DIFFERENCES)),
             transfers: Arc::default(),
-            news,
-            unread: Mutex::new(Some(unread)),
+            news: Arc::default(),
+            retired: Arc::default(),
             past: OnceLock::new(),
             agreed: AtomicU64::new(0),
             unproven: Mutex::new(Trigger::new(webhook::UNPROVEN)),
             follower: OnceLock::new(),
             patience: config.update_patience,
-            complaints: Throttle::default(),
+            complaints: Complaints::default(),
         })
     }
 
@@ -208,41 +211,36 @@ impl Server {
         }
     }
 
-    /// Makes this what is served, tells those who follow a zone, and frees what was before.
+    /// Makes this what is served, tells those who follow a zone, and has freed what was before. Waits for no reader.
     fn publish(&self, served: Served) {
         let served = Arc::new(served);
-        let mut old = self.served.swap(Arc::clone(&served));
+        let old = self.served.swap(Arc::clone(&served));
         self.tell_of_changes(&old, &served);
-        // A reader may hold the old catalog for the length of an answer. Freeing it can take long, so wait
-        // for the reader here: the freeing must not fall to the thread that answers.
-        while Arc::get_mut(&mut old).is_none() {
-            thread::sleep(Duration::from_millis(1));
-        }
+        self.retired.put(old);
     }
 
     /// Notes what differs between what was and what is served, for secondaries, and has them notified.
     fn tell_of_changes(&self, old: &Served, new: &Served) {
         let none = Catalog::default();
         let (before, after) = (old.catalog.as_ref().unwrap_or(&none), new.catalog.as_ref().unwrap_or(&none));
-        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        let tell = |news| {
-            // The receiver lives as long as we do, once it is started; before that it only collects.
-            let _ = self.news.send(news);
-        };
+        let history = || self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let tell = |apex: &Name, zone| self.news.put(apex.clone(), zone, |_, last| last);
         before.compare(after, |old, new| match (old.and_then(Entry::zone), new.and_then(Entry::zone)) {
             (Some(old), Some(new)) => {
                 if Arc::ptr_eq(old, new) {
                     return;
                 }
-                history.add(old, new);
+                // Comparing them may take long, and those who ask for differences need the history.
+                let compared = Compared::of(old, new);
+                history().add_compared(old, new, compared);
                 if old.serial() != new.serial() {
-                    tell(News::Changed(Arc::clone(new)));
+                    tell(new.apex(), Some(Arc::clone(new)));
                 }
             }
-            (None, Some(new)) => tell(News::Changed(Arc::clone(new))),
+            (None, Some(new)) => tell(new.apex(), Some(Arc::clone(new))),
             (Some(old), None) => {
-                history.remove(old);
-                tell(News::Removed(old.apex().clone()));
+                history().remove(old);
+                tell(old.apex(), None);
             }
             (None, None) => {}
         });
@@ -273,6 +271,11 @@ impl Server {
             Ok(zone) => drop(catalog.insert(Arc::new(zone))),
             Err(error) => log::error!("--catalog={name}: {error}"),
         }
+    }
+
+    /// Returns the level of the next log line of a kind that strangers can cause.
+    fn complain(&self, kind: Kind) -> log::Level {
+        self.complaints.level(kind, self.clock.now().0)
     }
 
     /// Returns what the clocks show.
@@ -322,10 +325,10 @@ impl Server {
             let thread = thread::Builder::new().name(name.to_string()).stack_size(stack).spawn(work);
             thread.map(drop).map_err(cannot(format!("start the {name} thread")))
         };
-        if let Some(unread) = self.unread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            news::start(Arc::clone(&self), &config, unread, self.news.clone())
-                .map_err(cannot("start the thread that notifies secondaries".to_string()))?;
-        }
+        let retired = Arc::clone(&self.retired);
+        start("free", GIT_STACK, Box::new(move || retired.run()))?;
+        news::start(Arc::clone(&self), &config)
+            .map_err(cannot("start the thread that notifies secondaries".to_string()))?;
         if let Some((listeners, webhook)) = hooks {
             let remote = match &config.origin {
                 Origin::Git(remote) => Some(remote.to_string()),
@@ -389,6 +392,7 @@ impl Server {
                 self.clock_jumped(jump);
             }
             self.renew_secret(Run::current());
+            self.complaints.summarise(self.clock.now().0);
             self.look_for_the_unproven();
             for job in self.queue.take_expired() {
                 self.settle(&job, &Outcome::because(Rcode::SERVER_FAILURE, "the git remote does not answer in time"));
