@@ -612,4 +612,89 @@ mod tests {
         let replies = |transport| (0..100).filter_map(|_| ask(&server, transport, "192.0.2.1", &query(&[]))).count();
         assert_eq!((replies(Transport::Tcp), replies(Transport::Udp)), (100, 1));
     }
+
+    /// A server that serves a small example.org, with these arguments.
+    fn serving(arguments: &[&str]) -> Arc<Server> {
+        let server = server(arguments, 1);
+        let text = "@ SOA ns host 2 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
+        let apex = Name::from_text("example.org").unwrap();
+        let zone = crate::zone::read_including(&apex, "example.org", text.as_bytes(), |_| unreachable!()).zone.unwrap();
+        let mut catalog = Catalog::default();
+        catalog.insert(Arc::new(zone));
+        let keys = Arc::clone(&server.served.load().keys);
+        server.publish(Served { catalog: Some(catalog), keys, origin: None });
+        server
+    }
+
+    /// Sends a message that is set aside over UDP again and again; returns how many replies came, and whether any was
+    /// truncated.
+    fn replies(server: &Server, message: &[u8]) -> (usize, bool) {
+        let (mut count, mut is_truncated) = (0, false);
+        for _ in 0..100 {
+            let mut reply = vec![0; 4096];
+            let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
+            let client = SocketAddr::from(([192, 0, 2, 1], 53));
+            let back = queue::Back::Datagram(socket, client);
+            let done = server.deal_with(Transport::Udp, client.ip(), message, &mut reply, back);
+            if let aside::Done::Reply(length) = done {
+                assert!(length >= 12);
+                count += 1;
+                is_truncated |= reply[2] & 2 != 0;
+            }
+        }
+        (count, is_truncated)
+    }
+
+    #[test]
+    fn what_a_forged_address_can_ask_for_is_limited_also_where_transfers_and_signatures_are_concerned() {
+        let limited = ["--rate-limit=1,slip=2", "--allow-transfer=192.0.2.0/24"];
+        let secret = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        let key = |name: &str| Arc::new(tsig::Key::parse_argument(&format!("{name}:hmac-sha256:{secret}")).unwrap());
+        let argument = format!("--tsig-key=known._transfer.example.org:hmac-sha256:{secret}");
+        let server = serving(&[&limited[..], &[&argument]].concat());
+        // IXFR from serial 1, unsigned, from an address that is allowed: one as it is, the others as usual.
+        let mut ixfr = b"\0\x01\0\0\0\x01\0\0\0\x01\0\0\x07example\x03org\0\0\xfb\0\x01".to_vec();
+        ixfr.extend(b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        let (count, is_truncated) = replies(&server, &ixfr);
+        assert!((40..60).contains(&count) && is_truncated, "{count} {is_truncated}");
+        let (count, _) = replies(&serving(&["--rate-limit=off", limited[1]]), &ixfr);
+        assert_eq!(count, 100);
+        // Errors about signatures: by a key nobody knows, and by one that is known, but wrong.
+        let ask = b"\0\x01\0\0\0\x01\0\0\0\0\0\0\x07example\x03org\0\0\x06\0\x01";
+        let mut signed = ask.to_vec();
+        tsig::sign(&key("other._transfer.example.org"), &mut signed, seconds()).unwrap();
+        let (count, _) = replies(&server, &signed);
+        assert!(count < 5, "BADKEY: {count}");
+        let server = serving(&[&limited[..], &[&argument]].concat());
+        let mut signed = ask.to_vec();
+        tsig::sign(&key("known._transfer.example.org"), &mut signed, seconds()).unwrap();
+        signed[1] = 2;
+        signed[20] ^= 0x20;
+        let (count, _) = replies(&server, &signed);
+        assert!(count < 5, "BADSIG: {count}");
+        // Whoever holds a key is no forger.
+        let mut signed = ask.to_vec();
+        tsig::sign(&key("known._transfer.example.org"), &mut signed, seconds()).unwrap();
+        assert_eq!(replies(&server, &signed), (100, false));
+    }
+
+    #[test]
+    fn publishing_waits_for_no_reader_and_what_was_read_is_freed_afterwards() {
+        let server = serving(&[]);
+        let retired = Arc::clone(&server.retired);
+        thread::spawn(move || retired.run());
+        let old = server.served.load_full();
+        let version = Arc::downgrade(&old);
+        for _ in 0..100 {
+            let keys = Arc::clone(&old.keys);
+            server.publish(Served { catalog: None, keys, origin: None });
+        }
+        assert!(old.catalog.is_some(), "it is read on");
+        drop(old);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while version.strong_count() > 0 {
+            assert!(Instant::now() < deadline, "it is not freed");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
 }

@@ -53,7 +53,7 @@ impl Retired {
             drop(new.transfers);
             held.extend(new.versions);
             // Nobody can begin to read a version that is not served: one that is ours alone stays so.
-            held.retain_mut(|version| Arc::get_mut(version).is_none());
+            held.retain(|version| Arc::strong_count(version) > 1);
         }
     }
 

@@ -526,6 +526,56 @@ mod tests {
         assert_eq!(connections.lock().open.len(), 2);
     }
 
+    /// A table of `most` places, all taken by connections of which those of `waiting` wait; and the clients' ends.
+    fn table(most: usize, waiting: &[usize]) -> (Arc<Connections>, Vec<Arc<Connection>>, Vec<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connections = Connections::new(Some(most), None);
+        let (mut open, mut clients) = (Vec::new(), Vec::new());
+        for number in 0..most {
+            clients.push(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+            let (_, connection) = connections.enter(listener.accept().unwrap().0).unwrap();
+            if waiting.contains(&number) {
+                connection.begin_wait(&Arc::default());
+            }
+            open.push(connection);
+        }
+        (connections, open, clients)
+    }
+
+    /// Which of `open` are about to end after room was made for `count` more.
+    fn ended(most: usize, waiting: &[usize], count: usize) -> Vec<usize> {
+        let (connections, open, _clients) = table(most, waiting);
+        for _ in 0..count {
+            connections.lock().make_room(most);
+        }
+        (0..most).filter(|number| open[*number].is_leaving.load(Ordering::SeqCst)).collect()
+    }
+
+    #[test]
+    fn one_that_cannot_leave_is_not_chosen_again_and_waiting_is_not_idle() {
+        assert_eq!(ended(4, &[], 2), [0, 1], "the next one is chosen, though the first has not left");
+        assert_eq!(ended(4, &[0, 1], 1), [2]);
+        assert_eq!(ended(4, &[0, 1], 2), [2, 3]);
+        assert_eq!(ended(4, &[0, 1, 2], 1), [3], "three quarters may wait");
+        assert_eq!(ended(4, &[0, 1, 2, 3], 1), [0], "but no more, so that others can come");
+        assert_eq!(ended(8, &[0, 1, 2, 3, 4, 5, 6], 1), [0]);
+        assert_eq!(ended(1, &[0], 1), [0]);
+        assert_eq!(ended(4, &[0, 1, 2, 3], 9), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_wait_ends_when_the_place_is_needed_whichever_comes_first() {
+        let (_, open, _clients) = table(2, &[]);
+        let wait = Arc::new(Wait::default());
+        open[0].begin_wait(&wait);
+        open[0].end();
+        assert_eq!(wait.reply(OUTCOME), None);
+        open[1].end();
+        let wait = Arc::new(Wait::default());
+        open[1].begin_wait(&wait);
+        assert_eq!(wait.reply(OUTCOME), None);
+    }
+
     #[test]
     fn memory_decides_how_many_there_may_be() {
         assert_eq!(Connections::new(None, None).most, 512);
