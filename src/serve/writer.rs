@@ -211,7 +211,8 @@ impl Writer {
                 trigger.want();
             }
             if trigger.begin(server.clock.now().0) || Instant::now() >= next {
-                next = Instant::now() + self.follow().min(self.doubt_wait());
+                let wait = self.follow();
+                next = Instant::now() + self.doubt_wait().map_or(wait, |sooner| wait.min(sooner));
                 trigger.finished();
             }
             let due = trigger.due().map_or(next, |due| server.clock.moment(due).min(next));
@@ -219,7 +220,7 @@ impl Writer {
             if !jobs.is_empty() {
                 let begun = Instant::now();
                 self.settle(jobs);
-                next = next.min(Instant::now() + self.doubt_wait());
+                next = self.doubt_wait().map_or(next, |wait| next.min(Instant::now() + wait));
                 turns.give(begun, begun.elapsed(), server.patience);
             }
         }
@@ -260,10 +261,10 @@ impl Writer {
         self.resolve_doubts()
     }
 
-    /// Returns how long to wait at most before the next look, because of pushes in doubt.
-    fn doubt_wait(&self) -> Duration {
-        let newest = self.doubts.back().map(|doubt| doubt.since.elapsed() / 2);
-        newest.map_or(Duration::MAX, |wait| wait.clamp(DOUBT_LOOKS.0, DOUBT_LOOKS.1))
+    /// Returns how long to wait at most before the next look, if there are pushes in doubt.
+    fn doubt_wait(&self) -> Option<Duration> {
+        let newest = self.doubts.back()?;
+        Some((newest.since.elapsed() / 2).clamp(DOUBT_LOOKS.0, DOUBT_LOOKS.1))
     }
 
     /// Finds out, of each push in doubt, whether its commits are on the branch as it was fetched; if they are, they are
