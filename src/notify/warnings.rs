@@ -5,22 +5,34 @@ use std::time::Duration;
 /// How many warnings there may be in a period.
 const MOST: u32 = 20;
 
-/// How long a period is.
+/// How long a period is, unless it is said.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Counts warnings, and says which are to be told.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Warnings {
+    period: Duration,
     since: Duration,
     told: u32,
     left_out: u32,
 }
 
+impl Default for Warnings {
+    fn default() -> Self {
+        Self::each(PERIOD)
+    }
+}
+
 impl Warnings {
+    /// Makes one with periods of this length.
+    pub(crate) fn each(period: Duration) -> Self {
+        Warnings { period, since: Duration::ZERO, told: 0, left_out: 0 }
+    }
+
     /// Returns the warning as it is to be told at the time `now`, with a word on those left out before; `None` if it
     /// is one too many.
     pub(crate) fn tell(&mut self, now: Duration, text: String) -> Option<String> {
-        if now.saturating_sub(self.since) >= PERIOD {
+        if now.saturating_sub(self.since) >= self.period {
             (self.since, self.told) = (now, 0);
         }
         if self.told >= MOST {

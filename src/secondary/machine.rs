@@ -35,12 +35,15 @@ use crate::zone::{Name, Serial, Type, Zone};
 /// How many remarks on a zone that was transferred are told.
 const MOST_REMARKS: usize = 5;
 
+/// The period in which there are so many lines at most on what a primary may repeat: it answers twice a second for each zone.
+const REMARKS: Duration = Duration::from_secs(60);
+
 /// How many transfers of differences may get lost in a row before the whole zone is asked for: there are primaries that
 /// have none, say so by their SOA record alone, and then nothing more.
 const MOST_LOST: u32 = 2;
 
 /// Follows zones.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Secondary {
     limits: Limits,
     zones: BTreeMap<Name, Follower>,
@@ -113,7 +116,17 @@ impl Secondary {
     /// Makes a secondary of no zones.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, ..Self::default() }
+        Self {
+            limits,
+            zones: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            asked: HashMap::new(),
+            primaries: BTreeMap::new(),
+            orders: HashMap::new(),
+            last_order: 0,
+            warnings: Warnings::default(),
+            remarks: Warnings::each(REMARKS),
+        }
     }
 
     /// Lets an event happen, and returns what is to be done. `random` yields random numbers.

@@ -19,7 +19,7 @@ use crate::message::Rcode;
 use crate::notify::{self, Notification};
 use crate::tsig::{self, Failure, Policy, Replay, Request, Verified};
 use crate::update::{Refusal, Update};
-use crate::zone::{Serial, Zone};
+use crate::zone::{Name, Serial};
 
 /// What becomes of a message that was set aside.
 pub(super) enum Done {
@@ -38,7 +38,7 @@ enum Replied {
     Done(Done),
     /// Differences from a serial number to a version are asked for, which may be in git's history.
     Unknown {
-        zone: Arc<Zone>,
+        apex: Name,
         from: Serial,
     },
 }
@@ -88,8 +88,8 @@ impl Server {
         // Nothing of what is served is held while others work.
         drop(served);
         let replied = match (first, &back) {
-            (Replied::Unknown { zone, from }, Back::Stream(promise)) => {
-                self.recall(zone, from, promise.wait());
+            (Replied::Unknown { apex, from }, Back::Stream(promise)) => {
+                self.recall(apex, from, promise.wait());
                 self.reply_to(&self.served.load(), transport, source, &message, request.as_ref(), reply, false)
             }
             (replied, _) => replied,
@@ -125,7 +125,7 @@ impl Server {
         } else {
             match self.transfer(served, &context, message, request, reply, may_wait) {
                 Transfer::Stream(stream) => return Replied::Done(Done::Stream(stream)),
-                Transfer::Unknown { zone, from } => return Replied::Unknown { zone, from },
+                Transfer::Unknown { apex, from } => return Replied::Unknown { apex, from },
                 Transfer::Reply(length) => length,
                 Transfer::Other => answer::respond(&context, message, reply).octets(),
             }

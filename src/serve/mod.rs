@@ -679,6 +679,59 @@ mod tests {
     }
 
     #[test]
+    fn a_stranger_never_waits_over_tcp() {
+        let server = serving(&["--allow-transfer=192.0.2.0/24"]);
+        let (past, wishes) = std::sync::mpsc::sync_channel(64);
+        server.past.set(past).unwrap();
+        let deal = |source: [u8; 4], message: &[u8]| {
+            let wait = Arc::default();
+            let back = queue::Back::Stream(wait::Promise::new(&wait));
+            // A wait for differences ends as soon as somebody needs the place.
+            wait.end();
+            let mut reply = vec![0; 65_535];
+            server.deal_with(Transport::Tcp, source.into(), message, &mut reply, back)
+        };
+        let mut ixfr = b"\0\x01\0\0\0\x01\0\0\0\x01\0\0\x07example\x03org\0\0\xfb\0\x01".to_vec();
+        ixfr.extend(b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        let (mut axfr, mut update, mut notify) = (ixfr[..29].to_vec(), ixfr[..29].to_vec(), ixfr[..29].to_vec());
+        for message in [&mut axfr, &mut update, &mut notify] {
+            message[9] = 0;
+        }
+        (axfr[26], update[26], notify[26]) = (252, 6, 6);
+        (update[2], notify[2]) = (5 << 3, 4 << 3);
+        let stranger = [198, 51, 100, 1];
+        for message in [&ixfr, &axfr, &update, &notify] {
+            assert!(matches!(deal(stranger, message), aside::Done::Reply(_)), "{message:02x?}");
+        }
+        assert!(wishes.try_recv().is_err(), "git is not asked for a stranger");
+        assert!(matches!(deal([192, 0, 2, 1], &ixfr), aside::Done::Stream(_)));
+        assert!(wishes.try_recv().is_ok(), "it is asked for those who may have the zone");
+    }
+
+    /// About the deepest zone there can be: each octet of a name is a branch, and those of two symbols are two.
+    fn deepest() -> Arc<Zone> {
+        let mut text = "@ SOA ns host 2 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n".to_string();
+        let mut parents = String::new();
+        for length in [63, 63, 63, 48] {
+            for count in 1..=length {
+                let before = "\\255".repeat(count - 1);
+                text += &format!("{before}\\255{parents} A 192.0.2.1\n{before}\\254{parents} A 192.0.2.1\n");
+            }
+            parents = format!(".{}{parents}", "\\255".repeat(length));
+        }
+        let apex = Name::from_text("example.org").unwrap();
+        let read = crate::zone::read_including(&apex, "example.org", text.as_bytes(), |_| unreachable!());
+        Arc::new(read.zone.unwrap())
+    }
+
+    #[test]
+    fn the_deepest_zone_is_freed_by_threads_that_serve() {
+        let zone = deepest();
+        assert!(zone.record_count() > 400);
+        thread::Builder::new().stack_size(SERVICE_STACK).spawn(move || drop(zone)).unwrap().join().unwrap();
+    }
+
+    #[test]
     fn publishing_waits_for_no_reader_and_what_was_read_is_freed_afterwards() {
         let server = serving(&[]);
         let retired = Arc::clone(&server.retired);

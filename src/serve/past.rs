@@ -37,9 +37,9 @@ const MISSES: usize = 1024;
 /// The most octets the differences of one zone may take.
 const MOST: usize = 64 << 20;
 
-/// A wish for the differences from a serial number to a version.
+/// A wish for the differences from a serial number to the version of a zone that is served.
 pub(super) struct Recall {
-    zone: Arc<Zone>,
+    apex: Name,
     from: Serial,
     /// Dropped when they are there, or could not be found.
     _done: Promise,
@@ -49,10 +49,10 @@ impl Server {
     /// Looks for differences in git's history and waits until they are there, could not be found, or `wait` is ended.
     ///
     /// The caller must hold nothing of what is served meanwhile.
-    pub(super) fn recall(&self, zone: Arc<Zone>, from: Serial, wait: &Arc<Wait>) {
+    pub(super) fn recall(&self, apex: Name, from: Serial, wait: &Arc<Wait>) {
         let Some(past) = self.past.get() else { return };
         // Where there are too many wishes, this one is dropped, and the wait is over.
-        let _ = past.try_send(Recall { zone, from, _done: Promise::new(wait) });
+        let _ = past.try_send(Recall { apex, from, _done: Promise::new(wait) });
         wait.reply(PATIENCE);
     }
 }
@@ -90,8 +90,11 @@ impl Past {
         }
     }
 
-    fn fulfil(&mut self, Recall { zone, from, .. }: &Recall) {
-        let apex = zone.apex();
+    fn fulfil(&mut self, Recall { apex, from, .. }: &Recall) {
+        let served = self.server.served.load_full();
+        let Some(zone) = served.catalog.as_ref().and_then(|catalog| catalog.get(apex)?.zone()).cloned() else { return };
+        drop(served);
+        let zone = &zone;
         let history = || self.server.history.lock().unwrap_or_else(PoisonError::into_inner);
         if self.depth == 0 || history().chain(*from, zone).is_some() {
             return;

@@ -12,7 +12,7 @@ use crate::answer::{self, Context, Transport, ede};
 use crate::message::Rcode;
 use crate::transfer::{Content, Fault, NoRoom, Outgoing, Refusal, Request};
 use crate::tsig;
-use crate::zone::{Catalog, Serial, Zone};
+use crate::zone::{Catalog, Name, Serial, Zone};
 
 /// The most transfers at a time; each keeps a thread and its zone's snapshot.
 const MOST: usize = 64;
@@ -82,8 +82,8 @@ pub(super) enum Transfer {
     Reply(Option<usize>),
     /// The reply is to be sent message by message.
     Stream(Box<Stream>),
-    /// The differences from a serial number to a version may be in git's history; see [`Server::recall`].
-    Unknown { zone: Arc<Zone>, from: Serial },
+    /// The differences from a serial number to the zone that is served may be in git's history; see [`Server::recall`].
+    Unknown { apex: Name, from: Serial },
 }
 
 impl Server {
@@ -134,7 +134,7 @@ impl Server {
         if let (Some(from), None) = (behind, &differences) {
             // A datagram's client waits for no git remote; it comes again over TCP.
             if may_wait && context.transport == Transport::Tcp && self.past.get().is_some() {
-                return Transfer::Unknown { zone, from };
+                return Transfer::Unknown { apex: zone.apex().clone(), from };
             }
         }
         if let Some(held_back) = answer::hold_back(context, message, reply) {

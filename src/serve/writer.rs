@@ -812,7 +812,8 @@ impl Writer {
 
     /// Brings what the remote has beside a push that it took without a word, and finds out whether it took the record, too.
     fn taken(&mut self, entries: &[git::Entry], note: Note) -> Pushed {
-        if let Err(error) = self.repository.fetch() {
+        // Its clients wait; the next look brings what does not come now.
+        if let Err(error) = self.repository.fetch_by(Deadline::from_now(INQUIRY_LEAST)) {
             log::warn!("{}: {error}", self.repository.remote());
         }
         let record = self.repository.branch().and_then(git::record_of);
