@@ -166,6 +166,8 @@ impl Server {
         log::log!(self.complain(kind), "notification from {source}: {notification}: {rcode}");
         if ruling.look {
             match self.follower.get() {
+                // It follows no other zones, and names that nobody serves have no end.
+                Some(_) if !is_served => {}
                 Some(calls) => follower::notify(calls, apex, source, notification.serial),
                 None => self.queue.poke(),
             }

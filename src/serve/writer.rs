@@ -258,7 +258,8 @@ impl Writer {
         self.repository.fetch()?;
         self.load()?;
         self.server.agreed.store(seconds(), Ordering::Relaxed);
-        self.resolve_doubts()
+        self.resolve_doubts();
+        Ok(())
     }
 
     /// Returns how long to wait at most before the next look, if there are pushes in doubt.
@@ -269,8 +270,8 @@ impl Writer {
 
     /// Finds out, of each push in doubt, whether its commits are on the branch as it was fetched; if they are, they are
     /// served by now. What is known then is what clients that ask again are told.
-    fn resolve_doubts(&mut self) -> Result<(), git::Error> {
-        let Some(head) = self.repository.commit().map(|commit| commit.id) else { return Ok(()) };
+    fn resolve_doubts(&mut self) {
+        let Some(head) = self.repository.commit().map(|commit| commit.id) else { return };
         for doubt in std::mem::take(&mut self.doubts) {
             let fate = match head {
                 head if head == doubt.tip => Ok(Fate::Taken),
@@ -307,7 +308,6 @@ impl Writer {
             };
             doubt.tickets.iter().for_each(|ticket| ticket.amend(&outcome));
         }
-        Ok(())
     }
 
     /// Loads and serves the commit that was fetched, unless it is served already.
@@ -848,7 +848,7 @@ impl Writer {
             }
             log::log!(
                 level,
-                "{}: {error}; updates wait since it is not known what became of a push; given up in {left:.0?}",
+                "{}: {error}; it is not known what became of a push, and updates wait; asking for another {left:.0?}",
                 self.repository.remote()
             );
             thread::sleep(wait.min(left));
