@@ -787,6 +787,8 @@ impl Writer {
                     let said = if said.is_empty() { reason } else { said };
                     return Pushed::Refused(Outcome::because(Rcode::REFUSED, &said));
                 }
+                // It was sent before, and nothing was heard of that.
+                Err(error @ PushError::NotSent(_)) if in_doubt => return Pushed::unknown(&error),
                 Err(error @ PushError::NotSent(_)) => {
                     log::error!("{}: {error}", self.repository.remote());
                     return Pushed::Failed(format!("the git remote cannot be pushed to: {error}"));
