@@ -23,18 +23,25 @@ pub fn init(filter: LogFilter) {
     }
 }
 
-/// Lets a few lines of a kind into the log each minute: of those that strangers can cause.
+/// Bounds how many lines of a kind the log gets each minute, and counts those left out: for what strangers can cause.
 #[derive(Debug, Default)]
 pub struct Throttle {
     /// The minute and how many lines it has had.
     state: AtomicU64,
+    /// How many lines were left out since the last summary.
+    left_out: AtomicU64,
+    /// When the first of them was left out, in seconds, plus one; 0 while there is none.
+    since: AtomicU64,
 }
 
 impl Throttle {
     /// Lines a minute.
     const LINES: u64 = 20;
 
-    /// Returns whether a line may be written at `now`, the time since some moment.
+    /// How many seconds a summary covers at least.
+    const PERIOD: u64 = 60;
+
+    /// Returns whether a line may be written at `now`, the time since some moment; counts it if not.
     pub fn allows(&self, now: Duration) -> bool {
         let minute = (now.as_secs() / 60) << 32;
         let count = |state: u64| {
@@ -43,7 +50,26 @@ impl Throttle {
         let before = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
             Some(count(state)).filter(|state| state - minute <= Self::LINES)
         });
+        if before.is_err() {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+            // Whoever comes second was not first.
+            let _ = self.since.compare_exchange(0, now.as_secs() + 1, Ordering::Relaxed, Ordering::Relaxed);
+        }
         before.is_ok()
+    }
+
+    /// Returns how many lines were left out and in how many seconds, once these are a minute or more.
+    ///
+    /// For one thread to call now and then.
+    pub fn summary(&self, now: Duration) -> Option<(u64, u64)> {
+        let since = self.since.load(Ordering::Relaxed).checked_sub(1)?;
+        let seconds = now.as_secs().saturating_sub(since);
+        if seconds < Self::PERIOD {
+            return None;
+        }
+        self.since.store(0, Ordering::Relaxed);
+        let count = self.left_out.swap(0, Ordering::Relaxed);
+        (count > 0).then_some((count, seconds))
     }
 }
 
@@ -138,6 +164,19 @@ mod tests {
         let throttle = Throttle::default();
         let count = |second| (0..100).filter(|_| throttle.allows(Duration::from_secs(second))).count() as u64;
         assert_eq!((count(3), count(59), count(60), count(119), count(4000)), (20, 0, 20, 0, 20));
+    }
+
+    #[test]
+    fn lines_left_out_are_counted_once() {
+        let throttle = Throttle::default();
+        let at = Duration::from_secs;
+        assert_eq!(throttle.summary(at(1000)), None);
+        for _ in 0..3500 {
+            throttle.allows(at(1003));
+        }
+        assert_eq!(throttle.summary(at(1004)), None);
+        assert_eq!(throttle.summary(at(1063)), Some((3480, 60)));
+        assert_eq!(throttle.summary(at(2000)), None);
     }
 
     #[test]

@@ -89,7 +89,7 @@ fn tell_all(servers: Vec<Result<Server>>, news: &[News], patience: Duration) -> 
     if news.is_empty() {
         return Ok(());
     }
-    let (done, outcomes) = mpsc::channel();
+    let (done, outcomes) = mpsc::sync_channel(1);
     thread::scope(|scope| {
         for server in servers {
             let done = done.clone();

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use zonule::answer::{Answer, Transport};
@@ -111,9 +111,12 @@ fn tell_news(started: Instant) {
             Severity::Warning => log::Level::Warn,
             Severity::Failure => log::Level::Error,
         };
-        // Anybody on the link can make things happen.
-        if throttle.allows(started.elapsed()) {
+        // Anybody on the link can make things happen. What is not logged by default uses up nothing.
+        if level > log::Level::Info || throttle.allows(started.elapsed()) {
             log::log!(target: "network", level, "{event}");
+        }
+        if let Some((count, seconds)) = throttle.summary(started.elapsed()) {
+            log::warn!(target: "network", "{count} more events in the last {seconds} s, not logged one by one");
         }
     }
 }
@@ -123,7 +126,7 @@ fn tell_news(started: Instant) {
 /// If the clock cannot be right, waits for a moment until it is: nothing that comes next would work.
 fn start_clock(servers: Vec<SocketAddr>, jumped: Receiver<()>) -> std::io::Result<()> {
     let is_right = time::wall_known() && sntp::is_plausible(time::wall());
-    let (tell, told) = channel();
+    let (tell, told) = sync_channel(1);
     let has_servers = !servers.is_empty();
     if !is_right {
         let clock = if time::wall_known() { "the clock is wrong: it shows a past time" } else { "there is no clock" };
@@ -140,7 +143,7 @@ fn start_clock(servers: Vec<SocketAddr>, jumped: Receiver<()>) -> std::io::Resul
         sntp::keep(&servers, &jumped, |nanoseconds| {
             time::shift_wall(nanoseconds);
             // Heard only the first time.
-            let _ = tell.send(());
+            let _ = tell.try_send(());
         });
     })?;
     if !is_right && told.recv_timeout(CLOCK_PATIENCE).is_err() {

@@ -243,6 +243,41 @@ pub(crate) fn report(context: &Context<'_>, request: &[u8], verdict: Verdict<'_>
     compose(context, header, &Query::parse(request), Some(verdict), reply)
 }
 
+/// Asks the limiter about a reply with records that is written elsewhere, to a `request` for them.
+///
+/// Returns `None` if it is to be sent; else what takes its place in `reply`: the length of a truncated reply, for which the
+/// client comes again over TCP, or nothing.
+pub(crate) fn hold_back(context: &Context<'_>, request: &[u8], reply: &mut [u8]) -> Option<Option<usize>> {
+    let parsed = Query::parse(request);
+    let extras = match &parsed {
+        Ok(query) => &query.extras,
+        Err(rejection) => &rejection.extras,
+    };
+    let (opt, standing) = opt(context, extras);
+    let verdict = Verdict { authoritative: true, ..Verdict::of(Rcode::NO_ERROR) };
+    match rule(context, standing, Kind::of(&verdict)) {
+        Ruling::Send => None,
+        Ruling::Drop => Some(None),
+        Ruling::Slip => {
+            let verdict = slipped(&verdict, opt.is_some_and(|opt| opt.cookies.is_some()));
+            // It was counted once.
+            let context = Context { limiter: None, ..*context };
+            Some(report(&context, request, verdict, reply))
+        }
+    }
+}
+
+/// Returns what becomes of a reply of this kind to a client whose cookies came to this.
+#[inline]
+fn rule(context: &Context<'_>, standing: Standing, kind: Kind) -> Ruling {
+    match (context.transport, context.limiter) {
+        (Transport::Udp, Some(limiter)) if standing != Standing::Proven => {
+            limiter.rule(context.source, kind, context.uptime)
+        }
+        _ => Ruling::Send,
+    }
+}
+
 /// Returns the OPT record of the reply to a `request`, empty if there is none, and how many octets the reply may have,
 /// which need not be written as one of ours.
 pub(crate) fn envelope(context: &Context<'_>, request: &[u8]) -> (Vec<u8>, usize) {
@@ -316,20 +351,16 @@ fn compose(
         (None, Ok(query)) => judge(context, query, &mut writer),
         (None, Err(rejection)) => dismiss(rejection, standing),
     };
-    if let (Transport::Udp, Some(limiter)) = (context.transport, context.limiter)
-        && standing != Standing::Proven
-    {
-        let kind = Kind::of(&verdict);
-        let with_cookie = opt.is_some_and(|opt| opt.cookies.is_some());
-        match limiter.rule(context.source, kind, context.uptime) {
-            Ruling::Send => {}
-            Ruling::Slip if with_cookie || kind != Kind::Error => {
-                writer.clear();
-                verdict = slipped(&verdict, with_cookie);
-            }
-            // Nobody asks again over TCP because of a truncated error.
-            Ruling::Drop | Ruling::Slip => return None,
+    let kind = Kind::of(&verdict);
+    let with_cookie = opt.is_some_and(|opt| opt.cookies.is_some());
+    match rule(context, standing, kind) {
+        Ruling::Send => {}
+        Ruling::Slip if with_cookie || kind != Kind::Error => {
+            writer.clear();
+            verdict = slipped(&verdict, with_cookie);
         }
+        // Nobody asks again over TCP because of a truncated error.
+        Ruling::Drop | Ruling::Slip => return None,
     }
     Some(writer.finish(header, &verdict, opt.as_ref(), limit))
 }

@@ -24,7 +24,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,6 +41,9 @@ use crate::zone::Name;
 
 /// The most threads of all dials together.
 const MOST_THREADS: usize = 24;
+
+/// How many events of one connection in the making wait; threads that have more wait with them.
+const EVENTS: usize = 64;
 
 /// The stack of a thread that asks or connects, in octets; on a machine of its own it is memory taken at once.
 const STACK: usize = 64 * 1024;
@@ -169,7 +172,7 @@ fn host_name(host: &str) -> Result<Name, DialError> {
 impl Shared {
     /// Has the system look a name up, which may take it as long as it likes, but us no longer than `patience`.
     fn by_system(self: &Arc<Self>, host: &str, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, DialError> {
-        let (tell, told) = channel();
+        let (tell, told) = sync_channel(1);
         let name = host.to_string();
         self.start("resolve", None, move || {
             // Nobody may be waiting any more.
@@ -253,7 +256,7 @@ struct Dial<'a> {
     /// The addresses being tried by threads.
     trying: Vec<SocketAddr>,
     tried: Vec<(SocketAddr, io::Error)>,
-    events: (Sender<Event>, Receiver<Event>),
+    events: (SyncSender<Event>, Receiver<Event>),
     /// Nobody waits any more.
     over: Arc<AtomicBool>,
 }
@@ -272,7 +275,7 @@ impl<'a> Dial<'a> {
             stale: Vec::new(),
             trying: Vec::new(),
             tried: Vec::new(),
-            events: channel(),
+            events: sync_channel(EVENTS),
             over: Arc::default(),
         }
     }

@@ -59,7 +59,7 @@ fn listener() -> (TcpListener, u16) {
 #[test]
 fn a_name_is_looked_up_and_remembered() {
     let (_listener, port) = listener();
-    let (count, counted) = channel();
+    let (count, counted) = sync_channel(1024);
     let server = resolver(move |question| {
         count.send(kind(question)).unwrap();
         vec![here(question, 300)]

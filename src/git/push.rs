@@ -151,7 +151,11 @@ impl Repository {
     /// Transfers at most the commits the branch has beyond these two, and what they changed. Takes no account of, and
     /// does not change, the commit held.
     pub fn fate(&self, commit: ObjectId, since: ObjectId) -> Result<Fate, Error> {
-        let deadline = Deadline::from_now(self.timeouts.total);
+        self.fate_by(commit, since, Deadline::from_now(self.timeouts.total))
+    }
+
+    /// As [`Self::fate`], with an answer by `deadline` or an error.
+    pub fn fate_by(&self, commit: ObjectId, since: ObjectId, deadline: Deadline) -> Result<Fate, Error> {
         let session = Session::open(&self.upstream, self.protocol, self.timeouts, deadline)?;
         session.fate(commit, since, &self.limits)
     }

@@ -37,12 +37,15 @@ use crate::zone::{Name, Serial, Type, Zone};
 /// How many remarks on a zone that was transferred are told.
 const MOST_REMARKS: usize = 5;
 
+/// The period in which there are so many lines at most on what a primary may repeat: it answers twice a second for each zone.
+const REMARKS: Duration = Duration::from_secs(60);
+
 /// How many transfers of differences may get lost in a row before the whole zone is asked for: there are primaries that
 /// have none, say so by their SOA record alone, and then nothing more.
 const MOST_LOST: u32 = 2;
 
 /// Follows zones.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Secondary {
     limits: Limits,
     zones: BTreeMap<Name, Follower>,
@@ -54,6 +57,8 @@ pub struct Secondary {
     orders: HashMap<u64, (Name, SocketAddr)>,
     last_order: u64,
     warnings: Warnings,
+    /// Bounds what is remarked that a primary can repeat.
+    remarks: Warnings,
 }
 
 /// What is known of a primary, for all its zones.
@@ -114,7 +119,17 @@ impl Secondary {
     /// Makes a secondary of no zones.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, ..Self::default() }
+        Self {
+            limits,
+            zones: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            asked: HashMap::new(),
+            primaries: BTreeMap::new(),
+            orders: HashMap::new(),
+            last_order: 0,
+            warnings: Warnings::default(),
+            remarks: Warnings::each(REMARKS),
+        }
     }
 
     /// Lets an event happen, and returns what is to be done. `random` yields random numbers.
@@ -343,6 +358,13 @@ impl Secondary {
         }
     }
 
+    /// Remarks on what a primary does, which may do it again and again.
+    fn remark(&mut self, text: String, turn: &mut Turn<'_>) {
+        if let Some(text) = self.remarks.tell(turn.now.uptime, text) {
+            turn.log(Level::Info, text);
+        }
+    }
+
     fn warn(&mut self, text: String, turn: &mut Turn<'_>) {
         if let Some(text) = self.warnings.tell(turn.now.uptime, text) {
             turn.log(Level::Warn, text);
@@ -410,7 +432,7 @@ impl Secondary {
             return;
         }
         if let Some(over) = source.trouble.ended(turn.now.uptime) {
-            turn.log(Level::Info, format!("{address}: can be reached again after {over}"));
+            self.remark(format!("{address}: can be reached again after {over}"), turn);
         }
         let has = |zone: &Follower| zone.primaries.iter().any(|primary| peer(primary.address) == address);
         let waiting = self.zones.iter().filter(|(_, zone)| zone.failures > 0 && has(zone));
@@ -445,7 +467,8 @@ impl Secondary {
         if let Some(held) = &zone.held {
             if held.serial().is_newer_than(serial) {
                 let text = format!("{apex}: {from} has serial {serial}, we have {}, which is kept", held.serial());
-                turn.effects.push(Effect::Log(Level::Info, text));
+                let text = self.remarks.tell(turn.now.uptime, text);
+                turn.effects.extend(text.map(|text| Effect::Log(Level::Info, text)));
             }
             if zone.expired {
                 turn.effects.push(Effect::Serve(held.clone()));
@@ -492,15 +515,13 @@ impl Secondary {
             Ok(Outcome::Zone { zone, remarks, incremental }) => {
                 // They are for the primary's operator to act upon.
                 for remark in remarks.into_iter().take(MOST_REMARKS) {
-                    turn.log(Level::Info, remark.to_string());
+                    self.remark(remark.to_string(), turn);
                 }
                 self.take_over(&apex, zone, address, incremental, turn);
             }
             Err(Failure::Transfer(error)) if !whole && error.is_of_differences() => {
-                turn.log(
-                    Level::Info,
-                    format!("{apex}: differences from {address}: {error}; the whole zone is asked for"),
-                );
+                let text = format!("{apex}: differences from {address}: {error}; the whole zone is asked for");
+                self.remark(text, turn);
                 self.enter(&apex, Phase::Queued { primary, whole: true }, turn);
             }
             Err(failure) => {

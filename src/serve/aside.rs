@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use super::follower::Call;
+use super::complaints::Kind;
+use super::follower;
 use super::queue::{Back, Job, Outcome, Ticket, Waiter, Waiting};
 use super::transfers::{Stream, Transfer};
 use super::{Served, Server, seconds};
@@ -18,7 +19,7 @@ use crate::message::Rcode;
 use crate::notify::{self, Notification};
 use crate::tsig::{self, Cause, Failure, Policy, Replay, Request, Verified};
 use crate::update::{Refusal, Update};
-use crate::zone::Name;
+use crate::zone::{Name, Serial};
 
 /// What becomes of a message that was set aside.
 pub(super) enum Done {
@@ -30,6 +31,16 @@ pub(super) enum Done {
     Later,
     /// The reply is sent message by message, over TCP.
     Stream(Box<Stream>),
+}
+
+/// What becomes of a message that is no update.
+enum Replied {
+    Done(Done),
+    /// Differences from a serial number to a version are asked for, which may be in git's history.
+    Unknown {
+        apex: Name,
+        from: Serial,
+    },
 }
 
 /// Operations by number (RFC 1996 §3.2, RFC 2136 §1.3).
@@ -48,13 +59,13 @@ impl Server {
     ) -> Done {
         let source = source.to_canonical();
         let served = self.served.load();
-        let now = seconds();
-        let verified = match tsig::verify(message, |name| served.keys.get(name).cloned(), &Policy::default(), now) {
+        let verified = match tsig::verify(message, |name| served.keys.get(name).cloned(), &Policy::default(), seconds())
+        {
             Ok(verified) => verified,
             Err(failure) if self.awaits_keys(&served, &failure) => {
                 // RFC 8945 has no error for this: BADKEY would have the client's key be wrong. Nobody can sign the reply.
                 let context = self.context(&served, transport, source, Some(0));
-                let level = if self.complaints.allows(context.uptime) { log::Level::Warn } else { log::Level::Debug };
+                let level = self.complain(Kind::Signature);
                 let name = failure.key_name().map(Name::to_string).unwrap_or_default();
                 log::log!(
                     level,
@@ -86,26 +97,57 @@ impl Server {
             }
             Some(Verified { message, request }) => (Cow::Owned(message), Some(request)),
         };
-        let reserve = request.as_ref().map_or(0, Request::room);
-        let mut context = self.context(&served, transport, source, Some(reserve));
+        let first = self.reply_to(&served, transport, source, &message, request.as_ref(), reply, true);
+        // Nothing of what is served is held while others work.
+        drop(served);
+        let replied = match (first, &back) {
+            (Replied::Unknown { apex, from }, Back::Stream(promise)) => {
+                self.recall(apex, from, promise.wait());
+                self.reply_to(&self.served.load(), transport, source, &message, request.as_ref(), reply, false)
+            }
+            (replied, _) => replied,
+        };
+        match replied {
+            Replied::Done(done) => done,
+            // It is asked for once, and over TCP.
+            Replied::Unknown { .. } => Done::Silence,
+        }
+    }
+
+    /// Replies to a message that is no update; its signature is examined, and taken off. `may_wait` if differences may be
+    /// looked for that are not known.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one message")]
+    fn reply_to(
+        &self,
+        served: &Served,
+        transport: Transport,
+        source: IpAddr,
+        message: &[u8],
+        request: Option<&Request>,
+        reply: &mut [u8],
+        may_wait: bool,
+    ) -> Replied {
+        let mut context = self.context(served, transport, source, Some(request.map_or(0, Request::room)));
         if request.is_some() {
-            // Who holds a key is no forger.
+            // Whoever holds a key is no forger; a reply that a bad signature gets is limited.
             context.limiter = None;
         }
+        let opcode = message.get(2).map_or(0, |octet| octet >> 3 & 0xf);
         let length = if opcode == NOTIFY {
-            self.notified(&served, &context, &message, request.as_ref(), reply)
+            self.notified(served, &context, message, request, reply)
         } else {
-            match self.transfer(&served, &context, &message, request.as_ref(), reply) {
-                Transfer::Stream(stream) => return Done::Stream(stream),
+            match self.transfer(served, &context, message, request, reply, may_wait) {
+                Transfer::Stream(stream) => return Replied::Done(Done::Stream(stream)),
+                Transfer::Unknown { apex, from } => return Replied::Unknown { apex, from },
                 Transfer::Reply(length) => length,
-                Transfer::Other => answer::respond(&context, &message, reply).octets(),
+                Transfer::Other => answer::respond(&context, message, reply).octets(),
             }
         };
-        let signed = |length| match &request {
-            Some(request) => request.sign(reply, length, now),
+        let signed = |length| match request {
+            Some(request) => request.sign(reply, length, seconds()),
             None => Some(length),
         };
-        length.and_then(signed).into()
+        Replied::Done(length.and_then(signed).into())
     }
 
     /// Acknowledges a notification, and has whom it concerns look for changes (RFC 1996 §3.11).
@@ -132,16 +174,14 @@ impl Server {
         };
         let is_served = served.catalog.as_ref().is_some_and(|catalog| catalog.get(apex).is_some());
         let ruling = notify::decide(&notification, sender, is_served);
-        let level = if self.complaints.allows(context.uptime) { log::Level::Info } else { log::Level::Debug };
         let rcode = ruling.rcode;
-        log::log!(level, "notification from {source}: {notification}: {rcode}");
+        let kind = if rcode == Rcode::NO_ERROR { Kind::Notification } else { Kind::NotificationRefused };
+        log::log!(self.complain(kind), "notification from {source}: {notification}: {rcode}");
         if ruling.look {
             match self.follower.get() {
-                Some(follower) => {
-                    let call = Call::Notified { apex: apex.clone(), source, serial: notification.serial };
-                    // It lives as long as we do.
-                    let _ = follower.send(call);
-                }
+                // It follows no other zones, and names that nobody serves have no end.
+                Some(_) if !is_served => {}
+                Some(calls) => follower::notify(calls, apex, source, notification.serial),
                 None => self.queue.poke(),
             }
         }
@@ -157,8 +197,7 @@ impl Server {
 
     /// Replies to a message whose signature is not right.
     fn reject(&self, context: &Context<'_>, message: &[u8], failure: &Failure, reply: &mut [u8]) -> Option<usize> {
-        let level = if self.complaints.allows(context.uptime) { log::Level::Warn } else { log::Level::Debug };
-        log::log!(level, "a signed message from {}: {failure}", context.source);
+        log::log!(self.complain(Kind::Signature), "a signed message from {}: {failure}", context.source);
         let verdict = Verdict::of(failure.rcode());
         let length = answer::report(context, message, verdict, reply)?;
         failure.sign(reply, length)
@@ -172,7 +211,7 @@ impl Server {
             Ok(update) => update,
             Err(refusal) => {
                 let outcome = Outcome::from(refusal);
-                log::info!("update by {} from {client}: {outcome}", key.name());
+                log::log!(self.complain(Kind::Update), "update by {} from {client}: {outcome}", key.name());
                 return self.compose(&message, &request, &waiter, &outcome, reply).into();
             }
         };
@@ -227,7 +266,8 @@ impl Server {
         if outcome.rcode == Rcode::NO_ERROR {
             log::debug!("update of {zone} by {} from {}: {outcome}", job.key.name(), job.client);
         } else {
-            log::warn!("update of {zone} by {} from {}: {outcome}", job.key.name(), job.client);
+            let level = self.complain(Kind::Update);
+            log::log!(level, "update of {zone} by {} from {}: {outcome}", job.key.name(), job.client);
         }
         for waiter in waiters {
             let mut reply = vec![0; usize::from(MOST_PAYLOAD)];
@@ -239,8 +279,7 @@ impl Server {
                         log::debug!("replying to {client}: {error}");
                     }
                 }
-                // An error means that the connection has ended.
-                Back::Stream(sender) => drop(sender.send(reply)),
+                Back::Stream(promise) => promise.keep(reply),
             }
         }
     }

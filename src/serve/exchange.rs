@@ -19,10 +19,10 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Opens the sockets; a thread for each gives what comes in to `receive`, until that says it is enough.
+    /// Opens the sockets; a thread for each gives what comes in to `receive`, which must not wait.
     pub(super) fn open(
         name: &str,
-        receive: impl FnMut(SocketAddr, Vec<u8>) -> bool + Clone + Send + 'static,
+        receive: impl FnMut(SocketAddr, Vec<u8>) + Clone + Send + 'static,
     ) -> io::Result<Self> {
         let bind = |address: SocketAddr| UdpSocket::bind(address).map(Arc::new).ok();
         let exchange =
@@ -46,15 +46,11 @@ impl Exchange {
     }
 }
 
-fn wait(socket: &UdpSocket, mut receive: impl FnMut(SocketAddr, Vec<u8>) -> bool) {
+fn wait(socket: &UdpSocket, mut receive: impl FnMut(SocketAddr, Vec<u8>)) {
     let mut message = vec![0; MOST];
     loop {
         match socket.recv_from(&mut message) {
-            Ok((length, source)) => {
-                if !receive(source, message[..length].to_vec()) {
-                    return;
-                }
-            }
+            Ok((length, source)) => receive(source, message[..length].to_vec()),
             Err(error) => {
                 // Such as an ICMP message that nobody is there; over with the next call.
                 log::debug!("receiving a reply: {error}");

@@ -5,16 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
+use super::mailbox::{Item, Mailbox};
 use super::{GIT_STACK, Served, Server, seconds};
 use crate::catalog_zone::{Step, Subscription};
 use crate::keys::Keyring;
+use crate::notify::Warnings;
 use crate::secondary::{Bounds, Effect, Event, Failure, Limits, Order, Outcome, Primary, Progress, Secondary};
 use crate::zone::{Catalog, Fault, Name, Serial};
 
@@ -24,16 +25,47 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How often a transfer tells that it goes on.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
-/// What the thread is told.
+/// What the thread is called about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    /// A zone that is served.
+    Zone(Name),
+    /// A transfer, by the number of its order.
+    Transfer(u64),
+}
+
+/// What the thread is told about a subject.
 pub(super) enum Call {
-    /// A notification has come.
-    Notified { apex: Name, source: IpAddr, serial: Option<Serial> },
-    /// A datagram has come in.
-    Reply(SocketAddr, Vec<u8>),
-    /// A transfer goes on.
-    Progress(u64),
-    /// A transfer has ended.
-    Ended(u64, Result<Outcome, Failure>),
+    /// A notification of the zone has come.
+    Notified { source: IpAddr, serial: Option<Serial> },
+    /// The transfer goes on.
+    Progress,
+    /// The transfer has ended.
+    Ended(Box<Result<Outcome, Failure>>),
+}
+
+/// What the thread has to deal with.
+pub(super) type Calls = Mailbox<Subject, Call>;
+
+/// Makes one call of two about the same subject.
+///
+/// Of two notifications the one counts that may tell of the newer version; one without a serial number may.
+fn merge(before: Call, new: Call) -> Call {
+    match (&before, &new) {
+        (Call::Notified { serial: Some(known), .. }, Call::Notified { serial: Some(told), .. })
+            if known.is_newer_than(*told) =>
+        {
+            before
+        }
+        (Call::Notified { serial: None, .. }, Call::Notified { serial: Some(_), .. })
+        | (Call::Ended(_), Call::Progress) => before,
+        _ => new,
+    }
+}
+
+/// Tells the thread that a notification of a zone has come.
+pub(super) fn notify(calls: &Calls, apex: &Name, source: IpAddr, serial: Option<Serial>) {
+    calls.put(Subject::Zone(apex.clone()), Call::Notified { source, serial }, merge);
 }
 
 /// What to follow.
@@ -57,8 +89,10 @@ struct Follower {
     subscription: Subscription,
     catalog: Catalog,
     keys: Arc<Keyring>,
-    calls: Sender<Call>,
+    calls: Arc<Calls>,
     exchange: Exchange,
+    /// Bounds what is said of catalogs.
+    warnings: Warnings,
     /// The connections of transfers under way, to be broken off by.
     open: Arc<Mutex<HashMap<u64, Option<TcpStream>>>>,
     /// What is served has changed and is to be published.
@@ -67,12 +101,11 @@ struct Follower {
 
 /// Starts the thread that follows zones as planned.
 pub(super) fn start(server: Arc<Server>, plan: Plan, keys: Arc<Keyring>) -> io::Result<()> {
-    let (calls, receiver) = channel();
-    let replies = calls.clone();
-    let exchange =
-        Exchange::open("replies", move |source, message| replies.send(Call::Reply(source, message)).is_ok())?;
+    let calls = Arc::new(Calls::default());
+    let replies = Arc::clone(&calls);
+    let exchange = Exchange::open("replies", move |source, message| replies.put_datagram(source, message))?;
     // Nobody has set it before: there is one follower.
-    let _ = server.follower.set(calls.clone());
+    let _ = server.follower.set(Arc::clone(&calls));
     let configured: BTreeSet<Name> = plan.zones.keys().chain(&plan.catalog).cloned().collect();
     let limits = Limits::default();
     let follower = Follower {
@@ -85,15 +118,16 @@ pub(super) fn start(server: Arc<Server>, plan: Plan, keys: Arc<Keyring>) -> io::
         keys,
         calls,
         exchange,
+        warnings: Warnings::default(),
         open: Arc::default(),
         is_changed: true,
     };
     let thread = thread::Builder::new().name("secondary".to_string()).stack_size(GIT_STACK);
-    thread.spawn(move || follower.run(&receiver)).map(drop)
+    thread.spawn(move || follower.run()).map(drop)
 }
 
 impl Follower {
-    fn run(mut self, calls: &Receiver<Call>) {
+    fn run(mut self) {
         let mut zones: Vec<(Name, Vec<Primary>)> =
             self.plan.zones.iter().map(|(apex, primaries)| (apex.clone(), primaries.clone())).collect();
         zones.extend(self.plan.catalog.iter().map(|catalog| (catalog.clone(), self.plan.primaries.clone())));
@@ -103,18 +137,18 @@ impl Follower {
         self.publish();
         loop {
             let wait = self.machine.wake().map(|wake| wake.saturating_sub(self.server.clock.now().0));
-            match calls.recv_timeout(wait.unwrap_or(Duration::from_secs(3600))) {
-                Ok(Call::Notified { apex, source, serial }) => {
+            match self.calls.take(wait.unwrap_or(Duration::from_secs(3600))) {
+                Some(Item::Message(Subject::Zone(apex), Call::Notified { source, serial })) => {
                     self.handle(Event::Notified { apex: &apex, source, serial });
                 }
-                Ok(Call::Reply(source, message)) => self.handle(Event::Reply { source, message: &message }),
-                Ok(Call::Progress(order)) => self.handle(Event::Progress { order }),
-                Ok(Call::Ended(order, result)) => {
+                Some(Item::Message(Subject::Transfer(order), Call::Ended(result))) => {
                     self.open().remove(&order);
-                    self.handle(Event::Ended { order, result });
+                    self.handle(Event::Ended { order, result: *result });
                 }
-                Err(RecvTimeoutError::Timeout) => self.handle(Event::Tick),
-                Err(RecvTimeoutError::Disconnected) => return,
+                Some(Item::Message(Subject::Transfer(order), _)) => self.handle(Event::Progress { order }),
+                Some(Item::Datagram(source, message)) => self.handle(Event::Reply { source, message: &message }),
+                // Nobody calls about a zone but for a notification.
+                Some(Item::Message(Subject::Zone(_), _)) | None => self.handle(Event::Tick),
             }
             self.publish();
         }
@@ -174,7 +208,12 @@ impl Follower {
         match step {
             Step::Follow { apex, .. } => self.follow(apex, self.plan.primaries.clone()),
             Step::Forget { apex } => self.handle(Event::Forget { apex: &apex }),
-            Step::Log(level, text) => log::log!(level, "{text}"),
+            Step::Log(level, text) => {
+                // A catalog may have as many mistakes as it has members, each time it changes.
+                if let Some(text) = self.warnings.tell(self.server.clock.now().0, text) {
+                    log::log!(level, "{text}");
+                }
+            }
         }
     }
 
@@ -191,7 +230,7 @@ impl Follower {
         self.open().insert(id, None);
         let transfer = Transfer {
             server: Arc::clone(&self.server),
-            calls: self.calls.clone(),
+            calls: Arc::clone(&self.calls),
             open: Arc::clone(&self.open),
             bounds: self.plan.bounds,
             idle: self.limits.idle,
@@ -199,8 +238,7 @@ impl Follower {
         let thread = thread::Builder::new().name("transfer".to_string()).stack_size(GIT_STACK);
         if let Err(error) = thread.spawn(move || transfer.run(&order)) {
             let failure = Failure::Unreachable(format!("no thread for it can be started: {error}"));
-            // We are the receiver.
-            let _ = self.calls.send(Call::Ended(id, Err(failure)));
+            self.calls.put(Subject::Transfer(id), Call::Ended(Box::new(Err(failure))), merge);
         }
     }
 
@@ -212,7 +250,7 @@ impl Follower {
 /// A transfer's thread.
 struct Transfer {
     server: Arc<Server>,
-    calls: Sender<Call>,
+    calls: Arc<Calls>,
     open: Arc<Mutex<HashMap<u64, Option<TcpStream>>>>,
     bounds: Bounds,
     idle: Duration,
@@ -221,8 +259,7 @@ struct Transfer {
 impl Transfer {
     fn run(&self, order: &Order) {
         let result = self.transfer(order);
-        // Where nobody listens any more, nobody wants to know.
-        let _ = self.calls.send(Call::Ended(order.id, result));
+        self.calls.put(Subject::Transfer(order.id), Call::Ended(Box::new(result)), merge);
     }
 
     fn transfer(&self, order: &Order) -> Result<Outcome, Failure> {
@@ -257,8 +294,35 @@ impl Transfer {
             }
             if told.elapsed() >= SIGN_OF_LIFE {
                 told = Instant::now();
-                let _ = self.calls.send(Call::Progress(order.id));
+                self.calls.put(Subject::Transfer(order.id), Call::Progress, merge);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_notifications_the_newest_counts_and_an_end_is_not_lost() {
+        let (calls, apex) = (Calls::default(), Name::from_text("example.org").unwrap());
+        let take =
+            || calls.take(Duration::ZERO).map(|item| if let Item::Message(_, call) = item { call } else { panic!() });
+        let source = IpAddr::from([192, 0, 2, 1]);
+        for serial in [Some(5), Some(9), Some(7), Some(9)] {
+            notify(&calls, &apex, source, serial.map(Serial));
+        }
+        assert!(matches!(take(), Some(Call::Notified { serial: Some(serial), .. }) if serial == Serial(9)));
+        for serial in [Some(5), None, Some(7)] {
+            notify(&calls, &apex, source, serial.map(Serial));
+        }
+        assert!(matches!(take(), Some(Call::Notified { serial: None, .. })));
+        let lost = || Call::Ended(Box::new(Err(Failure::Lost(String::new()))));
+        for call in [Call::Progress, lost(), Call::Progress] {
+            calls.put(Subject::Transfer(1), call, merge);
+        }
+        assert!(matches!(take(), Some(Call::Ended(_))));
+        assert!(take().is_none());
     }
 }

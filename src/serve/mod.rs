@@ -6,8 +6,10 @@
 
 mod aside;
 mod clock;
+mod complaints;
 mod exchange;
 mod follower;
+mod mailbox;
 #[cfg(test)]
 mod model;
 mod news;
@@ -15,10 +17,12 @@ mod past;
 mod queue;
 mod random;
 mod record;
+mod retired;
 mod run;
 mod tcp;
 mod transfers;
 mod udp;
+mod wait;
 mod webhook;
 mod writer;
 
@@ -27,7 +31,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -35,9 +39,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use self::clock::Clock;
+use self::complaints::{Complaints, Kind};
 use self::news::News;
 use self::queue::{Outcome, Queue, Ticket};
 use self::random::Random;
+use self::retired::Retired;
 use self::run::Run;
 use self::writer::{Lookback, Writer};
 use crate::answer::{self, Answer, Context, Event, Limiter, Secret, Settings, Transport};
@@ -49,8 +55,7 @@ use crate::message::Rcode;
 use crate::notify::{Now, Trigger};
 use crate::primary::Primary;
 use crate::secondary;
-use crate::telemetry::Throttle;
-use crate::transfer::{self, History};
+use crate::transfer::{self, Compared, History};
 use crate::tsig::{self, Replays};
 use crate::zone::{Catalog, Entry, Name, Zone};
 
@@ -88,9 +93,9 @@ pub struct Server {
     /// How many transfers there are.
     transfers: Arc<AtomicUsize>,
     /// To the thread that tells secondaries of changes.
-    news: Sender<News>,
-    /// From where that thread gets them, until it is started.
-    unread: Mutex<Option<Receiver<News>>>,
+    news: Arc<News>,
+    /// What is served no longer and not freed yet.
+    retired: Arc<Retired>,
     /// To the thread that looks for differences in git's history, if there is one.
     past: OnceLock<SyncSender<past::Recall>>,
     /// When it was known last that the remote has what is served, in seconds since 1970; 0 while it was not.
@@ -98,12 +103,11 @@ pub struct Server {
     /// The looks at the remote that people bring about who prove nothing.
     unproven: Mutex<Trigger>,
     /// To the thread that follows primaries, if there is one.
-    follower: OnceLock<Sender<follower::Call>>,
+    follower: OnceLock<Arc<follower::Calls>>,
     patience: Duration,
     /// What went wrong when the remote was last asked, if something did.
     obstacle: Mutex<Option<String>>,
-    /// Complaints of messages that strangers can send.
-    complaints: Throttle,
+    complaints: Complaints,
 }
 
 /// What one commit makes of us.
@@ -145,7 +149,6 @@ impl Server {
             .nsid(config.nsid.clone())
             .version(config.version_text.clone())
             .idle(tcp::IDLE);
-        let (news, unread) = channel();
         let keys = Arc::clone(Primary::new(config.serial, config.tsig_keys.clone()).keyring());
         Arc::new(Server {
             served: ArcSwap::from_pointee(Served { catalog: None, keys, origin: None }),
@@ -164,15 +167,15 @@ impl Server {
             random: Random::new(identifiers),
             history: Mutex::new(History::new(DIFFERENCES)),
             transfers: Arc::default(),
-            news,
-            unread: Mutex::new(Some(unread)),
+            news: Arc::default(),
+            retired: Arc::default(),
             past: OnceLock::new(),
             agreed: AtomicU64::new(0),
             unproven: Mutex::new(Trigger::new(webhook::UNPROVEN)),
             follower: OnceLock::new(),
             patience: config.update_patience,
             obstacle: Mutex::default(),
-            complaints: Throttle::default(),
+            complaints: Complaints::default(),
         })
     }
 
@@ -211,41 +214,36 @@ impl Server {
         }
     }
 
-    /// Makes this what is served, tells those who follow a zone, and frees what was before.
+    /// Makes this what is served, tells those who follow a zone, and has freed what was before. Waits for no reader.
     fn publish(&self, served: Served) {
         let served = Arc::new(served);
-        let mut old = self.served.swap(Arc::clone(&served));
+        let old = self.served.swap(Arc::clone(&served));
         self.tell_of_changes(&old, &served);
-        // A reader may hold the old catalog for the length of an answer. Freeing it can take long, so wait
-        // for the reader here: the freeing must not fall to the thread that answers.
-        while Arc::get_mut(&mut old).is_none() {
-            thread::sleep(Duration::from_millis(1));
-        }
+        self.retired.put(old);
     }
 
     /// Notes what differs between what was and what is served, for secondaries, and has them notified.
     fn tell_of_changes(&self, old: &Served, new: &Served) {
         let none = Catalog::default();
         let (before, after) = (old.catalog.as_ref().unwrap_or(&none), new.catalog.as_ref().unwrap_or(&none));
-        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        let tell = |news| {
-            // The receiver lives as long as we do, once it is started; before that it only collects.
-            let _ = self.news.send(news);
-        };
+        let history = || self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let tell = |apex: &Name, zone| self.news.put(apex.clone(), zone, |_, last| last);
         before.compare(after, |old, new| match (old.and_then(Entry::zone), new.and_then(Entry::zone)) {
             (Some(old), Some(new)) => {
                 if Arc::ptr_eq(old, new) {
                     return;
                 }
-                history.add(old, new);
+                // Comparing them may take long, and those who ask for differences need the history.
+                let compared = Compared::of(old, new);
+                history().add_compared(old, new, compared);
                 if old.serial() != new.serial() {
-                    tell(News::Changed(Arc::clone(new)));
+                    tell(new.apex(), Some(Arc::clone(new)));
                 }
             }
-            (None, Some(new)) => tell(News::Changed(Arc::clone(new))),
+            (None, Some(new)) => tell(new.apex(), Some(Arc::clone(new))),
             (Some(old), None) => {
-                history.remove(old);
-                tell(News::Removed(old.apex().clone()));
+                history().remove(old);
+                tell(old.apex(), None);
             }
             (None, None) => {}
         });
@@ -276,6 +274,11 @@ impl Server {
             Ok(zone) => drop(catalog.insert(Arc::new(zone))),
             Err(error) => log::error!("--catalog={name}: {error}"),
         }
+    }
+
+    /// Returns the level of the next log line of a kind that strangers can cause.
+    fn complain(&self, kind: Kind) -> log::Level {
+        self.complaints.level(kind, self.clock.now().0)
     }
 
     /// Returns what the clocks show.
@@ -325,10 +328,10 @@ impl Server {
             let thread = thread::Builder::new().name(name.to_string()).stack_size(stack).spawn(work);
             thread.map(drop).map_err(cannot(format!("start the {name} thread")))
         };
-        if let Some(unread) = self.unread.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            news::start(Arc::clone(&self), &config, unread, self.news.clone())
-                .map_err(cannot("start the thread that notifies secondaries".to_string()))?;
-        }
+        let retired = Arc::clone(&self.retired);
+        start("free", GIT_STACK, Box::new(move || retired.run()))?;
+        news::start(Arc::clone(&self), &config)
+            .map_err(cannot("start the thread that notifies secondaries".to_string()))?;
         if let Some((listeners, webhook)) = hooks {
             let remote = match &config.origin {
                 Origin::Git(remote) => Some(remote.to_string()),
@@ -393,6 +396,7 @@ impl Server {
                 self.clock_jumped(jump);
             }
             self.renew_secret(Run::current());
+            self.complaints.summarise(self.clock.now().0);
             self.look_for_the_unproven();
             for job in self.queue.take_expired() {
                 self.settle(&job, &self.overdue());
@@ -641,5 +645,143 @@ mod tests {
         let server = server(&["--rate-limit=1"], 1);
         let replies = |transport| (0..100).filter_map(|_| ask(&server, transport, "192.0.2.1", &query(&[]))).count();
         assert_eq!((replies(Transport::Tcp), replies(Transport::Udp)), (100, 1));
+    }
+
+    /// A server that serves a small example.org, with these arguments.
+    fn serving(arguments: &[&str]) -> Arc<Server> {
+        let server = server(arguments, 1);
+        let text = "@ SOA ns host 2 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
+        let apex = Name::from_text("example.org").unwrap();
+        let zone = crate::zone::read_including(&apex, "example.org", text.as_bytes(), |_| unreachable!()).zone.unwrap();
+        let mut catalog = Catalog::default();
+        catalog.insert(Arc::new(zone));
+        let keys = Arc::clone(&server.served.load().keys);
+        server.publish(Served { catalog: Some(catalog), keys, origin: None });
+        server
+    }
+
+    /// Sends a message that is set aside over UDP again and again; returns how many replies came, and whether any was
+    /// truncated.
+    fn replies(server: &Server, message: &[u8]) -> (usize, bool) {
+        let (mut count, mut is_truncated) = (0, false);
+        for _ in 0..100 {
+            let mut reply = vec![0; 4096];
+            let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
+            let client = SocketAddr::from(([192, 0, 2, 1], 53));
+            let back = queue::Back::Datagram(socket, client);
+            let done = server.deal_with(Transport::Udp, client.ip(), message, &mut reply, back);
+            if let aside::Done::Reply(length) = done {
+                assert!(length >= 12);
+                count += 1;
+                is_truncated |= reply[2] & 2 != 0;
+            }
+        }
+        (count, is_truncated)
+    }
+
+    #[test]
+    fn what_a_forged_address_can_ask_for_is_limited_also_where_transfers_and_signatures_are_concerned() {
+        let limited = ["--rate-limit=1,slip=2", "--allow-transfer=192.0.2.0/24"];
+        let secret = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        let key = |name: &str| Arc::new(tsig::Key::parse_argument(&format!("{name}:hmac-sha256:{secret}")).unwrap());
+        let argument = format!("--tsig-key=known._transfer.example.org:hmac-sha256:{secret}");
+        let server = serving(&[&limited[..], &[&argument]].concat());
+        // IXFR from serial 1, unsigned, from an address that is allowed: one as it is, the others as usual.
+        let mut ixfr = b"\0\x01\0\0\0\x01\0\0\0\x01\0\0\x07example\x03org\0\0\xfb\0\x01".to_vec();
+        ixfr.extend(b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        let (count, is_truncated) = replies(&server, &ixfr);
+        assert!((40..60).contains(&count) && is_truncated, "{count} {is_truncated}");
+        let (count, _) = replies(&serving(&["--rate-limit=off", limited[1]]), &ixfr);
+        assert_eq!(count, 100);
+        // Errors about signatures: by a key nobody knows, and by one that is known, but wrong.
+        let ask = b"\0\x01\0\0\0\x01\0\0\0\0\0\0\x07example\x03org\0\0\x06\0\x01";
+        let mut signed = ask.to_vec();
+        tsig::sign(&key("other._transfer.example.org"), &mut signed, seconds()).unwrap();
+        let (count, _) = replies(&server, &signed);
+        assert!(count < 5, "BADKEY: {count}");
+        let server = serving(&[&limited[..], &[&argument]].concat());
+        let mut signed = ask.to_vec();
+        tsig::sign(&key("known._transfer.example.org"), &mut signed, seconds()).unwrap();
+        signed[1] = 2;
+        signed[20] ^= 0x20;
+        let (count, _) = replies(&server, &signed);
+        assert!(count < 5, "BADSIG: {count}");
+        // Whoever holds a key is no forger.
+        let mut signed = ask.to_vec();
+        tsig::sign(&key("known._transfer.example.org"), &mut signed, seconds()).unwrap();
+        assert_eq!(replies(&server, &signed), (100, false));
+    }
+
+    #[test]
+    fn a_stranger_never_waits_over_tcp() {
+        let server = serving(&["--allow-transfer=192.0.2.0/24"]);
+        let (past, wishes) = std::sync::mpsc::sync_channel(64);
+        server.past.set(past).unwrap();
+        let deal = |source: [u8; 4], message: &[u8]| {
+            let wait = Arc::default();
+            let back = queue::Back::Stream(wait::Promise::new(&wait));
+            // A wait for differences ends as soon as somebody needs the place.
+            wait.end();
+            let mut reply = vec![0; 65_535];
+            server.deal_with(Transport::Tcp, source.into(), message, &mut reply, back)
+        };
+        let mut ixfr = b"\0\x01\0\0\0\x01\0\0\0\x01\0\0\x07example\x03org\0\0\xfb\0\x01".to_vec();
+        ixfr.extend(b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        let (mut axfr, mut update, mut notify) = (ixfr[..29].to_vec(), ixfr[..29].to_vec(), ixfr[..29].to_vec());
+        for message in [&mut axfr, &mut update, &mut notify] {
+            message[9] = 0;
+        }
+        (axfr[26], update[26], notify[26]) = (252, 6, 6);
+        (update[2], notify[2]) = (5 << 3, 4 << 3);
+        let stranger = [198, 51, 100, 1];
+        for message in [&ixfr, &axfr, &update, &notify] {
+            assert!(matches!(deal(stranger, message), aside::Done::Reply(_)), "{message:02x?}");
+        }
+        assert!(wishes.try_recv().is_err(), "git is not asked for a stranger");
+        assert!(matches!(deal([192, 0, 2, 1], &ixfr), aside::Done::Stream(_)));
+        assert!(wishes.try_recv().is_ok(), "it is asked for those who may have the zone");
+    }
+
+    /// About the deepest zone there can be: each octet of a name is a branch, and those of two symbols are two.
+    fn deepest() -> Arc<Zone> {
+        let mut text = "@ SOA ns host 2 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n".to_string();
+        let mut parents = String::new();
+        for length in [63, 63, 63, 48] {
+            for count in 1..=length {
+                let before = "\\255".repeat(count - 1);
+                text += &format!("{before}\\255{parents} A 192.0.2.1\n{before}\\254{parents} A 192.0.2.1\n");
+            }
+            parents = format!(".{}{parents}", "\\255".repeat(length));
+        }
+        let apex = Name::from_text("example.org").unwrap();
+        let read = crate::zone::read_including(&apex, "example.org", text.as_bytes(), |_| unreachable!());
+        Arc::new(read.zone.unwrap())
+    }
+
+    #[test]
+    fn the_deepest_zone_is_freed_by_threads_that_serve() {
+        let zone = deepest();
+        assert!(zone.record_count() > 400);
+        thread::Builder::new().stack_size(SERVICE_STACK).spawn(move || drop(zone)).unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn publishing_waits_for_no_reader_and_what_was_read_is_freed_afterwards() {
+        let server = serving(&[]);
+        let retired = Arc::clone(&server.retired);
+        thread::spawn(move || retired.run());
+        let old = server.served.load_full();
+        let version = Arc::downgrade(&old);
+        for _ in 0..100 {
+            let keys = Arc::clone(&old.keys);
+            server.publish(Served { catalog: None, keys, origin: None });
+        }
+        assert!(old.catalog.is_some(), "it is read on");
+        drop(old);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while version.strong_count() > 0 {
+            assert!(Instant::now() < deadline, "it is not freed");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }

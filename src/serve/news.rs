@@ -3,37 +3,27 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
 use super::exchange::Exchange;
+use super::mailbox::{Item, Mailbox};
 use super::{SERVICE_STACK, Server};
 use crate::config::Config;
 use crate::notify::{Effect, Event, Limits, Notifier, Target, peer, targets};
 use crate::zone::{Name, Zone};
 
-/// What the thread is told.
-pub(super) enum News {
-    /// A zone is served with another serial number than before, or for the first time.
-    Changed(Arc<Zone>),
-    /// A zone is served no more.
-    Removed(Name),
-    /// A datagram has come in.
-    Reply(SocketAddr, Vec<u8>),
-}
+/// What the thread has to deal with, by zone: its version that is served now if its serial number is another than before,
+/// or nothing if it is served no more. Only the last news of a zone counts.
+pub(super) type News = Mailbox<Name, Option<Arc<Zone>>>;
 
-/// Starts the thread that takes `news`, which `sender` sends to.
-pub(super) fn start(
-    server: Arc<Server>,
-    config: &Config,
-    news: Receiver<News>,
-    sender: Sender<News>,
-) -> io::Result<()> {
-    let exchange = Exchange::open("notify", move |source, message| sender.send(News::Reply(source, message)).is_ok())?;
+/// Starts the thread that takes the server's news.
+pub(super) fn start(server: Arc<Server>, config: &Config) -> io::Result<()> {
+    let news = Arc::clone(&server.news);
+    let exchange = Exchange::open("notify", move |source, message| news.put_datagram(source, message))?;
     let (configured, listen) = (config.notify.clone(), config.listen.clone());
     let thread = thread::Builder::new().name("notify".to_string()).stack_size(SERVICE_STACK);
-    thread.spawn(move || run(&server, &news, &exchange, &configured, &listen)).map(drop)
+    thread.spawn(move || run(&server, &exchange, &configured, &listen)).map(drop)
 }
 
 /// Returns whether we answer at an address ourselves, if we listen at those of `listen`.
@@ -48,26 +38,22 @@ fn is_ours(listen: &[SocketAddr], address: SocketAddr) -> bool {
             && UdpSocket::bind((address.ip(), 0)).is_ok())
 }
 
-fn run(server: &Server, news: &Receiver<News>, exchange: &Exchange, configured: &[Target], listen: &[SocketAddr]) {
+fn run(server: &Server, exchange: &Exchange, configured: &[Target], listen: &[SocketAddr]) {
     // What a primary tells us it need not be told.
     let primaries: Vec<_> = server.primaries.iter().map(|primary| peer(SocketAddr::new(*primary, 53))).collect();
     let mut notifier = Notifier::new(Limits::default());
     loop {
         let wait = notifier.wake().map(|wake| wake.saturating_sub(server.clock.now().0));
-        let event = match news.recv_timeout(wait.unwrap_or(Duration::from_secs(3600))) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-        let event = match &event {
-            Some(News::Changed(zone)) => {
+        let item = server.news.take(wait.unwrap_or(Duration::from_secs(3600)));
+        let event = match &item {
+            Some(Item::Message(_, Some(zone))) => {
                 let served = server.served.load();
                 let Some(catalog) = &served.catalog else { continue };
                 let is_spared = |address| primaries.contains(&peer(address)) || is_ours(listen, address);
                 Event::Changed { zone, targets: targets(zone, catalog, &served.keys, configured, is_spared) }
             }
-            Some(News::Removed(apex)) => Event::Removed { apex },
-            Some(News::Reply(source, message)) => Event::Reply { source: *source, message },
+            Some(Item::Message(apex, None)) => Event::Removed { apex },
+            Some(Item::Datagram(source, message)) => Event::Reply { source: *source, message },
             None => Event::Tick,
         };
         for effect in notifier.handle(server.now(), event, &mut || server.random.next()) {

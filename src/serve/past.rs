@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::complaints::Kind;
+use super::wait::{Promise, Wait};
 use super::{GIT_STACK, Server, Source};
 use crate::git::{self, ObjectId, Timeouts, Upstream};
 use crate::primary;
@@ -23,27 +25,35 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long past commits are kept for the next who asks.
 const KEPT: Duration = Duration::from_secs(5);
 
+/// How long fetching the record may take in all: the others who wait get the whole zone meanwhile.
+const FETCH: Duration = Duration::from_secs(120);
+
 /// How many wishes may wait.
 const WAITING: usize = 64;
+
+/// How many zones are remembered for which a wish could not be fulfilled.
+const MISSES: usize = 1024;
 
 /// The most octets the differences of one zone may take.
 const MOST: usize = 64 << 20;
 
-/// A wish for the differences from a serial number to a version.
+/// A wish for the differences from a serial number to the version of a zone that is served.
 pub(super) struct Recall {
-    zone: Arc<Zone>,
+    apex: Name,
     from: Serial,
-    /// Dropped when they are there, or cannot be had.
-    done: SyncSender<()>,
+    /// Dropped when they are there, or could not be found.
+    _done: Promise,
 }
 
 impl Server {
-    /// Looks for differences in git's history and waits for them; returns whether there may be some now.
-    pub(super) fn recall(&self, zone: &Arc<Zone>, from: Serial) -> bool {
-        let Some(past) = self.past.get() else { return false };
-        let (done, finished) = sync_channel(1);
-        let sent = past.try_send(Recall { zone: Arc::clone(zone), from, done });
-        sent.is_ok() && finished.recv_timeout(PATIENCE).is_ok()
+    /// Looks for differences in git's history and waits until they are there, could not be found, or `wait` is ended.
+    ///
+    /// The caller must hold nothing of what is served meanwhile.
+    pub(super) fn recall(&self, apex: Name, from: Serial, wait: &Arc<Wait>) {
+        let Some(past) = self.past.get() else { return };
+        // Where there are too many wishes, this one is dropped, and the wait is over.
+        let _ = past.try_send(Recall { apex, from, _done: Promise::new(wait) });
+        wait.reply(PATIENCE);
     }
 }
 
@@ -73,19 +83,18 @@ impl Past {
     fn run(mut self, wishes: &Receiver<Recall>) {
         loop {
             match wishes.recv_timeout(KEPT) {
-                Ok(wish) => {
-                    self.fulfil(&wish);
-                    // Whoever waited longer than we took is gone.
-                    let _ = wish.done.try_send(());
-                }
+                Ok(wish) => self.fulfil(&wish),
                 Err(RecvTimeoutError::Timeout) => self.commits = None,
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn fulfil(&mut self, Recall { zone, from, .. }: &Recall) {
-        let apex = zone.apex();
+    fn fulfil(&mut self, Recall { apex, from, .. }: &Recall) {
+        let served = self.server.served.load_full();
+        let Some(zone) = served.catalog.as_ref().and_then(|catalog| catalog.get(apex)?.zone()).cloned() else { return };
+        drop(served);
+        let zone = &zone;
         let history = || self.server.history.lock().unwrap_or_else(PoisonError::into_inner);
         if self.depth == 0 || history().chain(*from, zone).is_some() {
             return;
@@ -94,14 +103,24 @@ impl Past {
             return;
         }
         match self.look_back(zone, *from) {
-            Ok(true) => log::info!("zone {apex}: the differences from serial {from} on found in git's history"),
+            Ok(true) => log::log!(
+                self.server.complain(Kind::Differences),
+                "zone {apex}: the differences from serial {from} on found in git's history"
+            ),
             Ok(false) => {
-                log::info!(
+                log::log!(
+                    self.server.complain(Kind::Differences),
                     "zone {apex}: no certain differences from serial {from} on in git's history (--git-history)"
                 );
+                if self.misses.len() >= MISSES {
+                    self.misses.clear();
+                }
                 self.misses.insert(apex.clone(), (zone.serial(), *from));
             }
-            Err(error) => log::warn!("zone {apex}: looking for differences from serial {from} on: {error}"),
+            Err(error) => log::log!(
+                self.server.complain(Kind::Differences),
+                "zone {apex}: looking for differences from serial {from} on: {error}"
+            ),
         }
     }
 
@@ -114,8 +133,8 @@ impl Past {
         };
         if self.commits.as_ref().is_none_or(|(of, _)| *of != commit) {
             self.commits = None;
-            let fetched =
-                git::History::of_reference(&self.upstream, &record, self.depth, &self.limits, Timeouts::default())?;
+            let timeouts = Timeouts { total: FETCH, ..Timeouts::default() };
+            let fetched = git::History::of_reference(&self.upstream, &record, self.depth, &self.limits, timeouts)?;
             let Some(fetched) = fetched else { return Ok(false) };
             self.commits = Some((commit, fetched));
         }

@@ -7,10 +7,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::wait::Promise;
 use crate::answer::{ExtendedError, Transport, Verdict, ede};
 use crate::message::Rcode;
 use crate::text;
@@ -84,7 +84,7 @@ pub(super) enum Back {
     /// To an address, through a socket.
     Datagram(Arc<UdpSocket>, SocketAddr),
     /// To the thread that holds the connection.
-    Stream(SyncSender<Vec<u8>>),
+    Stream(Promise),
 }
 
 /// The updates that wait.
@@ -126,6 +126,14 @@ impl Ticket {
             }
         }
         Ok(())
+    }
+
+    /// Changes what a retransmission is told: the outcome was not known when the clients were told so.
+    pub(super) fn amend(&self, outcome: &Outcome) {
+        let mut state = self.lock();
+        if let State::Settled(_) = *state {
+            *state = State::Settled(outcome.clone());
+        }
     }
 
     /// Notes what came of the update and returns who waits for it; nobody if it was settled before.
@@ -312,6 +320,8 @@ mod tests {
         assert!(ticket.settle(&Outcome::SUCCESS).is_none(), "it is settled once");
         let (told, _) = ticket.outcome_or_wait(waiter(7)).unwrap_err();
         assert_eq!(told.to_string(), "YXRRSET: it is there");
+        ticket.amend(&Outcome::SUCCESS);
+        assert_eq!(ticket.outcome_or_wait(waiter(8)).unwrap_err().0.to_string(), "NOERROR");
     }
 
     #[test]

@@ -1,19 +1,28 @@
 //! Queries over TCP (RFC 7766): one small thread a connection, pipelining, bounds on everything.
 //!
 //! A thread costs its stack and two buffers, and in exchange a connection is a straight line of code. The
-//! number of connections is bounded; when all are taken, the one that has been idle longest goes.
+//! number of connections is bounded; when all places are taken, a new connection replaces another:
+//!
+//! * the one whose last query, or last progress of a transfer, was longest ago. Half a query and unread replies count as
+//!   nothing, since they cost a stranger nothing;
+//! * but not one that waits for an update's outcome or for git's history, unless these hold more than three quarters of the
+//!   places; then the one that has waited longest. Only holders of keys and clients that may transfer a zone can wait.
+//!
+//! The connection replaced is marked, so that the next new connection replaces another one, and its wait is ended.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Server;
 use super::aside::Done;
+use super::complaints::Kind;
 use super::queue::Back;
+use super::wait::{Promise, Wait};
 use crate::answer::{Answer, Transport};
 
 /// How long a connection may stay without a query (RFC 7766 §6.2.3).
@@ -70,8 +79,48 @@ struct Table {
 
 struct Connection {
     stream: TcpStream,
-    /// When the last query came, as a count that grows with every query of any connection.
+    /// When the last query came, or a transfer last made progress, as a count that grows with these of any connection.
     used: AtomicU64,
+    /// What its thread waits for, if that is something other than the client.
+    wait: Mutex<Option<Arc<Wait>>>,
+    /// Its place is needed: it is about to end.
+    is_leaving: AtomicBool,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, used: u64) -> Self {
+        Connection { stream, used: AtomicU64::new(used), wait: Mutex::default(), is_leaving: AtomicBool::new(false) }
+    }
+
+    /// Notes what its thread is going to wait for, so that [`Connection::end`] can end that.
+    fn begin_wait(&self, wait: &Arc<Wait>) {
+        *self.wait() = Some(Arc::clone(wait));
+        if self.is_leaving.load(Ordering::SeqCst) {
+            wait.end();
+        }
+    }
+
+    fn end_wait(&self) {
+        *self.wait() = None;
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.wait().is_some()
+    }
+
+    /// Ends it: its thread sees that wherever it waits, and leaves.
+    fn end(&self) {
+        self.is_leaving.store(true, Ordering::SeqCst);
+        // An error means that it is gone already.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        if let Some(wait) = &*self.wait() {
+            wait.end();
+        }
+    }
+
+    fn wait(&self) -> MutexGuard<'_, Option<Arc<Wait>>> {
+        self.wait.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Accepts connections on `listener`, for ever.
@@ -81,9 +130,9 @@ pub(super) fn run(server: &Arc<Server>, listener: &TcpListener, connections: &Ar
             Ok((stream, _)) => stream,
             Err(error) => {
                 log::debug!("accepting a connection: {error}");
-                // The peer is gone already, or descriptors are short: one that is idle has one.
+                // The peer is gone already, or descriptors are short: another connection has one.
                 if error.kind() != io::ErrorKind::ConnectionAborted {
-                    connections.lock().end_idlest();
+                    connections.lock().make_room(connections.most);
                 }
                 thread::sleep(Duration::from_millis(10));
                 continue;
@@ -93,15 +142,15 @@ pub(super) fn run(server: &Arc<Server>, listener: &TcpListener, connections: &Ar
             log::debug!("no room for a connection");
             continue;
         };
-        let (server, all) = (Arc::clone(server), Arc::clone(connections));
+        let (serving, all) = (Arc::clone(server), Arc::clone(connections));
         let thread = thread::Builder::new().name("tcp connection".to_string()).stack_size(STACK).spawn(move || {
-            if let Err(error) = converse(&server, &all, &connection) {
+            if let Err(error) = converse(&serving, &all, &connection) {
                 log::debug!("a TCP connection ended: {error}");
             }
             all.leave(number);
         });
         if let Err(error) = thread {
-            log::warn!("cannot start a thread for a TCP connection: {error}");
+            log::log!(server.complain(Kind::Thread), "cannot start a thread for a TCP connection: {error}");
             connections.leave(number);
         }
     }
@@ -126,26 +175,36 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
             Answer::Reply(length) => Some(length),
             Answer::Silence => None,
             Answer::Aside => {
-                let (sender, receiver) = mpsc::sync_channel(1);
-                match server.deal_with(Transport::Tcp, source, query, message, Back::Stream(sender)) {
+                let wait = Arc::default();
+                connection.begin_wait(&wait);
+                let back = Back::Stream(Promise::new(&wait));
+                let done = server.deal_with(Transport::Tcp, source, query, message, back);
+                if !matches!(done, Done::Later) {
+                    connection.end_wait();
+                }
+                match done {
                     Done::Reply(length) => Some(length),
                     Done::Silence => None,
                     Done::Stream(mut messages) => {
-                        send(stream, &outbox[..filled], PATIENCE)?;
+                        send(stream, &outbox[..filled], PATIENCE, || {})?;
                         filled = 0;
-                        while let Some(length) = messages.next(&mut outbox[2..FRAME]).map_err(io::Error::other)? {
+                        let progress = || connection.used.store(connections.tick(), Ordering::Relaxed);
+                        while let Some(length) =
+                            messages.next(server, &mut outbox[2..FRAME]).map_err(io::Error::other)?
+                        {
                             let framed = u16::try_from(length).map_err(|_| io::Error::other("too long a message"))?;
                             outbox[..2].copy_from_slice(&framed.to_be_bytes());
-                            send(stream, &outbox[..2 + length], STREAMING)?;
-                            connection.used.store(connections.tick(), Ordering::Relaxed);
+                            send(stream, &outbox[..2 + length], STREAMING, progress)?;
                         }
                         continue;
                     }
                     Done::Later => {
                         // What was asked before needs not wait.
-                        send(stream, &outbox[..filled], PATIENCE)?;
+                        send(stream, &outbox[..filled], PATIENCE, || {})?;
                         filled = 0;
-                        receiver.recv_timeout(OUTCOME).ok().map(|reply| {
+                        let reply = wait.reply(OUTCOME);
+                        connection.end_wait();
+                        reply.map(|reply| {
                             outbox[2..2 + reply.len()].copy_from_slice(&reply);
                             reply.len()
                         })
@@ -160,7 +219,7 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
             filled += 2 + length;
         }
         if filled >= BATCH || length.is_none() || !inbox.has_query() {
-            send(stream, &outbox[..filled], PATIENCE)?;
+            send(stream, &outbox[..filled], PATIENCE, || {})?;
             filled = 0;
         }
         // Silence is right for what is no query; on a stream that means nothing good follows.
@@ -171,8 +230,8 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
     Ok(())
 }
 
-/// Sends all of `octets`, however slowly the client takes them, but within `patience`.
-fn send(mut stream: &TcpStream, mut octets: &[u8], patience: Duration) -> io::Result<()> {
+/// Sends all of `octets`, however slowly the client takes them, but within `patience`; calls `progress` when some are gone.
+fn send(mut stream: &TcpStream, mut octets: &[u8], patience: Duration, progress: impl Fn()) -> io::Result<()> {
     let deadline = Instant::now() + patience;
     if patience > PATIENCE {
         stream.set_write_timeout(Some(patience))?;
@@ -181,7 +240,10 @@ fn send(mut stream: &TcpStream, mut octets: &[u8], patience: Duration) -> io::Re
     while !octets.is_empty() {
         match stream.write(octets) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => octets = &octets[count..],
+            Ok(count) => {
+                octets = &octets[count..];
+                progress();
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -279,11 +341,11 @@ impl Connections {
         Arc::new(Connections { most, clock: AtomicU64::new(0), table: Mutex::default(), left: Condvar::new() })
     }
 
-    /// Takes a connection in, at the cost of the one that has been idle longest when all places are taken.
+    /// Takes a connection in, at the cost of another when all places are taken; `None` if none becomes free in time.
     fn enter(&self, stream: TcpStream) -> Option<(u64, Arc<Connection>)> {
         let mut table = self.lock();
         if table.open.len() >= self.most {
-            table.end_idlest();
+            table.make_room(self.most);
             let full = |table: &mut Table| table.open.len() >= self.most;
             let waited = self.left.wait_timeout_while(table, ROOM, full).unwrap_or_else(PoisonError::into_inner);
             if waited.1.timed_out() {
@@ -293,7 +355,7 @@ impl Connections {
         }
         table.next += 1;
         let number = table.next;
-        let connection = Arc::new(Connection { stream, used: AtomicU64::new(self.tick()) });
+        let connection = Arc::new(Connection::new(stream, self.tick()));
         table.open.insert(number, Arc::clone(&connection));
         Some((number, connection))
     }
@@ -314,13 +376,21 @@ impl Connections {
 }
 
 impl Table {
-    /// Ends the connection that has been idle longest: its thread wakes, sees the end and leaves.
-    fn end_idlest(&self) {
-        let idlest = self.open.values().min_by_key(|connection| connection.used.load(Ordering::Relaxed));
-        if let Some(idlest) = idlest {
-            // An error means that it is gone already.
-            let _ = idlest.stream.shutdown(Shutdown::Both);
+    /// Ends a connection, of `most` there may be, that is not about to end already.
+    fn make_room(&self, most: usize) {
+        if let Some(connection) = self.dispensable(most) {
+            connection.end();
         }
+    }
+
+    /// Returns the connection whose place is given to the next.
+    fn dispensable(&self, most: usize) -> Option<&Connection> {
+        let staying = self.open.values().filter(|connection| !connection.is_leaving.load(Ordering::SeqCst));
+        let (waiting, others): (Vec<&Connection>, Vec<&Connection>) =
+            staying.map(|connection| &**connection).partition(|connection| connection.is_waiting());
+        // Those that wait leave some places where others can come and go.
+        let from = if others.is_empty() || waiting.len() > most * 3 / 4 { waiting } else { others };
+        from.into_iter().min_by_key(|connection| connection.used.load(Ordering::Relaxed))
     }
 }
 
@@ -454,6 +524,56 @@ mod tests {
         ask(&mut third, 2);
         ask(&mut other, 3);
         assert_eq!(connections.lock().open.len(), 2);
+    }
+
+    /// A table of `most` places, all taken by connections of which those of `waiting` wait; and the clients' ends.
+    fn table(most: usize, waiting: &[usize]) -> (Arc<Connections>, Vec<Arc<Connection>>, Vec<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connections = Connections::new(Some(most), None);
+        let (mut open, mut clients) = (Vec::new(), Vec::new());
+        for number in 0..most {
+            clients.push(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+            let (_, connection) = connections.enter(listener.accept().unwrap().0).unwrap();
+            if waiting.contains(&number) {
+                connection.begin_wait(&Arc::default());
+            }
+            open.push(connection);
+        }
+        (connections, open, clients)
+    }
+
+    /// Which of `open` are about to end after room was made for `count` more.
+    fn ended(most: usize, waiting: &[usize], count: usize) -> Vec<usize> {
+        let (connections, open, _clients) = table(most, waiting);
+        for _ in 0..count {
+            connections.lock().make_room(most);
+        }
+        (0..most).filter(|number| open[*number].is_leaving.load(Ordering::SeqCst)).collect()
+    }
+
+    #[test]
+    fn one_that_cannot_leave_is_not_chosen_again_and_waiting_is_not_idle() {
+        assert_eq!(ended(4, &[], 2), [0, 1], "the next one is chosen, though the first has not left");
+        assert_eq!(ended(4, &[0, 1], 1), [2]);
+        assert_eq!(ended(4, &[0, 1], 2), [2, 3]);
+        assert_eq!(ended(4, &[0, 1, 2], 1), [3], "three quarters may wait");
+        assert_eq!(ended(4, &[0, 1, 2, 3], 1), [0], "but no more, so that others can come");
+        assert_eq!(ended(8, &[0, 1, 2, 3, 4, 5, 6], 1), [0]);
+        assert_eq!(ended(1, &[0], 1), [0]);
+        assert_eq!(ended(4, &[0, 1, 2, 3], 9), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_wait_ends_when_the_place_is_needed_whichever_comes_first() {
+        let (_, open, _clients) = table(2, &[]);
+        let wait = Arc::new(Wait::default());
+        open[0].begin_wait(&wait);
+        open[0].end();
+        assert_eq!(wait.reply(OUTCOME), None);
+        open[1].end();
+        let wait = Arc::new(Wait::default());
+        open[1].begin_wait(&wait);
+        assert_eq!(wait.reply(OUTCOME), None);
     }
 
     #[test]

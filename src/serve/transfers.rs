@@ -4,24 +4,37 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use super::complaints::Kind;
 use super::queue::Outcome;
+use super::retired::Retired;
 use super::{Served, Server, seconds};
 use crate::answer::{self, Context, Transport, ede};
 use crate::message::Rcode;
 use crate::transfer::{Content, Fault, NoRoom, Outgoing, Refusal, Request};
 use crate::tsig;
-use crate::zone::Catalog;
+use crate::zone::{Catalog, Name, Serial, Zone};
 
 /// The most transfers at a time; each keeps a thread and its zone's snapshot.
 const MOST: usize = 64;
 
 /// The messages of a reply over TCP.
 pub(super) struct Stream {
-    outgoing: Outgoing,
+    /// There until this is dropped.
+    outgoing: Option<Outgoing>,
     chain: Option<tsig::Chain>,
     /// What the log calls the client.
     client: String,
+    /// Takes the zone's version in the end.
+    retired: Arc<Retired>,
     _place: Place,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(outgoing) = self.outgoing.take() {
+            self.retired.put_transfer(outgoing);
+        }
+    }
 }
 
 /// One of the places for transfers.
@@ -43,11 +56,15 @@ impl Drop for Place {
 
 impl Stream {
     /// Writes the next message and returns its length; `None` after the last.
-    pub(super) fn next(&mut self, message: &mut [u8]) -> Result<Option<usize>, NoRoom> {
+    pub(super) fn next(&mut self, server: &Server, message: &mut [u8]) -> Result<Option<usize>, NoRoom> {
         let reserve = self.chain.as_ref().map_or(0, tsig::Chain::room);
-        let Some(length) = self.outgoing.next(message, usize::from(u16::MAX), reserve)? else {
-            let (zone, records) = (self.outgoing.content().zone().apex(), self.outgoing.records());
-            log::info!("zone {zone}: sent {} to {}, {records} records", self.outgoing.content(), self.client);
+        let Some(outgoing) = &mut self.outgoing else { return Ok(None) };
+        let Some(length) = outgoing.next(message, usize::from(u16::MAX), reserve)? else {
+            let (zone, records) = (outgoing.content().zone().apex(), outgoing.records());
+            // An address may be anybody's; whoever holds a key is known.
+            let is_signed = self.chain.is_some();
+            let level = if is_signed { log::Level::Info } else { server.complain(Kind::TransferUnsigned) };
+            log::log!(level, "zone {zone}: sent {} to {}, {records} records", outgoing.content(), self.client);
             return Ok(None);
         };
         match &mut self.chain {
@@ -65,10 +82,13 @@ pub(super) enum Transfer {
     Reply(Option<usize>),
     /// The reply is to be sent message by message.
     Stream(Box<Stream>),
+    /// The differences from a serial number to the zone that is served may be in git's history; see [`Server::recall`].
+    Unknown { apex: Name, from: Serial },
 }
 
 impl Server {
-    /// Begins the transfer a message asks for, if it does; its signature is examined, and taken off.
+    /// Begins the transfer a message asks for, if it does; its signature is examined, and taken off. `may_wait` if the
+    /// differences may be looked for first that are not known.
     pub(super) fn transfer(
         &self,
         served: &Served,
@@ -76,19 +96,20 @@ impl Server {
         message: &[u8],
         signed: Option<&tsig::Request>,
         reply: &mut [u8],
+        may_wait: bool,
     ) -> Transfer {
-        let mut refuse = |rcode, code, reason: &str| {
+        let refuse = |rcode, code, reason: &str, reply: &mut [u8]| {
             let outcome = Outcome { rcode, why: Some((code, reason.into())) };
-            log::info!("transfer to {}: {outcome}", context.source);
+            log::log!(self.complain(Kind::TransferRefused), "transfer to {}: {outcome}", context.source);
             Transfer::Reply(answer::report(context, message, outcome.verdict(), reply))
         };
         let request = match Request::parse(message, context.transport) {
             Ok(request) => request,
             Err(Fault::NotForTransfer) => return Transfer::Other,
-            Err(fault) => return refuse(Rcode::FORMAT_ERROR, 0, &fault.to_string()),
+            Err(fault) => return refuse(Rcode::FORMAT_ERROR, 0, &fault.to_string(), reply),
         };
         let Some(catalog) = &served.catalog else {
-            return refuse(Rcode::SERVER_FAILURE, ede::NOT_READY, "zones are not loaded yet");
+            return refuse(Rcode::SERVER_FAILURE, ede::NOT_READY, "zones are not loaded yet", reply);
         };
         let key = signed.map(|signed| &**signed.key());
         let client = match key {
@@ -104,17 +125,21 @@ impl Server {
                     Refusal::Broken => ede::INVALID_DATA,
                 };
                 let reason = format!("zone {}: {refusal}", request.zone());
-                return refuse(refusal.rcode(), code, &reason);
+                return refuse(refusal.rcode(), code, &reason, reply);
             }
         };
-        let differences = request.behind(&zone).and_then(|from| {
-            let known = || self.history.lock().unwrap_or_else(PoisonError::into_inner).chain(from, &zone);
-            known().or_else(|| {
-                // A datagram's client waits for no git remote; it comes again over TCP.
-                let recalled = context.transport == Transport::Tcp && self.recall(&zone, from);
-                if recalled { known() } else { None }
-            })
-        });
+        let behind = request.behind(&zone);
+        let known = |from| self.history.lock().unwrap_or_else(PoisonError::into_inner).chain(from, &zone);
+        let differences = behind.and_then(known);
+        if let (Some(from), None) = (behind, &differences) {
+            // A datagram's client waits for no git remote; it comes again over TCP.
+            if may_wait && context.transport == Transport::Tcp && self.past.get().is_some() {
+                return Transfer::Unknown { apex: zone.apex().clone(), from };
+            }
+        }
+        if let Some(held_back) = answer::hold_back(context, message, reply) {
+            return Transfer::Reply(held_back);
+        }
         let (opt, limit) = answer::envelope(context, message);
         let content = Content::of(&request, zone, differences.as_deref());
         let outgoing = Outgoing::new(request.reply(&opt), content);
@@ -125,9 +150,10 @@ impl Server {
         match Place::take(&self.transfers) {
             Some(place) => {
                 let chain = signed.map(tsig::Request::chain);
-                Transfer::Stream(Box::new(Stream { outgoing, chain, client, _place: place }))
+                let (outgoing, retired) = (Some(outgoing), Arc::clone(&self.retired));
+                Transfer::Stream(Box::new(Stream { outgoing, chain, client, retired, _place: place }))
             }
-            None => refuse(Rcode::SERVER_FAILURE, 0, "too many transfers at a time"),
+            None => refuse(Rcode::SERVER_FAILURE, 0, "too many transfers at a time", reply),
         }
     }
 
@@ -137,7 +163,7 @@ impl Server {
         catalog: &Catalog,
         key: Option<&tsig::Key>,
         source: IpAddr,
-    ) -> Result<Arc<crate::zone::Zone>, Refusal> {
+    ) -> Result<Arc<Zone>, Refusal> {
         request.admit(catalog.get(request.zone()), key, source, |source| self.allow_transfer.contain(source))
     }
 }

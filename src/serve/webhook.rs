@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Server;
+use super::complaints::Kind;
 use crate::config::Webhook;
 use crate::git::Secret;
 use crate::webhook::{Denial, Hook, MOST_HEAD, Reply, Request, Status, Wish, route};
@@ -113,7 +114,8 @@ fn run(office: &Arc<Office>, listener: &TcpListener) {
             attended.leave(number);
         });
         if let Err(error) = thread {
-            log::warn!("webhook: cannot start a thread for a connection: {error}");
+            let level = office.server.complain(Kind::Thread);
+            log::log!(level, "webhook: cannot start a thread for a connection: {error}");
             office.leave(number);
         }
     }
@@ -235,9 +237,7 @@ impl Office {
     }
 
     fn deny(&self, denial: Denial, client: IpAddr) -> Reply {
-        if self.server.complaints.allows(self.server.clock.now().0) {
-            log::warn!("webhook: a hook from {client} is {denial}");
-        }
+        log::log!(self.server.complain(Kind::Hook), "webhook: a hook from {client} is {denial}");
         Reply::text(403, &format!("the hook is {denial}"))
     }
 

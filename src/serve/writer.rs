@@ -11,19 +11,24 @@
 //!            ▲                                               ├─ stale ─────► fetch, load, again
 //!            │                                               ├─ refused ───► halves, each again; one alone: REFUSED
 //!            └── what was queued meanwhile                   ├─ not sent ──► SERVFAIL
-//!                                                            └─ unknown ───► fetch until it is known
+//!                                                            └─ unknown ───► ask until it is known, or SERVFAIL
 //! ```
+//!
+//! Where nobody can say in time whether the remote has accepted a push, the clients are answered SERVFAIL and the writer goes
+//! on: whatever it pushes next says what it was made upon, so nothing is overwritten. The doubt remains until a fetch shows
+//! where the branch is. If the commits are there they are loaded like anybody's, and a client that repeats its message gets
+//! the outcome that turned out.
 //!
 //! Each commit is recorded before it is served (`record`), so that whoever serves this branch later, we after a reboot
 //! or another server now, knows what each serial number stands for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::queue::{Job, Outcome};
+use super::queue::{Job, Outcome, Ticket};
 use super::record::{Found, Note, Record};
 use super::{Served, Server, Source, seconds};
 use crate::config::Author;
@@ -50,6 +55,19 @@ const REPORT: Duration = Duration::from_secs(120);
 
 /// The waits between two tries to find out what became of a push, and between two pushes of the same.
 const INQUIRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// How long it takes at least before it is given up to find out what became of a push.
+const INQUIRY_LEAST: Duration = Duration::from_secs(5);
+
+/// When is logged for the first time that this takes long; each further time takes twice as long.
+const INQUIRY_REMINDER: Duration = Duration::from_secs(2);
+
+/// The waits between looks at the remote while it is not known what became of a push, which grow with the time since then.
+const DOUBT_LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// For how long a push in doubt is asked about, and how many may be in doubt. No process at the remote takes longer.
+const DOUBT: Duration = Duration::from_secs(900);
+const DOUBTS: usize = 64;
 
 /// For how long push may follow push before people get their turn, and how long that lasts.
 const PUSHING: Duration = Duration::from_secs(1);
@@ -91,6 +109,18 @@ pub(super) struct Writer {
     taken_back: HashMap<Name, u32>,
     failures: u32,
     trouble: Trouble,
+    /// The pushes of updates of which it is not known what became, oldest first.
+    doubts: VecDeque<Doubt>,
+}
+
+/// A push of updates of which it is not known whether the remote has accepted it.
+struct Doubt {
+    tip: ObjectId,
+    /// What it was made upon.
+    base: ObjectId,
+    since: Instant,
+    /// What retransmissions of its updates are told.
+    tickets: Vec<Arc<Ticket>>,
 }
 
 /// The commit that the next one is made upon.
@@ -129,6 +159,14 @@ enum Pushed {
     Refused(Outcome),
     /// The remote does not have it, for this reason.
     Failed(String),
+    /// It is not known whether the remote has it, for this reason.
+    Unknown(String),
+}
+
+impl Pushed {
+    fn unknown(error: &dyn std::fmt::Display) -> Self {
+        Pushed::Unknown(format!("it is not known whether the git remote has accepted the push: {error}"))
+    }
 }
 
 impl Writer {
@@ -157,6 +195,7 @@ impl Writer {
             taken_back: HashMap::new(),
             failures: 0,
             trouble: Trouble::default(),
+            doubts: VecDeque::new(),
         }
     }
 
@@ -171,7 +210,8 @@ impl Writer {
                 trigger.want();
             }
             if trigger.begin(server.clock.now().0) || Instant::now() >= next {
-                next = Instant::now() + self.follow();
+                let wait = self.follow();
+                next = Instant::now() + self.doubt_wait().map_or(wait, |sooner| wait.min(sooner));
                 trigger.finished();
             }
             let due = trigger.due().map_or(next, |due| server.clock.moment(due).min(next));
@@ -179,6 +219,7 @@ impl Writer {
             if !jobs.is_empty() {
                 let begun = Instant::now();
                 self.settle(jobs);
+                next = self.doubt_wait().map_or(next, |wait| next.min(Instant::now() + wait));
                 turns.give(begun, begun.elapsed(), server.patience);
             }
         }
@@ -219,7 +260,56 @@ impl Writer {
         self.repository.fetch()?;
         self.load()?;
         self.server.agreed.store(seconds(), Ordering::Relaxed);
+        self.resolve_doubts();
         Ok(())
+    }
+
+    /// Returns how long to wait at most before the next look, if there are pushes in doubt.
+    fn doubt_wait(&self) -> Option<Duration> {
+        let newest = self.doubts.back()?;
+        Some((newest.since.elapsed() / 2).clamp(DOUBT_LOOKS.0, DOUBT_LOOKS.1))
+    }
+
+    /// Finds out, of each push in doubt, whether its commits are on the branch as it was fetched; if they are, they are
+    /// served by now. What is known then is what clients that ask again are told.
+    fn resolve_doubts(&mut self) {
+        let Some(head) = self.repository.commit().map(|commit| commit.id) else { return };
+        for doubt in std::mem::take(&mut self.doubts) {
+            let fate = match head {
+                head if head == doubt.tip => Ok(Fate::Taken),
+                // The process that received it may still be at work.
+                head if head == doubt.base && doubt.since.elapsed() < DOUBT => Ok(Fate::Open),
+                head if head == doubt.base => Ok(Fate::Lost),
+                _ => self.repository.fate(doubt.tip, doubt.base),
+            };
+            let (remote, commit, count) = (self.repository.remote(), doubt.tip, doubt.tickets.len());
+            let outcome = match fate {
+                Ok(Fate::Taken) => {
+                    log::info!(
+                        "{remote}: the push of {commit}, in doubt before, was accepted: {count} updates are made"
+                    );
+                    Outcome::SUCCESS
+                }
+                Ok(Fate::Lost) => {
+                    log::warn!(
+                        "{remote}: the push of {commit}, in doubt before, was not accepted: {count} updates failed"
+                    );
+                    Outcome::because(Rcode::SERVER_FAILURE, "the git remote did not accept the push")
+                }
+                Ok(Fate::Open) => {
+                    self.doubts.push_back(doubt);
+                    continue;
+                }
+                Err(error) => {
+                    if doubt.since.elapsed() < DOUBT {
+                        self.doubts.push_back(doubt);
+                    }
+                    log::debug!("{remote}: {error}; still looking what became of the push of {commit}");
+                    continue;
+                }
+            };
+            doubt.tickets.iter().for_each(|ticket| ticket.amend(&outcome));
+        }
     }
 
     /// Loads and serves the commit that was fetched, unless it is served already.
@@ -469,6 +559,10 @@ impl Writer {
                     log::error!("cannot push raised serials: {reason}; tried again with the next look at the remote");
                     return;
                 }
+                Pushed::Unknown(reason) => {
+                    log::error!("raised serials: {reason}; the next look at the remote shows it");
+                    return;
+                }
             }
         }
     }
@@ -550,6 +644,11 @@ impl Writer {
                     let outcome = Outcome::because(Rcode::SERVER_FAILURE, &reason);
                     return self.conclude(jobs, prepared, &outcome);
                 }
+                Pushed::Unknown(reason) => {
+                    self.doubt(&draft, &jobs, &prepared);
+                    let outcome = Outcome::because(Rcode::SERVER_FAILURE, &reason);
+                    return self.conclude(jobs, prepared, &outcome);
+                }
             }
         }
         self.fail(jobs, "others keep changing the branch");
@@ -605,6 +704,16 @@ impl Writer {
         }
     }
 
+    /// Notes that it is not known what became of the push of `draft`.
+    fn doubt(&mut self, draft: &Draft, jobs: &[Job], prepared: &[Result<Option<String>, Refusal>]) {
+        let committed = jobs.iter().zip(prepared).filter(|(_, prepared)| matches!(prepared, Ok(Some(_))));
+        let tickets = committed.map(|(job, _)| Arc::clone(&job.ticket)).collect();
+        if self.doubts.len() >= DOUBTS {
+            self.doubts.pop_front();
+        }
+        self.doubts.push_back(Doubt { tip: draft.tip(), base: draft.base(), since: Instant::now(), tickets });
+    }
+
     fn fail(&self, jobs: Vec<Job>, reason: &str) {
         for job in jobs {
             self.server.settle(&job, &Outcome::because(Rcode::SERVER_FAILURE, reason));
@@ -625,8 +734,8 @@ impl Writer {
         }
     }
 
-    /// Pushes, and with it the record that `next`, made of `draft`, will have been served; does not return before it is known
-    /// whether the remote has accepted it.
+    /// Pushes, and with it the record that `next`, made of `draft`, will have been served. Does not return before it is known
+    /// whether the remote has accepted it, or patience is over and it cannot be found out.
     fn push(&mut self, draft: &Draft, next: &Primary, patience: Duration) -> Pushed {
         let deadline = Instant::now() + patience;
         let (mut in_doubt, mut wait) = (false, INQUIRY.0);
@@ -653,9 +762,10 @@ impl Writer {
                 }
                 Err(PushError::RecordMoved) if !in_doubt => return Pushed::RecordMoved,
                 // What moved the record may be the first push, of which nothing was heard.
-                Err(PushError::RecordMoved) => match self.find_out(draft) {
-                    Fate::Taken => return self.taken(&entries, note),
-                    Fate::Lost | Fate::Open => return Pushed::RecordMoved,
+                Err(PushError::RecordMoved) => match self.find_out(draft, deadline) {
+                    Ok(Fate::Taken) => return self.taken(&entries, note),
+                    Ok(Fate::Lost | Fate::Open) => return Pushed::RecordMoved,
+                    Err(error) => return Pushed::unknown(&error),
                 },
                 Err(PushError::RecordRefused(why)) => {
                     self.record.refuse(&why);
@@ -669,9 +779,10 @@ impl Writer {
                     continue;
                 }
                 // What moved the branch may be the first push, of which nothing was heard.
-                Err(PushError::Stale) if in_doubt => match self.find_out(draft) {
-                    Fate::Taken => return self.taken(&entries, note),
-                    Fate::Lost | Fate::Open => return Pushed::Stale,
+                Err(PushError::Stale) if in_doubt => match self.find_out(draft, deadline) {
+                    Ok(Fate::Taken) => return self.taken(&entries, note),
+                    Ok(Fate::Lost | Fate::Open) => return Pushed::Stale,
+                    Err(error) => return Pushed::unknown(&error),
                 },
                 Err(PushError::Stale) => return Pushed::Stale,
                 Err(error @ PushError::Refused { .. }) => {
@@ -680,6 +791,8 @@ impl Writer {
                     let said = if said.is_empty() { reason } else { said };
                     return Pushed::Refused(Outcome::because(Rcode::REFUSED, &said));
                 }
+                // It was sent before, and nothing was heard of that.
+                Err(error @ PushError::NotSent(_)) if in_doubt => return Pushed::unknown(&error),
                 Err(PushError::NotSent(error)) => {
                     let error = with_cause(&error, cause.as_deref());
                     self.server.set_obstacle(Some(&error));
@@ -707,23 +820,25 @@ impl Writer {
             if !is_timeout {
                 cause = Some(error.clone());
             }
-            match self.find_out(draft) {
-                Fate::Taken => return self.taken(&entries, note),
-                Fate::Lost => return Pushed::Stale,
+            match self.find_out(draft, deadline) {
+                Ok(Fate::Taken) => return self.taken(&entries, note),
+                Ok(Fate::Lost) => return Pushed::Stale,
                 // The same commits once more: should the first push be taken after all, it is the same.
-                Fate::Open if Instant::now() < deadline => {
+                Ok(Fate::Open) if Instant::now() < deadline => {
                     in_doubt = true;
                     thread::sleep(wait.min(deadline.saturating_duration_since(Instant::now())));
                     wait = (wait * 2).min(INQUIRY.1);
                 }
-                Fate::Open => return Pushed::Failed(format!("the git remote did not take the push: {error}")),
+                // The process that received it may still be at work.
+                Ok(Fate::Open) | Err(_) => return Pushed::unknown(&error),
             }
         }
     }
 
     /// Brings what the remote has beside a push that it took without a word, and finds out whether it took the record, too.
     fn taken(&mut self, entries: &[git::Entry], note: Note) -> Pushed {
-        if let Err(error) = self.repository.fetch() {
+        // Its clients wait; the next look brings what does not come now.
+        if let Err(error) = self.repository.fetch_by(Deadline::from_now(INQUIRY_LEAST)) {
             log::warn!("{}: {error}", self.repository.remote());
         }
         let record = self.repository.branch().and_then(git::record_of);
@@ -736,15 +851,33 @@ impl Writer {
         Pushed::Accepted
     }
 
-    /// Returns what has become of the commits of `draft`, as soon as the remote answers.
-    fn find_out(&mut self, draft: &Draft) -> Fate {
+    /// Returns what has become of the commits of `draft`, or why that is not known: when `deadline` is over, but not too soon.
+    fn find_out(&mut self, draft: &Draft, deadline: Instant) -> Result<Fate, git::Error> {
         let (mut wait, most) = INQUIRY;
+        let (begun, mut reminder) = (Instant::now(), INQUIRY_REMINDER);
+        let deadline = deadline.max(begun + INQUIRY_LEAST);
         loop {
-            match self.repository.fate(draft.tip(), draft.base()) {
-                Ok(fate) => return fate,
-                Err(error) => log::debug!("{}: {error}; next try in {wait:?}", self.repository.remote()),
+            let left = deadline.saturating_duration_since(Instant::now());
+            let error = match self.repository.fate_by(draft.tip(), draft.base(), Deadline::from_now(left)) {
+                Ok(fate) => return Ok(fate),
+                Err(error) => error,
+            };
+            self.server.set_obstacle(Some(&error.to_string()));
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(error);
             }
-            thread::sleep(wait);
+            let is_due = begun.elapsed() >= reminder;
+            let level = if is_due { log::Level::Warn } else { log::Level::Debug };
+            if is_due {
+                reminder *= 2;
+            }
+            log::log!(
+                level,
+                "{}: {error}; it is not known what became of a push, and updates wait; asking for another {left:.0?}",
+                self.repository.remote()
+            );
+            thread::sleep(wait.min(left));
             wait = (wait * 2).min(most);
         }
     }

@@ -38,6 +38,24 @@ pub struct History {
     came: u64,
 }
 
+/// What comparing two versions of a zone found, for [`History::add_compared`].
+#[derive(Debug)]
+pub enum Compared {
+    /// They are the same, or of different zones.
+    Same,
+    /// They differ; the difference is missing if it is of no use to secondaries.
+    Different(Option<Difference>),
+}
+
+impl Compared {
+    /// Compares two versions of a zone, which takes its time if they share nothing.
+    #[must_use]
+    pub fn of(old: &Zone, new: &Zone) -> Self {
+        let is_same = old.apex() != new.apex() || is_identical(old, new);
+        if is_same { Self::Same } else { Self::Different(useful(old, new)) }
+    }
+}
+
 /// A zone's past.
 #[derive(Debug, Default)]
 struct Kept {
@@ -71,15 +89,15 @@ impl History {
         self.octets
     }
 
-    /// Takes note that a zone's new version is served in place of the old one.
-    ///
-    /// This compares the versions, which takes its time if they share nothing.
+    /// Takes note that a zone's new version is served in place of the old one, and compares them for that.
     pub fn add(&mut self, old: &Zone, new: &Zone) {
+        self.add_compared(old, new, Compared::of(old, new));
+    }
+
+    /// As [`Self::add`], of versions that were `compared` before.
+    pub fn add_compared(&mut self, old: &Zone, new: &Zone, compared: Compared) {
         let name = new.apex();
-        if old.apex() != name || is_identical(old, new) {
-            return;
-        }
-        let difference = useful(old, new);
+        let Compared::Different(difference) = compared else { return };
         self.change(name, |past, limits| {
             if !new.serial().is_newer_than(old.serial()) {
                 return past.distrust(old.serial());

@@ -20,6 +20,6 @@ mod request;
 mod tests;
 
 pub use condense::condense;
-pub use history::{History, Limits, Past, from_versions};
+pub use history::{Compared, History, Limits, Past, from_versions};
 pub use outgoing::{Content, NoRoom, Outgoing, Reply};
 pub use request::{Fault, Kind, Refusal, Request};

@@ -59,6 +59,7 @@ mod secondaries_notify;
 mod secondaries_own;
 mod secondaries_scene;
 mod snapshots;
+mod stalls;
 mod streams;
 mod updates;
 mod updates_early;

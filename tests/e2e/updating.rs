@@ -60,7 +60,12 @@ impl Updating {
 
     fn on(target: &Target, sandbox: Sandbox, remote: Remote, key: Key, arguments: &[&str]) -> Updating {
         let proxy = Proxy::to(&remote).unwrap();
-        let boot = target.boot().remote_through(&proxy).argument("--rate-limit=off");
+        let boot = if arguments.iter().any(|argument| argument.starts_with("--git-poll=")) {
+            target.boot().argument(format!("--git-remote={}", proxy.url(target.host())))
+        } else {
+            target.boot().remote_through(&proxy)
+        };
+        let boot = boot.argument("--rate-limit=off");
         let boot = arguments.iter().fold(boot, |boot, argument| Boot::argument(boot, *argument));
         let mut server = boot.start(&sandbox).unwrap();
         server.until_serving(ZONE).unwrap();

@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        mpsc::{Receiver, channel},
+        mpsc::{Receiver, sync_channel},
     },
     time::Duration,
 };
@@ -39,7 +39,7 @@ impl Proxy {
         let own = listener.local_addr().unwrap().port();
         let cut = Arc::new(Mutex::new(Cut::Never));
         let plan = cut.clone();
-        let (end, ended) = channel();
+        let (end, ended) = sync_channel(1);
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let (client, cut, end) = (client.unwrap(), plan.lock().unwrap().clone(), end.clone());

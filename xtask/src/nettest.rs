@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -378,7 +378,7 @@ impl Guest {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(text("qemu-system-x86_64"))?;
-        let (sender, lines) = channel();
+        let (sender, lines) = sync_channel(1024);
         if let Some(console) = qemu.stdout.take() {
             thread::spawn(move || {
                 for line in BufReader::new(console).split(b'\n').map_while(Result::ok) {

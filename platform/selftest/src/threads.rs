@@ -148,6 +148,7 @@ fn turns() -> Outcome {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "std promises these, too")]
 fn channels() -> Outcome {
     let (sender, receiver) = mpsc::channel();
     ensure!(receiver.try_recv() == Err(TryRecvError::Empty), "not empty");
@@ -297,6 +298,7 @@ fn no_growth() -> Outcome {
     })
 }
 
+#[expect(clippy::disallowed_methods, reason = "each thread sends once")]
 fn detached() -> Outcome {
     settles(|| {
         let (sender, receiver) = mpsc::channel();

@@ -500,3 +500,25 @@ fn zones_come_and_go() {
     scene.event(Event::Notified { apex: &apex, source: [192, 0, 2, 1].into(), serial: None });
     assert!(scene.effects.is_empty(), "{:?}", scene.effects);
 }
+
+#[test]
+fn a_primary_that_repeats_itself_writes_few_lines() {
+    let (old, held) = (zone(4, ""), zone(5, ""));
+    let mut scene = Scene::holding(&held, &[FIRST]);
+    scene.effects.clear();
+    for _ in 0..500 {
+        // It has an older version, says every look; and looks are brought about by notifications.
+        scene.event(Event::Notified { apex: &name("example.org"), source: "192.0.2.1".parse().unwrap(), serial: None });
+        scene.wait();
+        let query = scene.query();
+        scene.answer(&query, &old);
+    }
+    let said = |effects: &[Effect]| {
+        let lines = effects.iter().filter(|effect| matches!(effect, Effect::Log(level, _) if *level <= Level::Info));
+        lines.count()
+    };
+    let minutes = (scene.uptime - seconds(100)).as_secs() as usize / 60 + 1;
+    let lines = said(&scene.effects);
+    assert!((1..=minutes * 20 + 20).contains(&lines), "{lines} lines in {minutes} minutes");
+    assert!(lines < 250, "{lines}");
+}

@@ -146,7 +146,7 @@ impl End {
 fn carry(from: &End, to: &End, delay: Duration, shared: &Arc<Shared>) -> Result<()> {
     let failed = || Error::io("cannot use a socket twice");
     let (source, sink) = (from.socket.try_clone().map_err(failed())?, to.socket.try_clone().map_err(failed())?);
-    let (sender, receiver) = mpsc::channel::<(Instant, Vec<u8>)>();
+    let (sender, receiver) = mpsc::sync_channel::<(Instant, Vec<u8>)>(4096);
     let (shared, peer) = (Arc::clone(shared), to.peer.clone());
     thread::spawn(move || {
         let mut random = 0x9e37_79b9_7f4a_7c15_u64;

@@ -241,7 +241,7 @@ impl Shared {
         before: Duration,
         mut allow: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<()> {
-        let (sender, receiver) = mpsc::channel::<(Instant, Vec<u8>)>();
+        let (sender, receiver) = mpsc::sync_channel::<(Instant, Vec<u8>)>(4096);
         let (mut from, mut to) = (from, to);
         thread::scope(|scope| {
             let writer = scope.spawn(move || {
