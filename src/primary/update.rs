@@ -255,7 +255,7 @@ fn with_serial(zone: &Zone, serial: Serial) -> Option<Amendment> {
     let mut data: Box<[u8]> = soa.rdata().next()?.into();
     // Behind the two names: serial, refresh, retry, expire, minimum.
     data.last_chunk_mut::<20>()?[..4].copy_from_slice(&serial.0.to_be_bytes());
-    Some(Amendment { owner: zone.apex().clone(), rtype: Type::SOA, ttl: soa.ttl(), data: vec![data] })
+    Some(Amendment { owner: zone.apex().clone(), rtype: Type::SOA, covers: None, ttl: soa.ttl(), data: vec![data] })
 }
 
 fn failure(reason: impl Into<Cow<'static, str>>) -> Refusal {

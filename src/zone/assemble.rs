@@ -235,12 +235,16 @@ impl Records {
             above.node(node, is_apex, report);
             builder.begin(owner);
             for rrset in node.chunk_by(|a, b| a.rtype == b.rtype) {
-                let ttl = check::ttl(rrset, &records, report);
                 let rtype = rrset[0].rtype;
+                let covers = |record: &Gathered| rtype.covers(records.data(record));
                 builder.begin_rrset(rtype);
-                let mut before: Option<&Gathered> = None;
-                for record in rrset.iter() {
+                let (mut before, mut ttl): (Option<&Gathered>, u32) = (None, 0);
+                for (at, record) in rrset.iter().enumerate() {
                     let data = records.data(record);
+                    if before.is_none_or(|before| covers(before) != covers(record)) {
+                        let same = rrset[at..].iter().take_while(|other| covers(other) == covers(record)).count();
+                        ttl = check::ttl(&rrset[at..at + same], &records, report);
+                    }
                     if before.is_some_and(|b| canonical_data_cmp(rtype, records.data(b), data).is_eq()) {
                         check::duplicate(record, rtype, report);
                         continue;
