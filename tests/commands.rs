@@ -295,7 +295,7 @@ fn revisions_are_compared_in_dns_terms() {
     place.write("_keys", key("t._transfer.a.example")).write("docs/a", "x");
     fs::remove_file(place.dir().join("b.example")).unwrap();
     fs::remove_file(place.dir().join("a.example._keys")).unwrap();
-    // Neither links nor submodules are files of ours.
+    // A link is a zone as what it leads to is.
     std::os::unix::fs::symlink("a.example", place.dir().join("l.example")).unwrap();
     place.commit("Change");
     let expected = "zone a.example.: serial 1 -> 2
@@ -304,6 +304,7 @@ fn revisions_are_compared_in_dns_terms() {
   + x.a.example.   60 IN TXT \"a b\"
 - zone b.example.: serial 1, 3 records
 + zone c.example.: serial 7, 3 records
++ zone l.example.: serial 2, 5 records
 + key t._transfer.a.example.: transfer at and below a.example.
 - key k._update.a.example.: update at and below a.example.
 ";

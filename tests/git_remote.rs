@@ -64,7 +64,7 @@ fn clones_the_newest_commit_only() {
         assert_holds(&repository, &work, &new);
         let commit = repository.commit().unwrap();
         assert_eq!((commit.author.as_str(), commit.summary.as_str()), ("Zone Editor", "second"));
-        assert_eq!(paths(&repository), ["example.org", "run.sh", "sub/dir/example.net"]);
+        assert_eq!(paths(&repository), ["example.org", "link", "run.sh", "sub/dir/example.net"]);
         // The commit, three directories, three files and the link: neither the first commit nor its file.
         assert_eq!(repository.store().len(), 8, "{protocol:?}");
         assert!(repository.read(old.parse().unwrap()).is_err());

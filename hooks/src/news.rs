@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use zonule::check::{ZoneChange, zone_changes};
-use zonule::git::ObjectId;
+use zonule::git::{File, Listing, ObjectId, Way};
 use zonule::zone::{FileRole, IncludeError, Name, Reading, Zone, read_including};
 
 use crate::error::Result;
@@ -70,9 +70,14 @@ pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>) ->
 /// Files by their paths.
 pub(crate) type Paths<'s> = BTreeMap<&'s str, ObjectId>;
 
-/// Returns the files of a state by their paths.
+/// Returns the files of a state by their paths, links as what they lead to.
 pub(crate) fn by_path<'s>(snapshot: &'s Snapshot<'_>) -> Paths<'s> {
-    snapshot.listed().iter().map(|file| (file.path.as_str(), file.id)).collect()
+    let listing = Listing::new(snapshot.listed().to_vec());
+    let id = |file: &File| match listing.follow(&file.path) {
+        Way::File(_, id) => Some(id),
+        _ => None,
+    };
+    snapshot.listed().iter().filter_map(|file| Some((file.path.as_str(), id(file)?))).collect()
 }
 
 /// Reads a zone, `None` if its file is not there.

@@ -21,7 +21,7 @@ pub(super) fn check(new: &State<'_>, changed: &BTreeSet<String>) -> (usize, Vec<
         zones.iter().any(|changed| changed.is_at_or_below(&zone) || zone.is_at_or_below(changed))
     });
     // A contradiction is told of the later file, and should be of the one that changed.
-    let read = |path: &String| Some((path.clone(), Zeroizing::new(new.text(path)?)));
+    let read = |path: &String| Some((path.clone(), Zeroizing::new(new.keys(path)?)));
     let texts: Vec<_> = others.chain(changed.iter().copied()).filter_map(read).collect();
     let (_, told) = Keyring::load(&[], texts.iter().map(|(path, text)| (path.as_str(), text.as_slice())));
     let told = told.into_iter().filter(|diagnostic| changed.contains(&&diagnostic.file));
@@ -31,7 +31,7 @@ pub(super) fn check(new: &State<'_>, changed: &BTreeSet<String>) -> (usize, Vec<
 
 /// Returns the names at and below which the keys of all files may update.
 pub(super) fn updatable(new: &State<'_>) -> Vec<Name> {
-    let texts: Vec<_> = new.keys.iter().filter_map(|path| Some((path, Zeroizing::new(new.text(path)?)))).collect();
+    let texts: Vec<_> = new.keys.iter().filter_map(|path| Some((path, Zeroizing::new(new.keys(path)?)))).collect();
     let (ring, _) = Keyring::load(&[], texts.iter().map(|(path, text)| (path.as_str(), text.as_slice())));
     let grants = ring.iter().filter_map(|key| ring.grant(key.name()));
     grants.filter(|grant| grant.operation() == Operation::Update).map(|grant| grant.subtree().clone()).collect()

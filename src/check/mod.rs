@@ -146,6 +146,11 @@ pub fn check(old: Option<&dyn Tree>, new: &dyn Tree, options: &Options) -> Findi
         let hint = "rename it, or put it into a sub-directory if it is no zone";
         found.push(whole(Kind::Misnamed, None, Severity::Warning, path, reason, hint));
     }
+    for (path, apex, reason) in new.broken.iter().filter(|(path, ..)| changed.contains(path)) {
+        let mut finding = whole(Kind::Unreadable, apex.as_ref(), Severity::Error, path, reason, "");
+        finding.diagnostic.hint = None;
+        found.push(finding);
+    }
     // What is wrong with files that never made a zone: told unless they prove to be parts of others.
     let mut suspects: Vec<(Name, &[String], Vec<Finding>)> = Vec::new();
     let mut good: BTreeSet<Name> = BTreeSet::new();

@@ -28,6 +28,7 @@ mod reader;
 mod role;
 mod rtype;
 mod serial;
+mod stray;
 mod trie;
 #[allow(clippy::module_inception, reason = "the zone of the zone room")]
 mod zone;
@@ -46,6 +47,7 @@ pub use rdata::print;
 pub use role::{FileRole, may_be_part};
 pub use rtype::Type;
 pub use serial::Serial;
+pub use stray::stray_name;
 pub use zone::Zone;
 
 pub(crate) use assemble::canonical_data_cmp;

@@ -97,7 +97,7 @@ pub fn may_be_part(path: &str) -> Result<(), &'static str> {
 /// Returns whether a file is named like a key file, wherever it is: in any letter case, also a copy of one.
 ///
 /// [`FileRole::Keys`] are only those at the root whose names are just so. These hold keys all the same.
-fn holds_keys(name: &str) -> bool {
+pub(super) fn holds_keys(name: &str) -> bool {
     let mut name = name.trim_end_matches('~');
     while let Some((front, ending)) = name.rsplit_once('.') {
         let is_leftover = LEFTOVER.iter().any(|word| ending.eq_ignore_ascii_case(word));
