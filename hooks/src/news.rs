@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use zonule::check::{ZoneChange, zone_changes};
 use zonule::git::{File, Listing, ObjectId, Way};
-use zonule::zone::{FileRole, IncludeError, Name, Reading, Zone, read_including};
+use zonule::zone::{FileRole, IncludeError, Name, Reading, Zone, read_including, zone_of_file};
 
 use crate::error::Result;
 use crate::git::{Git, Snapshot};
@@ -47,7 +47,7 @@ pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>) ->
     let paths: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
     let changed = paths.iter().filter(|path| before.get(*path) != after.get(*path));
     for path in changed.filter(|path| FileRole::of(path) == FileRole::Keys) {
-        let Ok(of) = Name::from_text(path.strip_suffix("._keys").unwrap_or(".")) else { continue };
+        let Ok(of) = zone_of_file(path.strip_suffix("._keys").unwrap_or(".")) else { continue };
         // Keys may be for names within a zone, and for all zones below a name; one of those will do.
         let concerned = |apex: &Name| apex.is_at_or_below(&of) || of.is_at_or_below(apex);
         if news.iter().any(|news| concerned(news.zone.apex())) {

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::state::State;
 use super::{Finding, Kind};
 use crate::keys::{Keyring, Operation};
-use crate::zone::Name;
+use crate::zone::{Name, zone_of_file};
 
 /// Returns how many key files were read that changed, and what is wrong with them. No finding shows any of their lines.
 ///
@@ -39,5 +39,5 @@ pub(super) fn updatable(new: &State<'_>) -> Vec<Name> {
 
 /// Returns the name all keys of a file are below.
 fn zone_of(path: &str) -> Name {
-    path.strip_suffix("._keys").and_then(|zone| Name::from_text(zone).ok()).unwrap_or_else(Name::root)
+    path.strip_suffix("._keys").and_then(|zone| zone_of_file(zone).ok()).unwrap_or_else(Name::root)
 }

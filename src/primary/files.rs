@@ -12,7 +12,7 @@ use super::{Place, Primary, Source};
 use crate::git::ObjectId;
 use crate::message::Rcode;
 use crate::update::Refusal;
-use crate::zone::{self, FileRole, IncludeError, Name};
+use crate::zone::{self, FileRole, IncludeError, Name, stray_name};
 
 /// The commit that another is made upon.
 pub(crate) trait Base {
@@ -41,6 +41,9 @@ impl Primary {
             let is_there = source.is_some_and(|source| source.has(path));
             if text.is_none() && source.is_some_and(|source| source.is_linked()) {
                 return Err(refused(format!("the file {path} is a symbolic link; delete the zone in git")));
+            }
+            if text.is_none() || source.is_none() {
+                check_copies(path, text.is_some(), base)?;
             }
             if source.is_none() && text.is_some() {
                 check_place(apex, path, base)?;
@@ -157,6 +160,26 @@ fn check_place(apex: &Name, path: &str, base: &impl Base) -> Result<(), Refusal>
     match names.iter().find(is_taken) {
         None => Ok(()),
         Some(name) => Err(refused(format!("the zone's file would be {path}, but the repository already has {name}"))),
+    }
+}
+
+/// Checks that no file comes to be taken for a copy of another, or for a zone, because a file comes or goes.
+fn check_copies(path: &str, comes: bool, base: &impl Base) -> Result<(), Refusal> {
+    let names = base.names().map_err(|error| Refusal::new(Rcode::SERVER_FAILURE, error.to_string()))?;
+    let is_copy = |name: &str, is_there: bool| {
+        let has = |other: &str| if other == path { is_there } else { names.iter().any(|name| name == other) };
+        stray_name(name, has).is_some()
+    };
+    if comes && is_copy(path, true) {
+        return Err(refused(format!("the zone's file would be {path}, which would be taken for a copy of another")));
+    }
+    let others = || names.iter().filter(|name| *name != path);
+    match others().find(|name| is_copy(name, comes) != is_copy(name, !comes)) {
+        None => Ok(()),
+        Some(name) if comes => Err(refused(format!("the file {name} would be taken for a copy of the new zone's"))),
+        Some(name) => Err(refused(format!(
+            "the file {name}, a copy of the zone's by its name, would be left and read as a zone; delete both in git"
+        ))),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::keys::Operation;
 use crate::message::Rcode;
 use crate::update::{self, Effect, Refusal, Scope, Update};
 use crate::zone::edit::{self, EditError};
-use crate::zone::{self, Amendment, Entry, FileRole, IncludeError, Name, Serial, Type, Zone};
+use crate::zone::{self, Amendment, Entry, FileRole, IncludeError, Name, Serial, Type, Zone, file_of_zone};
 
 /// Who asks for an update.
 #[derive(Clone, Copy, Debug)]
@@ -246,15 +246,9 @@ impl Primary {
 fn new_file(zone: &Zone) -> Result<(String, Vec<u8>, Zone), Refusal> {
     let apex = zone.apex();
     let refused = |reason: Cow<'static, str>| Refusal::new(Rcode::REFUSED, reason);
-    let path = match apex.to_canonical().to_string() {
-        root if root == "." => "root".to_string(),
-        mut name => {
-            name.pop();
-            name
-        }
-    };
-    // Git takes no backslash, which systems without escapes have in the place of a slash.
-    if FileRole::of(&path) != FileRole::Zone(apex.to_canonical()) || path.contains('\\') {
+    let path = file_of_zone(apex);
+    // Some names mean something else: `x.zone` with a dot more, `readme` and the like.
+    if FileRole::of(&path) != FileRole::Zone(apex.to_canonical()) {
         return Err(refused(format!("a zone of this name cannot have a file: {path}").into()));
     }
     let text = edit::new_file(zone).into_bytes();

@@ -48,6 +48,7 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
             .error(Fault::at(cname.place as usize, reason).hint("an alias has no records of its own (RFC 2181 §10.1)"));
     }
     if let Some(ns) = first_of(Type::NS)
+        && !is_apex
         && records.owner(ns).starts_with(b"\x01*")
     {
         let reason = format!("the wildcard {owner} is delegated");

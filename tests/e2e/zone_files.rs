@@ -3,6 +3,8 @@
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
+use zonule_harness::{Key, Request};
+
 use crate::scene::{Scene, zone};
 
 scenario!(included_file_that_changes_changes_the_zone, |target| {
@@ -167,7 +169,7 @@ scenario!(what_is_left_behind_in_the_repository_is_named_and_not_served, |target
     for (path, _, words) in files {
         let lines: Vec<&str> = console.lines().filter(|line| line.contains(&format!(" {path}: "))).collect();
         assert!(lines.len() == 1 && lines[0].contains(words), "{path}: {lines:#?}");
-        let line = said.lines().position(|line| line.starts_with(&format!("{path}: ")));
+        let line = said.lines().position(|line| line.contains(&format!("/{path}: ")));
         assert!(line.is_some(), "{path}: {said}");
         let about = said.lines().skip(line.unwrap()).take(4).collect::<String>();
         assert!(about.contains(words), "{path}: {about}");
@@ -175,4 +177,42 @@ scenario!(what_is_left_behind_in_the_repository_is_named_and_not_served, |target
     }
     assert_eq!(server.dig(&["example.org.bak", "SOA"]).unwrap().status, "REFUSED");
     assert!(!console.contains("c2VjcmV0") && !said.contains("c2VjcmV0"), "a secret is shown");
+});
+
+scenario!(zone_named_by_an_asterisk_is_a_zone_of_its_own, |target| {
+    let parent = zone(1, "* A 192.0.2.1\n");
+    let apex = zone(7, "x TXT below\n* TXT other\n");
+    let operator = Key::new("operator._update").unwrap();
+    let files = [
+        ("example.org", parent),
+        ("*.example.org", apex),
+        ("%2A.example.net", zone(3, "")),
+        ("a.*.example.com", zone(4, "")),
+        ("_keys", operator.line()),
+    ];
+    let Scene { mut server, remote, sandbox: _sandbox } = Scene::with_files(target, files);
+    server.until_serving("*.example.org").unwrap();
+    let data = |name: &str, kind: &str| -> Vec<String> {
+        server.dig(&[name, kind]).unwrap().answer_data().into_iter().map(str::to_owned).collect()
+    };
+    assert!(data("*.example.org", "SOA")[0].contains(" 7 7200 "));
+    assert_eq!(data("x.*.example.org", "TXT"), ["\"below\""]);
+    assert_eq!(data("y.*.example.org", "TXT"), ["\"other\""]);
+    // Names that match the asterisk are in the parent, whose own wildcard answers for them.
+    assert_eq!(data("y.example.org", "A"), ["192.0.2.1"]);
+    assert!(data("y.example.org", "SOA").is_empty());
+    assert!(data("*.example.net", "SOA")[0].contains(" 3 7200 "));
+    assert_eq!(data("www.a.*.example.com", "A"), ["192.0.2.80"]);
+    assert_eq!(server.dig(&["www.a.b.example.com", "A"]).unwrap().status, "REFUSED");
+    assert!(!server.console().contains("is delegated"), "an apex is no delegation");
+
+    // An update creates one under a name that every system can have, and removes it.
+    let soa = "update add *.example.info. 300 SOA ns1.example.org. hostmaster.example.org. 1 7200 900 1209600 300";
+    let lines = [soa, "update add *.example.info. 300 NS ns1.example.org."];
+    let mut request = Request::new("*.example.info", &lines);
+    let outcome = request.key(Some(&operator)).send(server.address()).unwrap().remove(0);
+    assert_eq!(outcome.status, "NOERROR", "{outcome:?}");
+    let listed = remote.git_bare(&["ls-tree", "--name-only", "main"]).unwrap();
+    assert!(listed.lines().any(|name| name == "%2A.example.info"), "{listed}");
+    assert_eq!(server.dig(&["*.example.info", "SOA"]).unwrap().status, "NOERROR");
 });

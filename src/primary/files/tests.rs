@@ -207,7 +207,26 @@ fn a_zone_whose_file_is_there_as_something_else() {
     let missing = told(&tree, "k._update", "missing.example", &[SOA, NS]);
     assert_eq!(missing, "REFUSED: the file missing.example would be created, but the zone broken.example. includes it");
     assert_eq!(told(&tree, "k._update", "parts.example", &[SOA, NS]), "parts.example");
-    for zone in ["x._keys", "_keys", "readme", "a\\.b.example", "a\\/b.example", "*.example", ".git.example"] {
+    for (zone, file) in
+        [("a\\.b.example", "a%2Eb.example"), ("a\\/b.example", "a%2Fb.example"), ("*.example", "%2A.example")]
+    {
+        assert_eq!(told(&tree, "k._update", zone, &[SOA, NS]), file);
+    }
+    // A file comes or goes, and another is no longer what it was.
+    let copies = Tree::of(&[("y.bak", &zone_text(1, "")), ("z", &zone_text(1, "")), ("z.bak", &zone_text(1, ""))]);
+    for (zone, lines, reason) in [
+        ("y", &[SOA, NS][..], "REFUSED: the file y.bak would be taken for a copy of the new zone's"),
+        ("z.old", &[SOA, NS], "REFUSED: the zone's file would be z.old, which would be taken for a copy of another"),
+        (
+            "z",
+            &["- @ SOA"],
+            "REFUSED: the file z.bak, a copy of the zone's by its name, would be left and read as a zone",
+        ),
+    ] {
+        let told = told(&copies, "k._update", zone, lines);
+        assert!(told.starts_with(reason), "{zone}: {told}");
+    }
+    for zone in ["x._keys", "_keys", "readme"] {
         if let Ok(zone) = Name::from_text(zone) {
             let told = told(&tree, "k._update", &zone.to_string(), &[SOA, NS]);
             assert!(told.starts_with("REFUSED: a zone of this name cannot have a file"), "{zone}: {told}");
