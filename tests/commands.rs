@@ -508,3 +508,20 @@ fn serving_is_as_it_was() {
     assert_eq!(place.zonule(&["serve"]), ran(2, "", expected));
     assert_eq!(place.zonule(&["--git-remote=git://192.0.2.1/zones", "check"]).0, 2, "no command behind arguments");
 }
+
+/// What is open in a page hides all that follows it.
+#[test]
+fn code_blocks_of_the_pages_are_closed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.chain(["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(|page| root.join(page)));
+    for page in pages.filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+        let mut open = None;
+        for (line, text) in (1..).zip(fs::read_to_string(&page).unwrap().lines()) {
+            let Some(word) = text.trim_start().strip_prefix("```") else { continue };
+            assert!(open.is_none() || word.is_empty(), "{}:{line}: a block begins within another", page.display());
+            open = if open.is_none() { Some(line) } else { None };
+        }
+        assert_eq!(open, None, "{}: the block of this line is never closed", page.display());
+    }
+}

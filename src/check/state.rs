@@ -67,21 +67,20 @@ impl<'t> State<'t> {
         };
         let mut broken = Vec::new();
         for (file, id, role) in state.checkout.roles() {
-            let mut is_part = |apex: Option<&Name>| match state.checkout.place(&file.path) {
-                Err(error) => broken.push((file.path.clone(), apex.cloned(), error.to_string())),
-                Ok(_) if apex.is_none() => {}
-                Ok(_) => match state.checkout.part(&file.path) {
-                    Err(error) => broken.push((file.path.clone(), apex.cloned(), error.to_string())),
-                    Ok(_) => {}
-                },
+            let mut check = |apex: Option<&Name>| {
+                let found =
+                    if apex.is_some() { state.checkout.part(&file.path) } else { state.checkout.place(&file.path) };
+                if let Err(error) = found {
+                    broken.push((file.path.clone(), apex.cloned(), error.to_string()));
+                }
             };
             match role {
                 FileRole::Zone(apex) => {
-                    is_part(Some(&apex));
+                    check(Some(&apex));
                     state.zones.entry(apex).or_default().push(file.path.clone());
                 }
                 FileRole::Keys => {
-                    is_part(None);
+                    check(None);
                     state.keys.push(file.path.clone());
                 }
                 FileRole::Misnamed { reason } => state.misnamed.push((file.path.clone(), reason)),

@@ -37,10 +37,9 @@ const FIX: &str = "remove it from the repository and list it in .gitignore, or m
 #[must_use]
 pub fn stray_name(path: &str, has: impl Fn(&str) -> bool) -> Option<String> {
     if holds_keys(path) {
-        return Some(format!(
-            "is named like a key file, but not as one that is read (`_keys` or `<zone>._keys`), so its keys are not in use; \
-             rename it, or remove it and replace its keys: they are in git's history"
-        ));
+        let what = "is named like a key file, but not as one that is read (`_keys` or `<zone>._keys`), so its keys are not in \
+                    use; rename it, or remove it and replace its keys: they are in git's history";
+        return Some(what.to_string());
     }
     if path.starts_with("named.conf")
         || matches!(path, "named.boot" | "rndc.key" | "rndc.conf" | "keys.conf" | "nsd.conf" | "knot.conf")
@@ -48,12 +47,6 @@ pub fn stray_name(path: &str, has: impl Fn(&str) -> bool) -> Option<String> {
         return Some(format!("is a configuration file of another name server by its name, and no zone; {FIX}"));
     }
     let has_zone = |name: &str| !name.is_empty() && (has(name) || has(&format!("{name}.zone")));
-    if let Some(zone) = path.strip_prefix("db.")
-        && zone.contains('.')
-        && !has_zone(zone)
-    {
-        return None;
-    }
     if let Some(zone) = path.strip_prefix("db.").filter(|zone| has_zone(zone)) {
         return Some(format!("looks like a copy of {zone} in BIND's manner, and is not served; {FIX}"));
     }
