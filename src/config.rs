@@ -27,7 +27,7 @@ use crate::answer::{self, RateLimit, Secret};
 use crate::dial::Dialer;
 use crate::git::{Access, Remote, Trust};
 use crate::keys::Keyring;
-use crate::notify::Target;
+use crate::notify::Configured;
 use crate::primary::SerialPolicy;
 use crate::secondary::{self, Primary};
 use crate::tsig::Key;
@@ -72,7 +72,7 @@ pub struct Config {
     /// Who may notify without a key.
     pub allow_notify: Networks,
     /// Who is notified of changes, besides those the zones and keys name.
-    pub notify: Vec<Target>,
+    pub notify: Vec<Configured>,
     /// The catalog zone that is produced of all zones, or consumed (RFC 9432).
     pub catalog: Option<Name>,
     /// How long an update may wait for the remote before it is given up.
@@ -262,7 +262,11 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
     let resolve = |peers: Vec<(String, values::Peer)>| -> Result<Vec<values::Resolved>, ArgumentError> {
         peers.into_iter().map(|(word, peer)| peer.with_key(&tsig_keys).map_err(|reason| error(&word, reason))).collect()
     };
-    let notify = resolve(notify)?.into_iter().map(|(address, key)| Target { address, key }).collect();
+    if git_remote.is_none() {
+        // There are no keys but those of the arguments.
+        resolve(notify.clone())?;
+    }
+    let notify = notify.into_iter().map(|(_, peer)| Configured { address: peer.address, key: peer.key }).collect();
     let primaries = resolve(primaries)?.into_iter().map(|(address, key)| Primary { address, key }).collect();
     let git_access = git_given.access(git_remote.as_ref())?;
     let own = network.as_ref().map(Network::own).unwrap_or_default();

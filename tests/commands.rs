@@ -295,7 +295,7 @@ fn revisions_are_compared_in_dns_terms() {
     place.write("_keys", key("t._transfer.a.example")).write("docs/a", "x");
     fs::remove_file(place.dir().join("b.example")).unwrap();
     fs::remove_file(place.dir().join("a.example._keys")).unwrap();
-    // Neither links nor submodules are files of ours.
+    // A link is a zone as what it leads to is.
     std::os::unix::fs::symlink("a.example", place.dir().join("l.example")).unwrap();
     place.commit("Change");
     let expected = "zone a.example.: serial 1 -> 2
@@ -304,6 +304,7 @@ fn revisions_are_compared_in_dns_terms() {
   + x.a.example.   60 IN TXT \"a b\"
 - zone b.example.: serial 1, 3 records
 + zone c.example.: serial 7, 3 records
++ zone l.example.: serial 2, 5 records
 + key t._transfer.a.example.: transfer at and below a.example.
 - key k._update.a.example.: update at and below a.example.
 ";
@@ -506,4 +507,21 @@ fn serving_is_as_it_was() {
     let expected = "zonule: argument serve: arguments are written --name=value; see --help\n";
     assert_eq!(place.zonule(&["serve"]), ran(2, "", expected));
     assert_eq!(place.zonule(&["--git-remote=git://192.0.2.1/zones", "check"]).0, 2, "no command behind arguments");
+}
+
+/// What is open in a page hides all that follows it.
+#[test]
+fn code_blocks_of_the_pages_are_closed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = docs.chain(["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(|page| root.join(page)));
+    for page in pages.filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+        let mut open = None;
+        for (line, text) in (1..).zip(fs::read_to_string(&page).unwrap().lines()) {
+            let Some(word) = text.trim_start().strip_prefix("```") else { continue };
+            assert!(open.is_none() || word.is_empty(), "{}:{line}: a block begins within another", page.display());
+            open = if open.is_none() { Some(line) } else { None };
+        }
+        assert_eq!(open, None, "{}: the block of this line is never closed", page.display());
+    }
 }

@@ -20,7 +20,7 @@ fn assert_holds(repository: &Repository, work: &Work, commit: &str) {
     let mut expected: Vec<(String, String)> = listed
         .split_terminator('\0')
         .map(|line| line.split_once('\t').unwrap())
-        .filter(|(meta, _)| meta.starts_with("100"))
+        .filter(|(meta, _)| !meta.starts_with("160"))
         .map(|(meta, path)| (path.to_string(), meta.rsplit(' ').next().unwrap().to_string()))
         .collect();
     expected.sort();
@@ -29,7 +29,11 @@ fn assert_holds(repository: &Repository, work: &Work, commit: &str) {
     assert_eq!(found, expected);
     for file in files {
         let content = repository.read(file.id).unwrap();
-        assert_eq!(content, std::fs::read(work.dir.join(&file.path)).unwrap(), "{}", file.path);
+        let place = work.dir.join(&file.path);
+        match file.link {
+            Some(target) => assert_eq!(std::fs::read_link(place).unwrap(), std::path::Path::new(&target)),
+            None => assert_eq!(content, std::fs::read(place).unwrap(), "{}", file.path),
+        }
     }
 }
 
@@ -64,7 +68,7 @@ fn clones_the_newest_commit_only() {
         assert_holds(&repository, &work, &new);
         let commit = repository.commit().unwrap();
         assert_eq!((commit.author.as_str(), commit.summary.as_str()), ("Zone Editor", "second"));
-        assert_eq!(paths(&repository), ["example.org", "run.sh", "sub/dir/example.net"]);
+        assert_eq!(paths(&repository), ["example.org", "link", "run.sh", "sub/dir/example.net"]);
         // The commit, three directories, three files and the link: neither the first commit nor its file.
         assert_eq!(repository.store().len(), 8, "{protocol:?}");
         assert!(repository.read(old.parse().unwrap()).is_err());

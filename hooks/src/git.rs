@@ -81,8 +81,8 @@ impl Git {
         let arguments = ["ls-tree", "-r", "-z", "--full-tree", tree];
         let listed_by_git = self.run(&arguments)?;
         // A path that is not UTF-8 names no zone.
-        let (files, _) =
-            listed(&listed_by_git).map_err(|what| Error::Git { command: command_line(&arguments), what })?;
+        let (files, _) = listed(&listed_by_git, |id| self.read(id).map_err(|error| error.to_string()))
+            .map_err(|what| Error::Git { command: command_line(&arguments), what })?;
         Ok(Snapshot { git: self, files })
     }
 

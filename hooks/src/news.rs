@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use zonule::check::{ZoneChange, zone_changes};
-use zonule::git::ObjectId;
-use zonule::zone::{FileRole, IncludeError, Name, Reading, Zone, read_including};
+use zonule::git::{File, Listing, ObjectId, Way};
+use zonule::zone::{FileRole, IncludeError, Name, Reading, Zone, read_including, zone_of_file};
 
 use crate::error::Result;
 use crate::git::{Git, Snapshot};
@@ -47,7 +47,7 @@ pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>) ->
     let paths: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
     let changed = paths.iter().filter(|path| before.get(*path) != after.get(*path));
     for path in changed.filter(|path| FileRole::of(path) == FileRole::Keys) {
-        let Ok(of) = Name::from_text(path.strip_suffix("._keys").unwrap_or(".")) else { continue };
+        let Ok(of) = zone_of_file(path.strip_suffix("._keys").unwrap_or(".")) else { continue };
         // Keys may be for names within a zone, and for all zones below a name; one of those will do.
         let concerned = |apex: &Name| apex.is_at_or_below(&of) || of.is_at_or_below(apex);
         if news.iter().any(|news| concerned(news.zone.apex())) {
@@ -70,9 +70,14 @@ pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>) ->
 /// Files by their paths.
 pub(crate) type Paths<'s> = BTreeMap<&'s str, ObjectId>;
 
-/// Returns the files of a state by their paths.
+/// Returns the files of a state by their paths, links as what they lead to.
 pub(crate) fn by_path<'s>(snapshot: &'s Snapshot<'_>) -> Paths<'s> {
-    snapshot.listed().iter().map(|file| (file.path.as_str(), file.id)).collect()
+    let listing = Listing::new(snapshot.listed().to_vec());
+    let id = |file: &File| match listing.follow(&file.path) {
+        Way::File(_, id) => Some(id),
+        _ => None,
+    };
+    snapshot.listed().iter().filter_map(|file| Some((file.path.as_str(), id(file)?))).collect()
 }
 
 /// Reads a zone, `None` if its file is not there.

@@ -95,7 +95,7 @@ fn below(catalog: &Name, labels: &[&[u8]]) -> Option<Name> {
 }
 
 fn amendment(owner: Name, rtype: Type, data: &[u8]) -> Amendment {
-    Amendment { owner, rtype, ttl: 0, data: vec![data.into()] }
+    Amendment { owner, rtype, covers: None, ttl: 0, data: vec![data.into()] }
 }
 
 fn soa(serial: Serial) -> Vec<u8> {

@@ -27,7 +27,8 @@ pub fn bump(
     let mut data = soa.rdata().next().ok_or_else(no_soa)?.to_vec();
     let serial = data.len().checked_sub(20).and_then(|at| data.get_mut(at..at + 4)).ok_or_else(no_soa)?;
     serial.copy_from_slice(&next_serial(above, today).0.to_be_bytes());
-    let amendment = Amendment { owner: apex.clone(), rtype: Type::SOA, ttl: soa.ttl(), data: vec![data.into()] };
+    let amendment =
+        Amendment { owner: apex.clone(), rtype: Type::SOA, covers: None, ttl: soa.ttl(), data: vec![data.into()] };
     edit(apex, path, text, open, zone, &[amendment])
 }
 

@@ -119,7 +119,7 @@ fn keys_told(old: &State<'_>, new: &State<'_>, changed: &BTreeSet<String>) -> St
     }
     let keys = |state: &State<'_>| -> BTreeMap<Name, Arc<Key>> {
         let texts: Vec<_> =
-            state.keys.iter().filter_map(|path| Some((path, Zeroizing::new(state.text(path)?)))).collect();
+            state.keys.iter().filter_map(|path| Some((path, Zeroizing::new(state.keys(path)?)))).collect();
         let (ring, _) = Keyring::load(&[], texts.iter().map(|(path, text)| (path.as_str(), text.as_slice())));
         ring.iter().map(|key| (key.name().clone(), key.clone())).collect()
     };

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::state::State;
 use super::{Finding, Kind};
 use crate::keys::{Keyring, Operation};
-use crate::zone::Name;
+use crate::zone::{Name, zone_of_file};
 
 /// Returns how many key files were read that changed, and what is wrong with them. No finding shows any of their lines.
 ///
@@ -21,7 +21,7 @@ pub(super) fn check(new: &State<'_>, changed: &BTreeSet<String>) -> (usize, Vec<
         zones.iter().any(|changed| changed.is_at_or_below(&zone) || zone.is_at_or_below(changed))
     });
     // A contradiction is told of the later file, and should be of the one that changed.
-    let read = |path: &String| Some((path.clone(), Zeroizing::new(new.text(path)?)));
+    let read = |path: &String| Some((path.clone(), Zeroizing::new(new.keys(path)?)));
     let texts: Vec<_> = others.chain(changed.iter().copied()).filter_map(read).collect();
     let (_, told) = Keyring::load(&[], texts.iter().map(|(path, text)| (path.as_str(), text.as_slice())));
     let told = told.into_iter().filter(|diagnostic| changed.contains(&&diagnostic.file));
@@ -31,7 +31,7 @@ pub(super) fn check(new: &State<'_>, changed: &BTreeSet<String>) -> (usize, Vec<
 
 /// Returns the names at and below which the keys of all files may update.
 pub(super) fn updatable(new: &State<'_>) -> Vec<Name> {
-    let texts: Vec<_> = new.keys.iter().filter_map(|path| Some((path, Zeroizing::new(new.text(path)?)))).collect();
+    let texts: Vec<_> = new.keys.iter().filter_map(|path| Some((path, Zeroizing::new(new.keys(path)?)))).collect();
     let (ring, _) = Keyring::load(&[], texts.iter().map(|(path, text)| (path.as_str(), text.as_slice())));
     let grants = ring.iter().filter_map(|key| ring.grant(key.name()));
     grants.filter(|grant| grant.operation() == Operation::Update).map(|grant| grant.subtree().clone()).collect()
@@ -39,5 +39,5 @@ pub(super) fn updatable(new: &State<'_>) -> Vec<Name> {
 
 /// Returns the name all keys of a file are below.
 fn zone_of(path: &str) -> Name {
-    path.strip_suffix("._keys").and_then(|zone| Name::from_text(zone).ok()).unwrap_or_else(Name::root)
+    path.strip_suffix("._keys").and_then(|zone| zone_of_file(zone).ok()).unwrap_or_else(Name::root)
 }

@@ -144,7 +144,15 @@ pub fn check(old: Option<&dyn Tree>, new: &dyn Tree, options: &Options) -> Findi
     let mut found = Vec::new();
     for (path, reason) in new.misnamed.iter().filter(|(path, _)| changed.contains(path)) {
         let hint = "rename it, or put it into a sub-directory if it is no zone";
-        found.push(whole(Kind::Misnamed, None, Severity::Warning, path, reason, hint));
+        let mut finding = whole(Kind::Misnamed, None, Severity::Warning, path, reason, hint);
+        // What is recognised says itself what to do.
+        finding.diagnostic.hint = finding.diagnostic.hint.filter(|_| !reason.contains("remove it"));
+        found.push(finding);
+    }
+    for (path, apex, reason) in new.broken.iter().filter(|(path, ..)| changed.contains(path)) {
+        let mut finding = whole(Kind::Unreadable, apex.as_ref(), Severity::Error, path, reason, "");
+        finding.diagnostic.hint = None;
+        found.push(finding);
     }
     // What is wrong with files that never made a zone: told unless they prove to be parts of others.
     let mut suspects: Vec<(Name, &[String], Vec<Finding>)> = Vec::new();

@@ -11,12 +11,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Tree;
 use crate::git::ObjectId;
+use crate::primary::Checkout;
 use crate::zone::{self, FileRole, IncludeError, Name, Reading, Zone, may_be_part};
 
 /// A state of a repository, its files sorted by what they are.
 pub(super) struct State<'t> {
     tree: &'t dyn Tree,
+    /// The files by path, with the ids of their contents; links have those of what they lead to.
     pub(super) paths: BTreeMap<String, ObjectId>,
+    checkout: Checkout,
+    /// Links at the top that lead to no file, and why not.
+    pub(super) broken: Vec<(String, Option<Name>, String)>,
     /// The files named for each zone; one, if all is well.
     pub(super) zones: BTreeMap<Name, Vec<String>>,
     pub(super) keys: Vec<String>,
@@ -53,30 +58,60 @@ impl<'t> State<'t> {
         let mut state = State {
             tree,
             paths: BTreeMap::new(),
+            checkout: Checkout::new(tree.files()),
+            broken: Vec::new(),
             zones: BTreeMap::new(),
             keys: Vec::new(),
             misnamed: Vec::new(),
             failures: RefCell::default(),
         };
-        for file in tree.files() {
-            match FileRole::of(&file.path) {
-                FileRole::Zone(apex) => state.zones.entry(apex).or_default().push(file.path.clone()),
-                FileRole::Keys => state.keys.push(file.path.clone()),
+        let mut broken = Vec::new();
+        for (file, id, role) in state.checkout.roles() {
+            let mut check = |apex: Option<&Name>| {
+                let found =
+                    if apex.is_some() { state.checkout.part(&file.path) } else { state.checkout.place(&file.path) };
+                if let Err(error) = found {
+                    broken.push((file.path.clone(), apex.cloned(), error.to_string()));
+                }
+            };
+            match role {
+                FileRole::Zone(apex) => {
+                    check(Some(&apex));
+                    state.zones.entry(apex).or_default().push(file.path.clone());
+                }
+                FileRole::Keys => {
+                    check(None);
+                    state.keys.push(file.path.clone());
+                }
                 FileRole::Misnamed { reason } => state.misnamed.push((file.path.clone(), reason)),
                 FileRole::Foreign => {}
             }
-            state.paths.insert(file.path, file.id);
+            state.paths.insert(file.path.clone(), id);
         }
+        state.broken = broken;
         state
     }
 
-    /// Gets a file that may be included.
+    /// Gets a zone's file or one that may be included.
     pub(super) fn open(&self, path: &str) -> Result<Text, IncludeError> {
-        let id = self.paths.get(path).ok_or(IncludeError::Missing)?;
-        self.tree.read(id).map_err(|reason| {
-            self.failures.borrow_mut().insert(path.to_string(), reason.clone());
-            IncludeError::Unreadable(reason)
-        })
+        let place = self.checkout.part(path)?;
+        self.fetch(path, &place.id).map_err(IncludeError::Unreadable)
+    }
+
+    /// Gets a key file.
+    pub(super) fn keys(&self, path: &str) -> Option<Text> {
+        self.fetch(path, &self.checkout.place(path).ok()?.id).ok()
+    }
+
+    fn fetch(&self, path: &str, id: &ObjectId) -> Result<Text, String> {
+        self.tree
+            .read(id)
+            .inspect_err(|reason| drop(self.failures.borrow_mut().insert(path.to_string(), reason.clone())))
+    }
+
+    /// Returns the path of the file that a path leads to over links, if it does.
+    pub(super) fn behind(&self, path: &str) -> Option<String> {
+        self.checkout.behind(path)
     }
 
     /// Gets a file; `None` if it is not there or cannot be read.
@@ -91,7 +126,12 @@ impl<'t> State<'t> {
 
     /// Reads a zone from the text of its own file and the files it includes.
     pub(super) fn read(&self, apex: &Name, path: &str, text: &[u8]) -> Reading {
-        zone::read_including(apex, path, text, |path| self.open(path))
+        let mut reading = zone::read_including(apex, path, text, |path| self.open(path));
+        // A file that is used over a link is used under its own path, too.
+        let own =
+            reading.included.iter().chain([&path.to_string()]).filter_map(|path| self.behind(path)).collect::<Vec<_>>();
+        reading.included.extend(own);
+        reading
     }
 
     /// Reads a zone if there is a file for it, and only one.

@@ -39,7 +39,7 @@ impl Memory {
 
 impl Tree for Memory {
     fn files(&self) -> Vec<File> {
-        self.files.iter().map(|(path, id)| File { path: path.clone(), id: *id }).collect()
+        self.files.iter().map(|(path, id)| File { path: path.clone(), id: *id, link: None }).collect()
     }
 
     fn read(&self, id: &ObjectId) -> Result<Vec<u8>, String> {

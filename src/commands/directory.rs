@@ -11,7 +11,7 @@ use zonule::text;
 /// The most files below a directory that are taken for a repository.
 const MOST_FILES: usize = 1_000_000;
 
-/// The regular files below a directory, as git would see them: no links, and nothing of `.git`.
+/// The files and links below a directory, as git would see them: nothing of `.git`.
 pub(super) struct Directory {
     files: Vec<File>,
     places: HashMap<ObjectId, PathBuf>,
@@ -40,7 +40,7 @@ impl Directory {
                 };
                 if kind.is_dir() && name != ".git" {
                     directories.push((entry.path(), format!("{prefix}{name}/")));
-                } else if kind.is_file() {
+                } else if kind.is_file() || kind.is_symlink() {
                     paths.push(format!("{prefix}{name}"));
                 }
                 if paths.len() > MOST_FILES {
@@ -54,10 +54,9 @@ impl Directory {
         Ok(Self::of(root, paths, |path, _| blob_id(path.as_bytes())))
     }
 
-    /// Takes some files below `root`, with the ids git has for their contents. Those that cannot be read, as links that
-    /// lead nowhere, are left out.
+    /// Takes some files and links below `root`, with the ids git has for their contents. What is not there is left out.
     pub(super) fn of_files(root: &Path, paths: Vec<String>) -> Self {
-        let is_file = |path: &String| fs::symlink_metadata(root.join(path)).is_ok_and(|found| found.is_file());
+        let is_file = |path: &String| fs::symlink_metadata(root.join(path)).is_ok_and(|found| !found.is_dir());
         let paths = paths.into_iter().filter(is_file).collect();
         // One that cannot be read has an id of its own, and fails when it is read for its content.
         Self::of(root, paths, |path, place| blob_id(&fs::read(place).unwrap_or_else(|_| path.as_bytes().to_vec())))
@@ -68,8 +67,12 @@ impl Directory {
         let mut directory = Self { files: Vec::new(), places: HashMap::new() };
         for path in paths {
             let place = root.join(&path);
-            let id = id(&path, &place);
-            directory.files.push(File { path, id });
+            let link = fs::read_link(&place).ok().map(|target| target.to_string_lossy().into_owned());
+            let id = match &link {
+                Some(target) => blob_id(target.as_bytes()),
+                None => id(&path, &place),
+            };
+            directory.files.push(File { path, id, link });
             directory.places.insert(id, place);
         }
         directory

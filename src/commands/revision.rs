@@ -27,7 +27,14 @@ impl Revision {
         let tree = String::from_utf8_lossy(&tree).trim().to_string();
         let listing =
             git(directory, &["ls-tree", "-r", "-z", &tree]).map_err(|error| error.or(format!("cannot list {name}")))?;
-        let (files, odd) = listed(&listing)?;
+        let mut reader = None;
+        let (files, odd) = listed(&listing, |id| {
+            let reader = match &mut reader {
+                Some(reader) => reader,
+                slot => slot.insert(Contents::start(command(directory, &[])).map_err(not_started)?),
+            };
+            reader.read(id)
+        })?;
         for path in odd {
             eprintln!("zonule: left out: the file name \"{}\" is not UTF-8", text::escaped(&path));
         }

@@ -120,7 +120,7 @@ const ARGUMENTS: &[Argument] = &[
         name: "notify",
         value: "ADDR[:PORT][,KEY]",
         host: None,
-        help: "notify this server of changes, too; may be repeated",
+        help: "notify this server of changes, too, signed with the key of this name: a --tsig-key or one of the repository; may be repeated",
     },
     Argument {
         name: "allow-transfer",

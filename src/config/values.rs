@@ -31,9 +31,10 @@ pub struct LogFilter {
 pub struct Networks(Vec<(IpAddr, u8)>);
 
 /// Another server as an argument tells it: its address and the name of a key.
+#[derive(Clone)]
 pub(super) struct Peer {
-    address: SocketAddr,
-    key: Option<Name>,
+    pub(super) address: SocketAddr,
+    pub(super) key: Option<Name>,
 }
 
 /// Reads `ADDR[:PORT][,KEY]`.

@@ -95,7 +95,7 @@ impl Draft {
         }
     }
 
-    /// Returns the regular files as of the last commit, as [`Repository::files`] does.
+    /// Returns the files and links as of the last commit, as [`Repository::files`] does.
     pub fn files(&self, repository: &Repository) -> Result<Vec<File>, Error> {
         tree::files(&self.lookup(&repository.store), self.tree(), &self.limits)
     }

@@ -13,6 +13,7 @@
 use super::{
     Deadline, Error, File, Limits, ObjectId, Protocol, Timeouts, Upstream,
     archive::Archive,
+    links::{self, Node, Way},
     pack::{Archived, Cache, HASH},
     protocol::Session,
     tree::{self, Lookup},
@@ -156,25 +157,42 @@ impl History {
         (self.objects.bytes(), self.objects.len())
     }
 
-    /// Returns the id of the file at `path`, parts separated by `/`, in the commit of this index in
-    /// [`commits`](History::commits).
-    ///
-    /// `None`: there is no such commit, or nothing there of that name, or something else than a regular file.
+    /// Returns where `path`, parts separated by `/`, leads in the commit of this index in [`commits`](History::commits).
+    pub fn follow(&self, commit: usize, path: &str) -> Result<Way, Error> {
+        let Some(commit) = self.commits.get(commit) else { return Ok(Way::Nothing) };
+        links::follow(path, |path| self.look(commit.tree, path))
+    }
+
+    /// Returns the id of the regular file at `path` in the commit of this index; `None` if there is none. Links are not
+    /// followed.
     pub fn file(&self, commit: usize, path: &str) -> Result<Option<ObjectId>, Error> {
         let Some(commit) = self.commits.get(commit) else { return Ok(None) };
-        let mut at = (commit.tree, EntryKind::Tree);
+        match self.look(commit.tree, path)? {
+            Node::File(id) => Ok(Some(id)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns what is at `path` below a directory; no part of it but the last may be a link.
+    fn look(&self, root: ObjectId, path: &str) -> Result<Node, Error> {
+        let mut at = (root, EntryKind::Tree);
         for name in path.split('/') {
-            let (id, EntryKind::Tree) = at else { return Ok(None) };
+            let (id, EntryKind::Tree) = at else { return Ok(Node::Nothing) };
             match self.entry(id, name.as_bytes())? {
                 Some(entry) => at = entry,
-                None => return Ok(None),
+                None => return Ok(Node::Nothing),
             }
         }
         let (id, kind) = at;
-        Ok(matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable).then_some(id))
+        Ok(match kind {
+            EntryKind::Blob | EntryKind::BlobExecutable => Node::File(id),
+            EntryKind::Link => Node::Link(tree::link_target(&self.read(id)?)),
+            EntryKind::Tree => Node::Directory,
+            EntryKind::Commit => Node::Nothing,
+        })
     }
 
-    /// Returns the regular files of the commit of this index, as [`Repository::files`](super::Repository::files) does.
+    /// Returns the files and links of the commit of this index, as [`Repository::files`](super::Repository::files) does.
     pub fn files(&self, commit: usize) -> Result<Vec<File>, Error> {
         let commit = self.commits.get(commit).ok_or(Error::NotFetched)?;
         tree::files(self, commit.tree, &self.limits)

@@ -3,30 +3,37 @@
 //! For programs beside the server, which reads remotes only. git knows where objects are: in packs, in alternates, and in
 //! the quarantine a push waits in until a hook has ruled on it. One `git cat-file --batch` serves all reads.
 
-use super::{File, ObjectId};
+use super::{File, ObjectId, tree};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// The most octets of a file that is read: no zone can have more.
 const MOST_OCTETS: u64 = 1 << 30;
 
-/// Returns the regular files that `git ls-tree -r -z` has listed, and the paths among them that are not UTF-8, escaped:
-/// those name no zone. Links and submodules are left out.
+/// Returns the regular files and links that `git ls-tree -r -z` has listed, and the paths among them that are not UTF-8,
+/// escaped: those name no zone. Submodules are left out. Where links lead, `read` finds out.
 ///
 /// # Errors
 ///
-/// What git printed is no such list, or of a repository whose objects are not named by SHA-1.
-pub fn listed(printed: &[u8]) -> Result<(Vec<File>, Vec<String>), String> {
+/// Those of `read`. What git printed is no such list, or of a repository whose objects are not named by SHA-1.
+pub fn listed(
+    printed: &[u8],
+    mut read: impl FnMut(&ObjectId) -> Result<Vec<u8>, String>,
+) -> Result<(Vec<File>, Vec<String>), String> {
     let (mut files, mut odd) = (Vec::new(), Vec::new());
     // Each is `mode type id\tpath`.
-    for entry in printed.split(|octet| *octet == 0).filter(|entry| entry.starts_with(b"100")) {
+    for entry in printed.split(|octet| *octet == 0).filter(|entry| entry.starts_with(b"1") && !entry.starts_with(b"16"))
+    {
         let at = entry.iter().position(|octet| *octet == b'\t').ok_or("git lists files in a form not known")?;
         let (head, path) = (&entry[..at], &entry[at + 1..]);
         let id = head.rsplit(|octet| *octet == b' ').next().unwrap_or_default();
         let id = ObjectId::from_hex(id)
             .map_err(|_| "object names that are not SHA-1; the server reads no other repositories")?;
         match std::str::from_utf8(path) {
-            Ok(path) => files.push(File { path: path.to_owned(), id }),
+            Ok(path) => {
+                let link = if entry.starts_with(b"120") { Some(tree::link_target(&read(&id)?)) } else { None };
+                files.push(File { path: path.to_owned(), id, link });
+            }
             Err(_) => odd.push(path.escape_ascii().to_string()),
         }
     }
@@ -94,18 +101,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_regular_files() {
+    fn lists_files_and_links() {
         let id = "1234567890123456789012345678901234567890";
         let printed = format!(
             "100644 blob {id}\ta b\0120000 blob {id}\tlink\0160000 commit {id}\tmodule\0100755 blob {id}\tc/d\0"
         );
-        let (files, odd) = listed(printed.as_bytes()).unwrap();
-        assert_eq!(files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["a b", "c/d"]);
+        let (files, odd) = listed(printed.as_bytes(), |_| Ok(b"a b".to_vec())).unwrap();
+        assert_eq!(files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["a b", "link", "c/d"]);
+        assert_eq!(files[1].link.as_deref(), Some("a b"));
         assert!(files.iter().all(|file| file.id == ObjectId::from_hex(id.as_bytes()).unwrap()) && odd.is_empty());
         let odd_name = [format!("100644 blob {id}\t").as_bytes(), b"\xff\0"].concat();
-        assert_eq!(listed(&odd_name).unwrap(), (Vec::new(), vec!["\\xff".to_owned()]));
+        assert_eq!(listed(&odd_name, |_| Err(String::new())).unwrap(), (Vec::new(), vec!["\\xff".to_owned()]));
         let long = format!("100644 blob {id}{}\ta\0", "0".repeat(24));
-        assert!(listed(long.as_bytes()).unwrap_err().contains("not SHA-1"));
-        assert!(listed(b"100644 blob").is_err());
+        assert!(listed(long.as_bytes(), |_| Err(String::new())).unwrap_err().contains("not SHA-1"));
+        assert!(listed(b"100644 blob", |_| Err(String::new())).is_err());
     }
 }

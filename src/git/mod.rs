@@ -27,6 +27,7 @@ mod greeting;
 mod history;
 mod http;
 mod limits;
+mod links;
 pub mod local;
 pub mod pack;
 mod protocol;
@@ -49,6 +50,7 @@ pub use gix_hash::ObjectId;
 pub use history::{History, PastCommit};
 pub use http::{HttpError, HttpProblem};
 pub use limits::{Deadline, Limits, Timeouts};
+pub use links::{Listing, Way};
 pub use push::{Fate, PushError};
 pub use record::{Beside, Entry, Recorded, record_of};
 pub use remote::{Kind, Remote, RemoteError};
@@ -121,13 +123,15 @@ impl CommitInfo {
     }
 }
 
-/// A regular file of the current commit.
+/// A regular file or a symbolic link of a commit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct File {
     /// Its path from the root of the repository, parts separated by `/`.
     pub path: String,
     /// The id of its content: equal ids are equal files.
     pub id: ObjectId,
+    /// Where it leads if it is a symbolic link, as it is written there.
+    pub link: Option<String>,
 }
 
 /// The protocol version to ask the remote for. It may answer in an older one.
@@ -236,9 +240,9 @@ impl Repository {
         self.head.as_ref().map(|head| head.commit.clone())
     }
 
-    /// Returns the regular files of the current commit in the order of their paths.
+    /// Returns the regular files and symbolic links of the current commit in the order of their paths.
     ///
-    /// Symbolic links and submodules are left out. So is a file whose path is not UTF-8, with a warning in the log: no
+    /// Submodules are left out. So is a file whose path is not UTF-8, with a warning in the log: no
     /// zone can have such a name.
     pub fn files(&self) -> Result<Vec<File>, Error> {
         let head = self.head.as_ref().ok_or(Error::NotFetched)?;

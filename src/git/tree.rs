@@ -85,20 +85,31 @@ pub(super) fn message(content: &[u8]) -> String {
     message.map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default()
 }
 
-/// Returns the regular files below the tree `root`, as [`Repository::files`](super::Repository::files) does.
+/// Returns the regular files and links below the tree `root`, as [`Repository::files`](super::Repository::files) does.
 pub(super) fn files(objects: &dyn Lookup, root: ObjectId, limits: &Limits) -> Result<Vec<File>, Error> {
     let mut files = Vec::new();
     walk(objects, root, limits, &mut Zlib::new(), &mut |path, kind, id| {
-        if !matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable) {
+        if !matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable | EntryKind::Link) {
             return;
         }
+        let link = (kind == EntryKind::Link).then(String::new);
         match str::from_utf8(path) {
-            Ok(path) => files.push(File { path: path.into(), id }),
+            Ok(path) => files.push(File { path: path.into(), id, link }),
             Err(_) => log::warn!("left out: the file name \"{}\" is not UTF-8", path.escape_ascii()),
         }
     })?;
+    for file in &mut files {
+        if let Some(link) = &mut file.link {
+            *link = link_target(&objects.content(&file.id, &mut Zlib::new())?);
+        }
+    }
     files.sort_unstable();
     Ok(files)
+}
+
+/// Returns where a link with this content leads. No file has a path that is longer, or not UTF-8.
+pub(super) fn link_target(content: &[u8]) -> String {
+    String::from_utf8_lossy(&content[..content.len().min(PATH_MOST)]).into_owned()
 }
 
 /// Visits every entry below the tree `root` with its path from there, directories included, in no particular order.

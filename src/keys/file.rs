@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use crate::tsig::{Algorithm, Key};
 use crate::zone::entries::{Content, Entry, entries};
-use crate::zone::{Diagnostic, IncludeError, Name, NameError, Severity, Type};
+use crate::zone::{Diagnostic, IncludeError, Name, NameError, Severity, Type, zone_of_file};
 
 /// How a key is written, for hints.
 const FORM: &str = "a key is written `name DNSKEY 0 3 163 <base64>`, where 163 is HMAC-SHA256";
@@ -15,7 +15,7 @@ const PREAMBLE: &[u8] = b"$TTL 0\n";
 /// Returns the name relative names of a key file end in, and below which all of its keys are.
 fn zone_of(path: &str) -> Result<Name, NameError> {
     match path.strip_suffix("._keys") {
-        Some(zone) => Name::from_text(zone),
+        Some(zone) => zone_of_file(zone),
         None => Ok(Name::root()),
     }
 }

@@ -21,7 +21,7 @@ pub use notifier::{Effect, Event, Limits, Notifier};
 #[cfg(test)]
 pub(crate) use received::reply;
 pub use received::{Notification, Ruling, Sender, decide};
-pub use targets::{Target, targets};
+pub use targets::{Configured, Target, targets};
 pub use trigger::Trigger;
 
 pub(crate) use received::serial_of;

@@ -21,6 +21,34 @@ pub struct Target {
     pub key: Option<Arc<Key>>,
 }
 
+/// A server to be notified as it is configured: its key may be one of the repository's, which come and go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configured {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// The name of the key to sign with; `None` not to sign.
+    pub key: Option<Name>,
+}
+
+impl Configured {
+    /// Returns the server with its key.
+    ///
+    /// # Errors
+    ///
+    /// What to log: there is no such key, and nothing is sent without it.
+    pub fn resolve(&self, keys: &Keyring) -> Result<Target, String> {
+        let address = self.address;
+        let Some(name) = &self.key else { return Ok(Target { address, key: None }) };
+        let key = keys.get(name).cloned().ok_or_else(|| {
+            format!(
+                "--notify={address},{name}: there is no key {name}, so {address} is not notified; add the key to the \
+                 repository (`_keys` or `<zone>._keys`) or give it as --tsig-key"
+            )
+        })?;
+        Ok(Target { address, key: Some(key) })
+    }
+}
+
 /// Returns who is to be notified of a zone's changes, in the order of their addresses and at most a hundred.
 ///
 /// These are, and where one is found twice the first that is signed holds:

@@ -8,11 +8,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Primary, Source};
+use super::{Place, Primary, Source};
 use crate::git::ObjectId;
 use crate::message::Rcode;
 use crate::update::Refusal;
-use crate::zone::{self, FileRole, IncludeError, Name};
+use crate::zone::{self, FileRole, IncludeError, Name, stray_name};
 
 /// The commit that another is made upon.
 pub(crate) trait Base {
@@ -39,6 +39,12 @@ impl Primary {
         let source = self.sources.get(apex.as_wire()).map(AsRef::as_ref);
         for (path, text) in files {
             let is_there = source.is_some_and(|source| source.has(path));
+            if text.is_none() && source.is_some_and(|source| source.is_linked()) {
+                return Err(refused(format!("the file {path} is a symbolic link; delete the zone in git")));
+            }
+            if text.is_none() || source.is_none() {
+                check_copies(path, text.is_some(), base)?;
+            }
             if source.is_none() && text.is_some() {
                 check_place(apex, path, base)?;
             } else if !is_there {
@@ -89,7 +95,9 @@ impl Primary {
         }
         let open = |path: &str| match (files.get(path), source.included.get(path)) {
             (Some(Some(text)), _) => Ok(text.clone()),
-            (None, Some(Some(id))) => base.read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
+            (None, Some(Some(place))) => {
+                base.read(&place.id).map_err(|error| IncludeError::Unreadable(error.to_string()))
+            }
             _ => Err(IncludeError::Missing),
         };
         match zone::read_including(&other, path, text, open).zone {
@@ -102,7 +110,7 @@ impl Primary {
 
     /// Checks that deleting a zone leaves no part of it that would be read as a zone.
     fn check_left(&self, apex: &Name, source: &Source, files: &Files) -> Result<(), Refusal> {
-        let left = source.included.iter().filter(|(path, id)| id.is_some() && !files.contains_key(*path));
+        let left = source.included.iter().filter(|(path, place)| place.is_some() && !files.contains_key(*path));
         for (path, _) in left {
             if matches!(FileRole::of(path), FileRole::Zone(_)) && self.other_user(apex, path).is_none() {
                 let reason = format!(
@@ -116,14 +124,25 @@ impl Primary {
 }
 
 impl Source {
+    /// Returns whether the zone's own file is a link.
+    fn is_linked(&self) -> bool {
+        self.files.iter().any(|(own, place)| place.as_ref().is_some_and(|place| place.path != *own))
+    }
+
     /// Returns whether a file is one the zone is read from.
     fn has(&self, path: &str) -> bool {
-        self.files.iter().any(|(own, _)| own == path) || matches!(self.included.get(path), Some(Some(_)))
+        self.bears(path) || matches!(self.included.get(path), Some(Some(_)))
+    }
+
+    /// Returns whether a file bears the zone's name, or a link does that leads to it.
+    fn bears(&self, path: &str) -> bool {
+        let leads_there = |place: &Place| place.path == path;
+        self.files.iter().any(|(own, place)| own == path || place.as_ref().is_some_and(leads_there))
     }
 
     /// Returns whether a file is one the zone is read from, or would be if it was there.
     fn mentions(&self, path: &str) -> bool {
-        self.files.iter().any(|(own, _)| own == path) || self.included.contains_key(path)
+        self.bears(path) || self.included.contains_key(path)
     }
 }
 
@@ -141,6 +160,26 @@ fn check_place(apex: &Name, path: &str, base: &impl Base) -> Result<(), Refusal>
     match names.iter().find(is_taken) {
         None => Ok(()),
         Some(name) => Err(refused(format!("the zone's file would be {path}, but the repository already has {name}"))),
+    }
+}
+
+/// Checks that no file comes to be taken for a copy of another, or for a zone, because a file comes or goes.
+fn check_copies(path: &str, comes: bool, base: &impl Base) -> Result<(), Refusal> {
+    let names = base.names().map_err(|error| Refusal::new(Rcode::SERVER_FAILURE, error.to_string()))?;
+    let is_copy = |name: &str, is_there: bool| {
+        let has = |other: &str| if other == path { is_there } else { names.iter().any(|name| name == other) };
+        stray_name(name, has).is_some()
+    };
+    if comes && is_copy(path, true) {
+        return Err(refused(format!("the zone's file would be {path}, which would be taken for a copy of another")));
+    }
+    let others = || names.iter().filter(|name| *name != path);
+    match others().find(|name| is_copy(name, comes) != is_copy(name, !comes)) {
+        None => Ok(()),
+        Some(name) if comes => Err(refused(format!("the file {name} would be taken for a copy of the new zone's"))),
+        Some(name) => Err(refused(format!(
+            "the file {name}, a copy of the zone's by its name, would be left and read as a zone; delete both in git"
+        ))),
     }
 }
 

@@ -14,10 +14,12 @@
 //! zone's name, also if the file was gone in between or the server was down: [`Primary::recall`] takes over what the
 //! record says was served before, [`Primary::note`] writes it.
 
+mod checkout;
 mod files;
 mod former;
 mod update;
 
+pub(crate) use checkout::{Checkout, Place};
 pub(crate) use files::Base;
 pub(crate) use former::names;
 use former::{Former, Formers};
@@ -46,8 +48,10 @@ pub struct Primary {
     formers: Formers,
     configured: Arc<[Arc<Key>]>,
     keyring: Arc<Keyring>,
-    /// The files these keys come from; `None` until the first commit is loaded.
-    key_files: Option<Arc<[File]>>,
+    /// The files these keys come from, and their contents; `None` until the first commit is loaded.
+    key_files: Option<Arc<[(String, ObjectId)]>>,
+    /// The files that were reported to be of no use, and their contents.
+    strays: Arc<BTreeMap<String, ObjectId>>,
 }
 
 /// What becomes of a zone whose contents were changed without a higher serial number.
@@ -64,10 +68,10 @@ pub enum SerialPolicy {
 #[derive(Clone, Debug)]
 struct Source {
     apex: Name,
-    /// The files that bear the zone's name; one, if all is well.
-    files: Vec<(String, ObjectId)>,
-    /// The files these include, by path; `None` for one that is not there.
-    included: BTreeMap<String, Option<ObjectId>>,
+    /// The files that bear the zone's name, and where they are; one, if all is well.
+    files: Vec<(String, Option<Place>)>,
+    /// The files these include, by path, and where they are; `None` for one that is not there.
+    included: BTreeMap<String, Option<Place>>,
     /// What is served is what the files say, and not an earlier version.
     is_served: bool,
     /// The files say something new, but not with a serial number above this one.
@@ -158,6 +162,7 @@ impl Primary {
             configured,
             keyring: Arc::new(keyring),
             key_files: None,
+            strays: Arc::default(),
         }
     }
 
@@ -257,9 +262,16 @@ impl Primary {
         mut read: impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
     ) -> Vec<Change> {
         let mut changes = Vec::new();
-        let tree: BTreeMap<String, ObjectId> = files.iter().map(|file| (file.path.clone(), file.id)).collect();
-        let (sources, key_files) = assign(files, &mut changes);
-        self.load_keys(key_files, &mut read, &mut changes);
+        let tree = Checkout::new(files);
+        let Assigned { sources, keys, strays } = assign(&tree);
+        self.load_keys(keys, &tree, &mut read, &mut changes);
+        let mut known = BTreeMap::new();
+        for (file, id, reason) in strays {
+            if self.strays.get(&file) != Some(&id) {
+                changes.push(Change::Unusable { file: file.clone(), reason });
+            }
+            known.insert(file, id);
+        }
         let gone: Vec<Name> = self
             .sources
             .iter()
@@ -315,6 +327,7 @@ impl Primary {
             self.catalog.insert_broken(apex, Fault::Errors);
             changes.append(&mut told);
         }
+        self.strays = Arc::new(known);
         changes
     }
 
@@ -376,7 +389,8 @@ impl Primary {
     /// Takes over the keys of `files` if these changed.
     fn load_keys<E: fmt::Display>(
         &mut self,
-        files: Vec<File>,
+        files: Vec<(String, ObjectId)>,
+        tree: &Checkout,
         read: &mut impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
         changes: &mut Vec<Change>,
     ) {
@@ -384,10 +398,14 @@ impl Primary {
             return;
         }
         let mut texts = Vec::new();
-        for file in &files {
-            match read(&file.id) {
-                Ok(text) => texts.push((file.path.as_str(), Zeroizing::new(text))),
-                Err(error) => changes.push(Change::Unusable { file: file.path.clone(), reason: error.to_string() }),
+        for (path, _) in &files {
+            let text = tree
+                .place(path)
+                .map_err(|error| error.to_string())
+                .and_then(|place| read(&place.id).map_err(|e| e.to_string()));
+            match text {
+                Ok(text) => texts.push((path.as_str(), Zeroizing::new(text))),
+                Err(reason) => changes.push(Change::Unusable { file: path.clone(), reason }),
             }
         }
         let (keyring, remarks) =
@@ -422,70 +440,79 @@ impl Primary {
 }
 
 impl Source {
-    /// Returns whether the included files are in a commit's tree what they were.
-    fn is_current(&self, tree: &BTreeMap<String, ObjectId>) -> bool {
-        self.included.iter().all(|(path, id)| tree.get(path) == id.as_ref())
+    /// Returns whether the included files are in a commit what they were.
+    fn is_current(&self, tree: &Checkout) -> bool {
+        self.included.iter().all(|(path, place)| tree.part(path).ok() == *place)
     }
 }
 
-/// The files that bear a zone's name, by zone.
-type FilesByZone = BTreeMap<Name, Vec<(String, ObjectId)>>;
+/// The files of a commit, sorted by what they are.
+#[derive(Default)]
+struct Assigned {
+    /// The files that bear a zone's name, by zone, and where they are.
+    sources: BTreeMap<Name, Vec<(String, Option<Place>)>>,
+    /// Those with keys, and their contents.
+    keys: Vec<(String, ObjectId)>,
+    /// Those that are of no use, their contents and why.
+    strays: Vec<(String, ObjectId, String)>,
+}
 
 /// Sorts files by the zone they describe, those of keys apart.
-fn assign(files: Vec<File>, changes: &mut Vec<Change>) -> (FilesByZone, Vec<File>) {
-    let mut sources = FilesByZone::new();
-    let mut keys = Vec::new();
-    for file in files {
-        match FileRole::of(&file.path) {
+fn assign(tree: &Checkout) -> Assigned {
+    let mut assigned = Assigned::default();
+    for (file, id, role) in tree.roles() {
+        let path = file.path.clone();
+        match role {
             FileRole::Zone(apex) => {
-                sources.entry(apex).or_default().push((file.path, file.id));
+                let place = tree.part(&path).ok();
+                assigned.sources.entry(apex).or_default().push((path, place));
             }
-            FileRole::Keys => keys.push(file),
-            FileRole::Misnamed { reason } => changes.push(Change::Unusable { file: file.path, reason }),
+            FileRole::Keys => assigned.keys.push((path, id)),
+            FileRole::Misnamed { reason } => assigned.strays.push((path, id, reason)),
             FileRole::Foreign => {}
         }
     }
-    (sources, keys)
+    assigned
 }
 
 /// Reads a zone, and notes in `source` which files it includes.
 fn zone_of<E: fmt::Display>(
     source: &mut Source,
-    tree: &BTreeMap<String, ObjectId>,
+    tree: &Checkout,
     read: &mut impl FnMut(&ObjectId) -> Result<Vec<u8>, E>,
     changes: &mut Vec<Change>,
 ) -> Option<Zone> {
-    let open = |read: &mut dyn FnMut(&ObjectId) -> Result<Vec<u8>, E>, path: &str| match tree.get(path) {
-        None => Err(IncludeError::Missing),
-        Some(id) => read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
+    let open = |read: &mut dyn FnMut(&ObjectId) -> Result<Vec<u8>, E>, path: &str| {
+        let place = tree.part(path)?;
+        read(&place.id).map_err(|error| IncludeError::Unreadable(error.to_string()))
     };
-    let with_ids = |paths: Vec<String>| {
-        paths.into_iter().map(|path| {
-            let id = tree.get(&path).copied();
-            (path, id)
-        })
+    // A file that is included over a link is used under its own path, too; so is one that is not there.
+    let with_places = |paths: Vec<String>| {
+        let all = paths.into_iter().flat_map(|path| tree.behind(&path).into_iter().chain([path]));
+        all.map(|path| (path.clone(), tree.part(&path).ok())).collect::<Vec<_>>()
     };
-    let [(file, id)] = source.files.as_slice() else {
+    let [(file, _)] = source.files.as_slice() else {
         // None of them makes the zone, but what they include is used.
-        for (file, id) in &source.files {
-            let Ok(text) = read(id) else { continue };
+        for (file, place) in &source.files {
+            let Some(Ok(text)) = place.as_ref().map(|place| read(&place.id)) else { continue };
             let reading = zone::read_including(&source.apex, file, &text, |path| open(read, path));
-            source.included.extend(with_ids(reading.included));
+            source.included.extend(with_places(reading.included));
         }
         let all: Vec<&str> = source.files.iter().map(|(file, _)| file.as_str()).collect();
         let reason = format!("{} all name the zone {}; keep one of them", all.join(", "), source.apex);
         changes.push(Change::Unusable { file: all[0].to_string(), reason });
         return None;
     };
-    let text = match read(id) {
+    let text = match open(read, file) {
         Ok(text) => text,
         Err(error) => {
+            source.included.extend(tree.behind(file).map(|end| (end.clone(), tree.part(&end).ok())));
             changes.push(Change::Unusable { file: file.clone(), reason: error.to_string() });
             return None;
         }
     };
     let reading = zone::read_including(&source.apex, file, &text, |path| open(read, path));
-    source.included = with_ids(reading.included).collect();
+    source.included = with_places(reading.included).into_iter().collect();
     changes.extend(reading.diagnostics.into_iter().map(Change::Remark));
     reading.zone
 }
@@ -543,7 +570,7 @@ mod tests {
         for (path, text) in contents {
             let id = gix_object::compute_hash(gix_hash::Kind::Sha1, gix_object::Kind::Blob, text.as_bytes()).unwrap();
             blobs.insert(id, text.as_bytes().to_vec());
-            list.push(File { path: (*path).to_string(), id });
+            list.push(File { path: (*path).to_string(), id, link: None });
         }
         Files(blobs, list)
     }
@@ -554,8 +581,11 @@ mod tests {
 
     fn load(primary: &mut Primary, contents: &[(&str, &str)]) -> Vec<String> {
         let Files(blobs, list) = files(contents);
-        let changes = primary.load(list, |id| blobs.get(id).cloned().ok_or("no such blob"));
-        let name = |change: &Change| match change {
+        primary.load(list, |id| blobs.get(id).cloned().ok_or("no such blob")).iter().map(short).collect()
+    }
+
+    fn short(change: &Change) -> String {
+        match change {
             Change::Added { apex, serial, .. } => format!("+{apex} {serial}"),
             Change::Changed { apex, from, to, .. } => format!("{apex} {from}>{to}"),
             Change::NotRaised { apex, from, to, held } => {
@@ -566,8 +596,7 @@ mod tests {
             Change::Refused { apex, kept } => format!("!{apex} {}", kept.map_or(0, |serial| serial.0)),
             Change::Remark(diagnostic) => diagnostic.to_string(),
             Change::Unusable { file, reason } => format!("{file}: {reason}"),
-        };
-        changes.iter().map(name).collect()
+        }
     }
 
     #[test]
@@ -606,13 +635,118 @@ mod tests {
     }
 
     #[test]
+    fn links_that_lead_to_no_zone_are_errors_that_name_them() {
+        let one = zone(1);
+        let secret = "x._update.example.org. hmac-sha256 AAAA";
+        let texts = [("example.org", one.as_str()), ("keys/all", secret), ("example.org._keys", ""), ("parts/x", "")];
+        let Files(mut blobs, mut list) = files(&texts);
+        for (path, target) in [
+            ("dangling.example", "nothing"),
+            ("circle.example", "circle.example"),
+            ("absolute.example", "/etc/passwd"),
+            ("outside.example", "../x"),
+            ("directory.example", "parts"),
+            ("parts-too", "parts"),
+            ("secret.example", "example.org._keys"),
+            ("hidden.example", "keys/all"),
+            ("_keys", "keys/all"),
+            ("lost._keys", "nothing"),
+            ("good.example", "example.org"),
+        ] {
+            list.push(File {
+                path: path.into(),
+                id: crate::git::blob_id(target.as_bytes()),
+                link: Some(target.into()),
+            });
+        }
+        list.sort();
+        let mut primary = Primary::new(SerialPolicy::Bump, Vec::new());
+        let mut load = |list: &[File]| -> Vec<String> {
+            let read = |id: &ObjectId| blobs.get(id).cloned().ok_or("no such blob");
+            primary.load(list.to_vec(), read).iter().map(short).collect()
+        };
+        let changes = load(&list);
+        for (path, reason) in [
+            ("dangling.example", "leads to nothing, which is not there; make it lead to a file"),
+            ("circle.example", "leads in a circle"),
+            ("absolute.example", "leads out of the repository: /etc/passwd"),
+            ("outside.example", "leads out of the repository"),
+            ("directory.example", "leads to the directory parts"),
+            ("secret.example", "leads to example.org._keys, which is a key file"),
+            ("hidden.example", "keys/all is what a link leads to that is named like a key file"),
+            ("lost._keys", "leads to nothing, which is not there"),
+        ] {
+            let found = changes.iter().filter(|change| change.starts_with(&format!("{path}: ")));
+            let found: Vec<_> = found.collect();
+            assert!(found.len() == 1 && found[0].contains(reason), "{path}: {found:?} of {changes:?}");
+        }
+        assert!(changes.contains(&"+good.example. 1".to_string()), "{changes:?}");
+        assert!(!changes.iter().any(|change| change.contains("parts-too") || change.contains("AAAA")), "{changes:?}");
+        assert_eq!(load(&list), <[String; 0]>::default(), "all of it was told");
+        // A link that comes to lead elsewhere is another file.
+        let two = zone(2);
+        blobs.insert(crate::git::blob_id(two.as_bytes()), two.clone().into_bytes());
+        let mut load = |list: &[File]| -> Vec<String> {
+            let read = |id: &ObjectId| blobs.get(id).cloned().ok_or("no such blob");
+            primary.load(list.to_vec(), read).iter().map(short).collect()
+        };
+        list.iter_mut()
+            .filter(|file| file.path == "example.org")
+            .for_each(|file| file.id = crate::git::blob_id(two.as_bytes()));
+        assert_eq!(load(&list), ["good.example. 1>2", "example.org. 1>2"]);
+        list.retain(|file| file.path != "example.org");
+        let changes = load(&list);
+        assert!(
+            changes.iter().any(|change| change == "!good.example. 2"),
+            "the last good version is kept: {changes:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_left_behind_is_named_once_and_not_served() {
+        let (one, bad) = (zone(1), "line one is wrong\nline two, too\n");
+        let texts = [
+            ("example.org", one.as_str()),
+            ("example.org.bak", &one),
+            ("example.org~", &one),
+            ("_KEYS", "x secret-text"),
+            ("named.conf", "key \"x\" { secret \"secret-text\"; };"),
+            ("tsig", "key \"x\" { secret \"secret-text\"; };"),
+            ("db.example.net", bad),
+            ("other.example.jnl", ";BIND LOG V9\n\0\0"),
+            ("private.bak", &one),
+            ("example.com", "version https://git-lfs.github.com/spec/v1\n"),
+        ];
+        let mut primary = Primary::new(SerialPolicy::Bump, Vec::new());
+        let changes = load(&mut primary, &texts);
+        for (path, count) in [
+            ("example.org.bak", 1),
+            ("example.org~", 1),
+            ("_KEYS", 1),
+            ("named.conf", 1),
+            ("tsig", 1),
+            ("db.example.net", 1),
+            ("other.example.jnl", 1),
+            ("example.com", 1),
+        ] {
+            let found = changes.iter().filter(|change| change.starts_with(&format!("{path}: ")));
+            assert_eq!(found.count(), count, "{path}: {changes:?}");
+        }
+        assert!(!changes.iter().any(|change| change.contains("secret-text")), "{changes:?}");
+        assert!(changes.contains(&"+private.bak. 1".to_string()), "a good zone of its own: {changes:?}");
+        let entries: Vec<_> = primary.catalog().iter().map(|entry| entry.apex().to_string()).collect();
+        assert!(!entries.contains(&"example.org.bak.".to_string()) && !entries.contains(&"named.conf.".to_string()));
+        assert_eq!(load(&mut primary, &texts), <[String; 0]>::default());
+    }
+
+    #[test]
     fn two_files_for_one_zone_are_refused_by_name() {
         let mut primary = Primary::new(SerialPolicy::Bump, Vec::new());
         let (one, two) = (zone(1), zone(2));
         load(&mut primary, &[("example.org", &one)]);
         let changes = load(&mut primary, &[("example.org", &two), ("Example.ORG.zone", &two)]);
-        assert!(changes[0].contains("example.org, Example.ORG.zone all name the zone example.org."), "{changes:?}");
-        assert_eq!(changes[1], "!example.org. 1");
+        assert!(changes[0].contains("Example.ORG.zone, example.org all name the zone Example.ORG."), "{changes:?}");
+        assert_eq!(changes[1], "!Example.ORG. 1");
     }
 
     #[test]

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use super::files::{Base, Files};
 use super::former::Former;
-use super::{Primary, Source};
+use super::{Place, Primary, Source};
 use crate::git;
 use crate::keys::Operation;
 use crate::message::Rcode;
 use crate::update::{self, Effect, Refusal, Scope, Update};
 use crate::zone::edit::{self, EditError};
-use crate::zone::{self, Amendment, Entry, FileRole, IncludeError, Name, Serial, Type, Zone};
+use crate::zone::{self, Amendment, Entry, FileRole, IncludeError, Name, Serial, Type, Zone, file_of_zone};
 
 /// Who asks for an update.
 #[derive(Clone, Copy, Debug)]
@@ -172,12 +172,13 @@ impl Primary {
         for (path, text) in files {
             let Some(text) = text else { continue };
             let id = git::blob_id(&text);
-            match source.files.iter_mut().find(|(own, _)| *own == path) {
-                Some((_, own)) => *own = id,
-                None => match source.included.get_mut(&path) {
-                    Some(included) => *included = Some(id),
-                    None => source.files.push((path, id)),
-                },
+            let places = source.files.iter_mut().map(|(_, place)| place).chain(source.included.values_mut());
+            let mut is_there = false;
+            for place in places.flatten().filter(|place| place.path == path) {
+                (place.id, is_there) = (id, true);
+            }
+            if !is_there {
+                source.files.push((path.clone(), Some(Place { path, id })));
             }
         }
         self.sources.insert(Arc::new(source));
@@ -208,17 +209,36 @@ impl Primary {
     fn edit(&self, before: &Zone, amendments: &[Amendment], base: &impl Base) -> Result<(Files, Zone), Refusal> {
         let apex = before.apex();
         let source = self.sources.get(apex.as_wire()).ok_or_else(|| failure("the zone has no file"))?;
-        let [(path, id)] = source.files.as_slice() else { return Err(failure("the zone has several files")) };
-        let text = base.read(id).map_err(|error| failure(format!("{path}: {error}")))?;
+        let [(path, Some(own))] = source.files.as_slice() else {
+            return Err(failure("the zone has several files"));
+        };
+        let text = base.read(&own.id).map_err(|error| failure(format!("{path}: {error}")))?;
         let open = |path: &str| match source.included.get(path) {
             None | Some(None) => Err(IncludeError::Missing),
-            Some(Some(id)) => base.read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
+            Some(Some(place)) => base.read(&place.id).map_err(|error| IncludeError::Unreadable(error.to_string())),
         };
         let edited = edit::edit(apex, path, &text, open, before, amendments).map_err(|error| match error {
             EditError::Fixed(_) => Refusal::new(Rcode::REFUSED, error.to_string()),
             EditError::Unreadable(_) | EditError::Differs(_) => failure(error.to_string()),
         })?;
-        Ok((edited.files.into_iter().map(|(path, text)| (path, Some(text))).collect(), edited.zone))
+        // What changes is the file itself, whatever links lead to it.
+        let place = |name: &String| if name == path { Some(own) } else { source.included.get(name)?.as_ref() };
+        let mut files = Files::new();
+        for (name, text) in edited.files {
+            let file = place(&name).map_or(&name, |place| &place.path);
+            let others = source.included.iter().filter(|(other, place)| {
+                **other != name && *other != file && place.as_ref().is_some_and(|place| place.path == *file)
+            });
+            let is_own_too = name != *path && own.path == *file;
+            if let Some((other, _)) = others.map(|(other, _)| (other, ())).next().or(is_own_too.then_some((path, ()))) {
+                let reason = format!(
+                    "the file {file} would change, but the zone includes it as {name} and as {other}; change it in git"
+                );
+                return Err(Refusal::new(Rcode::REFUSED, reason));
+            }
+            files.insert(file.clone(), Some(text));
+        }
+        Ok((files, edited.zone))
     }
 }
 
@@ -226,15 +246,9 @@ impl Primary {
 fn new_file(zone: &Zone) -> Result<(String, Vec<u8>, Zone), Refusal> {
     let apex = zone.apex();
     let refused = |reason: Cow<'static, str>| Refusal::new(Rcode::REFUSED, reason);
-    let path = match apex.to_canonical().to_string() {
-        root if root == "." => "root".to_string(),
-        mut name => {
-            name.pop();
-            name
-        }
-    };
-    // Git takes no backslash, which systems without escapes have in the place of a slash.
-    if FileRole::of(&path) != FileRole::Zone(apex.to_canonical()) || path.contains('\\') {
+    let path = file_of_zone(apex);
+    // Some names mean something else: `x.zone` with a dot more, `readme` and the like.
+    if FileRole::of(&path) != FileRole::Zone(apex.to_canonical()) {
         return Err(refused(format!("a zone of this name cannot have a file: {path}").into()));
     }
     let text = edit::new_file(zone).into_bytes();
@@ -255,7 +269,7 @@ fn with_serial(zone: &Zone, serial: Serial) -> Option<Amendment> {
     let mut data: Box<[u8]> = soa.rdata().next()?.into();
     // Behind the two names: serial, refresh, retry, expire, minimum.
     data.last_chunk_mut::<20>()?[..4].copy_from_slice(&serial.0.to_be_bytes());
-    Some(Amendment { owner: zone.apex().clone(), rtype: Type::SOA, ttl: soa.ttl(), data: vec![data] })
+    Some(Amendment { owner: zone.apex().clone(), rtype: Type::SOA, covers: None, ttl: soa.ttl(), data: vec![data] })
 }
 
 fn failure(reason: impl Into<Cow<'static, str>>) -> Refusal {

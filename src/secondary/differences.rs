@@ -28,9 +28,12 @@ pub(super) struct Differences {
     current: Serial,
     /// The SOA record of the version the additions under way lead to.
     next: Option<Record>,
-    rrsets: BTreeMap<(Name, Type), Records>,
+    rrsets: BTreeMap<Key, Records>,
     size: usize,
 }
+
+/// An RRset: its owner, its type and, if they are signatures, the type they cover.
+type Key = (Name, Type, Option<Type>);
 
 /// The records of an RRset: TTL and data, found by the data in canonical form.
 type Records = BTreeMap<Box<[u8]>, (u32, Box<[u8]>)>;
@@ -80,10 +83,10 @@ impl Differences {
     /// Deletes or adds a record.
     fn change(&mut self, record: &Record) -> Result<(), TransferError> {
         let Record { owner, rtype, ttl, data, .. } = record;
-        let rrset = match self.rrsets.entry((owner.clone(), *rtype)) {
+        let rrset = match self.rrsets.entry((owner.clone(), *rtype, rtype.covers(data))) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let held = self.held.node(owner).and_then(|node| node.rrset(*rtype));
+                let held = self.held.node(owner).and_then(|node| node.rrset_covering(*rtype, rtype.covers(data)));
                 let mut records = Records::new();
                 for (rrset, data) in held.iter().flat_map(|rrset| rrset.rdata().map(move |data| (rrset, data))) {
                     self.size += 2 * data.len() + OVERHEAD;
@@ -110,7 +113,7 @@ impl Differences {
     pub(super) fn finish(mut self) -> Result<Zone, TransferError> {
         let apex = self.held.apex().clone();
         let soa = (self.target.ttl, self.target.data);
-        self.rrsets.insert((apex, Type::SOA), Records::from([(Box::default(), soa)]));
+        self.rrsets.insert((apex, Type::SOA, None), Records::from([(Box::default(), soa)]));
         let amendments: Vec<Amendment> = self.rrsets.into_iter().map(amendment).collect();
         let zone = self.held.amend(&amendments);
         let zone = zone.ok_or_else(|| TransferError::Unsound("an RRset has more records than can be".into()))?;
@@ -119,10 +122,10 @@ impl Differences {
     }
 }
 
-fn amendment(((owner, rtype), records): ((Name, Type), Records)) -> Amendment {
+fn amendment(((owner, rtype, covers), records): (Key, Records)) -> Amendment {
     // The records of an RRset share the smallest of their TTLs, as in a transfer of the whole zone.
     let ttl = records.values().map(|(ttl, _)| *ttl).min().unwrap_or(0);
-    Amendment { owner, rtype, ttl, data: records.into_values().map(|(_, data)| data).collect() }
+    Amendment { owner, rtype, covers, ttl, data: records.into_values().map(|(_, data)| data).collect() }
 }
 
 /// Returns data with the names in them in lower case (RFC 4034 §6.2).
@@ -162,7 +165,7 @@ fn check(zone: &Zone, amendments: &[Amendment]) -> Result<(), TransferError> {
 /// Checks which records stand together at a name (RFC 2181 §10.1, RFC 6672 §2.4).
 fn alone(node: &Node, owner: &Name, is_apex: bool) -> Result<(), TransferError> {
     let unsound = |reason: String| Err(TransferError::Unsound(reason));
-    for rrset in node.rrsets() {
+    for rrset in node.types() {
         let rtype = rrset.rtype();
         if rtype == Type::SOA && !is_apex {
             return unsound(format!("the SOA record of {owner} does not stand at the top of the zone"));
@@ -171,7 +174,7 @@ fn alone(node: &Node, owner: &Name, is_apex: bool) -> Result<(), TransferError> 
             return unsound(format!("{owner} has a second {rtype} record"));
         }
     }
-    if node.rrset(Type::CNAME).is_some() && node.rrsets().any(|rrset| !rrset.rtype().goes_with_cname()) {
+    if node.rrset(Type::CNAME).is_some() && node.types().any(|rrset| !rrset.rtype().goes_with_cname()) {
         return unsound(format!("{owner} has a CNAME record and other data too"));
     }
     Ok(())

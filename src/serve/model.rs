@@ -190,7 +190,10 @@ impl Remote {
 
     fn files(&self, tree: ObjectId) -> Vec<File> {
         let files = &self.trees[&tree].files;
-        files.iter().map(|(path, text)| File { path: path.clone(), id: git::blob_id(text.as_bytes()) }).collect()
+        files
+            .iter()
+            .map(|(path, text)| File { path: path.clone(), id: git::blob_id(text.as_bytes()), link: None })
+            .collect()
     }
 
     fn read(&self, id: &ObjectId) -> Result<Vec<u8>, String> {

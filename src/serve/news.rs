@@ -1,5 +1,6 @@
 //! Telling secondaries of changes: the thread around the [`Notifier`].
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use super::exchange::Exchange;
 use super::mailbox::{Item, Mailbox};
 use super::{SERVICE_STACK, Server};
 use crate::config::Config;
-use crate::notify::{Effect, Event, Limits, Notifier, Target, peer, targets};
+use crate::notify::{Configured, Effect, Event, Limits, Notifier, Target, peer, targets};
 use crate::zone::{Name, Zone};
 
 /// What the thread has to deal with, by zone: its version that is served now if its serial number is another than before,
@@ -38,10 +39,11 @@ fn is_ours(listen: &[SocketAddr], address: SocketAddr) -> bool {
             && UdpSocket::bind((address.ip(), 0)).is_ok())
 }
 
-fn run(server: &Server, exchange: &Exchange, configured: &[Target], listen: &[SocketAddr]) {
+fn run(server: &Server, exchange: &Exchange, configured: &[Configured], listen: &[SocketAddr]) {
     // What a primary tells us it need not be told.
     let primaries: Vec<_> = server.primaries.iter().map(|primary| peer(SocketAddr::new(*primary, 53))).collect();
     let mut notifier = Notifier::new(Limits::default());
+    let mut missing: BTreeSet<String> = BTreeSet::new();
     loop {
         let wait = notifier.wake().map(|wake| wake.saturating_sub(server.clock.now().0));
         let item = server.news.take(wait.unwrap_or(Duration::from_secs(3600)));
@@ -49,8 +51,14 @@ fn run(server: &Server, exchange: &Exchange, configured: &[Target], listen: &[So
             Some(Item::Message(_, Some(zone))) => {
                 let served = server.served.load();
                 let Some(catalog) = &served.catalog else { continue };
+                // The keys are those of now: a commit may have brought others.
+                let resolved: Vec<_> = configured.iter().map(|configured| configured.resolve(&served.keys)).collect();
+                let absent: BTreeSet<String> = resolved.iter().filter_map(|found| found.clone().err()).collect();
+                absent.difference(&missing).for_each(|reason| log::warn!("{reason}"));
+                missing = absent;
+                let configured: Vec<Target> = resolved.into_iter().filter_map(Result::ok).collect();
                 let is_spared = |address| primaries.contains(&peer(address)) || is_ours(listen, address);
-                Event::Changed { zone, targets: targets(zone, catalog, &served.keys, configured, is_spared) }
+                Event::Changed { zone, targets: targets(zone, catalog, &served.keys, &configured, is_spared) }
             }
             Some(Item::Message(apex, None)) => Event::Removed { apex },
             Some(Item::Datagram(source, message)) => Event::Reply { source: *source, message },

@@ -14,10 +14,10 @@ use std::time::Duration;
 use super::complaints::Kind;
 use super::wait::{Promise, Wait};
 use super::{GIT_STACK, Server, Source};
-use crate::git::{self, ObjectId, Timeouts, Upstream};
+use crate::git::{self, ObjectId, Timeouts, Upstream, Way};
 use crate::primary;
 use crate::transfer::{self, from_versions};
-use crate::zone::{self, FileRole, IncludeError, Name, Serial, Zone};
+use crate::zone::{self, FileRole, IncludeError, Name, Serial, Zone, may_be_part};
 
 /// How long a secondary waits for it; then it gets the whole zone.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -153,7 +153,13 @@ fn versions<'a>(commits: &'a git::History, apex: &'a Name) -> impl Iterator<Item
     let mut named: Option<(String, Name)> = None;
     let mut last: Option<(ObjectId, bool, bool)> = None;
     (0..commits.commits().len()).filter_map(move |at| {
-        let known = named.as_ref().and_then(|(path, _)| commits.file(at, path).ok()?);
+        let find = |path: &str| match commits.follow(at, path) {
+            Ok(Way::File(real, id)) if real == path || may_be_part(&real).is_ok() => Some(Ok(id)),
+            Ok(Way::Nothing) => None,
+            Ok(Way::File(..) | Way::Directory(_) | Way::Broken { .. }) => Some(Err("a symbolic link".to_string())),
+            Err(error) => Some(Err(error.to_string())),
+        };
+        let known = named.as_ref().and_then(|(path, _)| find(path));
         let id = match known {
             Some(id) => id,
             // The zone's file may have been renamed, in other letters, too.
@@ -164,10 +170,13 @@ fn versions<'a>(commits: &'a git::History, apex: &'a Name) -> impl Iterator<Item
                         FileRole::Zone(name) if name == *apex => Some((file, name)),
                         _ => None,
                     })?;
+                let found = find(&file.path)?;
                 named = Some((file.path, name));
-                file.id
+                found
             }
         };
+        // A link that leads to no file made no zone, or one of which a version before is served.
+        let Ok(id) = id else { return Some(transfer::Past::Unknown) };
         // If so, the file was broken then, or its serial number not raised.
         let is_doubtful = commits.message(at).is_ok_and(|note| primary::names(&note, apex));
         // The same file is the same version, unless it includes others.
@@ -176,10 +185,10 @@ fn versions<'a>(commits: &'a git::History, apex: &'a Name) -> impl Iterator<Item
         }
         let Ok(text) = commits.read(id) else { return Some(transfer::Past::Unknown) };
         let (path, name) = named.as_ref()?;
-        let reading = zone::read_including(name, path, &text, |path| match commits.file(at, path) {
-            Ok(Some(id)) => commits.read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
-            Ok(None) => Err(IncludeError::Missing),
-            Err(error) => Err(IncludeError::Unreadable(error.to_string())),
+        let reading = zone::read_including(name, path, &text, |path| match find(path) {
+            Some(Ok(id)) => commits.read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
+            Some(Err(reason)) => Err(IncludeError::Unreadable(reason)),
+            None => Err(IncludeError::Missing),
         });
         last = Some((id, !reading.included.is_empty(), is_doubtful));
         let kind = if is_doubtful { transfer::Past::Doubtful } else { transfer::Past::Served };

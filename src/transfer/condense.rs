@@ -20,7 +20,8 @@ pub fn condense(differences: &[Arc<Difference>]) -> Option<Difference> {
     }
     let mut changes: Vec<&Change> = differences.iter().flat_map(|difference| &difference.changes).collect();
     // Stable: what befell an RRset stays in the order of time.
-    changes.sort_by(|a, b| a.owner.cmp(&b.owner).then(a.rtype.cmp(&b.rtype)));
+    let key = |change: &Change| (change.rtype, change.covers);
+    changes.sort_by(|a, b| a.owner.cmp(&b.owner).then(key(a).cmp(&key(b))));
     if changes
         .windows(2)
         .any(|pair| pair[0].owner == pair[1].owner && pair[0].owner.as_wire() != pair[1].owner.as_wire())
@@ -28,7 +29,7 @@ pub fn condense(differences: &[Arc<Difference>]) -> Option<Difference> {
         return None;
     }
     let mut net = Vec::new();
-    for rrset in changes.chunk_by(|a, b| a.owner == b.owner && a.rtype == b.rtype) {
+    for rrset in changes.chunk_by(|a, b| a.owner == b.owner && key(a) == key(b)) {
         net.extend(condense_rrset(rrset).ok()?);
     }
     Some(Difference { old: first.old, new: last.new, changes: net })
@@ -49,7 +50,7 @@ fn condense_rrset(changes: &[&Change]) -> Result<Option<Change>, OtherLetters> {
     if changes.len() == 1 {
         return Ok(Some((*first).clone()));
     }
-    let rtype = first.rtype;
+    let (rtype, covers) = (first.rtype, first.covers);
     let mut is_exact = true;
     let mut compare = |a: &[u8], b: &[u8]| is_exact &= a == b;
     let (mut removed, mut added): (Records<'_>, Records<'_>) = (Vec::new(), Vec::new());
@@ -66,7 +67,7 @@ fn condense_rrset(changes: &[&Change]) -> Result<Option<Change>, OtherLetters> {
     }
     let (old_ttl, new_ttl) = (first.old_ttl, last.new_ttl);
     let owner = last.owner.clone();
-    let mut net = Change { owner, rtype, old_ttl, new_ttl, removed: Vec::new(), added: Vec::new() };
+    let mut net = Change { owner, rtype, covers, old_ttl, new_ttl, removed: Vec::new(), added: Vec::new() };
     merge(rtype, &removed, &added, |old, new| {
         if let (Some(old), Some(new)) = (old, new) {
             compare(old, new);

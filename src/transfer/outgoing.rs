@@ -341,7 +341,7 @@ fn body(
         let mut owner = Owner::new(node.owner());
         let is_apex = node.owner().len() == apex.len();
         let is_due = |rrset: &RRset<'_>| rrset.rtype() >= first_type && !(is_apex && rrset.rtype() == Type::SOA);
-        for rrset in node.rrsets().filter(is_due) {
+        for rrset in node.types().filter(is_due) {
             let rtype = rrset.rtype();
             let skip = if rtype == first_type { first_record } else { 0 };
             for (number, image) in rrset.records().enumerate().skip(skip) {

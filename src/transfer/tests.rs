@@ -41,6 +41,12 @@ const LINES: &[&str] = &[
     "$GENERATE 1-40 many A 192.0.2.$\n",
     "$GENERATE 1-90 h$ A 192.0.2.$\n",
     "$GENERATE 1-60 h$ MX \"1 mail$.h$\"\n",
+    "a 60 RRSIG A 13 3 60 20300101000000 20200101000000 1 example.org. AQID\n",
+    "a 5 RRSIG A 13 3 60 20300101000000 20200101000000 2 example.org. AQID\n",
+    "a 5 RRSIG TXT 13 3 5 20300101000000 20200101000000 1 example.org. AQID\n",
+    "a 0 RRSIG MX 13 3 0 20300101000000 20200101000000 1 example.org. AQID\n",
+    "@ 7 RRSIG SOA 13 2 7 20300101000000 20200101000000 1 example.org. AQID\n",
+    "@ 0 RRSIG NSEC3PARAM 13 2 0 20300101000000 20200101000000 1 example.org. AQID\n",
 ];
 
 fn name(text: &str) -> Name {

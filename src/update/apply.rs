@@ -70,7 +70,7 @@ impl Update {
                 Action::DeleteRecord { rtype, data } => draft.delete_record(name, *rtype, data),
             }
         }
-        let has = |rtype| draft.owners.get(&self.zone).is_some_and(|owner| owner.rrsets.contains_key(&rtype));
+        let has = |rtype| draft.owners.get(&self.zone).is_some_and(|owner| owner.has(rtype));
         let Some(zone) = zone else {
             if !has(Type::SOA) {
                 return Err(self.no_zone(scope));
@@ -94,7 +94,7 @@ impl Update {
         let is_soa = |amendment: &Amendment| amendment.rtype == Type::SOA;
         if !amendments.iter().any(is_soa) {
             amendments.extend(with_serial(zone, raised(zone.serial())));
-            amendments.sort_by(|a, b| a.owner.cmp(&b.owner).then(a.rtype.cmp(&b.rtype)));
+            amendments.sort_by(|a, b| a.owner.cmp(&b.owner).then(a.key().cmp(&b.key())));
         }
         sound::check(Some(zone), &self.zone, &amendments)?;
         Ok(Effect::Amended(amendments))
@@ -147,7 +147,7 @@ fn with_serial(zone: &Zone, serial: Serial) -> Option<Amendment> {
     let soa = zone.soa()?;
     let mut data: Box<[u8]> = soa.rdata().next()?.into();
     data.last_chunk_mut::<20>()?[..4].copy_from_slice(&serial.0.to_be_bytes());
-    Some(Amendment { owner: zone.apex().clone(), rtype: Type::SOA, ttl: soa.ttl(), data: vec![data] })
+    Some(Amendment { owner: zone.apex().clone(), rtype: Type::SOA, covers: None, ttl: soa.ttl(), data: vec![data] })
 }
 
 /// The names an update touches, as they stand after the records taken so far.
@@ -159,10 +159,13 @@ struct Draft<'a> {
     deleted: bool,
 }
 
+/// What tells the RRsets of an owner apart: the type and, for signatures, the type they cover.
+type Kind = (Type, Option<Type>);
+
 #[derive(Default)]
 struct Owner<'a> {
     /// None is empty.
-    rrsets: BTreeMap<Type, Records<'a>>,
+    rrsets: BTreeMap<Kind, Records<'a>>,
 }
 
 #[derive(Default)]
@@ -180,7 +183,7 @@ impl<'a> Draft<'a> {
             let node = zone.and_then(|zone| zone.node(name));
             let rrsets = node.into_iter().flat_map(|node| node.rrsets());
             let records = |rrset: RRset<'a>| Records { ttl: rrset.ttl(), data: rrset.rdata().collect() };
-            Owner { rrsets: rrsets.map(|rrset| (rrset.rtype(), records(rrset))).collect() }
+            Owner { rrsets: rrsets.map(|rrset| ((rrset.rtype(), rrset.covers()), records(rrset))).collect() }
         })
     }
 
@@ -188,17 +191,17 @@ impl<'a> Draft<'a> {
     fn add(&mut self, name: &'a Name, rtype: Type, ttl: u32, data: &'a [u8]) {
         let owner = self.owner(name);
         if rtype == Type::CNAME {
-            if !owner.rrsets.keys().all(|rtype| rtype.goes_with_cname()) {
+            if !owner.rrsets.keys().all(|(rtype, _)| rtype.goes_with_cname()) {
                 return;
             }
-        } else if owner.rrsets.contains_key(&Type::CNAME) && !rtype.goes_with_cname() {
+        } else if owner.has(Type::CNAME) && !rtype.goes_with_cname() {
             return;
         }
         if rtype == Type::SOA {
             return self.add_soa(name, ttl, data);
         }
-        let records = owner.rrsets.entry(rtype).or_default();
-        // RFC 2181 §5.2: one TTL, and the one just asked for is meant.
+        let records = owner.rrsets.entry((rtype, rtype.covers(data))).or_default();
+        // RFC 2181 §5.2: one TTL, and the one just asked for is meant; signatures that cover other types keep theirs.
         records.ttl = ttl;
         if rtype == WKS
             && let Some(service) = data.get(..5)
@@ -220,10 +223,11 @@ impl<'a> Draft<'a> {
         }
         let first = self.zone.map(Zone::serial);
         let owner = self.owner(name);
-        let old = owner.rrsets.get(&Type::SOA).and_then(|soa| soa.data.first()).and_then(|data| serial_of(data));
+        let old =
+            owner.rrsets.get(&(Type::SOA, None)).and_then(|soa| soa.data.first()).and_then(|data| serial_of(data));
         // Newer than the zone's too: two steps around the circle may lead back, and secondaries would stay behind.
         if serial_of(data).is_some_and(|new| old.into_iter().chain(first).all(|old| new.is_newer_than(old))) {
-            owner.rrsets.insert(Type::SOA, Records { ttl, data: vec![data] });
+            owner.rrsets.insert((Type::SOA, None), Records { ttl, data: vec![data] });
         }
     }
 
@@ -233,7 +237,7 @@ impl<'a> Draft<'a> {
             Type::SOA if name == self.apex => self.deleted = true,
             Type::NS if name == self.apex => {}
             _ => {
-                self.owner(name).rrsets.remove(&rtype);
+                self.owner(name).rrsets.retain(|(other, _), _| *other != rtype);
             }
         }
     }
@@ -241,20 +245,21 @@ impl<'a> Draft<'a> {
     /// Deletes all RRsets of a name (§3.4.2.3).
     fn delete_all(&mut self, name: &'a Name) {
         let is_apex = name == self.apex;
-        self.owner(name).rrsets.retain(|rtype, _| is_apex && matches!(*rtype, Type::SOA | Type::NS));
+        self.owner(name).rrsets.retain(|(rtype, _), _| is_apex && matches!(*rtype, Type::SOA | Type::NS));
     }
 
     /// Deletes a record (§3.4.2.4).
     fn delete_record(&mut self, name: &'a Name, rtype: Type, data: &'a [u8]) {
         let is_apex = name == self.apex;
         let owner = self.owner(name);
-        let Some(records) = owner.rrsets.get_mut(&rtype) else { return };
+        let kind = (rtype, rtype.covers(data));
+        let Some(records) = owner.rrsets.get_mut(&kind) else { return };
         let Ok(at) = records.find(rtype, data) else { return };
         match rtype {
             Type::SOA if is_apex => self.deleted = true,
             Type::NS if is_apex && records.data.len() == 1 => {}
             _ if records.data.len() == 1 => {
-                owner.rrsets.remove(&rtype);
+                owner.rrsets.remove(&kind);
             }
             _ => {
                 records.data.remove(at);
@@ -267,24 +272,32 @@ impl<'a> Draft<'a> {
         let mut amendments = Vec::new();
         for (name, owner) in &self.owners {
             let node = self.zone.and_then(|zone| zone.node(name));
-            let old = |rtype| node.and_then(|node| node.rrset(rtype));
-            let old_types = node.into_iter().flat_map(|node| node.rrsets().map(|rrset| rrset.rtype()));
-            let types: BTreeSet<Type> = old_types.chain(owner.rrsets.keys().copied()).collect();
-            for rtype in types {
-                let (ttl, data) = match owner.rrsets.get(&rtype) {
+            let old = |(rtype, covers)| node.and_then(|node| node.rrset_covering(rtype, covers));
+            let old_kinds =
+                node.into_iter().flat_map(|node| node.rrsets().map(|rrset| (rrset.rtype(), rrset.covers())));
+            let kinds: BTreeSet<Kind> = old_kinds.chain(owner.rrsets.keys().copied()).collect();
+            for kind in kinds {
+                let (ttl, data) = match owner.rrsets.get(&kind) {
                     Some(records) => (records.ttl, &*records.data),
                     None => (0, &[][..]),
                 };
-                if old(rtype).is_some_and(|old| old.ttl() == ttl && has_just(&old, data)) {
+                if old(kind).is_some_and(|old| old.ttl() == ttl && has_just(&old, data)) {
                     continue;
                 }
                 // The zone's own spelling stays.
                 let owner = node.and_then(|node| Name::from_wire(node.owner()).ok()).unwrap_or_else(|| (*name).clone());
                 let data = data.iter().map(|data| Box::from(*data)).collect();
-                amendments.push(Amendment { owner, rtype, ttl, data });
+                let (rtype, covers) = kind;
+                amendments.push(Amendment { owner, rtype, covers, ttl, data });
             }
         }
         amendments
+    }
+}
+
+impl Owner<'_> {
+    fn has(&self, rtype: Type) -> bool {
+        self.rrsets.keys().any(|(other, _)| *other == rtype)
     }
 }
 

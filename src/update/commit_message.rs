@@ -146,7 +146,9 @@ fn summary(changes: &[Change], zone: &Name, most: usize) -> String {
     let kinds: Vec<Kind> = changes.iter().map(Kind::of).collect();
     let types: Vec<String> = types.iter().map(Type::to_string).collect();
     let names: Vec<String> = owners.iter().map(|owner| relative(owner, zone)).collect();
-    if let ([owner], [a, b], 1..) = (&*names, changes, most) {
+    if let ([owner], [a, b], 1..) = (&*names, changes, most)
+        && a.rtype != b.rtype
+    {
         match (kinds[0], kinds[1]) {
             (Kind::Remove, Kind::Add) if a.new_ttl.is_none() => {
                 return format!("replace {} of {owner} by {}", a.rtype, b.rtype);

@@ -12,6 +12,9 @@ use crate::zone::{Amendment, Name, Node, TSIG_KEY, Zone, is_tsig_key};
 /// The most records one RRset may have: as many as a message could count.
 const MAX_RRSET: usize = 65_535;
 
+/// Why no zone comes of amendments.
+const NO_ZONE: &str = "the zone would have no SOA record, or a name more than 65535 records of one type";
+
 /// Checks what a zone, none for a new one, becomes by amendments.
 pub(super) fn check(zone: Option<&Zone>, apex: &Name, amendments: &[Amendment]) -> Result<(), Refusal> {
     let refused = |reason: String| Refusal::new(Rcode::REFUSED, reason);
@@ -29,7 +32,7 @@ pub(super) fn check(zone: Option<&Zone>, apex: &Name, amendments: &[Amendment]) 
         Some(zone) => zone.amend(amendments),
         None => Zone::of(apex.clone(), amendments),
     };
-    let Some(amended) = amended else { return Err(refused("the zone would have no SOA record".into())) };
+    let Some(amended) = amended else { return Err(refused(NO_ZONE.into())) };
     for amendment in amendments {
         if let Some((node, dname)) = amendment.below_dname(&amended) {
             let name = |node: &Node| Name::from_wire(node.owner()).unwrap_or_else(|_| amendment.owner.clone());

@@ -13,6 +13,8 @@ pub struct Amendment {
     pub owner: Name,
     /// The type.
     pub rtype: Type,
+    /// The type that the records cover, which is `Some` for signatures and `None` for all others.
+    pub covers: Option<Type>,
     /// The time to live of all records, in seconds; without meaning if there are none.
     pub ttl: u32,
     /// Each record's data in wire form, no two the same; none to have no such RRset.
@@ -20,6 +22,11 @@ pub struct Amendment {
 }
 
 impl Amendment {
+    /// Returns what tells the owner's RRsets apart: the type, and for signatures the type covered.
+    pub(crate) fn key(&self) -> (Type, Option<Type>) {
+        (self.rtype, self.covers)
+    }
+
     /// Returns a node of the amended zone that may not be, since it lies below a DNAME record (RFC 6672 §2.4), and that
     /// record's node.
     ///

@@ -8,7 +8,7 @@
 use std::cmp::Ordering;
 
 use super::check;
-use super::diagnostic::{Diagnostic, Fault, Report};
+use super::diagnostic::{Diagnostic, Fault, Report, Severity};
 use super::files::{Files, IncludeError};
 use super::key::Key;
 use super::name::{self, Name};
@@ -16,6 +16,7 @@ use super::node::NodeBuilder;
 use super::reader::{MAX_TEXT, Open, Reader};
 use super::role;
 use super::rtype::Type;
+use super::stray;
 use super::trie::Builder;
 use super::zone::Zone;
 
@@ -51,8 +52,13 @@ pub fn read_including(
     let mut report = Report::default();
     let files = Files::new(path, text);
     let mut included = Vec::new();
+    let other = stray::other_text(text);
+    let is_other = other.is_some();
     let zone = if text.len() > MAX_TEXT {
         report.error(Fault::file("the file is larger than 1 GiB"));
+        None
+    } else if let Some(other) = other {
+        report.error(Fault::file(other.reason).hint(other.hint));
         None
     } else {
         let mut records = Records::default();
@@ -60,7 +66,22 @@ pub fn read_including(
         records.assemble(apex, &mut report)
     };
     let zone = zone.filter(|_| !report.has_errors());
-    Reading { zone, diagnostics: report.finish(&files), included }
+    let mut diagnostics = report.finish(&files);
+    if let (None, false, Some(hint)) = (&zone, is_other, stray::hint_of_name(path)) {
+        // One word about a file that should not be there, not one about each line of it.
+        let first = diagnostics.into_iter().find(|found| found.severity == Severity::Error);
+        let reason = first.map_or_else(String::new, |first| {
+            if first.line > 0 {
+                format!(" (line {}: {})", first.line, first.reason)
+            } else {
+                format!(" ({})", first.reason)
+            }
+        });
+        let reason = format!("this is no zone of that name{reason}");
+        let (file, severity) = (path.to_string(), Severity::Error);
+        diagnostics = vec![Diagnostic { file, line: 0, column: 0, severity, reason, hint: Some(hint) }];
+    }
+    Reading { zone, diagnostics, included }
 }
 
 /// A record gathered: where its name and data lie in the buffer, and what it is sorted by.
@@ -235,12 +256,16 @@ impl Records {
             above.node(node, is_apex, report);
             builder.begin(owner);
             for rrset in node.chunk_by(|a, b| a.rtype == b.rtype) {
-                let ttl = check::ttl(rrset, &records, report);
                 let rtype = rrset[0].rtype;
+                let covers = |record: &Gathered| rtype.covers(records.data(record));
                 builder.begin_rrset(rtype);
-                let mut before: Option<&Gathered> = None;
-                for record in rrset.iter() {
+                let (mut before, mut ttl): (Option<&Gathered>, u32) = (None, 0);
+                for (at, record) in rrset.iter().enumerate() {
                     let data = records.data(record);
+                    if before.is_none_or(|before| covers(before) != covers(record)) {
+                        let same = rrset[at..].iter().take_while(|other| covers(other) == covers(record)).count();
+                        ttl = check::ttl(&rrset[at..at + same], &records, report);
+                    }
                     if before.is_some_and(|b| canonical_data_cmp(rtype, records.data(b), data).is_eq()) {
                         check::duplicate(record, rtype, report);
                         continue;

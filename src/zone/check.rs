@@ -48,6 +48,7 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
             .error(Fault::at(cname.place as usize, reason).hint("an alias has no records of its own (RFC 2181 §10.1)"));
     }
     if let Some(ns) = first_of(Type::NS)
+        && !is_apex
         && records.owner(ns).starts_with(b"\x01*")
     {
         let reason = format!("the wildcard {owner} is delegated");
@@ -150,16 +151,17 @@ impl<'r> Above<'r> {
     }
 }
 
-/// Returns the one TTL of an RRset (RFC 2181 §5.2): the smallest.
+/// Returns the one TTL of an RRset (RFC 2181 §5.2), of signatures those that cover one type: the smallest.
 pub(super) fn ttl(rrset: &[Gathered], records: &Records, report: &mut Report) -> u32 {
     let smallest = rrset.iter().map(|record| record.ttl).min().unwrap_or(0);
-    // Signatures of different RRsets stand at one name and are an RRset only in form.
-    if rrset[0].rtype == Type::RRSIG {
-        return smallest;
-    }
     if let Some(other) = rrset.iter().filter(|record| record.ttl != smallest).min_by_key(|record| record.place) {
         let owner = name::Display(records.owner(other));
-        let reason = format!("the {} records of {owner} have different TTLs; {smallest} is taken for all", other.rtype);
+        let covering =
+            other.rtype.covers(records.data(other)).map_or(String::new(), |rtype| format!(" that cover {rtype}"));
+        let reason = format!(
+            "the {} records of {owner}{covering} have different TTLs; {smallest} is taken for all",
+            other.rtype
+        );
         report.warning(Fault::at(other.place as usize, reason).hint("give them the same TTL (RFC 2181 §5.2)"));
     }
     smallest

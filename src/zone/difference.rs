@@ -21,19 +21,21 @@ pub struct Difference {
     pub old: Serial,
     /// The serial number of the new version.
     pub new: Serial,
-    /// The RRsets that differ, by owner in canonical order (RFC 4034 §6.1), then by type.
+    /// The RRsets that differ, by owner in canonical order (RFC 4034 §6.1), then by type and by type covered.
     pub changes: Vec<Change>,
 }
 
 /// What differs in an RRset.
 ///
-/// Records share a TTL; where it changes, all of the old records are removed and all of the new are added.
+/// Its records share a TTL; where it changes, all of the old records are removed and all of the new are added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The owner.
     pub owner: Name,
     /// The type.
     pub rtype: Type,
+    /// The type that the records cover, if they are signatures.
+    pub covers: Option<Type>,
     /// The time to live of the old RRset in seconds; `None` if there was none.
     pub old_ttl: Option<u32>,
     /// The time to live of the new RRset in seconds; `None` if there is none.
@@ -85,7 +87,9 @@ pub fn differ_in_case(old: &Zone, new: &Zone) -> bool {
 
 fn nodes_differ_in_case(old: &Node, new: &Node) -> bool {
     new.rrsets().any(|new| {
-        let Some(old) = old.rrset(new.rtype()).filter(|old| old.image() != new.image()) else { return false };
+        let Some(old) = old.rrset_covering(new.rtype(), new.covers()).filter(|old| old.image() != new.image()) else {
+            return false;
+        };
         let (mut a, mut b) = (old.rdata().peekable(), new.rdata().peekable());
         while let (Some(old), Some(data)) = (a.peek(), b.peek()) {
             match canonical_data_cmp(new.rtype(), old, data) {
@@ -130,10 +134,11 @@ impl Difference {
     #[must_use]
     pub fn amendments(&self, new: &Zone) -> Vec<Amendment> {
         let amendment = |change: &Change| {
-            let rrset = new.node(&change.owner).and_then(|node| node.rrset(change.rtype));
+            let rrset = new.node(&change.owner).and_then(|node| node.rrset_covering(change.rtype, change.covers));
             Amendment {
                 owner: change.owner.clone(),
                 rtype: change.rtype,
+                covers: change.covers,
                 ttl: rrset.map_or(0, |rrset| rrset.ttl()),
                 data: rrset.map_or_else(Vec::new, |rrset| rrset.rdata().map(Box::from).collect()),
             }
@@ -151,7 +156,7 @@ fn compare_nodes(old: Option<&Node>, new: Option<&Node>, changes: &mut Vec<Chang
             (None, None) => return,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(old), Some(new)) => old.rtype().cmp(&new.rtype()),
+            (Some(old), Some(new)) => (old.rtype(), old.covers()).cmp(&(new.rtype(), new.covers())),
         };
         let a = if order.is_le() { old.next() } else { None };
         let b = if order.is_ge() { new.next() } else { None };
@@ -160,7 +165,7 @@ fn compare_nodes(old: Option<&Node>, new: Option<&Node>, changes: &mut Vec<Chang
 }
 
 fn compare_rrsets(owner: &[u8], old: Option<RRset<'_>>, new: Option<RRset<'_>>) -> Option<Change> {
-    let rtype = new.or(old)?.rtype();
+    let (rtype, covers) = (new.or(old)?.rtype(), new.or(old)?.covers());
     let (old_ttl, new_ttl) = (old.map(|rrset| rrset.ttl()), new.map(|rrset| rrset.ttl()));
     let (mut removed, mut added) = (Vec::new(), Vec::new());
     match (old, new) {
@@ -191,7 +196,7 @@ fn compare_rrsets(owner: &[u8], old: Option<RRset<'_>>, new: Option<RRset<'_>>) 
         }
     }
     let owner = Name::from_wire(owner).ok()?;
-    Some(Change { owner, rtype, old_ttl, new_ttl, removed, added })
+    Some(Change { owner, rtype, covers, old_ttl, new_ttl, removed, added })
 }
 
 #[cfg(test)]
@@ -221,6 +226,11 @@ mod tests {
         "@ 60 NS ns2\n",
         "d DNAME x.test.\n",
         "c CNAME a\n",
+        "a 60 RRSIG A 13 3 60 20300101000000 20200101000000 1 example.org. AQID\n",
+        "a 5 RRSIG A 13 3 60 20300101000000 20200101000000 2 example.org. AQID\n",
+        "a 5 RRSIG TXT 13 3 5 20300101000000 20200101000000 1 example.org. AQID\n",
+        "a 0 RRSIG MX 13 3 0 20300101000000 20200101000000 1 example.org. AQID\n",
+        "a 7 RRSIG MX 13 3 0 20300101000000 20200101000000 1 example.org. AQID\n",
     ];
 
     fn apex() -> Name {
@@ -287,7 +297,7 @@ mod tests {
             let (a, b) = (lines(&old), lines(&new));
             prop_assert_eq!(all(|c| c.old_ttl, |c| &c.removed), a.difference(&b).cloned().collect());
             prop_assert_eq!(all(|c| c.new_ttl, |c| &c.added), b.difference(&a).cloned().collect());
-            let order = |change: &Change| (change.owner.clone(), change.rtype);
+            let order = |change: &Change| (change.owner.clone(), change.rtype, change.covers);
             prop_assert!(difference.changes.is_sorted_by(|a, b| order(a) < order(b)));
         }
     }
@@ -315,6 +325,7 @@ mod tests {
         let soa = Amendment {
             owner: apex(),
             rtype: Type::SOA,
+            covers: None,
             ttl: 60,
             data: vec![b"\0\0\0\0\0\x08\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x01".as_slice().into()],
         };
@@ -332,6 +343,7 @@ mod tests {
         let amendment = |owner: &str, rtype, data: Vec<Box<[u8]>>| Amendment {
             owner: Name::from_text(owner).unwrap(),
             rtype,
+            covers: None,
             ttl: 1,
             data,
         };

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::fmt;
 
 /// Why an included file cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,15 @@ pub enum IncludeError {
     Missing,
     /// There is one, but it cannot be had; the reason follows.
     Unreadable(String),
+}
+
+impl fmt::Display for IncludeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is no such file"),
+            Self::Unreadable(reason) => f.write_str(reason),
+        }
+    }
 }
 
 /// The files opened so far, the zone's own first.

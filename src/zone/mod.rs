@@ -28,6 +28,7 @@ mod reader;
 mod role;
 mod rtype;
 mod serial;
+mod stray;
 mod trie;
 #[allow(clippy::module_inception, reason = "the zone of the zone room")]
 mod zone;
@@ -43,15 +44,16 @@ pub use fingerprint::Fingerprint;
 pub use name::{Name, NameError};
 pub use node::{Node, RRset};
 pub use rdata::print;
-pub use role::{FileRole, may_be_part};
+pub use role::{FileRole, may_be_part, zone_of_file};
 pub use rtype::Type;
 pub use serial::Serial;
+pub use stray::stray_name;
 pub use zone::Zone;
 
 pub(crate) use assemble::canonical_data_cmp;
 pub(crate) use key::Key;
 pub(crate) use rdata::rules::owner as check_owner;
 pub(crate) use rdata::wire::{check as check_data, check_form as check_data_form};
-pub(crate) use role::{TSIG_KEY, is_tsig_key};
+pub(crate) use role::{TSIG_KEY, file_of_zone, is_tsig_key};
 pub(crate) use trie::{Named, Trie};
 pub(crate) use zone::Lookup;

@@ -87,7 +87,7 @@ impl Node {
 
     /// Returns how many records there are.
     pub(crate) fn record_count(&self) -> usize {
-        self.rrsets().map(|rrset| usize::from(rrset.len())).sum()
+        self.types().map(|rrset| usize::from(rrset.len())).sum()
     }
 
     /// Returns the node's marks.
@@ -96,15 +96,27 @@ impl Node {
         Marks(self.0[0])
     }
 
-    /// Returns the RRset of a type.
+    /// Returns all records of a type, as a question asks for them; signatures whatever they cover.
     #[inline]
     pub fn rrset(&self, rtype: Type) -> Option<RRset<'_>> {
-        self.rrsets().find(|rrset| rrset.rtype == rtype)
+        self.types().find(|rrset| rrset.rtype == rtype)
     }
 
-    /// Iterates over the RRsets by ascending type.
-    #[inline]
+    /// Returns the RRset of a type; of signatures, those that cover a type.
+    pub(crate) fn rrset_covering(&self, rtype: Type, covers: Option<Type>) -> Option<RRset<'_>> {
+        self.rrset(rtype)?.by_type_covered().find(|rrset| rrset.covers() == covers)
+    }
+
+    /// Iterates over the RRsets by ascending type, signatures by the type they cover.
+    ///
+    /// The records of each share a TTL.
     pub fn rrsets(&self) -> impl Iterator<Item = RRset<'_>> {
+        self.types().flat_map(RRset::by_type_covered)
+    }
+
+    /// Iterates over all records, those of one type at a time, by ascending type.
+    #[inline]
+    pub(crate) fn types(&self) -> impl Iterator<Item = RRset<'_>> {
         let mut rest = &self.0[2 + usize::from(self.0[1])..];
         std::iter::from_fn(move || {
             let (head, tail) = rest.split_first_chunk::<RRSET_HEAD>()?;
@@ -116,7 +128,9 @@ impl Node {
     }
 }
 
-/// All records of one name and type (RFC 2181 §5); they share one TTL.
+/// All records of one name and type (RFC 2181 §5), which share one TTL.
+///
+/// Signatures form an RRset for each type that they cover: their TTL is that of the RRset they sign (RFC 4034 §3).
 #[derive(Clone, Copy)]
 pub struct RRset<'n> {
     rtype: Type,
@@ -138,7 +152,32 @@ impl<'n> RRset<'n> {
         self.count
     }
 
-    /// Returns the time to live, in seconds.
+    /// Returns the type that all of the records cover, if they are signatures.
+    #[inline]
+    pub fn covers(&self) -> Option<Type> {
+        self.rtype.covers(self.image.get(RECORD_HEAD..)?)
+    }
+
+    /// Splits signatures by the type that they cover; records of another type stay together.
+    fn by_type_covered(self) -> impl Iterator<Item = Self> {
+        let mut rest = Some(self);
+        std::iter::from_fn(move || {
+            let whole = rest.take()?;
+            let Some(covers) = whole.covers() else { return Some(whole) };
+            let is_other = |record: &&[u8]| whole.rtype.covers(&record[RECORD_HEAD..]) != Some(covers);
+            // In canonical order, signatures that cover the same type stand side by side.
+            let (mut count, mut octets) = (0, 0);
+            for record in whole.records().take_while(|record| !is_other(record)) {
+                count += 1;
+                octets += record.len();
+            }
+            let (image, after) = whole.image.split_at(octets);
+            rest = (count < whole.count).then_some(Self { count: whole.count - count, image: after, ..whole });
+            Some(Self { count, image, ..whole })
+        })
+    }
+
+    /// Returns the time to live of the first record, in seconds.
     #[inline]
     pub fn ttl(&self) -> u32 {
         match *self.image {
@@ -225,7 +264,7 @@ impl NodeBuilder {
         self.end_rrset();
         let mut marks = Marks::NONE;
         let node = Node(self.octets.as_slice().into());
-        for rrset in node.rrsets() {
+        for rrset in node.types() {
             match rrset.rtype() {
                 Type::NS if !is_apex => marks = marks | Marks::CUT,
                 Type::DNAME => marks = marks | Marks::DNAME,
@@ -244,7 +283,7 @@ impl NodeBuilder {
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Node({} ", name::Display(self.owner()))?;
-        f.debug_list().entries(self.rrsets().map(|rrset| rrset.rtype().to_string())).finish()?;
+        f.debug_list().entries(self.types().map(|rrset| rrset.rtype().to_string())).finish()?;
         f.write_str(")")
     }
 }

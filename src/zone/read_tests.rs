@@ -284,3 +284,25 @@ proptest! {
         }
     }
 }
+
+/// RFC 4034 §3: a signature has the TTL of what it signs, whatever others of the same owner have.
+#[test]
+fn signatures_keep_their_ttls() {
+    let sig = |ttl: u32, rtype: &str, tag: u32| {
+        format!(" {ttl} RRSIG {rtype} 13 2 {ttl} 20300101000000 20200101000000 {tag} example.org. AQID\n")
+    };
+    let lines = [sig(0, "NSEC3PARAM", 1), sig(3600, "SOA", 1), sig(300, "TXT", 1), sig(3600, "SOA", 2)].concat();
+    let reading = reading(format!("{HEAD}@ TXT x\n{lines}").as_bytes());
+    assert!(reading.diagnostics.is_empty(), "{:?}", reading.diagnostics);
+    let zone = reading.zone.unwrap();
+    let node = zone.node(zone.apex()).unwrap();
+    let sets = node.rrsets().filter(|rrset| rrset.rtype() == Type::RRSIG);
+    let sets: Vec<_> = sets.map(|rrset| (rrset.covers().unwrap().to_string(), rrset.len(), rrset.ttl())).collect();
+    let expected = [("SOA", 2, 3600), ("TXT", 1, 300), ("NSEC3PARAM", 1, 0)];
+    assert_eq!(sets, expected.map(|(rtype, count, ttl)| (rtype.to_string(), count, ttl)));
+    assert_eq!(node.rrset(Type::RRSIG).unwrap().len(), 4);
+
+    let differ = super::tests::reading(format!("{HEAD}{}{}", sig(60, "SOA", 1), sig(61, "SOA", 2)).as_bytes());
+    let told = differ.diagnostics.iter().map(ToString::to_string).collect::<String>();
+    assert!(told.contains("the RRSIG records of ns.example.org. that cover SOA have different TTLs; 60 is"), "{told}");
+}

@@ -1,6 +1,6 @@
 //! What a file of the repository is, told from its path alone, and which records are keys.
 
-use super::name::Name;
+use super::name::{self, Name, NameError};
 use super::rtype::Type;
 
 /// What a file of the repository is.
@@ -58,14 +58,49 @@ impl FileRole {
             _ => path,
         };
         // A name with such a character would be a legal name of a zone, but hardly a meant one: `notes (old)`.
-        if let Some(odd) = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.\\".contains(*c)) {
+        if let Some(odd) = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.*%\\".contains(*c)) {
             return Self::Misnamed { reason: format!("a zone's file bears the zone's name, which has no {odd:?}") };
         }
-        match Name::from_text(name) {
+        match zone_of_file(name) {
             Ok(name) => Self::Zone(name),
             Err(error) => Self::Misnamed { reason: format!("the file's name is no domain name: {error}") },
         }
     }
+}
+
+/// Reads the name of a zone as files bear it: what no file can be named on some system is `%` and two hexadecimal digits,
+/// as in `%2A.example.org` and `0%2F63.2.0.192.in-addr.arpa`.
+///
+/// # Errors
+///
+/// It is no name.
+pub fn zone_of_file(file: &str) -> Result<Name, NameError> {
+    let mut text = String::with_capacity(file.len());
+    let mut rest = file;
+    while let Some((front, after)) = rest.split_once('%') {
+        let digits = after.get(..2).filter(|digits| digits.bytes().all(|octet| octet.is_ascii_hexdigit()));
+        let octet = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or(NameError::BadEscape)?;
+        text += &format!("{front}\\{octet:03}");
+        rest = &after[2..];
+    }
+    text += rest;
+    Name::from_text(&text)
+}
+
+/// Returns the name of a zone's file as [`FileRole::of`] reads it, in small letters, and one that any system can have.
+pub(crate) fn file_of_zone(apex: &Name) -> String {
+    if apex.is_root() {
+        return "root".to_string();
+    }
+    let label = |label: &[u8]| -> String {
+        let octet = |octet: &u8| match octet {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => char::from(*octet).to_string(),
+            octet => format!("%{octet:02X}"),
+        };
+        label.iter().map(octet).collect()
+    };
+    let labels: Vec<String> = name::labels(apex.to_canonical().as_wire()).map(label).collect();
+    labels.join(".")
 }
 
 /// Endings of private keys, and of what editors, patches and people leave behind of a file.
@@ -97,7 +132,7 @@ pub fn may_be_part(path: &str) -> Result<(), &'static str> {
 /// Returns whether a file is named like a key file, wherever it is: in any letter case, also a copy of one.
 ///
 /// [`FileRole::Keys`] are only those at the root whose names are just so. These hold keys all the same.
-fn holds_keys(name: &str) -> bool {
+pub(super) fn holds_keys(name: &str) -> bool {
     let mut name = name.trim_end_matches('~');
     while let Some((front, ending)) = name.rsplit_once('.') {
         let is_leftover = LEFTOVER.iter().any(|word| ending.eq_ignore_ascii_case(word));
@@ -158,6 +193,14 @@ mod tests {
             ("0-63.2.0.192.in-addr.arpa.zone", zone("0-63.2.0.192.in-addr.arpa")),
             ("0\\04763.2.0.192.in-addr.arpa", zone("0\\/63.2.0.192.in-addr.arpa")),
             ("license.example", zone("license.example")),
+            ("*.example.org", zone("*.example.org")),
+            ("a.*.example.org.zone", zone("a.*.example.org")),
+            ("\\042.example.org", zone("*.example.org")),
+            ("%2A.example.org", zone("*.example.org")),
+            ("%2a.example.org.zone", zone("*.example.org")),
+            ("0%2F63.2.0.192.in-addr.arpa", zone("0\\/63.2.0.192.in-addr.arpa")),
+            ("*", zone("*")),
+            ("*.example.org._keys", FileRole::Keys),
             ("_keys", FileRole::Keys),
             ("example.org._keys", FileRole::Keys),
             ("README.md", FileRole::Foreign),
@@ -197,9 +240,28 @@ mod tests {
         ] {
             assert!(may_be_part(path).is_err(), "{path}");
         }
-        for path in ["example..org", "example.org~", "notes (old)", "bücher.example", "", "*"] {
+        for path in [
+            "example..org",
+            "example.org~",
+            "notes (old)",
+            "bücher.example",
+            "",
+            "100%.example",
+            "%2.example",
+            "%é.example",
+        ] {
             let role = FileRole::of(path);
             assert!(matches!(role, FileRole::Misnamed { .. }), "{path}: {role:?}");
+        }
+        for (apex, file) in [
+            ("Example.ORG", "example.org"),
+            ("*.example.org", "%2A.example.org"),
+            ("0\\/63.2.0.192.in-addr.arpa", "0%2F63.2.0.192.in-addr.arpa"),
+            ("a\\.b.example", "a%2Eb.example"),
+            (".", "root"),
+        ] {
+            assert_eq!(file_of_zone(&Name::from_text(apex).unwrap()), file);
+            assert_eq!(FileRole::of(file), zone(apex));
         }
     }
 }

@@ -245,6 +245,14 @@ impl Type {
         matches!(self, Self::CNAME | Self::RRSIG | Self::NSEC | Self(24 | 25 | 30))
     }
 
+    /// Returns the type that a record with this data covers, if this is a type of signatures (RFC 4034 §3.1.1,
+    /// RFC 2535 §4.1.1); octets that are missing count as zero.
+    #[inline]
+    pub fn covers(self, data: &[u8]) -> Option<Self> {
+        let octet = |at| data.get(at).copied().unwrap_or(0);
+        matches!(self, Self::RRSIG | Self(24)).then(|| Self(u16::from_be_bytes([octet(0), octet(1)])))
+    }
+
     /// Reads a mnemonic, or `TYPE` and a number (RFC 3597 §5), in any letter case.
     pub fn from_text(text: &[u8]) -> Option<Self> {
         // Nearly all records of nearly all zones are of these.

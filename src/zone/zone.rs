@@ -65,11 +65,11 @@ impl Zone {
 
     /// Returns the zone with RRsets replaced; it shares all else with this one and costs what it does not share.
     ///
-    /// Where an owner and type are given twice, the last holds. The result is, letter case aside, what reading a text
+    /// Where an RRset is given twice, the last holds. The result is, letter case aside, what reading a text
     /// of its records gives. Nothing is checked but what is said below: who amends sees to it that the zone is sound.
     ///
-    /// Returns `None` if that were no zone: its apex would have no SOA record, an owner is not in it, an RRset has more
-    /// records, or a record longer data, than 65,535.
+    /// Returns `None` if that were no zone: its apex would have no SOA record, an owner is not in it, there are more records
+    /// of a type at an owner, or a record has longer data, than 65,535.
     #[must_use]
     pub fn amend(&self, amendments: &[Amendment]) -> Option<Self> {
         self.clone().with(amendments)
@@ -246,29 +246,38 @@ fn amended(
     builder: &mut NodeBuilder,
 ) -> Option<Option<Node>> {
     type Records<'r> = (u32, Vec<&'r [u8]>);
-    let mut rrsets: BTreeMap<Type, Records<'_>> = BTreeMap::new();
+    let mut rrsets: BTreeMap<(Type, Option<Type>), Records<'_>> = BTreeMap::new();
     for rrset in old.into_iter().flat_map(Node::rrsets) {
-        if amendments.iter().all(|amendment| amendment.rtype != rrset.rtype()) {
-            rrsets.insert(rrset.rtype(), (rrset.ttl(), rrset.rdata().collect()));
+        let key = (rrset.rtype(), rrset.covers());
+        if amendments.iter().all(|amendment| amendment.key() != key) {
+            rrsets.insert(key, (rrset.ttl(), rrset.rdata().collect()));
         }
     }
-    for Amendment { rtype, ttl, data, .. } in amendments {
+    for amendment in amendments {
+        let Amendment { rtype, ttl, data, .. } = amendment;
         let mut data: Vec<&[u8]> = data.iter().map(|data| &**data).collect();
         data.sort_by(|a, b| canonical_data_cmp(*rtype, a, b));
         data.dedup_by(|a, b| canonical_data_cmp(*rtype, a, b).is_eq());
-        let most = usize::from(u16::MAX);
-        if data.len() > most || data.iter().any(|data| data.len() > most) {
+        if data.iter().any(|data| data.len() > usize::from(u16::MAX)) {
             return None;
         }
-        rrsets.insert(*rtype, (*ttl, data));
+        rrsets.insert(amendment.key(), (*ttl, data));
     }
     rrsets.retain(|_, (_, data)| !data.is_empty());
+    let mut counts: BTreeMap<Type, usize> = BTreeMap::new();
+    rrsets.iter().for_each(|((rtype, _), (_, data))| *counts.entry(*rtype).or_default() += data.len());
+    if counts.into_values().any(|count| count > usize::from(u16::MAX)) {
+        return None;
+    }
     if rrsets.is_empty() {
         return Some(None);
     }
     builder.begin(old.map_or(owner.as_wire(), Node::owner));
-    for (rtype, (ttl, data)) in rrsets {
-        builder.begin_rrset(rtype);
+    let mut before = None;
+    for ((rtype, _), (ttl, data)) in rrsets {
+        if before.replace(rtype) != Some(rtype) {
+            builder.begin_rrset(rtype);
+        }
         for data in data {
             builder.push(rtype, ttl, data);
         }

@@ -58,6 +58,7 @@ mod secondaries_mode;
 mod secondaries_notify;
 mod secondaries_own;
 mod secondaries_scene;
+mod signed;
 mod snapshots;
 mod stalls;
 mod streams;

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use zonule_harness::wire::{self, opcode};
-use zonule_harness::{Answer, Ask, Fault, Key, Proxy, Remote, Sandbox, Server, Target, namespace, serial};
+use zonule_harness::{
+    Answer, Ask, Console, Fault, Key, Make, Port, Proxy, Remote, Sandbox, Server, Setup, Target, Way, namespace, serial,
+};
 
 use crate::secondaries_scene::{ZONE, zone};
 
@@ -218,3 +220,29 @@ mod who_zones_and_keys_name_is_told {
         tells_whom_zones_and_keys_name(&crate::scene::image());
     }
 }
+
+scenario!(key_of_the_repository_signs_notifications_as_soon_as_it_is_there, |target| {
+    let sandbox = Sandbox::new("notify-key").unwrap();
+    let key = Key::new(&format!("peer._transfer.{ZONE}")).unwrap();
+    let remote = Remote::with_files(sandbox.path(), [(ZONE, zone(1, ""))]).unwrap();
+    let setup = Setup::new(Make::Knot, sandbox.path()).unwrap().takes(ZONE);
+    let way = Way::to(setup.address()).unwrap();
+    let notify = format!("--notify={}:{},{}", target.host(), way.address().port(), key.name);
+    let boot = target.boot().remote(&remote).argument("--rate-limit=off").argument(&notify);
+    let mut server = boot.start_on(Port::new(), Console::File(sandbox.path().join("console.log"))).unwrap();
+    server.until_serving(ZONE).unwrap();
+    // It boots, and says what is missing and for which argument.
+    server.until_console(&format!("{notify}.: there is no key {}.", key.name)).unwrap();
+    assert!(way.notifications(ZONE).is_empty(), "nothing goes unsigned");
+    let from = Way::to(server.address()).unwrap();
+    let knot = setup.from(from.address(), Some(&key)).start().unwrap();
+
+    remote.write(&format!("{ZONE}._keys"), key.line()).unwrap();
+    remote.write(ZONE, zone(2, "")).unwrap();
+    remote.push("Bring the key").unwrap();
+    knot.until_serial(ZONE, 2).unwrap();
+    assert!(!way.notifications(ZONE).is_empty());
+    remote.write(ZONE, zone(3, "")).unwrap();
+    remote.push("Change the zone").unwrap();
+    knot.until_serial(ZONE, 3).unwrap();
+});

@@ -38,13 +38,19 @@ scenario!(files_of_other_zones_are_never_changed, |target| {
         ("shared.example.com", "shared A 192.0.2.7\n".to_owned()),
         ("parts/both", "both A 192.0.2.8\n".to_owned()),
         ("parts/own", "own A 192.0.2.9\n".to_owned()),
+        ("parts/whole", zone(1, "")),
+        ("parts/mine", zone(1, "")),
         ("dir.example/file", String::new()),
         ("_keys", operator.line() + &net.line() + &shared.line()),
     ];
     let files = files.into_iter().map(|(path, text)| (path.to_owned(), text)).collect();
     let mut scene = Updating::with_files(target, files, operator.clone(), &[]);
     let clone = scene.remote.clone_path().to_owned();
-    std::os::unix::fs::symlink("example.org", clone.join("link.example")).unwrap();
+    std::os::unix::fs::symlink("nothing", clone.join("link.example")).unwrap();
+    std::os::unix::fs::symlink("parts/whole", clone.join("own.example")).unwrap();
+    std::os::unix::fs::symlink("parts/too", clone.join("too.example")).unwrap();
+    std::os::unix::fs::symlink("whole", clone.join("parts/too")).unwrap();
+    std::os::unix::fs::symlink("parts/mine", clone.join("mine.example")).unwrap();
     scene.remote.git(&["add", "--all"]).unwrap();
     scene.remote.git(&["commit", "--quiet", "--message", "A link"]).unwrap();
     scene.remote.git(&["push", "--quiet", "origin", "HEAD:main"]).unwrap();
@@ -61,12 +67,26 @@ scenario!(files_of_other_zones_are_never_changed, |target| {
     // Nothing is made where something is.
     refused(&create(&scene, &operator, "shared.example.com"), "the repository already has shared.example.com");
     refused(&create(&scene, &operator, "dir.example"), "the repository already has dir.example");
-    refused(&create(&scene, &operator, "link.example"), "the repository already has link.example");
+    let outcome = create(&scene, &operator, "link.example");
+    assert_eq!(outcome.status, "SERVFAIL", "a link to nowhere is a broken zone: {outcome:?}");
+    // What a link leads to changes, and only if no other zone's link leads there.
+    let change = "update delete www.own.example. A";
+    refused(
+        &send(&scene, &operator, "own.example", &[change]),
+        "parts/whole would change, but the zone too.example. uses",
+    );
+    refused(&send(&scene, &operator, "mine.example", &["update delete mine.example. SOA"]), "is a symbolic link");
     let outcome = create(&scene, &shared, "shared.example.com");
     assert_eq!(outcome.status, "NOTAUTH", "{outcome:?}");
     // What would be left of the zone would be taken for another.
     refused(&send(&scene, &operator, "example.com", &["update delete example.com. SOA"]), "shared.example.com");
     assert_eq!(scene.remote.git_bare(&["rev-parse", "main"]).unwrap(), head, "and nothing is committed");
+
+    let outcome = send(&scene, &operator, "mine.example", &["update delete www.mine.example. A"]);
+    assert_eq!(outcome.status, "NOERROR", "{outcome:?}");
+    let files = scene.remote.git_bare(&["show", "--format=", "--name-only", "main"]).unwrap();
+    assert_eq!(files, "parts/mine\n");
+    assert_eq!(scene.server.dig(&["www.mine.example", "A"]).unwrap().status, "NXDOMAIN");
 
     // Its own parts are a zone's own.
     let change = ["update delete own.example.com. A", "update delete shared.example.com. A"];

@@ -96,6 +96,10 @@ pub(crate) const KDIG: Tool = tool("kdig", "knot-dnsutils");
 pub(crate) const PRLIMIT: Tool = tool("prlimit", "util-linux");
 /// What BIND reads a zone with, to compare it.
 pub(crate) const NAMED_COMPILEZONE: Tool = tool("named-compilezone", "bind9-utils");
+/// What signs zones.
+pub(crate) const DNSSEC_SIGNZONE: Tool = tool("dnssec-signzone", "bind9-utils");
+/// What signs them with a digest, and verifies both.
+pub(crate) const LDNS: Tool = tool("ldns-signzone", "ldnsutils");
 /// What pushes come by.
 pub(crate) const SSH: Tool = tool("ssh", "openssh-client");
 /// And to.
@@ -128,6 +132,8 @@ pub(crate) const TESTS: &[Tool] = &[
     BIND,
     NAMED_CHECKZONE,
     NAMED_COMPILEZONE,
+    DNSSEC_SIGNZONE,
+    LDNS,
     NSUPDATE,
     KNSUPDATE,
     DNSPYTHON,

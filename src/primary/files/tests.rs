@@ -19,6 +19,7 @@ use crate::zone::{Type, Zone, difference};
 #[derive(Clone, Debug, Default)]
 struct Tree {
     files: BTreeMap<String, String>,
+    links: BTreeMap<String, String>,
     odd: BTreeSet<String>,
 }
 
@@ -31,7 +32,7 @@ impl Base for Tree {
     }
 
     fn names(&self) -> Result<Vec<String>, Self::Error> {
-        let top = self.files.keys().map(|path| path.split('/').next().unwrap().to_string());
+        let top = self.paths().map(|path| path.split('/').next().unwrap().to_string());
         Ok(top.chain(self.odd.iter().cloned()).collect::<BTreeSet<_>>().into_iter().collect())
     }
 }
@@ -39,12 +40,26 @@ impl Base for Tree {
 impl Tree {
     fn of(files: &[(&str, &str)]) -> Self {
         let files = files.iter().map(|(path, text)| (path.to_string(), text.to_string()));
-        Tree { files: files.collect(), odd: BTreeSet::new() }
+        Tree { files: files.collect(), ..Tree::default() }
     }
 
     fn load_into(&self, primary: &mut Primary) {
-        let files = self.files.iter().map(|(path, text)| File { path: path.clone(), id: blob_id(text.as_bytes()) });
-        primary.load(files.collect(), |id| self.read(id));
+        let file = |(path, text): (&String, &String), is_link: bool| {
+            let link = is_link.then(|| text.clone());
+            File { path: path.clone(), id: blob_id(text.as_bytes()), link }
+        };
+        let files = self.files.iter().map(|entry| file(entry, false));
+        let links = self.links.iter().map(|entry| file(entry, true));
+        primary.load(files.chain(links).collect(), |id| self.read(id));
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &String> {
+        self.files.keys().chain(self.links.keys())
+    }
+
+    fn linked(mut self, links: &[(&str, &str)]) -> Self {
+        self.links = links.iter().map(|(path, target)| (path.to_string(), target.to_string())).collect();
+        self
     }
 
     fn loaded(&self) -> Primary {
@@ -69,6 +84,10 @@ impl Tree {
         let (mut reached, mut todo) = (BTreeSet::new(), vec![path.to_string()]);
         while let Some(path) = todo.pop() {
             if reached.insert(path.clone()) {
+                todo.extend(self.links.get(&path).cloned());
+                if let Some(("ln", rest)) = path.split_once('/') {
+                    todo.push(format!("parts/{rest}"));
+                }
                 let text = self.files.get(&path).map_or("", String::as_str);
                 todo.extend(text.lines().filter_map(|line| line.strip_prefix("$INCLUDE ")).map(str::to_string));
             }
@@ -188,7 +207,26 @@ fn a_zone_whose_file_is_there_as_something_else() {
     let missing = told(&tree, "k._update", "missing.example", &[SOA, NS]);
     assert_eq!(missing, "REFUSED: the file missing.example would be created, but the zone broken.example. includes it");
     assert_eq!(told(&tree, "k._update", "parts.example", &[SOA, NS]), "parts.example");
-    for zone in ["x._keys", "_keys", "readme", "a\\.b.example", "a\\/b.example", "*.example", ".git.example"] {
+    for (zone, file) in
+        [("a\\.b.example", "a%2Eb.example"), ("a\\/b.example", "a%2Fb.example"), ("*.example", "%2A.example")]
+    {
+        assert_eq!(told(&tree, "k._update", zone, &[SOA, NS]), file);
+    }
+    // A file comes or goes, and another is no longer what it was.
+    let copies = Tree::of(&[("y.bak", &zone_text(1, "")), ("z", &zone_text(1, "")), ("z.bak", &zone_text(1, ""))]);
+    for (zone, lines, reason) in [
+        ("y", &[SOA, NS][..], "REFUSED: the file y.bak would be taken for a copy of the new zone's"),
+        ("z.old", &[SOA, NS], "REFUSED: the zone's file would be z.old, which would be taken for a copy of another"),
+        (
+            "z",
+            &["- @ SOA"],
+            "REFUSED: the file z.bak, a copy of the zone's by its name, would be left and read as a zone",
+        ),
+    ] {
+        let told = told(&copies, "k._update", zone, lines);
+        assert!(told.starts_with(reason), "{zone}: {told}");
+    }
+    for zone in ["x._keys", "_keys", "readme"] {
         if let Ok(zone) = Name::from_text(zone) {
             let told = told(&tree, "k._update", &zone.to_string(), &[SOA, NS]);
             assert!(told.starts_with("REFUSED: a zone of this name cannot have a file"), "{zone}: {told}");
@@ -274,15 +312,74 @@ fn serials_of_several_zones_in_one_file() {
     assert_eq!(commit.files().keys().collect::<Vec<_>>(), ["c.example"]);
 }
 
+/// A key changes what the links of its zone lead to, and only if that is the zone's alone.
+#[test]
+fn links_are_followed_and_what_they_lead_to_is_what_changes() {
+    let zone = zone_text(1, "w1 A 192.0.2.1\n");
+    let with_part = zone_text(1, "$INCLUDE ln/x\n");
+    let twice = zone_text(1, "$INCLUDE ln/x\n$INCLUDE parts/x\n");
+    let tree = Tree::of(&[
+        ("a.example", &zone),
+        ("parts/whole", &zone),
+        ("d.example", &with_part),
+        ("e.example", &zone_text(1, "$INCLUDE parts/y\n")),
+        ("f.example", &zone_text(1, "$INCLUDE to-y\n")),
+        ("g.example", &twice.replace("/x", "/z")),
+        ("parts/x", "w2 A 192.0.2.2\n"),
+        ("parts/y", "w2 A 192.0.2.2\n"),
+        ("parts/z", "w2 A 192.0.2.2\n"),
+    ]);
+    let tree = tree.linked(&[
+        ("b.example", "a.example"),
+        ("c.example", "to-c"),
+        ("to-c", "parts/../parts/whole"),
+        ("ln", "parts"),
+        ("to-y", "./parts/y"),
+    ]);
+    let served: Vec<String> = apexes(&tree.loaded()).iter().map(ToString::to_string).collect();
+    for zone in ["a", "b", "c", "d", "e", "f", "g"] {
+        assert!(served.contains(&format!("{zone}.example.")), "{zone}: {served:?}");
+    }
+    let told = |zone: &str, line: &str| told(&tree, "k._update", zone, &[line]);
+    assert_eq!(
+        told("c.example", "+ w1 A 192.0.2.2"),
+        "REFUSED: the file parts/whole would change, but the zone to-c. uses it too; change it in git and raise the serials of both"
+    );
+    assert_eq!(told("d.example", "- w2"), "d.example parts/x");
+    for (zone, file, other) in
+        [("a", "a.example", "b"), ("b", "a.example", "a"), ("e", "parts/y", "f"), ("f", "parts/y", "e")]
+    {
+        let reason = told(&format!("{zone}.example"), if zone < "c" { "- w1" } else { "- w2" });
+        let expected = format!("REFUSED: the file {file} would change, but the zone {other}.example. uses it too");
+        assert!(reason.starts_with(&expected), "{zone}: {reason}");
+    }
+    let reason = told("g.example", "- w2");
+    assert!(reason.starts_with("REFUSED: the file parts/z would change, but the zone includes it as "), "{reason}");
+    let reason = told("b.example", "- @ SOA");
+    assert_eq!(reason, "REFUSED: the file b.example is a symbolic link; delete the zone in git");
+
+    // What is accepted is as it is after a start.
+    let tree = Tree::of(&[("parts/whole", &zone)]).linked(&[("c.example", "parts/whole")]);
+    let mut primary = tree.loaded();
+    let commit = prepare(&primary, &tree, "k._update", &update("c.example", &["- w1"])).unwrap().unwrap();
+    assert_eq!(commit.files().keys().collect::<Vec<_>>(), ["parts/whole"]);
+    let after = tree.with(&commit);
+    primary.accept(commit);
+    assert!(same(&primary, &after.loaded(), &name("c.example")));
+    after.load_into(&mut primary);
+    assert_eq!(primary.not_raised().count(), 0);
+}
+
 const ZONES: [&str; 4] = ["a.example", "b.example", "example", "w1.a.example"];
 const PARTS: [&str; 5] = ["parts/x", "parts/y", "shared.example", "p.a.example", "gone.example"];
+const LINKED: [&str; 3] = ["ln/x", "ln/y", "to-y"];
 const NEW: [&str; 6] = ["shared.example", "p.a.example", "gone.example", "new.example", "odd.example", "x.b.example"];
 
 /// The lines of a file: records, and files it includes by number.
 fn any_lines() -> impl Strategy<Value = String> {
     let line = prop_oneof![
         3 => (1..4u8, 1..4u8).prop_map(|(owner, last)| format!("w{owner} A 192.0.2.{last}\n")),
-        2 => prop::sample::select(PARTS.to_vec()).prop_map(|path| format!("$INCLUDE {path}\n")),
+        2 => prop::sample::select([&PARTS[..], &LINKED].concat()).prop_map(|path| format!("$INCLUDE {path}\n")),
         1 => prop::sample::select(vec!["$INCLUDE a.example\n", "x A 192.0.2.300\n", "@ TXT x\n"]).prop_map(str::to_string),
     ];
     prop::collection::vec(line, 0..4).prop_map(|lines| lines.concat())
@@ -300,7 +397,13 @@ fn any_tree() -> impl Strategy<Value = Tree> {
     let zones = prop::collection::vec(zone, ZONES.len());
     let parts = prop::collection::vec(part, PARTS.len());
     let odd = prop::collection::btree_set(prop::sample::select(vec!["Odd.example", "new.Example", "z"]), 0..2);
-    (zones, parts, prop::bool::weighted(0.1), odd).prop_map(|(zones, parts, twice, odd)| {
+    let targets = prop::sample::select([&ZONES[..], &PARTS[..2], &["l.example", "m.example", "none"]].concat());
+    let links = prop::collection::btree_map(
+        prop::sample::select(vec!["l.example", "m.example", "w1.b.example"]),
+        targets,
+        0..3,
+    );
+    (zones, parts, prop::bool::weighted(0.1), odd, links).prop_map(|(zones, parts, twice, odd, links)| {
         let files = ZONES.iter().zip(zones).chain(PARTS.iter().zip(parts));
         let mut files: BTreeMap<String, String> =
             files.filter_map(|(path, text)| Some((path.to_string(), text?))).collect();
@@ -308,7 +411,10 @@ fn any_tree() -> impl Strategy<Value = Tree> {
         if twice {
             files.insert("b.example.zone".into(), zone_text(1, "$INCLUDE parts/y\n"));
         }
-        Tree { files, odd: odd.into_iter().map(str::to_string).collect() }
+        let mut links: BTreeMap<String, String> =
+            links.into_iter().map(|(path, target)| (path.to_string(), target.to_string())).collect();
+        links.extend([("ln".into(), "parts".into()), ("to-y".into(), "parts/y".into())]);
+        Tree { files, links, odd: odd.into_iter().map(str::to_string).collect() }
     })
 }
 
@@ -326,7 +432,7 @@ fn any_update() -> impl Strategy<Value = (&'static str, Update)> {
         1 => Just(vec!["- @ SOA".to_string()]),
         2 => Just([SOA, NS, "+ w1 A 192.0.2.1"].map(str::to_string).to_vec()),
     ];
-    let zones = prop::sample::select([&ZONES[..], &NEW].concat());
+    let zones = prop::sample::select([&ZONES[..], &NEW, &["l.example", "m.example"]].concat());
     (prop::sample::select(KEYS.to_vec()), zones, lines)
         .prop_map(|(key, zone, lines)| (key, update(zone, &lines.iter().map(String::as_str).collect::<Vec<_>>())))
 }
@@ -341,7 +447,7 @@ fn check(tree: &Tree, apex: &Name, commit: &Commit) -> Result<Tree, TestCaseErro
     }
     let files_of = |apex: &Name| {
         let is_of = |path: &&String| FileRole::of(path) == FileRole::Zone(apex.clone());
-        tree.files.keys().filter(is_of).flat_map(|path| tree.reach(path)).collect::<BTreeSet<_>>()
+        tree.paths().filter(is_of).flat_map(|path| tree.reach(path)).collect::<BTreeSet<_>>()
     };
     for path in commit.files().keys() {
         if tree.files.contains_key(path) {
@@ -398,12 +504,18 @@ fn an_update_changes_one_zone_and_its_files() {
                     count(&refused);
                     // Nothing of the zone's own is refused.
                     let is_of = |path: &&String| FileRole::of(path) == FileRole::Zone(apex.clone());
-                    let own: BTreeSet<_> = tree.files.keys().filter(is_of).flat_map(|path| tree.reach(path)).collect();
+                    let own: BTreeSet<_> = tree.paths().filter(is_of).flat_map(|path| tree.reach(path)).collect();
                     let is_other = |path: &&String| !is_of(path) && matches!(FileRole::of(path), FileRole::Zone(_));
-                    let all = tree.files.keys().filter(is_other).flat_map(|path| tree.reach(path));
+                    let all = tree.paths().filter(is_other).flat_map(|path| tree.reach(path));
                     let name = apex.to_string().trim_end_matches('.').to_string();
                     let others: BTreeSet<_> = all.collect();
-                    prop_assert!(own.iter().chain([&name]).any(|path| others.contains(path)), "{}: {}", apex, refusal);
+                    let is_linked = tree.links.contains_key(&name) || refusal.reason.contains("includes it as");
+                    prop_assert!(
+                        is_linked || own.iter().chain([&name]).any(|path| others.contains(path)),
+                        "{}: {}",
+                        apex,
+                        refusal
+                    );
                 }
                 Err(_) => {}
             }

@@ -22,6 +22,12 @@ const LINES: &[&str] = &[
     "@ 60 NS NS2\n",
     "d DNAME x.test.\n",
     "c CNAME a\n",
+    "a 60 RRSIG A 13 3 60 20300101000000 20200101000000 1 example.org. AQID\n",
+    "a 5 RRSIG A 13 3 60 20300101000000 20200101000000 2 example.org. AQID\n",
+    "a 5 RRSIG TXT 13 3 5 20300101000000 20200101000000 1 example.org. AQID\n",
+    "a 0 RRSIG MX 13 3 0 20300101000000 20200101000000 1 example.org. AQID\n",
+    "@ 7 RRSIG SOA 13 2 7 20300101000000 20200101000000 1 example.org. AQID\n",
+    "@ 0 RRSIG NSEC3PARAM 13 2 0 20300101000000 20200101000000 1 example.org. AQID\n",
 ];
 
 /// Lets a transfer get these records, in messages of so many.

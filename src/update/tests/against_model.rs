@@ -27,6 +27,9 @@ const DATA: &[&str] = &[
     "DNAME x.",
     "DNAME y.",
     "NSEC a. A",
+    "RRSIG A 13 3 60 20300101000000 20200101000000 1 example.org. abcd",
+    "RRSIG A 13 3 60 20300101000000 20200101000000 2 example.org. abcd",
+    "RRSIG TXT 13 3 60 20300101000000 20200101000000 1 example.org. abcd",
     "NSEC3 2 0 0 - 0G",
     "WKS \\# 5 C000020106",
     "WKS \\# 6 C000020106FF",
@@ -208,8 +211,10 @@ impl Model {
                 };
                 self.lines.retain(|other| !(other.0 == owner && other.1 == kind && replaced(other)));
                 self.lines.insert((owner.into(), kind.into(), *ttl, data.clone()));
-                // RFC 2181 §5.2.
-                let others: Vec<Line> = self.rrset(owner, kind).cloned().collect();
+                // RFC 2181 §5.2; signatures have the TTL of what they cover (RFC 4034 §3).
+                let covered = |data: &str| (kind == "RRSIG").then(|| data.split(' ').next().map(str::to_string));
+                let is_same = |other: &&Line| covered(&other.3) == covered(data);
+                let others: Vec<Line> = self.rrset(owner, kind).filter(is_same).cloned().collect();
                 for other in others {
                     self.lines.remove(&other);
                     self.lines.insert((other.0, other.1, *ttl, other.3));

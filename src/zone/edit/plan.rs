@@ -68,7 +68,7 @@ impl Plan {
         // What belongs to an RRset that is there comes right behind it.
         added.sort_by_key(|(amendment, _)| {
             let mut lines = lines_of(survey, amendment).iter();
-            !lines.any(|line| line.rtype == amendment.rtype && !line.generated && line.spot.file == 0)
+            !lines.any(|line| line.is_of(amendment) && !line.generated && line.spot.file == 0)
         });
         for (amendment, new) in added {
             plan.place(survey, amendment, new);
@@ -95,7 +95,7 @@ impl Plan {
         let mut gone_at: HashMap<&[u8], usize> = HashMap::new();
         let mut made: Option<&Line> = None;
         let mut written = false;
-        for line in lines.iter().filter(|line| line.rtype == *rtype) {
+        for line in lines.iter().filter(|line| line.is_of(amendment)) {
             let index = wanted.binary_search_by(|data| canonical_data_cmp(*rtype, data, &line.data));
             match (index, line.generated) {
                 (Ok(index), false) => {
@@ -149,7 +149,7 @@ impl Plan {
         let lines = lines_of(survey, amendment);
         let rank = |line: &&Line| {
             let stays = self.ops.get(&line.spot).is_none_or(|op| !op.delete);
-            (!line.generated, stays, line.rtype == amendment.rtype, line.spot.start)
+            (!line.generated, stays, line.is_of(amendment), line.rtype == amendment.rtype, line.spot.start)
         };
         let neighbour = lines.iter().filter(|line| line.spot.file == 0).max_by_key(rank).map(|line| line.spot);
         let mut habits = Habits::default();

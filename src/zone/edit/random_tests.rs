@@ -63,6 +63,9 @@ const LINES: &[&str] = &[
     "a TXT \"a\"\"b\"c\n",
     "a 60 NSEC b A ( MX\n TXT )\n",
     "a CLASS1 5 a 192.0.2.7;c\n",
+    "a 5 RRSIG A 13 3 5 20300101000000 20200101000000 1 example.org. AQID\n",
+    "\t60 RRSIG TXT 13 3 60 20300101000000 20200101000000 1 example.org. AQID ; c\n",
+    " RRSIG TXT 13 3 60 20300101000000 20200101000000 2 example.org. AQID\n",
 ];
 
 /// Data of many types.
@@ -89,6 +92,9 @@ const DATA: &[(&str, &str)] = &[
     ("CNAME", "b.example.org."),
     ("NS", "ns2.example.net."),
     ("NSEC", "a.example.org. A MX TYPE1234"),
+    ("RRSIG", "A 13 3 5 20300101000000 20200101000000 2 example.org. AQID"),
+    ("RRSIG", "TXT 13 3 5 20300101000000 20200101000000 2 example.org. AQID"),
+    ("RRSIG", "MX 13 3 5 20300101000000 20200101000000 2 example.org. AQID"),
 ];
 
 const OWNERS: &[&str] = &[
@@ -119,35 +125,47 @@ fn apex() -> Name {
 
 /// Turns random numbers into amendments, half of them of RRsets that are there.
 fn amendments(before: &Zone, changes: &[Change], bump: bool) -> Vec<Amendment> {
-    let rrset = |owner: &Name, rtype: Type| {
-        let rrset = before.node(owner).and_then(|node| node.rrset(rtype));
+    let rrset = |owner: &Name, rtype: Type, covers: Option<Type>| {
+        let rrset = before.node(owner).and_then(|node| node.rrset_covering(rtype, covers));
         let data: Vec<Box<[u8]>> = rrset.map_or_else(Vec::new, |rrset| rrset.rdata().map(Box::from).collect());
-        Amendment { owner: owner.clone(), rtype, ttl: rrset.map_or(3600, |rrset| rrset.ttl()), data }
+        Amendment { owner: owner.clone(), rtype, covers, ttl: rrset.map_or(3600, |rrset| rrset.ttl()), data }
     };
-    let there: Vec<(Name, Type)> = before
+    let there: Vec<(Name, Type, Option<Type>)> = before
         .iter()
-        .flat_map(|node| node.rrsets().map(|rrset| (Name::from_wire(node.owner()).unwrap(), rrset.rtype())))
-        .filter(|(_, rtype)| *rtype != Type::SOA)
+        .flat_map(|node| {
+            node.rrsets().map(|rrset| (Name::from_wire(node.owner()).unwrap(), rrset.rtype(), rrset.covers()))
+        })
+        .filter(|(_, rtype, _)| *rtype != Type::SOA)
         .collect();
     let mut all: Vec<Amendment> = Vec::new();
     for (owner, data, what, ttl) in changes {
         let (rtype, text) = DATA[data.index(DATA.len())];
         let rtype = Type::from_text(rtype.as_bytes()).unwrap();
-        let (owner, rtype) = if what & 1 == 0 {
+        let encoded = |rtype: Type, text: &str| {
+            let mut data = Vec::new();
+            rdata::read::line(rtype, text.as_bytes(), &mut data).ok().map(|()| data)
+        };
+        let covered = |rtype: Type, text: &str| encoded(rtype, text).and_then(|data| rtype.covers(&data));
+        let (owner, rtype, covers) = if what & 1 == 0 {
             there[owner.index(there.len())].clone()
         } else {
-            (Name::from_text(&format!("{}example.org", OWNERS[owner.index(OWNERS.len())])).unwrap(), rtype)
+            (
+                Name::from_text(&format!("{}example.org", OWNERS[owner.index(OWNERS.len())])).unwrap(),
+                rtype,
+                covered(rtype, text),
+            )
         };
         let of_type: Vec<&str> = DATA
             .iter()
-            .filter(|(other, _)| Type::from_text(other.as_bytes()) == Some(rtype))
+            .filter(|(other, text)| Type::from_text(other.as_bytes()) == Some(rtype) && covered(rtype, text) == covers)
             .map(|(_, text)| *text)
             .collect();
         let text = if of_type.contains(&text) { text } else { of_type.first().copied().unwrap_or("") };
-        let mut new = Vec::new();
-        let readable = rdata::read::line(rtype, text.as_bytes(), &mut new).is_ok();
-        let index = all.iter().position(|a| a.owner == owner && a.rtype == rtype).unwrap_or_else(|| {
-            all.push(rrset(&owner, rtype));
+        let new = encoded(rtype, text);
+        let readable = new.is_some();
+        let new = new.unwrap_or_default();
+        let index = all.iter().position(|a| a.owner == owner && a.key() == (rtype, covers)).unwrap_or_else(|| {
+            all.push(rrset(&owner, rtype, covers));
             all.len() - 1
         });
         let amendment = &mut all[index];
@@ -168,7 +186,7 @@ fn amendments(before: &Zone, changes: &[Change], bump: bool) -> Vec<Amendment> {
         }
     }
     if bump {
-        let mut soa = rrset(&apex(), Type::SOA);
+        let mut soa = rrset(&apex(), Type::SOA, None);
         let at = soa.data[0].len() - 20;
         soa.data[0][at..at + 4].copy_from_slice(&before.serial().next().0.to_be_bytes());
         if changes.len() == 3 {
@@ -209,7 +227,7 @@ fn untouchable(
         let has = |list: &[Box<[u8]>]| list.iter().any(|other| canonical_data_cmp(*rtype, other, data).is_eq());
         let amended = of_owner.clone().any(|change| {
             let stays = change.new_ttl == Some(*ttl) && (!has(&change.removed) || has(&change.added));
-            change.rtype == *rtype && !stays
+            (change.rtype, change.covers) == (*rtype, rtype.covers(data)) && !stays
         });
         let owner_goes = of_owner.clone().any(|change| !change.removed.is_empty());
         let leans = spans.owner.is_none() && owner_goes || spans.ttl.is_none() && !entry.before.has_default_ttl();

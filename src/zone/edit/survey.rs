@@ -29,6 +29,13 @@ pub(super) struct Line {
     pub(super) head: Head,
 }
 
+impl Line {
+    /// Returns whether the record belongs to the RRset of an amendment.
+    pub(super) fn is_of(&self, amendment: &Amendment) -> bool {
+        (self.rtype, self.rtype.covers(&self.data)) == amendment.key()
+    }
+}
+
 /// How a record has its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Head {

@@ -47,18 +47,19 @@ fn amendments(before: &Zone, changes: &[&str]) -> Vec<Amendment> {
         }
         let rtype = Type::from_text(word.as_bytes()).unwrap();
         let text = words.collect::<Vec<_>>().join(" ");
-        let index = all.iter().position(|a| a.owner == owner && a.rtype == rtype).unwrap_or_else(|| {
-            let rrset = before.node(&owner).and_then(|node| node.rrset(rtype));
-            let data = rrset.map_or_else(Vec::new, |rrset| rrset.rdata().map(Box::from).collect());
-            all.push(Amendment { owner, rtype, ttl: rrset.map_or(3600, |rrset| rrset.ttl()), data });
-            all.len() - 1
-        });
-        let amendment = &mut all[index];
-        amendment.ttl = ttl.unwrap_or(amendment.ttl);
         let mut data = Vec::new();
         if !text.is_empty() {
             crate::zone::rdata::read::line(rtype, text.as_bytes(), &mut data).unwrap();
         }
+        let covers = rtype.covers(&data);
+        let index = all.iter().position(|a| a.owner == owner && a.key() == (rtype, covers)).unwrap_or_else(|| {
+            let rrset = before.node(&owner).and_then(|node| node.rrset_covering(rtype, covers));
+            let data = rrset.map_or_else(Vec::new, |rrset| rrset.rdata().map(Box::from).collect());
+            all.push(Amendment { owner, rtype, covers, ttl: rrset.map_or(3600, |rrset| rrset.ttl()), data });
+            all.len() - 1
+        });
+        let amendment = &mut all[index];
+        amendment.ttl = ttl.unwrap_or(amendment.ttl);
         match (adds, text.is_empty()) {
             (true, true) => {}
             (true, false) => amendment.data.push(data.into()),
@@ -467,6 +468,7 @@ fn example_zones() {
             Amendment {
                 owner: owner.clone(),
                 rtype,
+                covers: None,
                 ttl: rrset.map_or_else(|| before.soa().unwrap().ttl(), |rrset| rrset.ttl()),
                 data,
             }

@@ -8,6 +8,7 @@ use crate::zone::files::{self, File, IncludeError};
 use crate::zone::name;
 use crate::zone::rdata::push_unescaped;
 use crate::zone::role;
+use crate::zone::stray;
 
 /// The most files that may be open within each other.
 const MAX_DEPTH: usize = 16;
@@ -77,6 +78,10 @@ impl Reader<'_, '_, '_> {
             Some(None) => return Err(at(format!("the file {resolved} cannot be read, see above"))),
             None => {
                 let contents = (self.open)(&resolved);
+                let contents = contents.and_then(|contents| match stray::other_text(&contents) {
+                    Some(other) => Err(IncludeError::Unreadable(format!("{}; {}", other.reason, other.hint))),
+                    None => Ok(contents),
+                });
                 match contents {
                     Ok(contents) if contents.len() <= MAX_TEXT.saturating_sub(self.octets) => {
                         self.octets += contents.len();

@@ -96,7 +96,19 @@ impl Remote {
         let mut command = Command::new(find("named-compilezone"));
         command.current_dir(&directory).args(["-q", "-i", "none", "-k", "ignore", "-s", "full", "-o", "-", zone, file]);
         let text = run(&mut command)?;
-        Ok(text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
+        let record = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            // Keys, signatures and digests come in pieces, and dig leaves them whole.
+            let whole = match words.get(3) {
+                Some(&"DNSKEY" | &"DS" | &"ZONEMD") => 7,
+                Some(&"RRSIG") => 12,
+                _ => words.len(),
+            };
+            let (words, pieces) = words.split_at(whole.min(words.len()));
+            let last = Some(pieces.concat()).filter(|last| !last.is_empty());
+            words.iter().map(ToString::to_string).chain(last).collect::<Vec<_>>().join(" ")
+        };
+        Ok(text.lines().filter(|line| !line.starts_with(';')).map(record).collect())
     }
 }
 
