@@ -4,29 +4,38 @@
 //! the frame is looked at first, and a SYN for a listening port gets a fresh socket just before the stack sees it. Such
 //! sockets, half-open ones and those nobody accepted yet, are the listener's embryos, bounded by its backlog.
 //!
-//! Beyond the bound a SYN is dropped, not reset, so the client tries again. While half-open embryos crowd the backlog only
-//! repeated SYNs are let in (`recurrence`), and the oldest embryo makes room once it is older than most honest
-//! handshakes are: a SYN flood from forged addresses costs clients a second, not the service.
+//! While half-open embryos crowd the backlog, or memory is short, SYNs are answered with cookies (`cookies`) and nothing is
+//! kept of them: the client that acknowledges one is let in, in the place of an old half-open embryo if need be, so
+//! a SYN flood from forged addresses costs others nothing. Only when connections that are complete fill the backlog,
+//! because the application does not accept them, SYNs are dropped, not reset, and the client tries again.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use smoltcp::iface::SocketHandle;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::Socket;
 use smoltcp::socket::tcp::{self, State};
 
 use super::buffers::Buffers;
+use super::cookies::{Opening, Segment, first_number};
+use super::device::Aside;
 use super::errno::Errno;
-use super::frame::Syn;
+use super::frame::{IPV4, IPV6, Syn, TCP};
 use super::socket::{Kind, Options, Record, SocketId, overlap};
-use super::stack::{Nanos, SECOND, Stack};
+use super::stack::{Nanos, SECOND, Stack, instant};
 use super::stream::{DEAD_PEER, KEEP_ALIVE, Stream, endpoint};
+use crate::virtio::net::Transmit;
 
 /// The most connections a listener holds for its application.
 pub(crate) const BACKLOG_LIMIT: usize = 128;
 /// How long a half-open connection may take.
 const HANDSHAKE: Nanos = 10 * SECOND;
-/// After this time a half-open connection makes room for a new one when the backlog is full.
-const HANDSHAKE_UNDER_PRESSURE: Nanos = SECOND / 4;
+/// After this time a half-open connection makes room for one whose peer has proved to be there: most honest handshakes are
+/// over by then, and who finds no room tries again after as long.
+const HANDSHAKE_UNDER_PRESSURE: Nanos = SECOND;
+
+/// How many connections that are gone may have a shift of their numbers remembered.
+const SHIFTS_OF_THE_GONE: usize = 64;
 
 /// A port where connections are accepted.
 pub(crate) struct Listener {
@@ -44,9 +53,34 @@ struct Embryo {
     half_open: bool,
 }
 
+/// What becomes of a SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// The stack may see it.
+    Stack,
+    /// It is answered with a cookie.
+    Cookie,
+    /// It is dropped.
+    Dropped,
+}
+
 impl Listener {
     pub(super) fn new(backlog: usize) -> Self {
         Self { backlog, embryos: Vec::new() }
+    }
+
+    fn half_open(&self) -> usize {
+        self.embryos.iter().filter(|embryo| embryo.half_open).count()
+    }
+
+    /// Returns whether connections that only wait to be accepted take all there is.
+    fn is_full(&self) -> bool {
+        self.embryos.len() - self.half_open() >= self.backlog
+    }
+
+    /// Returns whether half-open connections take most of the backlog, or they and others all of it.
+    fn is_crowded(&self) -> bool {
+        self.embryos.len() >= self.backlog || self.half_open() * 4 >= self.backlog * 3
     }
 
     pub(super) fn deadline(&self) -> Option<Nanos> {
@@ -64,10 +98,26 @@ impl Stack {
         })
     }
 
-    /// Prepares for the SYN the stack sees next; returns whether the stack may see it.
-    pub(super) fn expect_connection(&mut self, syn: &Syn) -> bool {
+    fn listener_mut(&mut self, index: usize) -> Option<&mut Listener> {
+        match self.records.get_mut(index)?.as_mut().map(|record| &mut record.kind) {
+            Some(Kind::Listener(listener)) => Some(listener),
+            _ => None,
+        }
+    }
+
+    /// Returns whether there is a connection, or an attempt at one, between our end and a peer's.
+    pub(super) fn has_connection(&self, own: SocketAddr, peer: SocketAddr) -> bool {
+        let (own, peer) = (Some(endpoint(own)), Some(endpoint(peer)));
+        self.sockets.iter().any(|(_, socket)| match socket {
+            Socket::Tcp(socket) => socket.local_endpoint() == own && socket.remote_endpoint() == peer,
+            _ => false,
+        })
+    }
+
+    /// Prepares for the SYN the stack sees next, if it may.
+    pub(super) fn expect_connection(&mut self, syn: &Syn) -> Admission {
         // Where nobody listens the stack answers with a reset.
-        let Some(index) = self.listener_at(syn.destination) else { return true };
+        let Some(index) = self.listener_at(syn.destination) else { return Admission::Stack };
         let own = endpoint(syn.destination);
         let peer = endpoint(syn.source);
         let same =
@@ -80,60 +130,119 @@ impl Stack {
             let orphan = self.orphans.remove(at);
             self.discard(orphan.handle, orphan.bytes);
         }
-        let exists = self.sockets.iter().any(|(_, socket)| match socket {
-            smoltcp::socket::Socket::Tcp(socket) => same(socket),
-            _ => false,
-        });
         // A repeated SYN belongs to the socket that took the first.
-        if exists {
-            return true;
+        if self.has_connection(syn.destination, syn.source) {
+            return Admission::Stack;
         }
         let now = self.now();
-        if self.is_crowded(index) && !self.recurrence.is_repeated(syn, now) {
-            return false;
+        // Frames of the same burst may have completed connections.
+        self.sweep_listener(index);
+        let Some(listener) = self.listener_mut(index) else { return Admission::Dropped };
+        if listener.is_full() {
+            return Admission::Dropped;
         }
-        let Some(buffers) = self.make_room(index, now) else { return false };
-        let Some(handle) = self.embryo_socket(index, syn.destination.port(), buffers) else { return false };
-        let bytes = buffers.bytes();
-        if let Some(Kind::Listener(listener)) = self.records[index].as_mut().map(|record| &mut record.kind) {
-            listener.embryos.push(Embryo { handle, bytes, born: now, half_open: true });
+        if listener.is_crowded() {
+            return Admission::Cookie;
         }
-        true
-    }
-
-    /// Returns whether half-open connections take most of the listener's backlog.
-    fn is_crowded(&self, index: usize) -> bool {
-        match self.records[index].as_ref().map(|record| &record.kind) {
-            Some(Kind::Listener(listener)) => {
-                let half_open = listener.embryos.iter().filter(|embryo| embryo.half_open).count();
-                half_open * 4 >= listener.backlog * 3
-            }
-            _ => false,
-        }
-    }
-
-    /// Makes sure the listener and the budget have room for one more embryo; returns what was reserved.
-    fn make_room(&mut self, index: usize, now: Nanos) -> Option<Buffers> {
-        let full = match self.records[index].as_ref().map(|record| &record.kind) {
-            Some(Kind::Listener(listener)) => listener.embryos.len() >= listener.backlog,
-            _ => return None,
+        let Some(buffers) = self.reserve_accepted(now) else {
+            // There is room for who proves to be there only in the place of who has not.
+            let places = self.records.iter().flatten().any(|record| match &record.kind {
+                Kind::Listener(listener) => listener.half_open() > 0,
+                _ => false,
+            });
+            return if places { Admission::Cookie } else { Admission::Dropped };
         };
-        if full {
-            return self.recycle_embryo(index, now);
-        }
-        self.reserve_accepted(now).or_else(|| self.recycle_embryo(index, now))
+        let Some(socket) = self.embryo_socket(index, syn.destination.port(), buffers) else {
+            return Admission::Dropped;
+        };
+        self.add_embryo(index, socket, buffers.bytes(), now);
+        Admission::Stack
     }
 
-    /// Frees the oldest half-open embryo if it is old enough, and reserves its place; returns what was reserved.
-    fn recycle_embryo(&mut self, index: usize, now: Nanos) -> Option<Buffers> {
-        let Some(Kind::Listener(listener)) = self.records[index].as_mut().map(|record| &mut record.kind) else {
+    /// Answers a SYN with a cookie.
+    pub(super) fn answer_with_cookie(&mut self, frame: &[u8], transmit: &mut impl Transmit) {
+        let Some(segment) = Segment::parse(frame, &self.link) else { return };
+        let Some(syn) = segment.opening() else { return };
+        let cookie = self.cookies.make(&syn, self.now());
+        let answer = syn.answer(cookie, self.segment_size(syn.ends.1));
+        self.outbound.put(transmit, segment.hardware(), &answer, self.link.mtu);
+    }
+
+    /// Returns the size of the segments that fit the path to a peer.
+    fn segment_size(&self, peer: SocketAddr) -> u16 {
+        let headers = if peer.is_ipv4() { IPV4 } else { IPV6 } + TCP;
+        self.outbound.path(peer.ip()).saturating_sub(headers) as u16
+    }
+
+    /// Prepares for a segment the stack sees next, if it may: one that acknowledges a cookie begins a connection, and one
+    /// of no connection that acknowledges none is dropped.
+    ///
+    /// It is not reset. It may have come before the acknowledgement it follows, or that found no room: the client sends
+    /// both again.
+    pub(super) fn expect_proof(&mut self, frame: &[u8]) -> bool {
+        let Some(segment) = Segment::parse(frame, &self.link).filter(Segment::acknowledges) else { return true };
+        let (own, peer) = segment.ends();
+        let Some(index) = self.listener_at(own) else { return true };
+        if self.has_connection(own, peer) {
+            return true;
+        }
+        let Some((sequence, cookie, window)) = segment.proof() else { return false };
+        let Some(size) = self.cookies.check((own, peer), sequence, cookie, self.now()) else { return false };
+        let size = size.min(self.segment_size(peer));
+        self.open_proven(index, &Opening { ends: (own, peer), sequence, size, window }, cookie).is_some()
+    }
+
+    /// Begins the connection whose peer acknowledged `cookie`: the stack is to see that next.
+    fn open_proven(&mut self, index: usize, syn: &Opening, cookie: u32) -> Option<()> {
+        let now = self.now();
+        self.sweep_listener(index);
+        let listener = self.listener_mut(index)?;
+        if listener.is_full() {
+            return None;
+        }
+        if listener.embryos.len() >= listener.backlog && !self.drop_half_open(index, now) {
+            return None;
+        }
+        let buffers = self.reserve_accepted(now).or_else(|| {
+            let listeners = 0..self.records.len();
+            core::iter::once(index).chain(listeners).any(|index| self.drop_half_open(index, now));
+            self.reserve_accepted(now)
+        })?;
+        let socket = self.embryo_socket(index, syn.ends.0.port(), buffers)?;
+        // In a set of its own the socket takes the SYN and answers: what it begins with is learned, and nobody told.
+        let mut alone = SocketSet::new(Vec::new());
+        let handle = alone.add(socket);
+        let packet = syn.syn();
+        let mut device = Aside { packet: Some(&packet), sent: Vec::new() };
+        self.interface.poll_ingress_single(instant(now), &mut device, &mut alone);
+        self.interface.poll_egress(instant(now), &mut device, &mut alone);
+        let (Some(first), Socket::Tcp(socket)) = (first_number(&device.sent), alone.remove(handle)) else {
+            self.budget.give_back(buffers.bytes());
             return None;
         };
+        self.shift_numbers(syn.ends, cookie.wrapping_sub(first));
+        self.add_embryo(index, socket, buffers.bytes(), now);
+        Some(())
+    }
+
+    /// Sets by how much a connection's numbers are shifted, and forgets that of connections that are gone now and then.
+    fn shift_numbers(&mut self, ends: (SocketAddr, SocketAddr), shift: u32) {
+        if self.outbound.sequences.kept() >= self.sockets.iter().count() + SHIFTS_OF_THE_GONE {
+            let connections: Vec<_> = self.connections().collect();
+            self.outbound.sequences.retain(connections.into_iter());
+        }
+        self.outbound.sequences.set(ends, shift);
+    }
+
+    /// Frees the oldest half-open embryo of a listener if it is old enough; returns whether it was.
+    fn drop_half_open(&mut self, index: usize, now: Nanos) -> bool {
+        self.sweep_listener(index);
         let old = |embryo: &Embryo| embryo.half_open && now.saturating_sub(embryo.born) >= HANDSHAKE_UNDER_PRESSURE;
-        let at = listener.embryos.iter().position(old)?;
+        let Some(listener) = self.listener_mut(index) else { return false };
+        let Some(at) = listener.embryos.iter().position(old) else { return false };
         let embryo = listener.embryos.remove(at);
         self.discard(embryo.handle, embryo.bytes);
-        self.reserve_accepted(now)
+        true
     }
 
     /// Takes the buffers of a connection off the budget.
@@ -142,8 +251,8 @@ impl Stack {
         self.reserve(buffers.bytes(), now).then_some(buffers)
     }
 
-    /// Adds a socket in LISTEN for the budget reserved before; gives that back when memory is out.
-    fn embryo_socket(&mut self, index: usize, port: u16, buffers: Buffers) -> Option<SocketHandle> {
+    /// Makes a socket in LISTEN for the budget reserved before; gives that back when memory is out.
+    fn embryo_socket(&mut self, index: usize, port: u16, buffers: Buffers) -> Option<tcp::Socket<'static>> {
         let Some(mut socket) = buffers.socket() else {
             self.budget.give_back(buffers.bytes());
             return None;
@@ -156,7 +265,14 @@ impl Stack {
         }
         // A fresh socket and a port that is not zero, or nobody would listen there: cannot fail.
         socket.listen(port).ok()?;
-        Some(self.sockets.add(socket))
+        Some(socket)
+    }
+
+    fn add_embryo(&mut self, index: usize, socket: tcp::Socket<'static>, bytes: usize, born: Nanos) {
+        let handle = self.sockets.add(socket);
+        if let Some(listener) = self.listener_mut(index) {
+            listener.embryos.push(Embryo { handle, bytes, born, half_open: true });
+        }
     }
 
     /// Removes the embryo whose SYN the stack did not take, at `address`.
