@@ -58,6 +58,7 @@ mod secondaries_notify;
 mod secondaries_own;
 mod secondaries_scene;
 mod snapshots;
+mod stalls_network;
 mod streams;
 mod updates;
 mod updates_faults;

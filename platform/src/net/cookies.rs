@@ -1,15 +1,15 @@
-//! SYN cookies (RFC 4987 §3.6): connections that cost nothing until the peer has proved that it is there.
+//! SYN cookies (RFC 4987 §3.6): no state for a connection until the peer has proved that it receives our packets.
 //!
-//! While half-open connections crowd a listener, a SYN is answered and forgotten: the number our SYN-ACK begins with is a
-//! cookie, made of the connection's ends, the peer's first number and the time under a secret key. Whoever acknowledges
-//! it has received it, however many SYNs others forge, once or repeatedly. The stack then sees a SYN made up here, its
-//! SYN-ACK is kept back, and its numbers are shifted to those the peer knows (`sequence`).
+//! While half-open connections crowd a listener, a SYN is answered by a SYN-ACK whose sequence number is a cookie: a keyed
+//! hash of both ends, the peer's sequence number and the time. Nothing is kept. A client that acknowledges the cookie has
+//! received it, however many SYNs others forge and however often they repeat them. The stack is then given a SYN made up
+//! here, its SYN-ACK is discarded, and its sequence numbers are shifted on the wire to match the cookie (`sequence`).
 //!
-//! Of what a SYN says only the segment size survives, one of eight: such connections have neither window scaling nor
-//! selective acknowledgements, as our SYN-ACK tells the peer.
+//! Of the SYN's options only the segment size survives, rounded down to one of eight. These connections use neither window
+//! scaling nor selective acknowledgements; our SYN-ACK offers none.
 //!
-//! A cookie has 28 bits of the keyed hash, so of 2^28 made-up acknowledgements one is taken for true; to check one costs
-//! one hash. It is good for one to two slots of time.
+//! 28 bits of a cookie are the hash, so a guessed acknowledgement is accepted with probability 2^-28 and costs us one hash
+//! to reject. A cookie is valid for 64 to 128 seconds. The key is replaced when the machine is resumed from a snapshot.
 
 use alloc::vec::Vec;
 use core::hash::{Hash as _, Hasher as _};
@@ -26,22 +26,22 @@ use super::neighbors::Hardware;
 use super::sequence;
 use super::stack::{Nanos, SECOND};
 
-/// How long a slot of time is. A cookie holds in the slot it was made in, and in the next.
+/// The length of a time slot. A cookie is valid in the slot it was made in and in the next.
 const SLOT: Nanos = 64 * SECOND;
-/// The segment sizes a cookie can tell, in octets, smallest first.
+/// The segment sizes a cookie can encode, in octets, ascending.
 const SIZES: [u16; 8] = [64, 256, 536, 1024, 1220, 1360, 1440, 1460];
-/// The lowest bits of a cookie: which of the sizes, and above them the last bit of the slot's number.
+/// The bits of a cookie that are not hashed: the index of the segment size, and above it the lowest bit of the slot.
 const SIZE_BITS: u32 = 3;
 const OPEN_BITS: u32 = SIZE_BITS + 1;
-/// The segment size of a peer that states none (RFC 9293 §3.7.1).
+/// The segment size of a peer that does not state one, in octets (RFC 9293 §3.7.1).
 const SIZE_UNSTATED: u16 = 536;
 const SIZE_UNSTATED_V6: u16 = 1220;
 const HOPS: u8 = 64;
 
-/// What makes cookies and knows them again.
+/// Makes and checks cookies.
 pub(super) struct Cookies {
     key: SipHasher24,
-    /// When a cookie was given out last.
+    /// When the last cookie was issued.
     issued: Option<Nanos>,
 }
 
@@ -50,13 +50,13 @@ impl Cookies {
         Self { key: sequence::secret(random), issued: None }
     }
 
-    /// Replaces the key: cookies given out before are worth nothing.
+    /// Replaces the key, which invalidates all cookies.
     pub(super) fn renew(&mut self, random: fn(&mut [u8])) {
         *self = Self::new(random);
     }
 
-    /// Returns whether somebody may have a cookie that holds.
-    pub(super) fn are_out(&self, now: Nanos) -> bool {
+    /// Returns whether a cookie that is still valid may have been issued.
+    pub(super) fn may_be_valid(&self, now: Nanos) -> bool {
         self.issued.is_some_and(|issued| now.saturating_sub(issued) < 2 * SLOT)
     }
 
@@ -67,7 +67,7 @@ impl Cookies {
         self.cookie(syn.ends, syn.sequence, size as u32, now / SLOT)
     }
 
-    /// Returns the peer's segment size if `cookie` answered its SYN, whose number was `sequence`.
+    /// Returns the peer's segment size if `cookie` is valid for a SYN between `ends` with this sequence number.
     pub(super) fn check(&self, ends: (SocketAddr, SocketAddr), sequence: u32, cookie: u32, now: Nanos) -> Option<u16> {
         let current = now / SLOT;
         let same = u64::from(cookie >> SIZE_BITS & 1) == current & 1;
@@ -83,24 +83,24 @@ impl Cookies {
     }
 }
 
-/// What a SYN asks for.
+/// The contents of a SYN that matter.
 pub(super) struct Opening {
-    /// Our end and the peer's.
+    /// Our end and the peer's end.
     pub(super) ends: (SocketAddr, SocketAddr),
     pub(super) sequence: u32,
-    /// The segment size the peer states, or has if it states none.
+    /// The peer's segment size, in octets: stated or the default.
     pub(super) size: u16,
     pub(super) window: u16,
 }
 
 impl Opening {
-    /// Makes the packet with the SYN.
+    /// Returns the IP packet with the SYN.
     pub(super) fn syn(&self) -> Vec<u8> {
         let (own, peer) = self.ends;
         segment(peer, own, TcpControl::Syn, self.sequence, None, (self.window, self.size))
     }
 
-    /// Makes the packet that answers the SYN with a cookie, and tells the peer our segment size.
+    /// Returns the IP packet with the SYN-ACK that carries the cookie and our segment size.
     pub(super) fn answer(&self, cookie: u32, size: u16) -> Vec<u8> {
         let (own, peer) = self.ends;
         let next = self.sequence.wrapping_add(1);
@@ -108,7 +108,7 @@ impl Opening {
     }
 }
 
-/// Makes a packet with a segment without data, scaling and selective acknowledgements.
+/// Returns an IP packet with a TCP segment that has no data and only the segment size option.
 fn segment(
     from: SocketAddr,
     to: SocketAddr,
@@ -141,32 +141,32 @@ fn segment(
     packet
 }
 
-/// A TCP segment from one peer to us alone.
+/// A received TCP segment.
 pub(super) struct Segment<'a> {
     packet: Packet<'a>,
     tcp: TcpPacket<&'a [u8]>,
 }
 
 impl<'a> Segment<'a> {
-    /// Reads a frame. The segment's checksum is for [`opening`](Self::opening) and [`proof`](Self::proof) to verify.
+    /// Parses a unicast frame to us. [`opening`](Self::opening) and [`proof`](Self::proof) verify the TCP checksum.
     pub(super) fn parse(frame: &'a [u8], link: &Link) -> Option<Self> {
         let packet = Packet::parse(frame, link, PROTOCOL_TCP)?;
         let tcp = TcpPacket::new_checked(packet.body).ok()?;
         Some(Self { packet, tcp })
     }
 
-    /// Returns the hardware address it came from.
+    /// Returns the source hardware address.
     pub(super) fn hardware(&self) -> Hardware {
         self.packet.hardware
     }
 
-    /// Returns our end and the peer's.
+    /// Returns our end and the peer's end.
     pub(super) fn ends(&self) -> (SocketAddr, SocketAddr) {
         let own = SocketAddr::new(self.packet.destination, self.tcp.dst_port());
         (own, SocketAddr::new(self.packet.source, self.tcp.src_port()))
     }
 
-    /// Returns what it asks for, if it is an intact SYN.
+    /// Returns its contents if it is an intact SYN.
     pub(super) fn opening(&self) -> Option<Opening> {
         let repr = self.repr()?;
         (repr.control == TcpControl::Syn && repr.ack_number.is_none()).then_some(())?;
@@ -175,13 +175,12 @@ impl<'a> Segment<'a> {
         Some(Opening { ends: self.ends(), sequence: repr.seq_number.0 as u32, size, window: repr.window_len })
     }
 
-    /// Returns whether it can be the answer to a SYN-ACK.
+    /// Returns whether it can acknowledge a SYN-ACK.
     pub(super) fn acknowledges(&self) -> bool {
         self.tcp.ack() && !self.tcp.syn() && !self.tcp.rst()
     }
 
-    /// Returns the number of the SYN before it, the number of the SYN-ACK it acknowledges, and its window, if it is
-    /// intact.
+    /// Returns the sequence numbers of the SYN and the SYN-ACK that preceded it, and its window, if it is intact.
     pub(super) fn proof(&self) -> Option<(u32, u32, u16)> {
         let repr = self.repr()?;
         let acknowledged = repr.ack_number?;
@@ -195,8 +194,8 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// Returns the number a packet's TCP segment begins with, if it is a SYN-ACK.
-pub(super) fn first_number(packet: &[u8]) -> Option<u32> {
+/// Returns the sequence number of a SYN-ACK.
+pub(super) fn initial_number(packet: &[u8]) -> Option<u32> {
     let tcp = TcpPacket::new_checked(packet.get(super::outbound::tcp_offset(packet)?..)?).ok()?;
     (tcp.syn() && tcp.ack()).then_some(tcp.seq_number().0 as u32)
 }
@@ -255,10 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_out_for_two_slots() {
+    fn cookies_may_be_valid_for_two_slots() {
         let mut cookies = cookies(0);
-        assert!(!cookies.are_out(0));
+        assert!(!cookies.may_be_valid(0));
         cookies.make(&opening(false, 1, 1, 1), 5);
-        assert!(cookies.are_out(5 + 2 * SLOT - 1) && !cookies.are_out(5 + 2 * SLOT));
+        assert!(cookies.may_be_valid(5 + 2 * SLOT - 1) && !cookies.may_be_valid(5 + 2 * SLOT));
     }
 }

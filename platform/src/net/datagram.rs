@@ -1,12 +1,13 @@
 //! UDP sockets as an application sees them.
 //!
-//! What arrives is put into the queue of the socket it is for right where the frame is read: the stack's own sockets
-//! cannot tell the families apart. What is sent is made here, too, and waits in the socket's queue for nothing but the
-//! device: a neighbour that has to be found first is waited for elsewhere (`neighbors`), so that datagrams to others go on.
+//! Received datagrams are queued on their socket as soon as the frame is read: smoltcp's sockets cannot tell the families
+//! apart. Sent datagrams are built here and wait in the socket's queue only for the device. If the next hop has to be
+//! resolved first they wait elsewhere (`neighbors`), so that datagrams to other destinations overtake them.
 //!
-//! An answer to a datagram goes to the hardware address that came from, like those made below the sockets (`responder`):
-//! to answer needs no search for a neighbour, whoever floods us with requests from made-up ones. The address serves one
-//! answer to that peer, soon, and nothing else learns it: a forged source leads only the answer to the forgery astray.
+//! A reply goes to the hardware address the request came from, like replies made below the sockets (`responder`). So
+//! replies to known clients need no resolution while forged requests from many addresses fill the neighbour table. The
+//! address is used for one reply to that peer within [`REPLY_WINDOW`] and never enters the neighbour table: a forged
+//! source misdirects at most the reply to that source, which ARP spoofing could do as well.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -25,25 +26,25 @@ use super::stack::{Nanos, SECOND, Stack};
 use super::waiters::readiness;
 use crate::virtio::net::Transmit;
 
-/// What a socket may hold: the last datagram sent may go beyond the queue's bound.
+/// What a socket may hold, in octets. The last datagram queued for sending may exceed the bound.
 const BYTES: usize = DATAGRAM_RECEIVE + DATAGRAM_SEND + STACK_MTU;
-/// The longest datagram sent: what we fragment, less its headers.
+/// The longest payload sent, in octets: the largest packet that is fragmented, less its headers.
 const LONGEST: usize = STACK_MTU - frame::IPV6 - frame::UDP;
-/// How many peers a socket remembers by the address they spoke to.
+/// How many recent peers a socket remembers.
 const HEARD: usize = 256;
-/// How long the hardware address a datagram came from is good for an answer.
-const ANSWER: Nanos = 30 * SECOND;
+/// How long the hardware address a request came from may be used for the reply.
+const REPLY_WINDOW: Nanos = 30 * SECOND;
 
 /// A datagram socket.
 #[derive(Default)]
 pub(crate) struct Datagram {
-    /// Whether its bytes are taken off the budget, as they are from the moment it has a port.
+    /// Whether its memory is reserved, which is the case once it is bound.
     reserved: bool,
     pub(super) peer: Option<SocketAddr>,
     received: VecDeque<Received>,
     /// Bytes of payload in `received`.
     held: usize,
-    /// What the last peers sent, the latest last: their answers come from the address of ours they spoke to.
+    /// The most recent peers, latest last.
     heard: VecDeque<Heard>,
     outgoing: VecDeque<Outgoing>,
     /// Bytes in `outgoing`.
@@ -53,13 +54,14 @@ pub(crate) struct Datagram {
 /// A peer that sent a datagram.
 struct Heard {
     source: SocketAddr,
+    /// The address of ours it sent to: replies come from there.
     own: IpAddr,
-    /// Where it came from on the link, until it was answered.
+    /// The hardware address its last datagram came from, until a reply used it.
     hardware: Option<Hardware>,
     at: Nanos,
 }
 
-/// An IP packet that waits for the device.
+/// An IP packet to be sent, and the hardware address of its next hop if known.
 struct Outgoing {
     packet: Vec<u8>,
     hardware: Option<Hardware>,
@@ -72,7 +74,7 @@ struct Received {
 }
 
 impl Datagram {
-    /// Returns whether another datagram may be sent.
+    /// Returns whether another datagram may be queued for sending.
     fn has_room(&self) -> bool {
         self.outgoing.len() < DATAGRAM_COUNT && self.queued < DATAGRAM_SEND
     }
@@ -189,11 +191,11 @@ impl Stack {
         let heard = heard.and_then(|at| datagram.heard.get_mut(at));
         let (mut source, mut hardware) = (source, None);
         if let Some(heard) = heard {
-            // An answer comes from the address that was asked.
+            // A reply comes from the address the request was sent to.
             if bound.ip().is_unspecified() && link.is_own(heard.own) {
                 source = heard.own;
             }
-            hardware = heard.hardware.take().filter(|_| now.saturating_sub(heard.at) < ANSWER);
+            hardware = heard.hardware.take().filter(|_| now.saturating_sub(heard.at) < REPLY_WINDOW);
         }
         let source = SocketAddr::new(source, bound.port());
         let packet = udp_packet(source, destination, time_to_live, bytes).ok_or(Errno::NOBUFS)?;
@@ -202,11 +204,11 @@ impl Stack {
         Ok(bytes.len())
     }
 
-    /// Sends what the datagram sockets hold; returns whether buffers ran out.
+    /// Sends queued datagrams; returns whether transmit buffers ran out.
     pub(super) fn transmit_datagrams(&mut self, transmit: &mut impl Transmit) -> bool {
         let Self { records, outbound, turn, .. } = self;
         let count = records.len();
-        // Each socket is the first once: one that always has something does not keep others from scarce buffers.
+        // Sockets take turns at being first, so that a busy one does not take all transmit buffers.
         *turn = turn.wrapping_add(1);
         for index in (0..count).map(|step| turn.wrapping_add(step) % count) {
             let Some(Record { kind: Kind::Datagram(datagram), .. }) = &mut records[index] else { continue };
@@ -280,7 +282,7 @@ impl Stack {
     }
 }
 
-/// Makes an IP packet with a datagram in it; nothing when memory is out.
+/// Returns an IP packet with a UDP datagram, or `None` if memory cannot be allocated.
 fn udp_packet(source: SocketAddr, destination: SocketAddr, hops: u8, payload: &[u8]) -> Option<Vec<u8>> {
     let sums = ChecksumCapabilities::default();
     let (from, to) = (source.ip().into(), destination.ip().into());

@@ -1,6 +1,6 @@
 //! The stack's view of the network device: one frame in, buffers of the transmit ring out.
 //!
-//! The stack sees IP packets; frames are made and neighbours found by `outbound`.
+//! smoltcp handles IP packets; `outbound` puts them into frames and resolves neighbours.
 
 use alloc::vec::Vec;
 
@@ -10,7 +10,7 @@ use smoltcp::time::Instant;
 use super::outbound::{Outbound, STACK_MTU};
 use crate::virtio::net::Transmit;
 
-/// A device that receives at most the one packet it was made with.
+/// A device that receives at most the one packet it was created with.
 pub(crate) struct StackDevice<'a, T: Transmit> {
     packet: Option<&'a [u8]>,
     transmit: &'a mut T,
@@ -78,7 +78,7 @@ impl<T: Transmit> TxToken for Buffer<'_, T> {
     }
 }
 
-/// A device that receives one packet, and keeps what is sent last.
+/// A device that receives one packet and keeps the packet that was sent last.
 pub(super) struct Aside<'a> {
     pub(super) packet: Option<&'a [u8]>,
     pub(super) sent: Vec<u8>,
@@ -108,7 +108,7 @@ impl Device for Aside<'_> {
     }
 }
 
-/// The right to have one packet kept.
+/// The right to have one packet kept by [`Aside`].
 pub(super) struct Keep<'a>(&'a mut Vec<u8>);
 
 impl TxToken for Keep<'_> {

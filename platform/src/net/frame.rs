@@ -143,7 +143,7 @@ pub(crate) fn is_misdirected(frame: &[u8]) -> bool {
     }
 }
 
-/// Returns whether the frame is for us, or for a group, and its EtherType is that of the IP packet in it, if it is one.
+/// Returns whether the frame is addressed to us or a group, and holds ARP or the IP version its EtherType says.
 pub(super) fn is_for_us(frame: &[u8], link: &Link) -> bool {
     let Some((ethernet, packet)) = frame.split_first_chunk::<ETHERNET>() else { return false };
     let version = packet.first().map(|first| first >> 4);
@@ -156,7 +156,7 @@ pub(super) fn is_for_us(frame: &[u8], link: &Link) -> bool {
         }
 }
 
-/// Writes the header of a frame with the IP packet behind it to a neighbour.
+/// Writes the Ethernet header of an IP packet.
 #[inline]
 pub(super) fn write_ethernet(header: &mut [u8; ETHERNET], hardware: [u8; 6], link: &Link, v6: bool) {
     header[..6].copy_from_slice(&hardware);
@@ -292,7 +292,7 @@ pub(crate) fn write_arp_request(out: &mut [u8], link: &Link, source: Ipv4Addr, t
     write_arp(out, link, 1, source, ([0xff; 6], [0; 6], target))
 }
 
-/// Writes an ARP reply that tells `target`, at `hardware`, that our address `source` is ours.
+/// Writes an ARP reply for our address `source` to `target`, whose hardware address is `hardware`.
 pub(super) fn write_arp_reply(
     out: &mut [u8],
     link: &Link,
@@ -303,7 +303,7 @@ pub(super) fn write_arp_reply(
     write_arp(out, link, 2, source, (hardware, hardware, target))
 }
 
-/// Writes an ARP message to a hardware address, about another and its IP address.
+/// Writes an ARP message; the tuple is the frame's destination and the target's hardware and IP addresses.
 fn write_arp(
     out: &mut [u8],
     link: &Link,

@@ -4,10 +4,10 @@
 //! the frame is looked at first, and a SYN for a listening port gets a fresh socket just before the stack sees it. Such
 //! sockets, half-open ones and those nobody accepted yet, are the listener's embryos, bounded by its backlog.
 //!
-//! While half-open embryos crowd the backlog, or memory is short, SYNs are answered with cookies (`cookies`) and nothing is
-//! kept of them: the client that acknowledges one is let in, in the place of an old half-open embryo if need be, so
-//! a SYN flood from forged addresses costs others nothing. Only when connections that are complete fill the backlog,
-//! because the application does not accept them, SYNs are dropped, not reset, and the client tries again.
+//! While half-open embryos crowd the backlog, or memory is short, SYNs are answered with cookies (`cookies`) and no state is
+//! kept. A client that acknowledges a cookie is accepted, if necessary in the place of an old half-open embryo, so a SYN
+//! flood from forged addresses does not keep clients out. If established connections fill the backlog because
+//! the application does not accept them, SYNs are dropped, not reset, and the client retries.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -17,7 +17,7 @@ use smoltcp::socket::Socket;
 use smoltcp::socket::tcp::{self, State};
 
 use super::buffers::Buffers;
-use super::cookies::{Opening, Segment, first_number};
+use super::cookies::{Opening, Segment, initial_number};
 use super::device::Aside;
 use super::errno::Errno;
 use super::frame::{IPV4, IPV6, Syn, TCP};
@@ -30,12 +30,12 @@ use crate::virtio::net::Transmit;
 pub(crate) const BACKLOG_LIMIT: usize = 128;
 /// How long a half-open connection may take.
 const HANDSHAKE: Nanos = 10 * SECOND;
-/// After this time a half-open connection makes room for one whose peer has proved to be there: most honest handshakes are
-/// over by then, and who finds no room tries again after as long.
+/// The age at which a half-open connection may be replaced by one whose peer acknowledged a cookie. Most handshakes take
+/// less, and a client that finds no room retransmits after about as long.
 const HANDSHAKE_UNDER_PRESSURE: Nanos = SECOND;
 
-/// How many connections that are gone may have a shift of their numbers remembered.
-const SHIFTS_OF_THE_GONE: usize = 64;
+/// How many shifts of sequence numbers may be kept for connections that have ended.
+const STALE_SHIFTS: usize = 64;
 
 /// A port where connections are accepted.
 pub(crate) struct Listener {
@@ -53,14 +53,14 @@ struct Embryo {
     half_open: bool,
 }
 
-/// What becomes of a SYN.
+/// What to do with a segment that may open a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// The stack may see it.
+    /// Pass it to the stack.
     Stack,
-    /// It is answered with a cookie.
+    /// Answer it with a cookie.
     Cookie,
-    /// It is dropped.
+    /// Drop it.
     Dropped,
 }
 
@@ -73,12 +73,12 @@ impl Listener {
         self.embryos.iter().filter(|embryo| embryo.half_open).count()
     }
 
-    /// Returns whether connections that only wait to be accepted take all there is.
+    /// Returns whether established connections fill the backlog.
     fn is_full(&self) -> bool {
         self.embryos.len() - self.half_open() >= self.backlog
     }
 
-    /// Returns whether half-open connections take most of the backlog, or they and others all of it.
+    /// Returns whether half-open connections take most of the backlog, or the backlog is full.
     fn is_crowded(&self) -> bool {
         self.embryos.len() >= self.backlog || self.half_open() * 4 >= self.backlog * 3
     }
@@ -105,7 +105,7 @@ impl Stack {
         }
     }
 
-    /// Returns whether there is a connection, or an attempt at one, between our end and a peer's.
+    /// Returns whether there is a TCP socket for a connection between these ends.
     pub(super) fn has_connection(&self, own: SocketAddr, peer: SocketAddr) -> bool {
         let (own, peer) = (Some(endpoint(own)), Some(endpoint(peer)));
         self.sockets.iter().any(|(_, socket)| match socket {
@@ -145,7 +145,7 @@ impl Stack {
             return Admission::Cookie;
         }
         let Some(buffers) = self.reserve_accepted(now) else {
-            // There is room for who proves to be there only in the place of who has not.
+            // Memory is short: a client that acknowledges a cookie could only replace a half-open connection.
             let places = self.records.iter().flatten().any(|record| match &record.kind {
                 Kind::Listener(listener) => listener.half_open() > 0,
                 _ => false,
@@ -168,17 +168,16 @@ impl Stack {
         self.outbound.put(transmit, segment.hardware(), &answer, self.link.mtu);
     }
 
-    /// Returns the size of the segments that fit the path to a peer.
+    /// Returns the largest segment that fits the path to a peer, in octets.
     fn segment_size(&self, peer: SocketAddr) -> u16 {
         let headers = if peer.is_ipv4() { IPV4 } else { IPV6 } + TCP;
         self.outbound.path(peer.ip()).saturating_sub(headers) as u16
     }
 
-    /// Prepares for a segment the stack sees next, if it may: one that acknowledges a cookie begins a connection, and one
-    /// of no connection that acknowledges none is dropped.
+    /// Opens the connection if the segment acknowledges a cookie; returns whether to pass it to the stack.
     ///
-    /// It is not reset. It may have come before the acknowledgement it follows, or that found no room: the client sends
-    /// both again.
+    /// A segment for a listener that belongs to no connection and acknowledges no cookie is dropped, not reset: it may have
+    /// overtaken the acknowledgement, or that was dropped for want of room, and the client retransmits both.
     pub(super) fn expect_proof(&mut self, frame: &[u8]) -> bool {
         let Some(segment) = Segment::parse(frame, &self.link).filter(Segment::acknowledges) else { return true };
         let (own, peer) = segment.ends();
@@ -192,7 +191,7 @@ impl Stack {
         self.open_proven(index, &Opening { ends: (own, peer), sequence, size, window }, cookie).is_some()
     }
 
-    /// Begins the connection whose peer acknowledged `cookie`: the stack is to see that next.
+    /// Creates the socket of a connection whose peer acknowledged `cookie`; the caller then passes the segment to the stack.
     fn open_proven(&mut self, index: usize, syn: &Opening, cookie: u32) -> Option<()> {
         let now = self.now();
         self.sweep_listener(index);
@@ -209,14 +208,14 @@ impl Stack {
             self.reserve_accepted(now)
         })?;
         let socket = self.embryo_socket(index, syn.ends.0.port(), buffers)?;
-        // In a set of its own the socket takes the SYN and answers: what it begins with is learned, and nobody told.
+        // In a set of its own the socket processes the SYN; its SYN-ACK tells its initial sequence number and is discarded.
         let mut alone = SocketSet::new(Vec::new());
         let handle = alone.add(socket);
         let packet = syn.syn();
         let mut device = Aside { packet: Some(&packet), sent: Vec::new() };
         self.interface.poll_ingress_single(instant(now), &mut device, &mut alone);
         self.interface.poll_egress(instant(now), &mut device, &mut alone);
-        let (Some(first), Socket::Tcp(socket)) = (first_number(&device.sent), alone.remove(handle)) else {
+        let (Some(first), Socket::Tcp(socket)) = (initial_number(&device.sent), alone.remove(handle)) else {
             self.budget.give_back(buffers.bytes());
             return None;
         };
@@ -225,16 +224,16 @@ impl Stack {
         Some(())
     }
 
-    /// Sets by how much a connection's numbers are shifted, and forgets that of connections that are gone now and then.
+    /// Sets the shift of a connection's sequence numbers, and occasionally removes those of connections that have ended.
     fn shift_numbers(&mut self, ends: (SocketAddr, SocketAddr), shift: u32) {
-        if self.outbound.sequences.kept() >= self.sockets.iter().count() + SHIFTS_OF_THE_GONE {
+        if self.outbound.sequences.kept() >= self.sockets.iter().count() + STALE_SHIFTS {
             let connections: Vec<_> = self.connections().collect();
             self.outbound.sequences.retain(connections.into_iter());
         }
         self.outbound.sequences.set(ends, shift);
     }
 
-    /// Frees the oldest half-open embryo of a listener if it is old enough; returns whether it was.
+    /// Frees the oldest half-open embryo of a listener if it is old enough; returns whether one was freed.
     fn drop_half_open(&mut self, index: usize, now: Nanos) -> bool {
         self.sweep_listener(index);
         let old = |embryo: &Embryo| embryo.half_open && now.saturating_sub(embryo.born) >= HANDSHAKE_UNDER_PRESSURE;

@@ -1,19 +1,18 @@
-//! Neighbours: who has which hardware address (RFC 826, RFC 4861, RFC 4862, RFC 3810).
+//! Neighbour discovery and ARP (RFC 826, RFC 4861, RFC 4862, RFC 3810).
 //!
-//! The stack knows nothing of them: it makes IP packets, and `outbound` asks here where each goes. A packet for a
-//! neighbour whose hardware address is not known waits for that neighbour alone: every neighbour has a short queue and
-//! requests of its own, so one that never answers delays and loses nothing but packets to itself. Strangers who make us
-//! look for many made-up neighbours push out each other's and never a neighbour that has answered: both kinds have their
-//! own bound.
+//! smoltcp emits IP packets and knows nothing of neighbours; `outbound` looks up here the hardware address each packet goes
+//! to. A packet whose next hop is unresolved waits in a queue of that neighbour. Each neighbour has its own queue and its
+//! own requests, so one that never answers delays and loses only packets to itself. Resolved and unresolved neighbours
+//! are bounded separately: forged requests that make us resolve many addresses evict each other, never a neighbour that
+//! has answered.
 //!
-//! Hardware addresses are learned from ARP and neighbour discovery only, from messages that ask for an address of ours or
-//! answer a request of ours; never from the source of other packets, because a packet with a forged source that comes by
-//! way of a router would lead that neighbour's packets to the router. Those in use are asked for again before they are
-//! forgotten.
+//! Hardware addresses are learned only from ARP and neighbour discovery: from messages that ask for an address of ours, and
+//! about neighbours that are already in the table. They are never learned from the source of other packets: a forged packet
+//! that arrives through a router would redirect that neighbour's traffic to the router. Entries in use are refreshed before
+//! they expire.
 //!
-//! New addresses of ours are announced, and newcomers who ask whether one of them is free are answered; that somebody has
-//! one already is logged, and left to whoever gave it twice. Switches that listen in need to hear which groups we are in:
-//! those by which neighbours ask for us.
+//! New addresses of ours are announced and defended. An address that another machine uses too is logged; resolving
+//! the conflict is left to the operator. Groups are reported, so that switches with MLD snooping forward solicitations.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -34,10 +33,10 @@ const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
 const LISTENER_QUERY: u8 = 130;
 const LISTENER_REPORT: u8 = 143;
-/// Flags of an advertisement: it answers a request, and it takes the place of what was known (RFC 4861 §4.4).
+/// Flags of an advertisement: it answers a solicitation; it replaces a known address (RFC 4861 §4.4).
 const SOLICITED: u8 = 0x40;
 const OVERRIDE: u8 = 0x20;
-/// Options with hardware addresses: of who asks, and of who is asked for (RFC 4861 §4.6.1).
+/// Options with hardware addresses, of the sender and of the target (RFC 4861 §4.6.1).
 const SOURCE_ADDRESS: u8 = 1;
 const TARGET_ADDRESS: u8 = 2;
 /// Whoever is on the link (RFC 4291 §2.7.1).
@@ -47,21 +46,21 @@ const ALL_REPORTS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
 /// Messages about neighbours come from neighbours: routers would have counted this down (RFC 4861 §6.1.1).
 const FROM_THE_LINK: u8 = 255;
 
-/// The most neighbours whose hardware address is known, besides routers. The one learned longest ago makes room.
+/// The most resolved neighbours, not counting routers. The one confirmed longest ago is evicted.
 const RESOLVED: usize = 256;
-/// The most neighbours looked for, besides routers. The one looked for longest makes room.
+/// The most unresolved neighbours, not counting routers. The oldest is evicted, with the packets that wait for it.
 const UNRESOLVED: usize = 128;
-/// The most packets that wait for a neighbour, and the most octets of them. The oldest makes room.
+/// The most packets and octets that wait for one neighbour. The oldest packet is dropped.
 const WAITING: usize = 64;
 const WAITING_OCTETS: usize = 32 << 10;
-/// The most octets that wait for all neighbours but routers. The neighbour looked for longest makes room.
+/// The most octets that wait for all neighbours together, not counting routers. The oldest unresolved neighbour is evicted.
 const WAITING_TOTAL: usize = 256 << 10;
-/// How long a packet waits.
+/// How long a packet waits for its next hop to be resolved.
 const PATIENCE: Nanos = 3 * SECOND;
-/// How often a neighbour is asked for, and how long apart.
+/// How many requests are sent for a neighbour, and the time between them.
 const TRIES: u8 = 3;
 const INTERVAL: Nanos = SECOND;
-/// How long an answer is taken to hold before a neighbour in use is asked for again, and until it is forgotten.
+/// The age at which an entry in use is refreshed, and the age at which it expires.
 const KNOWN: Nanos = 45 * SECOND;
 const FORGOTTEN: Nanos = 60 * SECOND;
 
@@ -81,18 +80,18 @@ pub(super) struct Neighbors {
 }
 
 struct Neighbor {
-    /// Nothing while it has not answered.
+    /// Its hardware address once it is resolved.
     hardware: Option<Hardware>,
-    /// When it answered; else since when it is looked for.
+    /// When it was confirmed last, or while it is unresolved, when resolution began.
     since: Nanos,
-    /// While it is asked for: requests sent without an answer, and when the last of them was due.
+    /// While requests are being sent: how many are unanswered, and when the last one was sent or is due.
     asked: Option<(u8, Nanos)>,
-    /// Whether it is a router, which is asked for whether or not it is used, and never given up.
+    /// Whether it is a router, which is refreshed even if unused and never evicted.
     router: bool,
     queue: Queue,
 }
 
-/// The packets that wait for a neighbour, the oldest first.
+/// The packets that wait for a neighbour, oldest first.
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
@@ -103,7 +102,7 @@ struct Queue {
 struct Waiting {
     until: Nanos,
     packet: Vec<u8>,
-    /// The longest packet its destination may be sent.
+    /// The largest packet the path to its destination carries, in octets.
     limit: usize,
 }
 
@@ -112,7 +111,7 @@ impl Neighbor {
         Self { hardware: None, since: now, asked: Some((0, now)), router, queue: Queue::default() }
     }
 
-    /// Returns when it is to be asked for next, or given up.
+    /// Returns when the next request is due, or the neighbour is given up.
     fn deadline(&self) -> Option<Nanos> {
         match self.asked {
             Some((0, at)) => Some(at),
@@ -124,7 +123,7 @@ impl Neighbor {
 }
 
 impl Queue {
-    /// Adds a packet; older ones make room.
+    /// Adds a packet, and drops the oldest ones beyond the bounds.
     fn push(&mut self, waiting: Waiting) {
         self.octets += waiting.packet.len();
         self.waiting.push_back(waiting);
@@ -139,7 +138,7 @@ impl Queue {
         Some(waiting)
     }
 
-    /// Drops what has waited long enough.
+    /// Drops packets that have waited too long.
     fn expire(&mut self, now: Nanos) {
         while self.waiting.front().is_some_and(|waiting| waiting.until <= now) {
             self.pop();
@@ -148,7 +147,7 @@ impl Queue {
 }
 
 impl Neighbors {
-    /// Returns the hardware address of `address`, which is on the link; nothing while it is not known.
+    /// Returns the hardware address of `address`, which is on the link, or `None` while it is unresolved.
     pub(super) fn find(&mut self, address: IpAddr, now: Nanos) -> Option<Hardware> {
         let neighbor = self.neighbors.get_mut(&address)?;
         let age = now.saturating_sub(neighbor.since);
@@ -161,7 +160,7 @@ impl Neighbors {
         neighbor.hardware
     }
 
-    /// Keeps a packet until `address`, which is on the link, has told its hardware address, and asks for that.
+    /// Queues a packet until `address`, which is on the link, is resolved, and starts resolution.
     pub(super) fn wait(&mut self, address: IpAddr, packet: Vec<u8>, limit: usize, now: Nanos) {
         if !self.neighbors.contains_key(&address) {
             self.make_room(false, UNRESOLVED);
@@ -178,7 +177,7 @@ impl Neighbors {
         }
     }
 
-    /// Takes out a packet whose neighbour has answered, and where it goes.
+    /// Takes a queued packet whose neighbour is resolved: its hardware address, the packet and the largest size allowed.
     pub(super) fn next_ready(&mut self) -> Option<(Hardware, Vec<u8>, usize)> {
         self.neighbors.values_mut().find_map(|neighbor| {
             let hardware = neighbor.hardware?;
@@ -186,17 +185,17 @@ impl Neighbors {
         })
     }
 
-    /// Returns whether [`next_ready`](Self::next_ready) has something.
+    /// Returns whether [`next_ready`](Self::next_ready) has a packet.
     pub(super) fn is_ready(&self) -> bool {
         self.neighbors.values().any(|neighbor| neighbor.hardware.is_some() && neighbor.queue.octets > 0)
     }
 
-    /// Returns the neighbours that are no routers.
+    /// Returns the neighbours that are not routers.
     fn strangers(&self) -> impl Iterator<Item = (&IpAddr, &Neighbor)> {
         self.neighbors.iter().filter(|(_, neighbor)| !neighbor.router)
     }
 
-    /// Makes sure there is room for one more neighbour whose hardware address is known, or is not.
+    /// Evicts the oldest neighbour if there are already `most` resolved (or unresolved) ones.
     fn make_room(&mut self, known: bool, most: usize) {
         let alike = || self.strangers().filter(|(_, neighbor)| neighbor.hardware.is_some() == known);
         if alike().count() >= most
@@ -218,8 +217,7 @@ impl Neighbors {
         self.neighbors.values().filter_map(Neighbor::deadline).min()
     }
 
-    /// Sends the announcements and requests that are due, and gives up neighbours who did not answer and packets that
-    /// waited too long.
+    /// Sends due announcements and requests, and drops neighbours that did not answer and packets that waited too long.
     pub(super) fn transmit(&mut self, link: &Link, now: Nanos, transmit: &mut impl Transmit) {
         while let Some(address) = self.new.pop() {
             let sent = send(transmit, |out| match address {
@@ -264,8 +262,8 @@ impl Neighbors {
         });
     }
 
-    /// Looks at a frame before the stack does; returns whether it is a message about neighbours, which the stack is not
-    /// to see. What is asked of us is answered at once.
+    /// Handles ARP, neighbour discovery and MLD; returns whether the frame was one of these. Requests for our addresses are
+    /// answered at once.
     pub(super) fn take_in(&mut self, frame: &[u8], link: &Link, now: Nanos, transmit: &mut impl Transmit) -> bool {
         if frame.get(12..14) == Some(&ETHERTYPE_ARP) {
             if let Some(message) = Arp::parse(frame) {
@@ -301,11 +299,11 @@ impl Neighbors {
         self.defend(sender.into(), hardware, link, now);
         let ours = link.is_own(target.into());
         let neighbor = link.is_local(sender.into()) && link.is_peer(sender.into());
-        // RFC 826: whoever asks for us is about to be talked to. Others are believed about what we want to know.
+        // RFC 826: a host that asks for us is likely to be sent to next. Other messages only update existing entries.
         if neighbor && (ours || self.neighbors.contains_key(&sender.into())) {
             self.learn(sender.into(), hardware, now);
         }
-        // Who asks whether the address is free has none yet (RFC 5227 §2.1.1).
+        // A probe for a free address has no sender address (RFC 5227 §2.1.1).
         if ours && asks && (neighbor || sender.is_unspecified()) {
             send(transmit, |out| write_arp_reply(out, link, target, sender, hardware));
         }
@@ -320,8 +318,7 @@ impl Neighbors {
         transmit: &mut impl Transmit,
     ) {
         if message.source.is_unspecified() {
-            // Somebody asks whether the address is free: it is not (RFC 4862 §5.4.3). Our own question comes back from
-            // some switches.
+            // Duplicate address detection: the address is taken (RFC 4862 §5.4.3). Some switches reflect our own probe.
             if message.hardware != link.hardware {
                 self.complain(target.into(), message.hardware, now);
                 let everybody = [0x33, 0x33, 0, 0, 0, 1];
@@ -344,9 +341,9 @@ impl Neighbors {
         send(transmit, |out| write_advertisement(out, link, target, message.source, hardware, flags));
     }
 
-    /// Notes a neighbour's hardware address.
+    /// Records a neighbour's hardware address.
     pub(super) fn learn(&mut self, address: IpAddr, hardware: Hardware, now: Nanos) {
-        // A group's address is nobody's.
+        // A group address cannot be one host's.
         if hardware[0] & 1 != 0 {
             return;
         }
@@ -357,7 +354,7 @@ impl Neighbors {
         (neighbor.hardware, neighbor.since, neighbor.asked) = (Some(hardware), now, None);
     }
 
-    /// Complains of somebody else who uses an address of ours.
+    /// Logs that another machine uses an address of ours.
     fn defend(&mut self, address: IpAddr, hardware: Hardware, link: &Link, now: Nanos) {
         if link.is_own(address) && hardware != link.hardware {
             self.complain(address, hardware, now);
@@ -562,7 +559,7 @@ mod tests {
     const NOW: Nanos = 100 * SECOND;
 
     fn address(number: usize) -> IpAddr {
-        Ipv6Addr::from_bits(0x2001_0db8 << 96 | 0x10_0000 + number as u128).into()
+        Ipv6Addr::from_bits((0x2001_0db8 << 96) + 0x10_0000 + number as u128).into()
     }
 
     fn asked(neighbors: &mut Neighbors, now: Nanos) -> usize {
@@ -584,7 +581,7 @@ mod tests {
         let octets: usize = neighbors.neighbors.values().map(|neighbor| neighbor.queue.octets).sum();
         assert!(octets <= WAITING_TOTAL);
         assert!(neighbors.neighbors.len() <= RESOLVED + UNRESOLVED);
-        // Who answers is found, and gets what waited; the latest waited shortest.
+        // The latest one is still there: it answers and gets its packet.
         neighbors.learn(address(10_999), [2, 0, 0, 0, 0, 2], NOW + 1);
         assert_eq!(neighbors.next_ready().map(|(hardware, ..)| hardware), Some([2, 0, 0, 0, 0, 2]));
         assert!(neighbors.next_ready().is_none());

@@ -1,7 +1,6 @@
 //! The last step before the device: packets are made to fit the link and the path, and put into frames.
 //!
-//! The stack makes IP packets; whose hardware address a packet goes to is asked of `neighbors`, where it waits if that is not
-//! known.
+//! The hardware address of a packet's next hop comes from `neighbors`, where the packet waits if it is unresolved.
 //!
 //! The stack believes in a link that carries its longest datagram. What is longer than the real one carries is cut
 //! into fragments here, for both families alike, and the segment size that connections agree on is kept to what fits:
@@ -45,7 +44,7 @@ const COMPLAINTS: u32 = 100;
 
 const BROADCAST: Hardware = [0xff; 6];
 
-/// What makes packets fit, and knows where they go.
+/// Adapts packets and sends them to their next hops.
 pub(super) struct Outbound {
     link: Link,
     pub(super) neighbors: Neighbors,
@@ -78,7 +77,7 @@ impl Outbound {
         }
     }
 
-    /// Follows the link to other addresses and routers.
+    /// Takes over the link's addresses and routers.
     pub(super) fn follow(&mut self, link: &Link, before: &Link) {
         self.link = link.clone();
         self.neighbors.announce(link, before, (self.machine.clock)());
@@ -90,10 +89,9 @@ impl Outbound {
         self.sequences.renew(self.machine.random, connections);
     }
 
-    /// Sends an IP packet of `length` bytes that `write` writes, in as many pieces as it takes, as soon as it is known to
-    /// whom.
+    /// Sends an IP packet of `length` bytes that `write` writes, fragmented if necessary, once its next hop is resolved.
     ///
-    /// What finds no buffer is written and lost, as on a congested link.
+    /// Without a transmit buffer it is lost, as on a congested link.
     pub(super) fn send<R>(
         &mut self,
         transmit: &mut impl Transmit,
@@ -130,7 +128,7 @@ impl Outbound {
         result
     }
 
-    /// Sends a whole IP packet; to `hardware` if that is told, whoever its next hop is.
+    /// Sends a whole IP packet, to `hardware` if given, else to its next hop.
     pub(super) fn send_packet(
         &mut self,
         transmit: &mut impl Transmit,
@@ -150,7 +148,8 @@ impl Outbound {
         }
     }
 
-    /// Sends what the neighbours are asked, and what they have answered about; returns whether buffers ran out.
+    /// Sends requests to neighbours, and packets that waited for neighbours now resolved; returns whether transmit buffers
+    /// ran out.
     pub(super) fn transmit(&mut self, transmit: &mut impl Transmit) -> bool {
         self.neighbors.transmit(&self.link, (self.machine.clock)(), transmit);
         while transmit.buffer().is_some() {
@@ -160,18 +159,22 @@ impl Outbound {
         self.neighbors.is_ready()
     }
 
-    /// Returns where an IP packet goes.
+    /// Returns the next hop of an IP packet.
     fn way(&mut self, packet: &[u8]) -> Way {
         let Some(destination) = destination(packet) else { return Way::None };
         if self.link.is_broadcast(destination) {
             return Way::To(BROADCAST);
+        }
+        // A forged source may be our own address.
+        if self.link.is_own(destination) {
+            return Way::None;
         }
         let Some(hop) = self.link.next_hop(destination) else { return Way::None };
         let known = self.neighbors.find(hop, (self.machine.clock)());
         known.map_or(Way::By(hop), Way::To)
     }
 
-    /// Puts an IP packet into frames, as many as it takes, and sends those that find buffers.
+    /// Sends an IP packet to a hardware address, fragmented if it is longer than `limit`.
     pub(super) fn put(&self, transmit: &mut impl Transmit, hardware: Hardware, packet: &[u8], limit: usize) {
         let mut ethernet = [0; ETHERNET];
         write_ethernet(&mut ethernet, hardware, &self.link, is_v6(packet));
@@ -274,13 +277,13 @@ impl Outbound {
     }
 }
 
-/// Where a packet goes.
+/// The next hop of a packet.
 enum Way {
-    /// To this hardware address.
+    /// Resolved.
     To(Hardware),
-    /// To this neighbour, whose hardware address is not known.
+    /// Unresolved.
     By(IpAddr),
-    /// Nowhere.
+    /// There is no route.
     None,
 }
 
@@ -288,7 +291,7 @@ fn is_v6(packet: &[u8]) -> bool {
     packet.first().is_some_and(|first| first >> 4 == 6)
 }
 
-/// Returns who an IP packet is for.
+/// Returns the destination address of an IP packet.
 fn destination(packet: &[u8]) -> Option<IpAddr> {
     if is_v6(packet) {
         return packet.get(24..).and_then(address_v6);
@@ -430,7 +433,8 @@ mod tests {
 
     fn outbound() -> Outbound {
         let mut link = link();
-        let addresses = link.addresses.clone();
+        // Not those the frames of the tests are for.
+        let addresses = vec![("10.0.2.99".parse().unwrap(), 24), ("2001:db8::99".parse().unwrap(), 64)];
         let gateways = vec!["10.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()];
         link.set(&super::super::configure::Setting { addresses, gateways, mtu: None });
         Outbound::new(link, MACHINE)

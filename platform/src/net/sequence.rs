@@ -45,17 +45,17 @@ impl Sequences {
         self.secret = secret(random);
     }
 
-    /// Sets by how much a connection's numbers are shifted.
+    /// Sets the shift of the connection between our end and a peer's.
     pub(super) fn set(&mut self, (own, peer): (SocketAddr, SocketAddr), shift: u32) {
         self.kept.insert(with_parts(own, peer, connection), shift);
     }
 
-    /// Returns how many connections have a shift of their own, whether or not they are still there.
+    /// Returns how many shifts are kept, including those of connections that have ended.
     pub(super) fn kept(&self) -> usize {
         self.kept.len()
     }
 
-    /// Forgets the shifts of all but `connections`, each by our end and the peer's.
+    /// Removes the kept shifts of all but `connections`, each given by our end and the peer's.
     pub(super) fn retain(&mut self, connections: impl Iterator<Item = (SocketAddr, SocketAddr)>) {
         let Self { kept, .. } = self;
         let connections = connections.map(|(own, peer)| with_parts(own, peer, connection));
@@ -123,7 +123,7 @@ fn parts(packet: &[u8], at: usize, received: bool) -> [&[u8]; 4] {
     }
 }
 
-/// Calls `f` with our address, the peer's, our port and the peer's, as packets have them.
+/// Calls `f` with our address, the peer's address, our port and the peer's port, each in network byte order.
 fn with_parts<R>(own: SocketAddr, peer: SocketAddr, f: impl FnOnce([&[u8]; 4]) -> R) -> R {
     let ports = [own.port().to_be_bytes(), peer.port().to_be_bytes()];
     let octets = |address| match address {
@@ -131,7 +131,7 @@ fn with_parts<R>(own: SocketAddr, peer: SocketAddr, f: impl FnOnce([&[u8]; 4]) -
         SocketAddr::V6(end) => end.ip().octets(),
     };
     let ends = [octets(own), octets(peer)];
-    // Of an IPv4 address in an IPv6 one, its last octets.
+    // The IPv4 address is the end of the mapped one.
     let from = if own.is_ipv4() && peer.is_ipv4() { 12 } else { 0 };
     f([&ends[0][from..], &ends[1][from..], &ports[0], &ports[1]])
 }

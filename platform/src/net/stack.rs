@@ -64,7 +64,7 @@ pub(crate) struct Stack {
     pub(super) machine: Machine,
     pub(super) cookies: Cookies,
     pub(super) outbound: Outbound,
-    /// Which datagram socket sends first.
+    /// The datagram socket that sends first, modulo their number.
     pub(super) turn: usize,
     reassembly: Reassembly,
 }
@@ -211,7 +211,7 @@ impl Stack {
         let syn = Syn::parse(frame, &self.link);
         let admission = match &syn {
             Some(syn) => self.expect_connection(syn),
-            None if self.cookies.are_out(now) && !self.expect_proof(frame) => Admission::Dropped,
+            None if self.cookies.may_be_valid(now) && !self.expect_proof(frame) => Admission::Dropped,
             None => Admission::Stack,
         };
         match admission {
@@ -254,7 +254,7 @@ impl Stack {
                 break;
             }
         }
-        // Neighbours are asked for now that it is known for whom there is something to send.
+        // Last: the packets just sent may need neighbours to be resolved.
         short |= self.outbound.transmit(transmit);
         if short {
             left = Egress::Exhausted;
@@ -289,7 +289,7 @@ impl Stack {
         (self.machine.clock)()
     }
 
-    /// Returns our end and the peer's of each connection and each attempt at one.
+    /// Returns our end and the peer's end of each TCP socket that has a peer.
     pub(super) fn connections(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> {
         self.sockets.iter().filter_map(|(_, socket)| match socket {
             smoltcp::socket::Socket::Tcp(socket) => {

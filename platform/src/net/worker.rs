@@ -134,7 +134,7 @@ fn run(nic: Nic, configuration: Configuration, vlan: Option<u16>, generation: Ge
             worker.look_at_link();
         }
         let Round { taken, idle } = worker.round();
-        // A round may take longer than a pause does.
+        // Read again: a round may take longer than a pause.
         let now = time::monotonic();
         if idle {
             let unproven = !INTERRUPTED.load(Ordering::Relaxed);
@@ -154,7 +154,7 @@ fn run(nic: Nic, configuration: Configuration, vlan: Option<u16>, generation: Ge
     }
 }
 
-/// Returns until when the thread pauses at the end of a round, `now`, if it last did until `rested`.
+/// Returns until when to pause at the end of a round, `now`, if the thread has worked long enough since `rested`.
 fn pause(rested: Nanos, now: Nanos) -> Option<Nanos> {
     (now.saturating_sub(rested) > STINT).then_some(now + PAUSE)
 }
@@ -261,7 +261,7 @@ impl Worker {
 mod tests {
     use super::*;
 
-    /// However long rounds take, other threads run for a whole pause after each stint.
+    /// However long rounds take, other threads get a whole pause after each stint.
     #[test]
     fn pauses_are_whole() {
         for round in [1, PAUSE / 2, PAUSE, 2 * PAUSE, STINT, 10 * STINT] {
