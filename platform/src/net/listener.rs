@@ -4,7 +4,7 @@
 //! the frame is looked at first, and a SYN for a listening port gets a fresh socket just before the stack sees it. Such
 //! sockets, half-open ones and those nobody accepted yet, are the listener's embryos, bounded by its backlog.
 //!
-//! While half-open embryos crowd the backlog, or memory is short, SYNs are answered with cookies (`cookies`) and no state is
+//! While half-open embryos crowd the backlog, or take their share of memory, SYNs are answered with cookies (`cookies`) and no state is
 //! kept. A client that acknowledges a cookie is accepted, if necessary in the place of an old half-open embryo, so a SYN
 //! flood from forged addresses does not keep clients out. If established connections fill the backlog because
 //! the application does not accept them, SYNs are dropped, not reset, and the client retries.
@@ -34,6 +34,9 @@ const HANDSHAKE: Nanos = 10 * SECOND;
 /// less, and a client that finds no room retransmits after about as long.
 const HANDSHAKE_UNDER_PRESSURE: Nanos = SECOND;
 
+/// Half-open connections of all listeners take at most this fraction of the memory for sockets: the rest is for established
+/// connections and our own.
+const HALF_OPEN_SHARE: usize = 4;
 /// How many shifts of sequence numbers may be kept for connections that have ended.
 const STALE_SHIFTS: usize = 64;
 
@@ -144,19 +147,29 @@ impl Stack {
         if listener.is_crowded() {
             return Admission::Cookie;
         }
+        let half_open = self.half_open_bytes();
+        if half_open >= self.budget.limit() / HALF_OPEN_SHARE {
+            return Admission::Cookie;
+        }
         let Some(buffers) = self.reserve_accepted(now) else {
             // Memory is short: a client that acknowledges a cookie could only replace a half-open connection.
-            let places = self.records.iter().flatten().any(|record| match &record.kind {
-                Kind::Listener(listener) => listener.half_open() > 0,
-                _ => false,
-            });
-            return if places { Admission::Cookie } else { Admission::Dropped };
+            return if half_open > 0 { Admission::Cookie } else { Admission::Dropped };
         };
         let Some(socket) = self.embryo_socket(index, syn.destination.port(), buffers) else {
             return Admission::Dropped;
         };
         self.add_embryo(index, socket, buffers.bytes(), now);
         Admission::Stack
+    }
+
+    /// Returns the bytes of buffer that the half-open connections of all listeners take.
+    fn half_open_bytes(&self) -> usize {
+        let listeners = self.records.iter().flatten().filter_map(|record| match &record.kind {
+            Kind::Listener(listener) => Some(listener),
+            _ => None,
+        });
+        let embryos = listeners.flat_map(|listener| &listener.embryos);
+        embryos.filter(|embryo| embryo.half_open).map(|embryo| embryo.bytes).sum()
     }
 
     /// Answers a SYN with a cookie.

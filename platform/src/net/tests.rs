@@ -63,9 +63,14 @@ pub(super) struct Net {
 
 impl Net {
     pub(super) fn new() -> Self {
+        Self::with_limit(LIMIT)
+    }
+
+    /// The same with so many bytes for sockets on either side.
+    fn with_limit(limit: usize) -> Self {
         let mut peer = Link::new([2, 0, 0, 0, 0, 9], 1500);
         peer.set(&setting(&["10.0.2.2/24", "2001:db8::2/64"], &[]));
-        let stack = |link| Stack::new(link, LIMIT, MACHINE);
+        let stack = |link| Stack::new(link, limit, MACHINE);
         Self { a: stack(link()), b: stack(peer), lose: (false, false), longest: 0 }
     }
 
@@ -352,6 +357,23 @@ fn a_flood_from_forged_addresses_costs_clients_nothing() {
         net.pass(80 * SECOND);
         assert_eq!(net.a.budget.taken(), 0);
         assert!(!net.a.cookies.may_be_valid(NOW.get() + 100 * SECOND));
+    }
+}
+
+#[test]
+fn floods_leave_memory_to_own_connections() {
+    let mut net = Net::with_limit(4 << 20);
+    for any in [ANY, ANY_V6] {
+        net.listener_at(SocketAddr::new(any, 53), 128);
+        net.listener_at(SocketAddr::new(any, 853), 128);
+    }
+    for v6 in [false, true] {
+        Flood::new(v6, 1).go_on(&mut net, 1000);
+    }
+    assert!(net.a.budget.taken() <= (4 << 20) / 4 + (40 << 10));
+    for number in 1..4 {
+        let own = net.a.open(false, false).unwrap();
+        assert_eq!(net.a.connect(own, SocketAddr::from(([10, 0, 2, 30 + number], 9418))), Err(Errno::INPROGRESS));
     }
 }
 
