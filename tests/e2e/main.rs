@@ -61,6 +61,7 @@ mod secondaries_scene;
 mod signed;
 mod snapshots;
 mod stalls;
+mod stalls_network;
 mod streams;
 mod updates;
 mod updates_early;

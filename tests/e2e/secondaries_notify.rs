@@ -137,7 +137,7 @@ scenario!(acknowledgements_do_not_wait_for_git, |target| {
 });
 
 /// Waits for a notification of `zone` of this serial on `socket` and acknowledges it; returns whether it is signed.
-fn receive(socket: &UdpSocket, zone: &str, wanted: u32) -> bool {
+pub(crate) fn receive(socket: &UdpSocket, zone: &str, wanted: u32) -> bool {
     let begin = std::time::Instant::now();
     let mut buffer = [0; 65_535];
     while begin.elapsed() < zonule_harness::PATIENCE {

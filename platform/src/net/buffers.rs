@@ -36,6 +36,11 @@ impl Budget {
         Self { taken: 0, limit }
     }
 
+    /// Returns the most bytes that may be taken.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Takes `bytes`, or refuses.
     #[must_use]
     pub(crate) fn take(&mut self, bytes: usize) -> bool {

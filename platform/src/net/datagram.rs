@@ -1,44 +1,70 @@
 //! UDP sockets as an application sees them.
 //!
-//! What arrives is put into the queue of the socket it is for right where the frame is read: the stack's own sockets
-//! cannot tell the families apart. Sending is left to the stack, which finds the hardware address.
+//! Received datagrams are queued on their socket as soon as the frame is read: smoltcp's sockets cannot tell the families
+//! apart. Sent datagrams are built here and wait in the socket's queue only for the device. If the next hop has to be
+//! resolved first they wait elsewhere (`neighbors`), so that datagrams to other destinations overtake them.
+//!
+//! A reply goes to the hardware address the request came from, like replies made below the sockets (`responder`). So
+//! replies to known clients need no resolution while forged requests from many addresses fill the neighbour table. The
+//! address is used for one reply to that peer within [`REPLY_WINDOW`] and never enters the neighbour table: a forged
+//! source misdirects at most the reply to that source, which ARP spoofing could do as well.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
-use smoltcp::iface::SocketHandle;
-use smoltcp::socket::udp;
-use smoltcp::wire::{IpAddress, IpListenEndpoint};
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{IpProtocol, IpRepr, UdpPacket, UdpRepr};
 
 use super::buffers::{self, DATAGRAM_COUNT, DATAGRAM_RECEIVE, DATAGRAM_SEND};
 use super::errno::Errno;
 use super::frame;
+use super::neighbors::Hardware;
+use super::outbound::STACK_MTU;
 use super::socket::{Kind, Record, SocketId, overlap};
 use super::stack::{Nanos, SECOND, Stack};
-use super::stream::endpoint;
 use super::waiters::readiness;
+use crate::virtio::net::Transmit;
 
-const BYTES: usize = DATAGRAM_RECEIVE + DATAGRAM_SEND;
-/// The longest datagram sent: what the stack can fragment, less its headers.
-const LONGEST: usize = DATAGRAM_SEND - frame::IPV6 - frame::UDP;
-/// How long a datagram waits for its destination's hardware address. Those behind it wait too.
-const PATIENCE: Nanos = 3 * SECOND;
-/// How many peers a socket for any address remembers by the address they spoke to.
-const HEARD: usize = 32;
+/// What a socket may hold, in octets. The last datagram queued for sending may exceed the bound.
+const BYTES: usize = DATAGRAM_RECEIVE + DATAGRAM_SEND + STACK_MTU;
+/// The longest payload sent, in octets: the largest packet that is fragmented, less its headers.
+const LONGEST: usize = STACK_MTU - frame::IPV6 - frame::UDP;
+/// How many recent peers a socket remembers.
+const HEARD: usize = 256;
+/// How long the hardware address a request came from may be used for the reply.
+const REPLY_WINDOW: Nanos = 30 * SECOND;
 
-/// A datagram socket; it has a socket of the stack from the moment it has a port.
+/// A datagram socket.
 #[derive(Default)]
 pub(crate) struct Datagram {
-    handle: Option<SocketHandle>,
+    /// Whether its memory is reserved, which is the case once it is bound.
+    reserved: bool,
     pub(super) peer: Option<SocketAddr>,
     received: VecDeque<Received>,
     /// Bytes of payload in `received`.
     held: usize,
-    /// Which address of ours the last peers spoke to, the latest last: it is the one their answers come from.
-    heard: VecDeque<(SocketAddr, IpAddr)>,
-    /// Since when the send queue has not become shorter, and how long it was.
-    stuck: Option<(Nanos, usize)>,
+    /// The most recent peers, latest last.
+    heard: VecDeque<Heard>,
+    outgoing: VecDeque<Outgoing>,
+    /// Bytes in `outgoing`.
+    queued: usize,
+}
+
+/// A peer that sent a datagram.
+struct Heard {
+    source: SocketAddr,
+    /// The address of ours it sent to: replies come from there.
+    own: IpAddr,
+    /// The hardware address its last datagram came from, until a reply used it.
+    hardware: Option<Hardware>,
+    at: Nanos,
+}
+
+/// An IP packet to be sent, and the hardware address of its next hop if known.
+struct Outgoing {
+    packet: Vec<u8>,
+    hardware: Option<Hardware>,
 }
 
 /// A datagram that waits to be read.
@@ -48,12 +74,13 @@ struct Received {
 }
 
 impl Datagram {
-    pub(super) fn deadline(&self) -> Option<Nanos> {
-        self.stuck.map(|(since, _)| since + PATIENCE)
+    /// Returns whether another datagram may be queued for sending.
+    fn has_room(&self) -> bool {
+        self.outgoing.len() < DATAGRAM_COUNT && self.queued < DATAGRAM_SEND
     }
 
     /// Queues a datagram; a full queue drops it.
-    fn take_in(&mut self, datagram: &frame::Datagram) {
+    fn take_in(&mut self, datagram: &frame::Datagram, now: Nanos) {
         if self.peer.is_some_and(|peer| peer != datagram.source)
             || self.received.len() >= DATAGRAM_COUNT
             || self.held + datagram.payload.len() > DATAGRAM_RECEIVE
@@ -64,8 +91,9 @@ impl Datagram {
         payload.copy_from_slice(datagram.payload);
         self.held += payload.len();
         self.received.push_back(Received { source: datagram.source, payload });
-        self.heard.retain(|(source, _)| *source != datagram.source);
-        self.heard.push_back((datagram.source, datagram.destination));
+        self.heard.retain(|heard| heard.source != datagram.source);
+        let frame::Datagram { source, destination: own, hardware, .. } = *datagram;
+        self.heard.push_back(Heard { source, own, hardware: Some(hardware), at: now });
         if self.heard.len() > HEARD {
             self.heard.pop_front();
         }
@@ -75,6 +103,7 @@ impl Datagram {
 impl Stack {
     /// Gives a datagram to the socket it is for; returns whether there is one.
     pub(super) fn deliver(&mut self, datagram: &frame::Datagram) -> bool {
+        let now = self.now();
         let address = SocketAddr::new(datagram.destination, datagram.port);
         let mut sockets = self.records.iter_mut().flatten().filter_map(|record| match &mut record.kind {
             Kind::Datagram(socket) if record.bound.is_some_and(|bound| overlap(bound, address)) => {
@@ -84,41 +113,33 @@ impl Stack {
         });
         let Some((socket, closed)) = sockets.next() else { return false };
         if !closed {
-            socket.take_in(datagram);
+            socket.take_in(datagram, now);
         }
         true
     }
 
-    pub(super) fn open_datagram(&mut self, id: SocketId, bound: SocketAddr) -> Result<(), Errno> {
+    pub(super) fn open_datagram(&mut self, id: SocketId) -> Result<(), Errno> {
         let now = self.now();
         if !self.reserve(BYTES, now) {
             return Err(Errno::NOBUFS);
         }
-        let Some(socket) = new_socket(bound) else {
-            self.budget.give_back(BYTES);
-            return Err(Errno::NOMEM);
-        };
-        let handle = self.sockets.add(socket);
         if let Kind::Datagram(datagram) = &mut self.record_mut(id)?.kind {
-            datagram.handle = Some(handle);
+            datagram.reserved = true;
         }
         Ok(())
     }
 
-    fn datagram(&mut self, id: SocketId) -> Result<(&mut Datagram, SocketHandle), Errno> {
+    fn datagram(&mut self, id: SocketId) -> Result<&mut Datagram, Errno> {
         self.bind_anywhere(id)?;
         match &mut self.record_mut(id)?.kind {
-            Kind::Datagram(datagram) => {
-                let handle = datagram.handle.ok_or(Errno::INVAL)?;
-                Ok((datagram, handle))
-            }
+            Kind::Datagram(datagram) => Ok(datagram),
             _ => Err(Errno::OPNOTSUPP),
         }
     }
 
     pub(super) fn connect_datagram(&mut self, id: SocketId, peer: SocketAddr) -> Result<(), Errno> {
         self.check_destination(id, peer)?;
-        let (datagram, _) = self.datagram(id)?;
+        let datagram = self.datagram(id)?;
         datagram.peer = Some(peer);
         // What came from others before is not for a connected socket.
         datagram.received.retain(|received| received.source == peer);
@@ -153,30 +174,55 @@ impl Stack {
             _ => return Err(Errno::OPNOTSUPP),
         };
         let destination = destination.or(peer).ok_or(Errno::DESTADDRREQ)?;
-        let heard = heard.iter().find(|(source, _)| *source == destination).map(|(_, own)| *own);
+        let heard = heard.iter().position(|heard| heard.source == destination);
         let source = self.check_destination(id, destination)?;
         if bytes.len() > LONGEST {
             return Err(Errno::MSGSIZE);
         }
-        let now = self.now();
+        let bound = self.bind_anywhere(id)?;
         let time_to_live = self.record(id)?.options.time_to_live;
-        let (_, handle) = self.datagram(id)?;
-        let bound = self.bind_anywhere(id)?.ip();
-        // An answer comes from the address that was asked.
-        let heard = heard.filter(|own| bound.is_unspecified() && self.link.is_own(*own));
-        let metadata =
-            udp::UdpMetadata { local_address: Some(heard.unwrap_or(source).into()), ..endpoint(destination).into() };
-        let socket = self.sockets.get_mut::<udp::Socket>(handle);
-        socket.set_hop_limit(Some(time_to_live));
-        let result = socket.send_slice(bytes, metadata);
-        let queued = socket.send_queue();
-        result.map_err(|error| match error {
-            udp::SendError::BufferFull => Errno::AGAIN,
-            udp::SendError::Unaddressable => Errno::INVAL,
-        })?;
-        self.datagram(id)?.0.stuck.get_or_insert((now, queued));
-        self.want_neighbor(destination.ip(), now);
+        let now = self.now();
+        let Self { records, link, .. } = self;
+        let record = records.get_mut(id.0).and_then(Option::as_mut).ok_or(Errno::BADF)?;
+        let Kind::Datagram(datagram) = &mut record.kind else { return Err(Errno::OPNOTSUPP) };
+        if !datagram.has_room() {
+            return Err(Errno::AGAIN);
+        }
+        let heard = heard.and_then(|at| datagram.heard.get_mut(at));
+        let (mut source, mut hardware) = (source, None);
+        if let Some(heard) = heard {
+            // A reply comes from the address the request was sent to.
+            if bound.ip().is_unspecified() && link.is_own(heard.own) {
+                source = heard.own;
+            }
+            hardware = heard.hardware.take().filter(|_| now.saturating_sub(heard.at) < REPLY_WINDOW);
+        }
+        let source = SocketAddr::new(source, bound.port());
+        let packet = udp_packet(source, destination, time_to_live, bytes).ok_or(Errno::NOBUFS)?;
+        datagram.queued += packet.len();
+        datagram.outgoing.push_back(Outgoing { packet, hardware });
         Ok(bytes.len())
+    }
+
+    /// Sends queued datagrams; returns whether transmit buffers ran out.
+    pub(super) fn transmit_datagrams(&mut self, transmit: &mut impl Transmit) -> bool {
+        let Self { records, outbound, turn, .. } = self;
+        let count = records.len();
+        // Sockets take turns at being first, so that a busy one does not take all transmit buffers.
+        *turn = turn.wrapping_add(1);
+        for index in (0..count).map(|step| turn.wrapping_add(step) % count) {
+            let Some(Record { kind: Kind::Datagram(datagram), .. }) = &mut records[index] else { continue };
+            while !datagram.outgoing.is_empty() {
+                if transmit.buffer().is_none() {
+                    return true;
+                }
+                if let Some(Outgoing { packet, hardware }) = datagram.outgoing.pop_front() {
+                    datagram.queued -= packet.len();
+                    outbound.send_packet(transmit, packet, hardware);
+                }
+            }
+        }
+        false
     }
 
     pub(super) fn receive_datagram(
@@ -204,45 +250,20 @@ impl Stack {
         Ok((length, source))
     }
 
-    pub(super) fn datagram_readiness(&self, record: &Record, datagram: &Datagram) -> u32 {
+    pub(super) fn datagram_readiness(record: &Record, datagram: &Datagram) -> u32 {
         let mut ready = 0;
         if !datagram.received.is_empty() || record.read_closed {
             ready |= readiness::READ;
         }
-        let can_send = datagram.handle.is_none_or(|handle| self.sockets.get::<udp::Socket>(handle).can_send());
-        if can_send || record.write_closed {
+        if datagram.has_room() || record.write_closed {
             ready |= readiness::WRITE;
         }
         ready
     }
 
-    /// Drops queued datagrams whose destination's hardware address nobody tells: they block those to others.
-    pub(super) fn expire_datagrams(&mut self, index: usize, now: Nanos) {
-        let Self { records, sockets, .. } = self;
-        let Some(Record { kind: Kind::Datagram(datagram), bound: Some(bound), .. }) = &mut records[index] else {
-            return;
-        };
-        let (Some(handle), Some((since, length))) = (datagram.handle, datagram.stuck) else { return };
-        let socket = sockets.get_mut::<udp::Socket>(handle);
-        let queued = socket.send_queue();
-        datagram.stuck = match queued {
-            0 => None,
-            _ if queued < length => Some((now, queued)),
-            _ if now.saturating_sub(since) < PATIENCE => Some((since, queued)),
-            _ => {
-                // Losing datagrams is what UDP may do, and only sockets that send to the dead lose them.
-                let hop_limit = socket.hop_limit();
-                socket.close();
-                socket.set_hop_limit(hop_limit);
-                let _ = socket.bind(sending_endpoint(*bound));
-                None
-            }
-        };
-    }
-
-    pub(super) fn close_datagram(&mut self, datagram: Datagram) {
-        if let Some(handle) = datagram.handle {
-            self.discard(handle, BYTES);
+    pub(super) fn close_datagram(&mut self, datagram: &Datagram) {
+        if datagram.reserved {
+            self.budget.give_back(BYTES);
         }
     }
 
@@ -261,17 +282,22 @@ impl Stack {
     }
 }
 
-fn new_socket(bound: SocketAddr) -> Option<udp::Socket<'static>> {
-    let queue = |count, bytes| {
-        let metadata = alloc::vec![udp::PacketMetadata::EMPTY; count];
-        Some(udp::PacketBuffer::new(metadata, buffers::allocate(bytes)?))
-    };
-    let mut socket = udp::Socket::new(queue(1, 1)?, queue(DATAGRAM_COUNT, DATAGRAM_SEND)?);
-    socket.bind(sending_endpoint(bound)).ok()?;
-    Some(socket)
-}
-
-/// Returns what a socket of the stack is bound to that sends from a port: no packet is ever for this address.
-fn sending_endpoint(bound: SocketAddr) -> IpListenEndpoint {
-    IpListenEndpoint { addr: Some(IpAddress::Ipv4(Ipv4Addr::UNSPECIFIED)), port: bound.port() }
+/// Returns an IP packet with a UDP datagram, or `None` if memory cannot be allocated.
+fn udp_packet(source: SocketAddr, destination: SocketAddr, hops: u8, payload: &[u8]) -> Option<Vec<u8>> {
+    let sums = ChecksumCapabilities::default();
+    let (from, to) = (source.ip().into(), destination.ip().into());
+    let ip = IpRepr::new(from, to, IpProtocol::Udp, frame::UDP + payload.len(), hops);
+    let mut packet = buffers::allocate(ip.buffer_len())?;
+    ip.emit(&mut packet, &sums);
+    let mut datagram = UdpPacket::new_unchecked(&mut packet[ip.header_len()..]);
+    let fill = |out: &mut [u8]| out.copy_from_slice(payload);
+    UdpRepr { src_port: source.port(), dst_port: destination.port() }.emit(
+        &mut datagram,
+        &from,
+        &to,
+        payload.len(),
+        fill,
+        &sums,
+    );
+    Some(packet)
 }

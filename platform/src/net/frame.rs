@@ -14,9 +14,12 @@ pub(super) const ETHERNET: usize = 14;
 pub(super) const IPV4: usize = 20;
 pub(super) const IPV6: usize = 40;
 pub(super) const UDP: usize = 8;
+/// Bytes of a TCP header without options.
+pub(super) const TCP: usize = 20;
 
 pub(super) const ETHERTYPE_IPV4: [u8; 2] = [8, 0];
 pub(super) const ETHERTYPE_IPV6: [u8; 2] = [0x86, 0xdd];
+pub(super) const ETHERTYPE_ARP: [u8; 2] = [8, 6];
 pub(super) const PROTOCOL_TCP: u8 = 6;
 pub(super) const PROTOCOL_UDP: u8 = 17;
 pub(super) const PROTOCOL_ICMPV6: u8 = 58;
@@ -98,8 +101,6 @@ pub(crate) struct Syn {
     pub(crate) source: SocketAddr,
     /// The address and port asked for.
     pub(crate) destination: SocketAddr,
-    /// Its sequence number, which a repetition keeps.
-    pub(crate) sequence: u32,
 }
 
 impl Syn {
@@ -119,7 +120,6 @@ impl Syn {
         Some(Self {
             source: SocketAddr::new(packet.source, u16::from_be_bytes([header[0], header[1]])),
             destination: SocketAddr::new(packet.destination, u16::from_be_bytes([header[2], header[3]])),
-            sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
         })
     }
 }
@@ -141,6 +141,27 @@ pub(crate) fn is_misdirected(frame: &[u8]) -> bool {
         }),
         _ => false,
     }
+}
+
+/// Returns whether the frame is addressed to us or a group, and holds ARP or the IP version its EtherType says.
+pub(super) fn is_for_us(frame: &[u8], link: &Link) -> bool {
+    let Some((ethernet, packet)) = frame.split_first_chunk::<ETHERNET>() else { return false };
+    let version = packet.first().map(|first| first >> 4);
+    (ethernet[..6] == link.hardware || ethernet[0] & 1 != 0)
+        && match [ethernet[12], ethernet[13]] {
+            ETHERTYPE_IPV4 => version == Some(4),
+            ETHERTYPE_IPV6 => version == Some(6),
+            ETHERTYPE_ARP => true,
+            _ => false,
+        }
+}
+
+/// Writes the Ethernet header of an IP packet.
+#[inline]
+pub(super) fn write_ethernet(header: &mut [u8; ETHERNET], hardware: [u8; 6], link: &Link, v6: bool) {
+    header[..6].copy_from_slice(&hardware);
+    header[6..12].copy_from_slice(&link.hardware);
+    header[12..].copy_from_slice(&if v6 { ETHERTYPE_IPV6 } else { ETHERTYPE_IPV4 });
 }
 
 /// An intact IP packet for us, whole.
@@ -268,14 +289,36 @@ pub(crate) fn write_announcement(out: &mut [u8], link: &Link, address: Ipv4Addr)
 
 /// Writes an ARP request by `source` for the hardware address of `target`.
 pub(crate) fn write_arp_request(out: &mut [u8], link: &Link, source: Ipv4Addr, target: Ipv4Addr) -> Option<usize> {
+    write_arp(out, link, 1, source, ([0xff; 6], [0; 6], target))
+}
+
+/// Writes an ARP reply for our address `source` to `target`, whose hardware address is `hardware`.
+pub(super) fn write_arp_reply(
+    out: &mut [u8],
+    link: &Link,
+    source: Ipv4Addr,
+    target: Ipv4Addr,
+    hardware: [u8; 6],
+) -> Option<usize> {
+    write_arp(out, link, 2, source, (hardware, hardware, target))
+}
+
+/// Writes an ARP message; the tuple is the frame's destination and the target's hardware and IP addresses.
+fn write_arp(
+    out: &mut [u8],
+    link: &Link,
+    operation: u8,
+    source: Ipv4Addr,
+    (to, hardware, target): ([u8; 6], [u8; 6], Ipv4Addr),
+) -> Option<usize> {
     const LENGTH: usize = 42;
     let frame = out.get_mut(..LENGTH)?;
-    frame[..6].fill(0xff);
+    frame[..6].copy_from_slice(&to);
     frame[6..12].copy_from_slice(&link.hardware);
-    frame[12..22].copy_from_slice(&[8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    frame[12..22].copy_from_slice(&[8, 6, 0, 1, 8, 0, 6, 4, 0, operation]);
     frame[22..28].copy_from_slice(&link.hardware);
     frame[28..32].copy_from_slice(&source.octets());
-    frame[32..38].fill(0);
+    frame[32..38].copy_from_slice(&hardware);
     frame[38..42].copy_from_slice(&target.octets());
     Some(LENGTH)
 }

@@ -13,7 +13,6 @@ use super::link::Link;
 use super::outbound::{FRAGMENT, PROTOCOL_FRAGMENT};
 use super::socket::{Kind, overlap};
 use super::stack::Stack;
-use super::stream::endpoint;
 
 const PROTOCOL_ICMP: u8 = 1;
 /// Bytes of an ICMP header.
@@ -134,15 +133,6 @@ impl Stack {
                 }
             }
         }
-    }
-
-    /// Returns whether there is a connection, or an attempt at one, between `own` and `peer`.
-    fn has_connection(&self, own: SocketAddr, peer: SocketAddr) -> bool {
-        let (own, peer) = (Some(endpoint(own)), Some(endpoint(peer)));
-        self.sockets.iter().any(|(_, socket)| match socket {
-            smoltcp::socket::Socket::Tcp(socket) => socket.local_endpoint() == own && socket.remote_endpoint() == peer,
-            _ => false,
-        })
     }
 }
 

@@ -4,29 +4,41 @@
 //! the frame is looked at first, and a SYN for a listening port gets a fresh socket just before the stack sees it. Such
 //! sockets, half-open ones and those nobody accepted yet, are the listener's embryos, bounded by its backlog.
 //!
-//! Beyond the bound a SYN is dropped, not reset, so the client tries again. While half-open embryos crowd the backlog only
-//! repeated SYNs are let in (`recurrence`), and the oldest embryo makes room once it is older than most honest
-//! handshakes are: a SYN flood from forged addresses costs clients a second, not the service.
+//! While half-open embryos crowd the backlog, or take their share of memory, SYNs are answered with cookies (`cookies`) and no state is
+//! kept. A client that acknowledges a cookie is accepted, if necessary in the place of an old half-open embryo, so a SYN
+//! flood from forged addresses does not keep clients out. If established connections fill the backlog because
+//! the application does not accept them, SYNs are dropped, not reset, and the client retries.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use smoltcp::iface::SocketHandle;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::Socket;
 use smoltcp::socket::tcp::{self, State};
 
 use super::buffers::Buffers;
+use super::cookies::{Opening, Segment, initial_number};
+use super::device::Aside;
 use super::errno::Errno;
-use super::frame::Syn;
+use super::frame::{IPV4, IPV6, Syn, TCP};
 use super::socket::{Kind, Options, Record, SocketId, overlap};
-use super::stack::{Nanos, SECOND, Stack};
+use super::stack::{Nanos, SECOND, Stack, instant};
 use super::stream::{DEAD_PEER, KEEP_ALIVE, Stream, endpoint};
+use crate::virtio::net::Transmit;
 
 /// The most connections a listener holds for its application.
 pub(crate) const BACKLOG_LIMIT: usize = 128;
 /// How long a half-open connection may take.
 const HANDSHAKE: Nanos = 10 * SECOND;
-/// After this time a half-open connection makes room for a new one when the backlog is full.
-const HANDSHAKE_UNDER_PRESSURE: Nanos = SECOND / 4;
+/// The age at which a half-open connection may be replaced by one whose peer acknowledged a cookie. Most handshakes take
+/// less, and a client that finds no room retransmits after about as long.
+const HANDSHAKE_UNDER_PRESSURE: Nanos = SECOND;
+
+/// Half-open connections of all listeners take at most this fraction of the memory for sockets: the rest is for established
+/// connections and our own.
+const HALF_OPEN_SHARE: usize = 4;
+/// How many shifts of sequence numbers may be kept for connections that have ended.
+const STALE_SHIFTS: usize = 64;
 
 /// A port where connections are accepted.
 pub(crate) struct Listener {
@@ -44,9 +56,34 @@ struct Embryo {
     half_open: bool,
 }
 
+/// What to do with a segment that may open a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Pass it to the stack.
+    Stack,
+    /// Answer it with a cookie.
+    Cookie,
+    /// Drop it.
+    Dropped,
+}
+
 impl Listener {
     pub(super) fn new(backlog: usize) -> Self {
         Self { backlog, embryos: Vec::new() }
+    }
+
+    fn half_open(&self) -> usize {
+        self.embryos.iter().filter(|embryo| embryo.half_open).count()
+    }
+
+    /// Returns whether established connections fill the backlog.
+    fn is_full(&self) -> bool {
+        self.embryos.len() - self.half_open() >= self.backlog
+    }
+
+    /// Returns whether half-open connections take most of the backlog, or the backlog is full.
+    fn is_crowded(&self) -> bool {
+        self.embryos.len() >= self.backlog || self.half_open() * 4 >= self.backlog * 3
     }
 
     pub(super) fn deadline(&self) -> Option<Nanos> {
@@ -64,10 +101,26 @@ impl Stack {
         })
     }
 
-    /// Prepares for the SYN the stack sees next; returns whether the stack may see it.
-    pub(super) fn expect_connection(&mut self, syn: &Syn) -> bool {
+    fn listener_mut(&mut self, index: usize) -> Option<&mut Listener> {
+        match self.records.get_mut(index)?.as_mut().map(|record| &mut record.kind) {
+            Some(Kind::Listener(listener)) => Some(listener),
+            _ => None,
+        }
+    }
+
+    /// Returns whether there is a TCP socket for a connection between these ends.
+    pub(super) fn has_connection(&self, own: SocketAddr, peer: SocketAddr) -> bool {
+        let (own, peer) = (Some(endpoint(own)), Some(endpoint(peer)));
+        self.sockets.iter().any(|(_, socket)| match socket {
+            Socket::Tcp(socket) => socket.local_endpoint() == own && socket.remote_endpoint() == peer,
+            _ => false,
+        })
+    }
+
+    /// Prepares for the SYN the stack sees next, if it may.
+    pub(super) fn expect_connection(&mut self, syn: &Syn) -> Admission {
         // Where nobody listens the stack answers with a reset.
-        let Some(index) = self.listener_at(syn.destination) else { return true };
+        let Some(index) = self.listener_at(syn.destination) else { return Admission::Stack };
         let own = endpoint(syn.destination);
         let peer = endpoint(syn.source);
         let same =
@@ -80,60 +133,128 @@ impl Stack {
             let orphan = self.orphans.remove(at);
             self.discard(orphan.handle, orphan.bytes);
         }
-        let exists = self.sockets.iter().any(|(_, socket)| match socket {
-            smoltcp::socket::Socket::Tcp(socket) => same(socket),
-            _ => false,
-        });
         // A repeated SYN belongs to the socket that took the first.
-        if exists {
-            return true;
+        if self.has_connection(syn.destination, syn.source) {
+            return Admission::Stack;
         }
         let now = self.now();
-        if self.is_crowded(index) && !self.recurrence.is_repeated(syn, now) {
-            return false;
+        // Frames of the same burst may have completed connections.
+        self.sweep_listener(index);
+        let Some(listener) = self.listener_mut(index) else { return Admission::Dropped };
+        if listener.is_full() {
+            return Admission::Dropped;
         }
-        let Some(buffers) = self.make_room(index, now) else { return false };
-        let Some(handle) = self.embryo_socket(index, syn.destination.port(), buffers) else { return false };
-        let bytes = buffers.bytes();
-        if let Some(Kind::Listener(listener)) = self.records[index].as_mut().map(|record| &mut record.kind) {
-            listener.embryos.push(Embryo { handle, bytes, born: now, half_open: true });
+        if listener.is_crowded() {
+            return Admission::Cookie;
         }
-        true
-    }
-
-    /// Returns whether half-open connections take most of the listener's backlog.
-    fn is_crowded(&self, index: usize) -> bool {
-        match self.records[index].as_ref().map(|record| &record.kind) {
-            Some(Kind::Listener(listener)) => {
-                let half_open = listener.embryos.iter().filter(|embryo| embryo.half_open).count();
-                half_open * 4 >= listener.backlog * 3
-            }
-            _ => false,
+        let half_open = self.half_open_bytes();
+        if half_open >= self.budget.limit() / HALF_OPEN_SHARE {
+            return Admission::Cookie;
         }
-    }
-
-    /// Makes sure the listener and the budget have room for one more embryo; returns what was reserved.
-    fn make_room(&mut self, index: usize, now: Nanos) -> Option<Buffers> {
-        let full = match self.records[index].as_ref().map(|record| &record.kind) {
-            Some(Kind::Listener(listener)) => listener.embryos.len() >= listener.backlog,
-            _ => return None,
+        let Some(buffers) = self.reserve_accepted(now) else {
+            // Memory is short: a client that acknowledges a cookie could only replace a half-open connection.
+            return if half_open > 0 { Admission::Cookie } else { Admission::Dropped };
         };
-        if full {
-            return self.recycle_embryo(index, now);
-        }
-        self.reserve_accepted(now).or_else(|| self.recycle_embryo(index, now))
+        let Some(socket) = self.embryo_socket(index, syn.destination.port(), buffers) else {
+            return Admission::Dropped;
+        };
+        self.add_embryo(index, socket, buffers.bytes(), now);
+        Admission::Stack
     }
 
-    /// Frees the oldest half-open embryo if it is old enough, and reserves its place; returns what was reserved.
-    fn recycle_embryo(&mut self, index: usize, now: Nanos) -> Option<Buffers> {
-        let Some(Kind::Listener(listener)) = self.records[index].as_mut().map(|record| &mut record.kind) else {
+    /// Returns the bytes of buffer that the half-open connections of all listeners take.
+    fn half_open_bytes(&self) -> usize {
+        let listeners = self.records.iter().flatten().filter_map(|record| match &record.kind {
+            Kind::Listener(listener) => Some(listener),
+            _ => None,
+        });
+        let embryos = listeners.flat_map(|listener| &listener.embryos);
+        embryos.filter(|embryo| embryo.half_open).map(|embryo| embryo.bytes).sum()
+    }
+
+    /// Answers a SYN with a cookie.
+    pub(super) fn answer_with_cookie(&mut self, frame: &[u8], transmit: &mut impl Transmit) {
+        let Some(segment) = Segment::parse(frame, &self.link) else { return };
+        let Some(syn) = segment.opening() else { return };
+        let cookie = self.cookies.make(&syn, self.now());
+        let answer = syn.answer(cookie, self.segment_size(syn.ends.1));
+        self.outbound.put(transmit, segment.hardware(), &answer, self.link.mtu);
+    }
+
+    /// Returns the largest segment that fits the path to a peer, in octets.
+    fn segment_size(&self, peer: SocketAddr) -> u16 {
+        let headers = if peer.is_ipv4() { IPV4 } else { IPV6 } + TCP;
+        self.outbound.path(peer.ip()).saturating_sub(headers) as u16
+    }
+
+    /// Opens the connection if the segment acknowledges a cookie; returns whether to pass it to the stack.
+    ///
+    /// A segment for a listener that belongs to no connection and acknowledges no cookie is dropped, not reset: it may have
+    /// overtaken the acknowledgement, or that was dropped for want of room, and the client retransmits both.
+    pub(super) fn expect_proof(&mut self, frame: &[u8]) -> bool {
+        let Some(segment) = Segment::parse(frame, &self.link).filter(Segment::acknowledges) else { return true };
+        let (own, peer) = segment.ends();
+        let Some(index) = self.listener_at(own) else { return true };
+        if self.has_connection(own, peer) {
+            return true;
+        }
+        let Some((sequence, cookie, window)) = segment.proof() else { return false };
+        let Some(size) = self.cookies.check((own, peer), sequence, cookie, self.now()) else { return false };
+        let size = size.min(self.segment_size(peer));
+        self.open_proven(index, &Opening { ends: (own, peer), sequence, size, window }, cookie).is_some()
+    }
+
+    /// Creates the socket of a connection whose peer acknowledged `cookie`; the caller then passes the segment to the stack.
+    fn open_proven(&mut self, index: usize, syn: &Opening, cookie: u32) -> Option<()> {
+        let now = self.now();
+        self.sweep_listener(index);
+        let listener = self.listener_mut(index)?;
+        if listener.is_full() {
+            return None;
+        }
+        if listener.embryos.len() >= listener.backlog && !self.drop_half_open(index, now) {
+            return None;
+        }
+        let buffers = self.reserve_accepted(now).or_else(|| {
+            let listeners = 0..self.records.len();
+            core::iter::once(index).chain(listeners).any(|index| self.drop_half_open(index, now));
+            self.reserve_accepted(now)
+        })?;
+        let socket = self.embryo_socket(index, syn.ends.0.port(), buffers)?;
+        // In a set of its own the socket processes the SYN; its SYN-ACK tells its initial sequence number and is discarded.
+        let mut alone = SocketSet::new(Vec::new());
+        let handle = alone.add(socket);
+        let packet = syn.syn();
+        let mut device = Aside { packet: Some(&packet), sent: Vec::new() };
+        self.interface.poll_ingress_single(instant(now), &mut device, &mut alone);
+        self.interface.poll_egress(instant(now), &mut device, &mut alone);
+        let (Some(first), Socket::Tcp(socket)) = (initial_number(&device.sent), alone.remove(handle)) else {
+            self.budget.give_back(buffers.bytes());
             return None;
         };
+        self.shift_numbers(syn.ends, cookie.wrapping_sub(first));
+        self.add_embryo(index, socket, buffers.bytes(), now);
+        Some(())
+    }
+
+    /// Sets the shift of a connection's sequence numbers, and occasionally removes those of connections that have ended.
+    fn shift_numbers(&mut self, ends: (SocketAddr, SocketAddr), shift: u32) {
+        if self.outbound.sequences.kept() >= self.sockets.iter().count() + STALE_SHIFTS {
+            let connections: Vec<_> = self.connections().collect();
+            self.outbound.sequences.retain(connections.into_iter());
+        }
+        self.outbound.sequences.set(ends, shift);
+    }
+
+    /// Frees the oldest half-open embryo of a listener if it is old enough; returns whether one was freed.
+    fn drop_half_open(&mut self, index: usize, now: Nanos) -> bool {
+        self.sweep_listener(index);
         let old = |embryo: &Embryo| embryo.half_open && now.saturating_sub(embryo.born) >= HANDSHAKE_UNDER_PRESSURE;
-        let at = listener.embryos.iter().position(old)?;
+        let Some(listener) = self.listener_mut(index) else { return false };
+        let Some(at) = listener.embryos.iter().position(old) else { return false };
         let embryo = listener.embryos.remove(at);
         self.discard(embryo.handle, embryo.bytes);
-        self.reserve_accepted(now)
+        true
     }
 
     /// Takes the buffers of a connection off the budget.
@@ -142,8 +263,8 @@ impl Stack {
         self.reserve(buffers.bytes(), now).then_some(buffers)
     }
 
-    /// Adds a socket in LISTEN for the budget reserved before; gives that back when memory is out.
-    fn embryo_socket(&mut self, index: usize, port: u16, buffers: Buffers) -> Option<SocketHandle> {
+    /// Makes a socket in LISTEN for the budget reserved before; gives that back when memory is out.
+    fn embryo_socket(&mut self, index: usize, port: u16, buffers: Buffers) -> Option<tcp::Socket<'static>> {
         let Some(mut socket) = buffers.socket() else {
             self.budget.give_back(buffers.bytes());
             return None;
@@ -156,7 +277,14 @@ impl Stack {
         }
         // A fresh socket and a port that is not zero, or nobody would listen there: cannot fail.
         socket.listen(port).ok()?;
-        Some(self.sockets.add(socket))
+        Some(socket)
+    }
+
+    fn add_embryo(&mut self, index: usize, socket: tcp::Socket<'static>, bytes: usize, born: Nanos) {
+        let handle = self.sockets.add(socket);
+        if let Some(listener) = self.listener_mut(index) {
+            listener.embryos.push(Embryo { handle, bytes, born, half_open: true });
+        }
     }
 
     /// Removes the embryo whose SYN the stack did not take, at `address`.

@@ -1,4 +1,6 @@
-//! The last step before the device: packets are made to fit the link and the path.
+//! The last step before the device: packets are made to fit the link and the path, and put into frames.
+//!
+//! The hardware address of a packet's next hop comes from `neighbors`, where the packet waits if it is unresolved.
 //!
 //! The stack believes in a link that carries its longest datagram. What is longer than the real one carries is cut
 //! into fragments here, for both families alike, and the segment size that connections agree on is kept to what fits:
@@ -10,13 +12,14 @@
 //! cut into fragments. Datagrams never exceed what every path carries (RFC 8200 §5) but in fragments.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::checksum::Sum;
 use super::frame::{
-    ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4, IPV6, LEAST_MTU_V6, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP,
-    address_v6,
+    ETHERNET, IPV4, IPV6, LEAST_MTU_V6, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP, address_v6, write_ethernet,
 };
+use super::link::Link;
+use super::neighbors::{Hardware, Neighbors};
 use super::sequence::Sequences;
 use super::stack::{Machine, Nanos, SECOND};
 use crate::virtio::net::Transmit;
@@ -29,8 +32,6 @@ pub(super) const FRAGMENT: usize = 8;
 /// Its protocol number.
 pub(super) const PROTOCOL_FRAGMENT: u8 = 44;
 const MORE_FRAGMENTS: u16 = 0x2000;
-/// Bytes of a TCP header without options.
-const TCP: usize = 20;
 
 /// The most paths remembered.
 const PATHS: usize = 64;
@@ -41,17 +42,19 @@ const AGE: Nanos = 600 * SECOND;
 /// asks again; who floods us with forged packets has us flood nobody.
 const COMPLAINTS: u32 = 100;
 
-/// What makes packets fit.
+const BROADCAST: Hardware = [0xff; 6];
+
+/// Adapts packets and sends them to their next hops.
 pub(super) struct Outbound {
-    /// The largest IP packet the link carries.
-    pub(super) mtu: usize,
+    link: Link,
+    pub(super) neighbors: Neighbors,
     machine: Machine,
     /// The identification of the next TCP packet over IPv4.
     identification: u16,
     paths: Vec<Path>,
     /// Since when complaints are counted, and how many there were.
     complaints: (Nanos, u32),
-    sequences: Sequences,
+    pub(super) sequences: Sequences,
 }
 
 /// A path narrower than the link.
@@ -62,9 +65,10 @@ struct Path {
 }
 
 impl Outbound {
-    pub(super) fn new(mtu: usize, machine: Machine) -> Self {
+    pub(super) fn new(link: Link, machine: Machine) -> Self {
         Self {
-            mtu,
+            link,
+            neighbors: Neighbors::default(),
             machine,
             complaints: (0, 0),
             identification: identification(machine),
@@ -73,46 +77,118 @@ impl Outbound {
         }
     }
 
+    /// Takes over the link's addresses and routers.
+    pub(super) fn follow(&mut self, link: &Link, before: &Link) {
+        self.link = link.clone();
+        self.neighbors.announce(link, before, (self.machine.clock)());
+    }
+
     /// Draws anew what must be another in a copy of the machine; `connections` keep theirs.
     pub(super) fn renew(&mut self, connections: impl Iterator<Item = (SocketAddr, SocketAddr)>) {
         self.identification = identification(self.machine);
         self.sequences.renew(self.machine.random, connections);
     }
 
-    /// Sends a frame of `length` bytes that `write` writes, in as many pieces as it takes.
+    /// Sends an IP packet of `length` bytes that `write` writes, fragmented if necessary, once its next hop is resolved.
     ///
-    /// What finds no buffer is written and lost, as on a congested link.
+    /// Without a transmit buffer it is lost, as on a congested link.
     pub(super) fn send<R>(
         &mut self,
         transmit: &mut impl Transmit,
         length: usize,
         write: impl FnOnce(&mut [u8]) -> R,
     ) -> R {
-        let whole = length <= self.mtu + ETHERNET;
-        if whole
+        if length <= self.link.mtu
             && let Some(out) = transmit.buffer()
-            && let Some(frame) = out.get_mut(..length)
+            && let Some((header, rest)) = out.split_first_chunk_mut::<ETHERNET>()
+            && let Some(packet) = rest.get_mut(..length)
         {
-            let result = write(frame);
-            if is_complaint(frame) && !self.may_complain() {
+            let result = write(packet);
+            if is_complaint(packet) && !self.may_complain() {
                 return result;
             }
-            match self.adapt(frame) {
-                limit if length <= limit + ETHERNET => transmit.send(length),
-                limit => {
-                    let frame = frame.to_vec();
-                    self.fragment(transmit, &frame, limit);
+            let limit = self.adapt(packet);
+            match self.way(packet) {
+                Way::To(hardware) if length <= limit => {
+                    write_ethernet(header, hardware, &self.link, is_v6(packet));
+                    transmit.send(ETHERNET + length);
+                }
+                way => {
+                    let packet = packet.to_vec();
+                    self.send_on(transmit, way, packet, limit);
                 }
             }
             return result;
         }
-        let mut frame = alloc::vec![0; length];
-        let result = write(&mut frame);
-        let limit = self.adapt(&mut frame);
-        if !whole {
-            self.fragment(transmit, &frame, limit);
-        }
+        let mut packet = alloc::vec![0; length];
+        let result = write(&mut packet);
+        let limit = self.adapt(&mut packet);
+        let way = self.way(&packet);
+        self.send_on(transmit, way, packet, limit);
         result
+    }
+
+    /// Sends a whole IP packet, to `hardware` if given, else to its next hop.
+    pub(super) fn send_packet(
+        &mut self,
+        transmit: &mut impl Transmit,
+        mut packet: Vec<u8>,
+        hardware: Option<Hardware>,
+    ) {
+        let limit = self.adapt(&mut packet);
+        let way = hardware.map_or_else(|| self.way(&packet), Way::To);
+        self.send_on(transmit, way, packet, limit);
+    }
+
+    fn send_on(&mut self, transmit: &mut impl Transmit, way: Way, packet: Vec<u8>, limit: usize) {
+        match way {
+            Way::To(hardware) => self.put(transmit, hardware, &packet, limit),
+            Way::By(hop) => self.neighbors.wait(hop, packet, limit, (self.machine.clock)()),
+            Way::None => {}
+        }
+    }
+
+    /// Sends requests to neighbours, and packets that waited for neighbours now resolved; returns whether transmit buffers
+    /// ran out.
+    pub(super) fn transmit(&mut self, transmit: &mut impl Transmit) -> bool {
+        self.neighbors.transmit(&self.link, (self.machine.clock)(), transmit);
+        while transmit.buffer().is_some() {
+            let Some((hardware, packet, limit)) = self.neighbors.next_ready() else { return false };
+            self.put(transmit, hardware, &packet, limit);
+        }
+        self.neighbors.is_ready()
+    }
+
+    /// Returns the next hop of an IP packet.
+    fn way(&mut self, packet: &[u8]) -> Way {
+        let Some(destination) = destination(packet) else { return Way::None };
+        if self.link.is_broadcast(destination) {
+            return Way::To(BROADCAST);
+        }
+        // A forged source may be our own address.
+        if self.link.is_own(destination) {
+            return Way::None;
+        }
+        let Some(hop) = self.link.next_hop(destination) else { return Way::None };
+        let known = self.neighbors.find(hop, (self.machine.clock)());
+        known.map_or(Way::By(hop), Way::To)
+    }
+
+    /// Sends an IP packet to a hardware address, fragmented if it is longer than `limit`.
+    pub(super) fn put(&self, transmit: &mut impl Transmit, hardware: Hardware, packet: &[u8], limit: usize) {
+        let mut ethernet = [0; ETHERNET];
+        write_ethernet(&mut ethernet, hardware, &self.link, is_v6(packet));
+        if packet.len() > limit {
+            if is_v6(packet) {
+                fragment_v6(transmit, &ethernet, packet, limit, self.random());
+            } else {
+                fragment_v4(transmit, &ethernet, packet, limit);
+            }
+        } else if let Some(frame) = transmit.buffer().and_then(|out| out.get_mut(..ETHERNET + packet.len())) {
+            frame[..ETHERNET].copy_from_slice(&ethernet);
+            frame[ETHERNET..].copy_from_slice(packet);
+            transmit.send(ETHERNET + packet.len());
+        }
     }
 
     /// Counts a complaint; returns whether it may be made (RFC 4443 §2.4 (f)).
@@ -128,7 +204,7 @@ impl Outbound {
     /// Notes that the path to `destination` carries packets of `mtu` bytes at most. What no IPv6 path can be is not
     /// believed (RFC 8201 §4).
     pub(super) fn narrow(&mut self, destination: Ipv6Addr, mtu: usize, now: Nanos) {
-        if mtu >= self.mtu {
+        if mtu >= self.link.mtu {
             return;
         }
         let mtu = mtu.max(LEAST_MTU_V6);
@@ -145,9 +221,9 @@ impl Outbound {
     }
 
     /// Returns the largest packet the path to `destination` carries, as far as is known.
-    fn path(&self, destination: IpAddr) -> usize {
+    pub(super) fn path(&self, destination: IpAddr) -> usize {
         let known = self.paths.iter().find(|path| IpAddr::V6(path.destination) == destination);
-        known.map_or(self.mtu, |path| path.mtu.min(self.mtu))
+        known.map_or(self.link.mtu, |path| path.mtu.min(self.link.mtu))
     }
 
     /// Adapts a frame that was received: if it is a SYN, the segments its sender lets us send are kept to what the
@@ -156,7 +232,7 @@ impl Outbound {
         let Some((_, packet)) = frame.split_first_chunk_mut::<ETHERNET>() else { return };
         self.sequences.reveal(packet);
         match packet.first().map(|version| version >> 4) {
-            Some(4) => limit_segments(packet, self.mtu),
+            Some(4) => limit_segments(packet, self.link.mtu),
             Some(6) => {
                 let Some(peer) = packet.get(8..).and_then(address_v6) else { return };
                 let limit = self.path(peer);
@@ -166,46 +242,32 @@ impl Outbound {
         }
     }
 
-    /// Adapts a frame of the stack's; returns the longest packet its destination may be sent.
-    fn adapt(&mut self, frame: &mut [u8]) -> usize {
-        let Some((ethernet, packet)) = frame.split_first_chunk_mut::<ETHERNET>() else { return self.mtu };
+    /// Adapts an IP packet of ours; returns the longest packet its destination may be sent.
+    fn adapt(&mut self, packet: &mut [u8]) -> usize {
+        let mtu = self.link.mtu;
         self.sequences.hide(packet);
-        match [ethernet[12], ethernet[13]] {
-            ETHERTYPE_IPV4 => {
-                limit_segments(packet, self.mtu);
-                let Some(header) = packet.first_chunk_mut::<IPV4>() else { return self.mtu };
-                let identification = if header[9] == PROTOCOL_TCP {
-                    // Unique for as long as the number lasts (RFC 6864 §4.3).
-                    self.identification = self.identification.wrapping_add(1);
-                    self.identification.to_be_bytes()
-                } else {
-                    // Who could guess it could slip a fragment of his own in.
-                    self.random()
-                };
-                header[4..6].copy_from_slice(&identification);
-                header[6] &= !0x40;
-                header[10..12].fill(0);
-                let sum = Sum::default().add(header).finish();
-                header[10..12].copy_from_slice(&sum);
-                self.mtu
-            }
-            ETHERTYPE_IPV6 => {
-                let Some(peer) = packet.get(24..).and_then(address_v6) else { return self.mtu };
-                let limit = self.path(peer);
-                limit_segments(packet, limit);
-                if packet[6] == PROTOCOL_UDP { limit.min(LEAST_MTU_V6) } else { limit }
-            }
-            _ => self.mtu,
+        if !is_v6(packet) {
+            limit_segments(packet, mtu);
+            let Some(header) = packet.first_chunk_mut::<IPV4>() else { return mtu };
+            let identification = if header[9] == PROTOCOL_TCP {
+                // Unique for as long as the number lasts (RFC 6864 §4.3).
+                self.identification = self.identification.wrapping_add(1);
+                self.identification.to_be_bytes()
+            } else {
+                // Who could guess it could slip a fragment of his own in.
+                self.random()
+            };
+            header[4..6].copy_from_slice(&identification);
+            header[6] &= !0x40;
+            header[10..12].fill(0);
+            let sum = Sum::default().add(header).finish();
+            header[10..12].copy_from_slice(&sum);
+            return mtu;
         }
-    }
-
-    fn fragment(&self, transmit: &mut impl Transmit, frame: &[u8], limit: usize) {
-        let Some((ethernet, packet)) = frame.split_first_chunk::<ETHERNET>() else { return };
-        match [ethernet[12], ethernet[13]] {
-            ETHERTYPE_IPV4 => fragment_v4(transmit, ethernet, packet, limit),
-            ETHERTYPE_IPV6 => fragment_v6(transmit, ethernet, packet, limit, self.random()),
-            _ => None,
-        };
+        let Some(peer) = destination(packet) else { return mtu };
+        let limit = self.path(peer);
+        limit_segments(packet, limit);
+        if packet[6] == PROTOCOL_UDP { limit.min(LEAST_MTU_V6) } else { limit }
     }
 
     fn random<const N: usize>(&self) -> [u8; N] {
@@ -213,6 +275,28 @@ impl Outbound {
         (self.machine.random)(&mut bytes);
         bytes
     }
+}
+
+/// The next hop of a packet.
+enum Way {
+    /// Resolved.
+    To(Hardware),
+    /// Unresolved.
+    By(IpAddr),
+    /// There is no route.
+    None,
+}
+
+fn is_v6(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| first >> 4 == 6)
+}
+
+/// Returns the destination address of an IP packet.
+fn destination(packet: &[u8]) -> Option<IpAddr> {
+    if is_v6(packet) {
+        return packet.get(24..).and_then(address_v6);
+    }
+    packet.get(16..).and_then(<[u8]>::first_chunk::<4>).map(|octets| Ipv4Addr::from(*octets).into())
 }
 
 fn identification(machine: Machine) -> u16 {
@@ -275,14 +359,13 @@ fn parts(payload: &[u8], most: usize) -> impl Iterator<Item = (usize, &[u8], boo
     payload.chunks(step).enumerate().map(move |(number, part)| (number * step, part, number < last))
 }
 
-/// Returns whether the frame says by ICMP that a packet was of no use.
-fn is_complaint(frame: &[u8]) -> bool {
+/// Returns whether an IP packet says by ICMP that a packet was of no use.
+fn is_complaint(packet: &[u8]) -> bool {
     const PROTOCOL_ICMP: u8 = 1;
-    let Some((ethernet, packet)) = frame.split_first_chunk::<ETHERNET>() else { return false };
-    match [ethernet[12], ethernet[13]] {
-        ETHERTYPE_IPV4 => packet.get(9) == Some(&PROTOCOL_ICMP) && matches!(packet.get(IPV4), Some(3 | 11 | 12)),
-        ETHERTYPE_IPV6 => packet.get(6) == Some(&PROTOCOL_ICMPV6) && matches!(packet.get(IPV6), Some(0..128)),
-        _ => false,
+    if is_v6(packet) {
+        packet.get(6) == Some(&PROTOCOL_ICMPV6) && matches!(packet.get(IPV6), Some(0..128))
+    } else {
+        packet.get(9) == Some(&PROTOCOL_ICMP) && matches!(packet.get(IPV4), Some(3 | 11 | 12))
     }
 }
 
@@ -335,7 +418,8 @@ fn limit_segments(packet: &mut [u8], mtu: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::tests::{ADDRESS, ADDRESS_V6, query, query_v6};
+    use super::super::frame::ETHERTYPE_IPV4;
+    use super::super::frame::tests::{ADDRESS, ADDRESS_V6, link, query, query_v6};
     use super::super::reassembly::{Input, Reassembly};
     use super::super::responder::tests::Wire;
     use super::*;
@@ -345,15 +429,30 @@ mod tests {
 
     const FAR: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 1);
 
+    const MACHINE: Machine = Machine { clock: || SECOND, random: |out| out.fill(7) };
+
     fn outbound() -> Outbound {
-        Outbound::new(1500, Machine { clock: || SECOND, random: |out| out.fill(7) })
+        let mut link = link();
+        // Not those the frames of the tests are for.
+        let addresses = vec![("10.0.2.99".parse().unwrap(), 24), ("2001:db8::99".parse().unwrap(), 64)];
+        let gateways = vec!["10.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()];
+        link.set(&super::super::configure::Setting { addresses, gateways, mtu: None });
+        Outbound::new(link, MACHINE)
     }
 
-    /// Sends a frame and returns what goes out.
+    /// Sends the packet in a frame, as if the next hop were us, and returns what goes out.
     fn sent(outbound: &mut Outbound, frame: &[u8]) -> Vec<Vec<u8>> {
         let mut wire = Wire::new(100);
-        outbound.send(&mut wire, frame.len(), |out| out.copy_from_slice(frame));
+        send(outbound, frame, &mut wire);
         wire.sent
+    }
+
+    fn send(outbound: &mut Outbound, frame: &[u8], wire: &mut Wire) {
+        let packet = &frame[ETHERNET..];
+        if let Some(hop) = destination(packet).and_then(|destination| outbound.link.next_hop(destination)) {
+            outbound.neighbors.learn(hop, link().hardware, SECOND);
+        }
+        outbound.send(wire, packet.len(), |out| out.copy_from_slice(packet));
     }
 
     /// A SYN from us to `to` with padding before its maximum segment size, so that it stands at an odd place.
@@ -454,7 +553,7 @@ mod tests {
     fn without_buffers_frames_are_lost() {
         let frame = query(&[1; 4000]);
         let mut wire = Wire::new(2);
-        outbound().send(&mut wire, frame.len(), |out| out.copy_from_slice(&frame));
+        send(&mut outbound(), &frame, &mut wire);
         assert_eq!(wire.sent.len(), 2);
     }
 
@@ -465,9 +564,9 @@ mod tests {
             let link = super::super::frame::tests::link();
             for frame in [query(&payload), query_v6(&payload)] {
                 let mut outbound = outbound();
-                outbound.mtu = if frame[12..14] == ETHERTYPE_IPV4 { mtu } else { mtu.max(1280) };
+                outbound.link.mtu = if frame[12..14] == ETHERTYPE_IPV4 { mtu } else { mtu.max(1280) };
                 let mut pieces = sent(&mut outbound, &frame);
-                prop_assert!(pieces.iter().all(|piece| piece.len() <= outbound.mtu + ETHERNET));
+                prop_assert!(pieces.iter().all(|piece| piece.len() <= outbound.link.mtu + ETHERNET));
                 let last = pieces.len() - 1;
                 pieces.swap(last, swap.index(last + 1));
                 let mut reassembly = Reassembly::default();
@@ -486,7 +585,7 @@ mod tests {
         }
 
         #[test]
-        fn garbage_is_sent_as_it_is(garbage in proptest::collection::vec(any::<u8>(), 0..200), kind in 0usize..3, at in 20usize..60) {
+        fn garbage_is_survived(garbage in proptest::collection::vec(any::<u8>(), 0..200), kind in 0usize..3, at in 20usize..60) {
             let mut frame = match kind {
                 0 => query(&[2; 60]),
                 1 => query_v6(&[2; 60]),
@@ -498,7 +597,9 @@ mod tests {
                 frame[if kind == 0 { 23 } else { 20 }] = PROTOCOL_TCP;
             }
             outbound().adapt_received(&mut frame.clone());
-            prop_assert_eq!(sent(&mut outbound(), &frame).len(), 1);
+            if frame.len() >= ETHERNET {
+                prop_assert!(sent(&mut outbound(), &frame).len() <= 1);
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ const ACK: u8 = 16;
 /// The secret, and what is left of earlier ones.
 pub(super) struct Sequences {
     secret: SipHasher24,
-    /// The shifts of connections that were there when the secret was last replaced.
+    /// The shifts of connections that were there when the secret was last replaced, or that began with a cookie.
     kept: BTreeMap<Connection, u32>,
 }
 
@@ -39,29 +39,27 @@ impl Sequences {
 
     /// Replaces the secret, except for `connections`, each by our end and the peer's.
     pub(super) fn renew(&mut self, random: fn(&mut [u8]), connections: impl Iterator<Item = (SocketAddr, SocketAddr)>) {
-        let connections = connections.map(|(own, peer)| {
-            let mut addresses = [0; 32];
-            let length = match (own, peer) {
-                (SocketAddr::V4(own), SocketAddr::V4(peer)) => {
-                    addresses[..8].copy_from_slice([own.ip().octets(), peer.ip().octets()].as_flattened());
-                    8
-                }
-                (own, peer) => {
-                    let octets = [own, peer].map(|end| match end {
-                        SocketAddr::V4(end) => end.ip().to_ipv6_mapped().octets(),
-                        SocketAddr::V6(end) => end.ip().octets(),
-                    });
-                    addresses.copy_from_slice(octets.as_flattened());
-                    32
-                }
-            };
-            let (own_port, peer_port) = (own.port().to_be_bytes(), peer.port().to_be_bytes());
-            let (own, peer) = addresses[..length].split_at(length / 2);
-            let parts = [own, peer, &own_port, &peer_port];
-            (connection(parts), self.shift_of(parts))
-        });
+        let connections =
+            connections.map(|(own, peer)| with_parts(own, peer, |parts| (connection(parts), self.shift_of(parts))));
         self.kept = connections.collect();
         self.secret = secret(random);
+    }
+
+    /// Sets the shift of the connection between our end and a peer's.
+    pub(super) fn set(&mut self, (own, peer): (SocketAddr, SocketAddr), shift: u32) {
+        self.kept.insert(with_parts(own, peer, connection), shift);
+    }
+
+    /// Returns how many shifts are kept, including those of connections that have ended.
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Removes the kept shifts of all but `connections`, each given by our end and the peer's.
+    pub(super) fn retain(&mut self, connections: impl Iterator<Item = (SocketAddr, SocketAddr)>) {
+        let Self { kept, .. } = self;
+        let connections = connections.map(|(own, peer)| with_parts(own, peer, connection));
+        *kept = connections.filter_map(|connection| kept.get(&connection).map(|shift| (connection, *shift))).collect();
     }
 
     /// Shifts our numbers in an IP packet of the stack's.
@@ -107,7 +105,7 @@ impl Sequences {
     }
 }
 
-fn secret(random: fn(&mut [u8])) -> SipHasher24 {
+pub(super) fn secret(random: fn(&mut [u8])) -> SipHasher24 {
     let mut key = [0; 16];
     random(&mut key);
     SipHasher24::new_with_key(&key)
@@ -123,6 +121,19 @@ fn parts(packet: &[u8], at: usize, received: bool) -> [&[u8]; 4] {
     } else {
         [source, destination, source_port, destination_port]
     }
+}
+
+/// Calls `f` with our address, the peer's address, our port and the peer's port, each in network byte order.
+fn with_parts<R>(own: SocketAddr, peer: SocketAddr, f: impl FnOnce([&[u8]; 4]) -> R) -> R {
+    let ports = [own.port().to_be_bytes(), peer.port().to_be_bytes()];
+    let octets = |address| match address {
+        SocketAddr::V4(end) => end.ip().to_ipv6_mapped().octets(),
+        SocketAddr::V6(end) => end.ip().octets(),
+    };
+    let ends = [octets(own), octets(peer)];
+    // The IPv4 address is the end of the mapped one.
+    let from = if own.is_ipv4() && peer.is_ipv4() { 12 } else { 0 };
+    f([&ends[0][from..], &ends[1][from..], &ports[0], &ports[1]])
 }
 
 fn connection(parts: [&[u8]; 4]) -> Connection {

@@ -121,7 +121,6 @@ impl Record {
     pub(super) fn deadline(&self) -> Option<Nanos> {
         match &self.kind {
             Kind::Listener(listener) => listener.deadline(),
-            Kind::Datagram(datagram) => datagram.deadline(),
             _ => None,
         }
     }
@@ -178,7 +177,7 @@ impl Stack {
         };
         let bound = SocketAddr::new(address.ip(), port);
         if datagram {
-            self.open_datagram(id, bound)?;
+            self.open_datagram(id)?;
         }
         self.record_mut(id)?.bound = Some(bound);
         Ok(())
@@ -218,7 +217,7 @@ impl Stack {
             Kind::Idle => {}
             Kind::Listener(listener) => self.close_listener(listener),
             Kind::Stream(stream) => self.close_stream(stream, &record.options),
-            Kind::Datagram(datagram) => self.close_datagram(datagram),
+            Kind::Datagram(datagram) => self.close_datagram(&datagram),
         }
         record.waiters.wake();
     }
@@ -327,7 +326,7 @@ impl Stack {
                 }
             }
             Kind::Stream(stream) => self.stream_readiness(record, stream),
-            Kind::Datagram(datagram) => self.datagram_readiness(record, datagram),
+            Kind::Datagram(datagram) => Self::datagram_readiness(record, datagram),
         };
         if record.error.is_some() {
             ready |= readiness::ERROR;

@@ -1,35 +1,37 @@
 //! The TCP/IP stack: smoltcp, with what it lacks for a server around it.
 //!
-//! smoltcp does ARP, neighbour discovery, IP, ICMP, TCP and the sending of UDP. This file feeds it frames and time;
-//! its neighbours add what Linux's sockets promise and smoltcp does not: a listen backlog (`listener`), the fate of a
-//! connection after `close` and the reason it ended (`stream`), datagram sockets (`datagram`), what ICMP tells of them
-//! (`icmp`), and the records applications hold (`socket`). Between it and the device packets are cut into fragments
-//! (`outbound`) and put together (`reassembly`), IPv6 loses what says nothing to us (`extensions`), and what it lacks in finding neighbours is added (`neighbors`).
+//! smoltcp does IP, ICMP and TCP. This file feeds it packets and time; its neighbours add what Linux's sockets promise
+//! and smoltcp does not: a listen backlog (`listener`) that withstands floods (`cookies`), the fate of a connection after
+//! `close` and the reason it ended (`stream`), datagram sockets (`datagram`), what ICMP tells of them (`icmp`), and the
+//! records applications hold (`socket`). Between it and the device packets are cut into fragments and put into frames
+//! (`outbound`) for neighbours that are found first (`neighbors`), or put together (`reassembly`), and IPv6 loses what
+//! says nothing to us (`extensions`).
 //!
 //! Nothing here blocks or knows threads: a call that cannot go on answers `EAGAIN`, and `blocking` sleeps. Time and
 //! randomness come in as functions, so all of it runs on the host in tests.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::SocketAddr;
 
 use smoltcp::iface::Route;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
 use super::buffers::Budget;
 use super::configure::Setting;
+use super::cookies::Cookies;
 use super::device::StackDevice;
 use super::errno::Errno;
 use super::extensions::strip;
-use super::frame::{Datagram, Syn, is_misdirected};
+use super::frame::{Datagram, ETHERNET, Syn, is_for_us, is_misdirected};
 use super::icmp::Message;
 use super::link::Link;
-use super::neighbors::{Neighbors, is_discovery};
+use super::listener::Admission;
+use super::neighbors::is_discovery;
 use super::outbound::Outbound;
 use super::reassembly::{Input, Reassembly};
-use super::recurrence::Recurrence;
 use super::socket::{Kind, Record};
 use super::stream::address;
 use crate::virtio::net::Transmit;
@@ -60,10 +62,11 @@ pub(crate) struct Stack {
     pub(super) orphans: Vec<Orphan>,
     pub(super) budget: Budget,
     pub(super) machine: Machine,
-    pub(super) recurrence: Recurrence,
+    pub(super) cookies: Cookies,
     pub(super) outbound: Outbound,
+    /// The datagram socket that sends first, modulo their number.
+    pub(super) turn: usize,
     reassembly: Reassembly,
-    neighbors: Neighbors,
 }
 
 /// A TCP connection no application holds any more, until both sides agree it is over.
@@ -87,14 +90,12 @@ pub(crate) enum Egress {
 impl Stack {
     /// Makes a stack whose sockets may take `limit` bytes of buffers.
     pub(crate) fn new(link: Link, limit: usize, machine: Machine) -> Self {
-        let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(link.hardware)));
+        let mut config = Config::new(HardwareAddress::Ip);
         let mut seed = [0; 8];
         (machine.random)(&mut seed);
         config.random_seed = u64::from_ne_bytes(seed);
-        (machine.random)(&mut seed);
-        let recurrence = Recurrence::new(u64::from_ne_bytes(seed));
         let mut no_device = NoDevice;
-        let mut outbound = Outbound::new(link.mtu, machine);
+        let mut outbound = Outbound::new(link.clone(), machine);
         let mut device = StackDevice::new(None, &mut no_device, &mut outbound);
         let interface = Interface::new(config, &mut device, instant((machine.clock)()));
         let mut stack = Self {
@@ -105,10 +106,10 @@ impl Stack {
             orphans: Vec::new(),
             budget: Budget::new(limit),
             machine,
-            recurrence,
+            cookies: Cookies::new(machine.random),
             outbound,
+            turn: 0,
             reassembly: Reassembly::default(),
-            neighbors: Neighbors::default(),
         };
         let nothing = Link::new(stack.link.hardware, stack.link.mtu);
         stack.follow_link(&nothing);
@@ -129,8 +130,7 @@ impl Stack {
     /// Makes the interface have the link's addresses and routers.
     fn follow_link(&mut self, before: &Link) {
         let Self { interface, link, .. } = self;
-        self.outbound.mtu = link.mtu;
-        self.neighbors.announce(link, before, (self.machine.clock)());
+        self.outbound.follow(link, before);
         interface.update_ip_addrs(|addresses| {
             addresses.clear();
             // The link has no more than there is room for: cannot fail.
@@ -177,9 +177,7 @@ impl Stack {
             }
         }
         self.outbound.renew(connections.into_iter());
-        let mut key = [0; 8];
-        (self.machine.random)(&mut key);
-        self.recurrence.renew(u64::from_ne_bytes(key));
+        self.cookies.renew(self.machine.random);
         self.sweep(Errno::CONNRESET);
     }
 
@@ -198,7 +196,7 @@ impl Stack {
     }
 
     fn receive_whole(&mut self, frame: &mut [u8], transmit: &mut impl Transmit) {
-        if is_misdirected(frame) {
+        if !is_for_us(frame, &self.link) || is_misdirected(frame) {
             return;
         }
         if let Some(datagram) = Datagram::parse(frame, &self.link)
@@ -206,21 +204,27 @@ impl Stack {
         {
             return;
         }
-        let syn = Syn::parse(frame, &self.link);
-        if let Some(syn) = &syn
-            && !self.expect_connection(syn)
-        {
+        let now = self.now();
+        if self.outbound.neighbors.take_in(frame, &self.link, now, transmit) {
             return;
         }
-        let now = self.now();
+        let syn = Syn::parse(frame, &self.link);
+        let admission = match &syn {
+            Some(syn) => self.expect_connection(syn),
+            None if self.cookies.may_be_valid(now) && !self.expect_proof(frame) => Admission::Dropped,
+            None => Admission::Stack,
+        };
+        match admission {
+            Admission::Stack => {}
+            Admission::Cookie => return self.answer_with_cookie(frame, transmit),
+            Admission::Dropped => return,
+        }
         if let Some(message) = Message::parse(frame, &self.link) {
             self.hear(&message);
             return;
         }
-        let mut other = self.neighbors.take_in(frame, &self.link, now, transmit);
-        let frame = other.as_deref_mut().unwrap_or(frame);
         self.outbound.adapt_received(frame);
-        let mut device = StackDevice::new(Some(frame), transmit, &mut self.outbound);
+        let mut device = StackDevice::new(frame.get(ETHERNET..), transmit, &mut self.outbound);
         self.interface.poll_ingress_single(instant(now), &mut device, &mut self.sockets);
         if let Some(syn) = syn {
             self.tidy_listener(syn.destination);
@@ -236,19 +240,24 @@ impl Stack {
     pub(crate) fn transmit(&mut self, transmit: &mut impl Transmit) -> Egress {
         let now = self.now();
         self.expire(now);
-        self.neighbors.transmit(&self.link, now, transmit);
+        let mut short = self.transmit_datagrams(transmit);
         let mut device = StackDevice::new(None, transmit, &mut self.outbound);
         let mut left = Egress::More;
         for _ in 0..EGRESS_ROUNDS {
             let result = self.interface.poll_egress(instant(now), &mut device, &mut self.sockets);
             if device.exhausted {
-                left = Egress::Exhausted;
+                short = true;
                 break;
             }
             if result == smoltcp::iface::PollResult::None {
                 left = Egress::Done;
                 break;
             }
+        }
+        // Last: the packets just sent may need neighbours to be resolved.
+        short |= self.outbound.transmit(transmit);
+        if short {
+            left = Egress::Exhausted;
         }
         self.interface.poll_maintenance(instant(now));
         // A connection that closed while sending gave up waiting for its peer.
@@ -262,7 +271,7 @@ impl Stack {
         let stack = self.interface.poll_at(now, &self.sockets).map(|at| at.total_micros().max(0) as u64 * 1000);
         let embryos = self.records.iter().flatten().filter_map(Record::deadline);
         let orphans = self.orphans.iter().map(|orphan| orphan.deadline);
-        embryos.chain(orphans).chain(stack).chain(self.neighbors.deadline()).min()
+        embryos.chain(orphans).chain(stack).chain(self.outbound.neighbors.deadline()).min()
     }
 
     /// Wakes the threads whose sockets became ready.
@@ -280,13 +289,14 @@ impl Stack {
         (self.machine.clock)()
     }
 
-    /// Begins to look for who leads to `address`.
-    pub(super) fn want_neighbor(&mut self, address: IpAddr, now: Nanos) {
-        if !self.link.is_broadcast(address)
-            && let Some(hop) = self.link.next_hop(address)
-        {
-            self.neighbors.want(hop, now);
-        }
+    /// Returns our end and the peer's end of each TCP socket that has a peer.
+    pub(super) fn connections(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> {
+        self.sockets.iter().filter_map(|(_, socket)| match socket {
+            smoltcp::socket::Socket::Tcp(socket) => {
+                Some((address(socket.local_endpoint()?), address(socket.remote_endpoint()?)))
+            }
+            _ => None,
+        })
     }
 
     pub(super) fn tcp(&self, handle: SocketHandle) -> &tcp::Socket<'static> {
@@ -317,11 +327,7 @@ impl Stack {
 
     fn expire(&mut self, now: Nanos) {
         for index in 0..self.records.len() {
-            match self.records[index].as_ref().map(|record| &record.kind) {
-                Some(Kind::Listener(_)) => self.expire_embryos(index, now),
-                Some(Kind::Datagram(_)) => self.expire_datagrams(index, now),
-                _ => {}
-            }
+            self.expire_embryos(index, now);
         }
         self.expire_orphans(now);
         self.outbound.expire(now);

@@ -105,7 +105,6 @@ impl Stack {
             return Err(Errno::ADDRNOTAVAIL);
         }
         let live = Some(self.sockets.add(socket));
-        self.want_neighbor(remote.ip(), now);
         let record = self.record_mut(id)?;
         record.bound.get_or_insert(local);
         record.error = None;

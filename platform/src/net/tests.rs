@@ -63,9 +63,14 @@ pub(super) struct Net {
 
 impl Net {
     pub(super) fn new() -> Self {
+        Self::with_limit(LIMIT)
+    }
+
+    /// The same with so many bytes for sockets on either side.
+    fn with_limit(limit: usize) -> Self {
         let mut peer = Link::new([2, 0, 0, 0, 0, 9], 1500);
         peer.set(&setting(&["10.0.2.2/24", "2001:db8::2/64"], &[]));
-        let stack = |link| Stack::new(link, LIMIT, MACHINE);
+        let stack = |link| Stack::new(link, limit, MACHINE);
         Self { a: stack(link()), b: stack(peer), lose: (false, false), longest: 0 }
     }
 
@@ -213,12 +218,33 @@ fn hundreds_of_connections_in_a_row_leave_nothing() {
 fn a_full_backlog_drops_and_the_client_gets_in_later() {
     let mut net = Net::new();
     let listener = net.listener(53, 2);
-    let clients: Vec<_> = (0..3).map(|_| net.connect(53)).collect();
+    let clients: Vec<_> = (0..2).map(|_| net.connect(53)).collect();
     net.settle();
-    assert_eq!(net.b.connected(clients[2]), Err(Errno::AGAIN), "neither served nor refused");
+    let late = net.connect(53);
+    net.settle();
+    assert_eq!(net.b.connected(late), Err(Errno::AGAIN), "neither served nor refused");
     net.a.accept(listener).unwrap();
     net.pass(5 * SECOND);
-    assert_eq!(net.b.connected(clients[2]), Ok(()));
+    assert_eq!(net.b.connected(late), Ok(()));
+    assert_eq!(net.b.connected(clients[1]), Ok(()));
+}
+
+/// A client with a cookie for which there was no room when it came back goes on trying, and gets in.
+#[test]
+fn who_has_a_cookie_gets_in_when_there_is_room() {
+    let mut net = Net::new();
+    let listener = net.listener(53, 2);
+    let clients: Vec<_> = (0..3).map(|_| net.connect(53)).collect();
+    net.settle();
+    assert_eq!(net.b.connected(clients[2]), Ok(()), "as far as it knows");
+    net.b.send(clients[2], b"question", None).unwrap();
+    net.pass(2 * SECOND);
+    for _ in 0..2 {
+        net.a.accept(listener).unwrap();
+    }
+    net.pass(20 * SECOND);
+    let (server, _) = net.a.accept(listener).unwrap();
+    assert_eq!(read(&mut net.a, server).unwrap(), b"question");
 }
 
 #[test]
@@ -256,35 +282,203 @@ fn half_open_connections_make_room_and_expire() {
     assert_eq!(net.a.budget.taken(), one, "only the honest one is left");
 }
 
-#[test]
-fn a_flood_from_forged_addresses_costs_clients_a_second() {
-    let mut net = Net::new();
-    let listener = net.listener(53, 128);
-    let first = net.connect(53);
-    net.settle();
-    net.b.connected(first).unwrap();
-    net.a.accept(listener).unwrap();
-    let mut forged = 0u32;
-    let mut flood = |net: &mut Net, count| {
+/// Sends SYNs from made-up addresses, each as often as is said, a while apart, and the same again.
+struct Flood {
+    v6: bool,
+    times: usize,
+    sent: Vec<Vec<u8>>,
+}
+
+impl Flood {
+    fn new(v6: bool, times: usize) -> Self {
+        Self { v6, times, sent: Vec::new() }
+    }
+
+    /// Sends `count` new SYNs, and those before that are not sent often enough.
+    fn go_on(&mut self, net: &mut Net, count: usize) {
         let mut lost = Wire::new(usize::MAX);
         for _ in 0..count {
-            forged = forged.wrapping_add(0x9e37_79b9);
-            net.a.receive(
-                &mut syn([198, 51, (forged >> 24) as u8, (forged >> 16) as u8], forged as u16, forged),
-                &mut lost,
-            );
+            let mut bytes = [0; 10];
+            random(&mut bytes);
+            let [a, b, c, d, port @ ..] = bytes;
+            let source = if self.v6 {
+                Ipv6Addr::new(0x2001, 0xdb8, 0, 0, a.into(), b.into(), c.into(), 0x1000 | u16::from(d)).into()
+            } else {
+                // Some are neighbours, who do not answer.
+                let network = if a % 2 == 0 { [198, 51, b, c] } else { [10, 0, 2, 100 | b & 15] };
+                IpAddr::from(network)
+            };
+            let port = u16::from_be_bytes([port[0], port[1]]) | 1;
+            self.sent.push(syn(SocketAddr::new(source, port), u32::from_be_bytes([a, b, c, d])));
+        }
+        let again = self.sent.len().saturating_sub(count * self.times);
+        for frame in &self.sent[again..] {
+            net.a.receive(&mut frame.clone(), &mut lost);
         }
         net.a.after_receiving();
-    };
-    flood(&mut net, 500);
-    let honest = net.connect(53);
-    for _ in 0..26 {
-        flood(&mut net, 60);
-        net.pass(SECOND / 20);
     }
-    assert_eq!(net.b.connected(honest), Ok(()), "a flood of 1200 SYNs a second");
-    // Large buffers up to a quarter of the limit, and small ones beyond.
-    assert!(net.a.budget.taken() <= LIMIT / 4 + 131 * (24 << 10));
+}
+
+#[test]
+fn a_flood_from_forged_addresses_costs_clients_nothing() {
+    for (v6, times) in [(false, 1), (false, 2), (false, 3), (true, 1), (true, 2), (true, 7)] {
+        let mut net = Net::new();
+        let (any, server) = if v6 { (ANY_V6, ADDRESS_V6.into()) } else { (ANY, IpAddr::from(ADDRESS)) };
+        let listener = net.listener_at(SocketAddr::new(any, 53), 128);
+        let mut flood = Flood::new(v6, times);
+        for round in 0..40u64 {
+            flood.go_on(&mut net, 60);
+            let honest = net.connect_to(SocketAddr::new(server, 53));
+            net.settle();
+            assert_eq!(net.b.connected(honest), Ok(()), "{v6} {times} {round}: without waiting");
+            flood.go_on(&mut net, 60);
+            // Both ends agree on all numbers: what is sent arrives, and the end of it.
+            let question = vec![round as u8; 700];
+            net.b.send(honest, &question, None).unwrap();
+            net.settle();
+            let (server, _) = net.a.accept(listener).unwrap();
+            assert_eq!(read(&mut net.a, server).unwrap(), question);
+            let answer: Vec<u8> = (0..9000).map(|n| (n + round) as u8).collect();
+            net.a.send(server, &answer, None).unwrap();
+            net.a.close(server);
+            net.settle();
+            let mut got = Vec::new();
+            while let Ok(bytes) = read(&mut net.b, honest)
+                && !bytes.is_empty()
+            {
+                got.extend(bytes);
+            }
+            assert!(got == answer, "{v6} {times} {round}");
+            net.b.close(honest);
+            net.pass(SECOND / 4);
+        }
+        assert!(net.a.sockets.iter().count() <= 128 + 64, "what is half-open is bounded");
+        assert!(net.a.outbound.sequences.kept() <= net.a.sockets.iter().count() + 64, "shifts are forgotten");
+        net.pass(80 * SECOND);
+        assert_eq!(net.a.budget.taken(), 0);
+        assert!(!net.a.cookies.may_be_valid(NOW.get() + 100 * SECOND));
+    }
+}
+
+#[test]
+fn floods_leave_memory_to_own_connections() {
+    let mut net = Net::with_limit(4 << 20);
+    for any in [ANY, ANY_V6] {
+        net.listener_at(SocketAddr::new(any, 53), 128);
+        net.listener_at(SocketAddr::new(any, 853), 128);
+    }
+    for v6 in [false, true] {
+        Flood::new(v6, 1).go_on(&mut net, 1000);
+    }
+    assert!(net.a.budget.taken() <= (4 << 20) / 4 + (40 << 10));
+    for number in 1..4 {
+        let own = net.a.open(false, false).unwrap();
+        assert_eq!(net.a.connect(own, SocketAddr::from(([10, 0, 2, 30 + number], 9418))), Err(Errno::INPROGRESS));
+    }
+}
+
+/// The SYN-ACK is lost, the acknowledgement is, or both, and more.
+#[test]
+fn connections_under_a_flood_survive_losses() {
+    let mut net = Net::new();
+    let listener = net.listener(53, 128);
+    let mut flood = Flood::new(false, 2);
+    for lose in [(false, true), (true, false), (true, true)] {
+        flood.go_on(&mut net, 200);
+        let honest = net.connect(53);
+        net.lose = lose;
+        net.pass(SECOND / 2);
+        flood.go_on(&mut net, 200);
+        net.lose = (false, false);
+        net.pass(3 * SECOND);
+        assert_eq!(net.b.connected(honest), Ok(()), "{lose:?}");
+        let (server, _) = net.a.accept(listener).unwrap();
+        // What follows the handshake is lost, and repeated.
+        net.lose = lose;
+        net.b.send(honest, b"question", None).unwrap();
+        net.settle();
+        net.lose = (false, false);
+        net.pass(3 * SECOND);
+        assert_eq!(read(&mut net.a, server).unwrap(), b"question");
+    }
+    // The acknowledgement alone is lost: data that follows proves the same.
+    flood.go_on(&mut net, 200);
+    let honest = net.connect(53);
+    let mut to_a = Wire::new(16);
+    let mut to_b = Wire::new(16);
+    net.b.transmit(&mut to_a);
+    net.a.receive(&mut to_a.sent.pop().unwrap(), &mut to_b);
+    net.b.receive(&mut to_b.sent.pop().unwrap(), &mut to_a);
+    net.b.after_receiving();
+    net.b.transmit(&mut Wire::new(16));
+    assert_eq!(net.b.connected(honest), Ok(()));
+    assert_eq!(net.a.accept(listener), Err(Errno::AGAIN));
+    net.b.send(honest, b"question", None).unwrap();
+    net.settle();
+    let (server, _) = net.a.accept(listener).unwrap();
+    assert_eq!(read(&mut net.a, server).unwrap(), b"question");
+}
+
+#[test]
+fn cookies_of_before_a_resumption_are_worth_nothing() {
+    let mut net = Net::new();
+    let listener = net.listener(53, 128);
+    Flood::new(false, 1).go_on(&mut net, 200);
+    let honest = net.connect(53);
+    net.settle();
+    let (server, _) = net.a.accept(listener).unwrap();
+    net.a.resumed(false);
+    net.b.send(honest, b"question", None).unwrap();
+    net.settle();
+    assert_eq!(read(&mut net.a, server).unwrap(), b"question", "connections go on");
+    // One that comes back with an old cookie is reset and tries again.
+    Flood::new(false, 1).go_on(&mut net, 200);
+    let late = net.connect(53);
+    let (mut to_a, mut to_b) = (Wire::new(16), Wire::new(16));
+    net.b.transmit(&mut to_a);
+    net.a.receive(&mut to_a.sent.pop().unwrap(), &mut to_b);
+    net.a.resumed(false);
+    net.b.receive(&mut to_b.sent.pop().unwrap(), &mut to_a);
+    net.settle();
+    assert_eq!(net.a.accept(listener), Err(Errno::AGAIN));
+    net.b.connected(late).unwrap();
+    net.pass(SECOND);
+    assert_eq!(read(&mut net.b, late), Err(Errno::CONNRESET));
+}
+
+#[test]
+fn made_up_acknowledgements_open_nothing_and_get_no_answer() {
+    let mut net = Net::new();
+    let listener = net.listener(53, 128);
+    Flood::new(false, 1).go_on(&mut net, 200);
+    let before = net.a.sockets.iter().count();
+    let mut wire = Wire::new(usize::MAX);
+    for number in 0..20_000u32 {
+        let mut frame = syn(at("198.51.100.7:4321"), number);
+        let mut segment = smoltcp::wire::TcpPacket::new_unchecked(&mut frame[34..]);
+        segment.set_syn(false);
+        segment.set_ack(true);
+        segment.set_ack_number(smoltcp::wire::TcpSeqNumber(number.wrapping_mul(0x9e37_79b9) as i32));
+        segment.fill_checksum(&Ipv4Addr::new(198, 51, 100, 7).into(), &ADDRESS.into());
+        net.a.receive(&mut frame, &mut wire);
+    }
+    assert_eq!((wire.sent.len(), net.a.sockets.iter().count()), (0, before));
+    assert_eq!(net.a.accept(listener), Err(Errno::AGAIN));
+}
+
+#[test]
+fn a_damaged_syn_gets_no_cookie() {
+    let mut net = Net::new();
+    net.listener(53, 4);
+    Flood::new(false, 1).go_on(&mut net, 20);
+    let mut wire = Wire::new(16);
+    let mut frame = syn(at("198.51.100.7:4321"), 7);
+    net.a.receive(&mut frame.clone(), &mut wire);
+    assert_eq!(wire.sent.len(), 1);
+    assert_eq!(wire.sent[0][..6], frame[6..12], "to where it came from");
+    frame[50] ^= 1;
+    net.a.receive(&mut frame, &mut wire);
+    assert_eq!(wire.sent.len(), 1);
 }
 
 #[test]
@@ -313,12 +507,11 @@ fn a_long_answer_begins_with_ten_segments_and_goes_on_with_their_acknowledgement
 }
 
 /// A SYN to port 53 from anywhere.
-fn syn(source: [u8; 4], port: u16, sequence: u32) -> Vec<u8> {
+fn syn(source: SocketAddr, sequence: u32) -> Vec<u8> {
     use smoltcp::phy::ChecksumCapabilities;
     use smoltcp::wire::*;
-    let mut frame = super::frame::tests::query(&[0; 12]);
     let tcp = TcpRepr {
-        src_port: port | 1,
+        src_port: source.port(),
         dst_port: 53,
         control: TcpControl::Syn,
         seq_number: TcpSeqNumber(sequence as i32),
@@ -331,13 +524,25 @@ fn syn(source: [u8; 4], port: u16, sequence: u32) -> Vec<u8> {
         timestamp: None,
         payload: &[],
     };
-    let source = Ipv4Addr::from(source);
-    let (from, to) = (source.into(), ADDRESS.into());
-    tcp.emit(&mut TcpPacket::new_unchecked(&mut frame[34..54]), &from, &to, &ChecksumCapabilities::default());
-    let mut packet = Ipv4Packet::new_unchecked(&mut frame[14..]);
-    packet.set_src_addr(source);
-    packet.set_next_header(IpProtocol::Tcp);
-    packet.fill_checksum();
+    let (mut frame, at, own) = match source.ip() {
+        IpAddr::V4(source) => {
+            let mut frame = super::frame::tests::query(&[0; 12]);
+            let mut packet = Ipv4Packet::new_unchecked(&mut frame[14..]);
+            packet.set_src_addr(source);
+            packet.set_next_header(IpProtocol::Tcp);
+            packet.fill_checksum();
+            (frame, 34, IpAddr::from(ADDRESS))
+        }
+        IpAddr::V6(source) => {
+            let mut frame = super::frame::tests::query_v6(&[0; 12]);
+            let mut packet = Ipv6Packet::new_unchecked(&mut frame[14..]);
+            packet.set_src_addr(source);
+            packet.set_next_header(IpProtocol::Tcp);
+            (frame, 54, IpAddr::from(ADDRESS_V6))
+        }
+    };
+    let mut segment = TcpPacket::new_unchecked(&mut frame[at..]);
+    tcp.emit(&mut segment, &source.ip().into(), &own.into(), &ChecksumCapabilities::default());
     frame
 }
 
@@ -548,17 +753,80 @@ fn datagrams() {
     assert_eq!(net.a.budget.taken(), 0);
 }
 
+/// Nothing waits for a neighbour but what is for that neighbour, whatever sends it: a socket that serves, one that
+/// notifies, and connections.
 #[test]
-fn datagrams_to_the_dead_do_not_block_others_for_ever() {
+fn the_dead_delay_nothing_to_others() {
+    for v6 in [false, true] {
+        let mut net = Net::new();
+        let (any, server, peer) =
+            if v6 { (ANY_V6, ADDRESS_V6.into(), "2001:db8::2") } else { (ANY, IpAddr::from(ADDRESS), "10.0.2.2") };
+        let peer = SocketAddr::new(peer.parse().unwrap(), 5353);
+        let dead = |number: u16| -> SocketAddr {
+            let ip: IpAddr = if v6 {
+                Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 1, number).into()
+            } else {
+                IpAddr::from([10, 0, 2, 20 + (number % 200) as u8])
+            };
+            SocketAddr::new(ip, 53)
+        };
+        let socket = net.a.open(true, v6).unwrap();
+        net.a.bind(socket, SocketAddr::new(any, 53)).unwrap();
+        let client = net.b.open(true, v6).unwrap();
+        net.b.bind(client, SocketAddr::new(any, 5353)).unwrap();
+        let listener = net.listener_at(SocketAddr::new(any, 53), 8);
+        for round in 0..150u16 {
+            // The neighbour is known in some rounds, and has to be found in others.
+            if round % 40 == 39 {
+                net.pass(61 * SECOND);
+            }
+            for number in 0..40 {
+                net.a.send(socket, &vec![0; 10 * usize::from(number)], Some(dead(round * 7 + number))).unwrap();
+            }
+            assert_eq!(net.a.send(socket, &round.to_be_bytes(), Some(peer)), Ok(2));
+            net.settle();
+            assert_eq!(read(&mut net.b, client).unwrap(), round.to_be_bytes(), "{v6} {round}: without waiting");
+            let connection = net.a.open(false, v6).unwrap();
+            let _ = net.a.connect(connection, dead(round));
+            net.a.close(connection);
+            // Somebody who is not there begins a connection.
+            net.a.receive(&mut syn(dead(round), u32::from(round)), &mut Wire::new(16));
+            let connection = net.connect_to(SocketAddr::new(server, 53));
+            net.settle();
+            net.b.connected(connection).unwrap();
+            let (accepted, _) = net.a.accept(listener).unwrap();
+            net.a.close(accepted);
+            net.b.close(connection);
+            net.settle();
+        }
+    }
+}
+
+/// A request tells where its answer goes, and nothing else.
+#[test]
+fn the_hardware_address_of_a_request_is_for_its_answer_alone() {
     let mut net = Net::new();
     let server = net.a.open(true, false).unwrap();
     net.a.bind(server, SocketAddr::new(ANY, 53)).unwrap();
-    let client = net.b.open(true, false).unwrap();
-    net.b.send(client, b"to nobody", Some(at("10.0.2.99:53"))).unwrap();
-    net.pass(5 * SECOND);
-    net.b.send(client, b"to somebody", Some(SocketAddr::new(ADDRESS.into(), 53))).unwrap();
+    // From 10.0.2.2, it says, but from somebody else.
+    let mut request = super::frame::tests::query(b"?");
+    request[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 0x66]);
+    let sent = |net: &mut Net, asked: bool, waits: Nanos| {
+        if asked {
+            net.a.receive(&mut request.clone(), &mut Wire::new(16));
+        }
+        sleep(waits);
+        net.a.send(server, b"!", Some(at("10.0.2.2:4321"))).unwrap();
+        let mut wire = Wire::new(16);
+        net.a.transmit(&mut wire);
+        wire.sent.iter().any(|frame| frame[..6] == [2, 0, 0, 0, 0, 0x66])
+    };
+    assert!(sent(&mut net, true, SECOND), "nobody has to be found for an answer");
+    assert!(!sent(&mut net, false, 0), "what is more is no answer");
+    assert!(!sent(&mut net, true, 40 * SECOND), "so late neighbours may be others");
+    assert!(sent(&mut net, true, 0));
     net.pass(SECOND);
-    assert_eq!(read(&mut net.a, server).unwrap(), b"to somebody");
+    assert!(!sent(&mut net, false, 0));
 }
 
 #[test]

@@ -134,6 +134,8 @@ fn run(nic: Nic, configuration: Configuration, vlan: Option<u16>, generation: Ge
             worker.look_at_link();
         }
         let Round { taken, idle } = worker.round();
+        // Read again: a round may take longer than a pause.
+        let now = time::monotonic();
         if idle {
             let unproven = !INTERRUPTED.load(Ordering::Relaxed);
             trust = if taken > 0 || unproven { LOOK } else { (2 * trust).min(LOOK_IDLE) };
@@ -145,11 +147,16 @@ fn run(nic: Nic, configuration: Configuration, vlan: Option<u16>, generation: Ge
                 worker.transmitter.inner.nudge();
             }
             rested = time::monotonic();
-        } else if now.saturating_sub(rested) > STINT {
-            never.wait(Some(now + PAUSE));
+        } else if let Some(until) = pause(rested, now) {
+            never.wait(Some(until));
             rested = time::monotonic();
         }
     }
+}
+
+/// Returns until when to pause at the end of a round, `now`, if the thread has worked long enough since `rested`.
+fn pause(rested: Nanos, now: Nanos) -> Option<Nanos> {
+    (now.saturating_sub(rested) > STINT).then_some(now + PAUSE)
 }
 
 /// What a round came to.
@@ -246,6 +253,29 @@ impl Worker {
             self.configuration.link(self.state.is_up());
             // What the configuration wants to send now is sent with the next round.
             CALLED.store(true, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However long rounds take, other threads get a whole pause after each stint.
+    #[test]
+    fn pauses_are_whole() {
+        for round in [1, PAUSE / 2, PAUSE, 2 * PAUSE, STINT, 10 * STINT] {
+            let (mut now, mut rested, mut paused) = (1_000, 1_000, 0);
+            for _ in 0..1_000 {
+                now += round;
+                if let Some(until) = pause(rested, now) {
+                    assert_eq!(until, now + PAUSE);
+                    paused += until - now;
+                    (now, rested) = (until, until);
+                }
+            }
+            let worked = 1_000 * round;
+            assert!(paused >= worked / (STINT + 2 * round) * PAUSE, "{round}: {paused} of {worked}");
         }
     }
 }
