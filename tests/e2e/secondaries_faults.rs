@@ -52,6 +52,35 @@ scenario!(sleepers_catch_up_by_differences_after_a_reboot_too, |target| {
     scene.server().until_console("found in git's history").unwrap();
 });
 
+scenario!(history_is_read_through_links, |target| {
+    let text = zone(1, &(ballast() + "$INCLUDE ways/part\n"));
+    let mut scene = Leading::with_zone(target, &[], &zone(1, ""), &[], 256);
+    let clone = scene.remote.clone_path().to_owned();
+    let begin = |text: &str, serial: u32| text.replace("hostmaster 1 ", &format!("hostmaster {serial} "));
+    std::fs::remove_file(clone.join(ZONE)).unwrap();
+    scene.remote.write("files/whole", begin(&text, 2)).unwrap();
+    scene.remote.write("parts/part", "part A 192.0.2.1\n").unwrap();
+    std::os::unix::fs::symlink("files/whole", clone.join(ZONE)).unwrap();
+    std::os::unix::fs::symlink("parts", clone.join("ways")).unwrap();
+    scene.remote.push("Lay links").unwrap();
+    scene.until_serial(2);
+    for serial in 3..6 {
+        scene.remote.write("files/whole", begin(&text, serial)).unwrap();
+        scene.remote.write("parts/part", format!("part A 192.0.2.{serial}\n")).unwrap();
+        scene.remote.push("Change what they lead to").unwrap();
+        scene.until_serial(serial);
+    }
+    scene.reboot();
+    let (address, key) = (scene.server().address(), scene.key.clone());
+    let mut command = std::process::Command::new("dig");
+    let (ip, port) = (format!("@{}", address.ip()), address.port().to_string());
+    command.args(["-r", &ip, "-p", &port, "+noall", "+answer", "+tcp", "-y", &key.option(), ZONE, "IXFR=2"]);
+    let differences = zonule_harness::run(&mut command).unwrap();
+    scene.server().until_console("found in git's history").unwrap();
+    let lines: Vec<&str> = differences.lines().filter(|line| line.contains("part.example.org.")).collect();
+    assert!(lines.len() == 2 && lines[0].ends_with("192.0.2.1") && lines[1].ends_with("192.0.2.5"), "{differences}");
+});
+
 scenario!(history_has_an_end, |target| {
     let makes = [(Make::Knot, Algorithm::Sha256)];
     let mut scene = Leading::with_zone(target, &makes, &zone(1, &ballast()), &["--git-history=5"], 256);
