@@ -9,9 +9,11 @@
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use zonule::zonefile;
 
 use zonule::answer::{Context, Limiter, RateLimit, Secret, Settings, Transport, respond};
-use zonule::zone::{self, Catalog, Name, Type};
+use zonule::dns::{Name, Type};
+use zonule::zone::Zones;
 
 const KINDS: &[(&str, &str, Type)] = &[
     ("hit", "h54321.big.example", Type::A),
@@ -75,8 +77,8 @@ fn answer_many(mut context: Context<'_>, query: &[u8], rounds: u32) -> usize {
     len
 }
 
-fn catalog() -> Catalog {
-    let mut catalog = Catalog::default();
+fn catalog() -> Zones {
+    let mut catalog = Zones::default();
     let head = "$TTL 3600\n@ SOA ns1 hostmaster 1 2 3 4 5\n@ NS ns1\n@ NS ns2\n@ MX 10 mail\nns1 A 192.0.2.1\nns2 A 192.0.2.2\n";
     let body = "mail A 192.0.2.3\nwww A 192.0.2.4\nalias CNAME www\n*.wild A 192.0.2.5\nsub NS ns.sub\nsub NS ns2\nns.sub A 192.0.2.6\n";
     let hosts: String = (0..100_000).map(|n| format!("h{n} A 192.0.2.{}\n", n % 256)).collect();
@@ -84,7 +86,7 @@ fn catalog() -> Catalog {
     let zones = [("example.org".to_string(), body.to_string()), ("big.example".to_string(), body.to_string() + &hosts)];
     for (apex, body) in zones.into_iter().chain(small) {
         let name = Name::from_text(&apex).expect("a good name");
-        let reading = zone::read(&name, &apex, format!("{head}{body}").as_bytes());
+        let reading = zonefile::read(&name, &apex, format!("{head}{body}").as_bytes());
         catalog.insert(Arc::new(reading.zone.expect("a good zone")));
     }
     catalog

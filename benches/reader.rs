@@ -5,8 +5,9 @@
 #![allow(missing_docs)]
 
 use std::time::Instant;
+use zonule::zonefile;
 
-use zonule::zone::{self, Name};
+use zonule::dns::Name;
 
 const RECORDS: u64 = 1_000_000;
 
@@ -20,7 +21,7 @@ fn main() {
         }
         let before = resident();
         let start = Instant::now();
-        let reading = zone::read(&apex, "big.example", text.as_bytes());
+        let reading = zonefile::read(&apex, "big.example", text.as_bytes());
         let took = start.elapsed();
         let zone = reading.zone.expect("a good zone");
         let records = zone.record_count() as f64;

@@ -8,11 +8,13 @@
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
+use zonule::zonefile;
 
 use zonule::answer::Transport;
+use zonule::dns::{Name, Type};
 use zonule::transfer::{Content, Outgoing, Request};
 use zonule::tsig::{self, Chain, Key, Policy};
-use zonule::zone::{self, Name, Type, Zone};
+use zonule::zone::{self, Zone};
 
 const RECORDS: u64 = 1_000_000;
 
@@ -51,7 +53,7 @@ fn read(serial: u32, line: impl Fn(u64) -> String) -> Zone {
     let apex = Name::from_text("big.example").expect("a good name");
     let mut text = format!("$TTL 3600\n@ IN SOA ns1 hostmaster {serial} 2 3 4 5\n@ IN NS ns1\nns1 IN A 192.0.2.1\n");
     text.extend((0..RECORDS).map(line));
-    zone::read(&apex, "big.example", text.as_bytes()).zone.expect("a good zone")
+    zonefile::read(&apex, "big.example", text.as_bytes()).zone.expect("a good zone")
 }
 
 /// Makes all messages; returns the seconds it took, and how many records, octets and messages there are.

@@ -25,13 +25,13 @@ pub use self::values::{LogFilter, Networks};
 pub use self::webhook::Webhook;
 use crate::answer::{self, RateLimit, Secret};
 use crate::dial::Dialer;
+use crate::dns::Name;
 use crate::git::{Access, Remote, Trust};
 use crate::keys::Keyring;
 use crate::notify::Configured;
 use crate::primary::SerialPolicy;
 use crate::secondary::{self, Primary};
 use crate::tsig::Key;
-use crate::zone::Name;
 
 /// What the program runs on, which decides the arguments that make sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use zonule::{dns, zonefile};
 
-use zonule::zone::{self, FileRole, IncludeError, Name, Reading, Severity, Zone, print};
+use zonule::dns::{Name, Severity, print};
+use zonule::zone::Zone;
+use zonule::zonefile::{FileRole, IncludeError, Reading};
 use zonule_harness::workspace;
 
 /// Owner in lower case, type, TTL and data.
@@ -25,7 +28,7 @@ fn apex() -> Name {
 }
 
 fn reading(text: &[u8]) -> Reading {
-    zone::read_including(&apex(), "example.org", text, |path| {
+    zonefile::read_including(&apex(), "example.org", text, |path| {
         fs::read(corpus().join(path)).map_err(|_| IncludeError::Missing)
     })
 }
@@ -42,7 +45,7 @@ fn records(zone: &Zone) -> BTreeSet<Record> {
 }
 
 fn shown(records: &BTreeSet<Record>) -> Vec<String> {
-    records.iter().map(|(owner, rtype, ttl, data)| print::record(owner, *ttl, zone::Type(*rtype), data)).collect()
+    records.iter().map(|(owner, rtype, ttl, data)| print::record(owner, *ttl, dns::Type(*rtype), data)).collect()
 }
 
 /// Compares two sets and shows only what differs.
@@ -180,7 +183,7 @@ fn examples_are_without_fault() {
         if path.ends_with(".inc") {
             continue;
         }
-        let reading = zone::read_including(&apex, &path, &open(&path).expect("it is there"), open);
+        let reading = zonefile::read_including(&apex, &path, &open(&path).expect("it is there"), open);
         assert!(reading.zone.is_some() && reading.diagnostics.is_empty(), "{:?}", reading.diagnostics);
         zones += 1;
     }

@@ -2,10 +2,12 @@
 #![no_main]
 
 use std::sync::LazyLock;
+use zonule::{zone, zonefile};
 
 use libfuzzer_sys::fuzz_target;
-use zonule::zone::edit::{EditError, edit, new_file};
-use zonule::zone::{self, IncludeError, Name};
+use zonule::dns::Name;
+use zonule::zonefile::IncludeError;
+use zonule::zonefile::edit::{EditError, edit, new_file};
 
 static APEX: LazyLock<Name> = LazyLock::new(|| Name::from_text("example.org").expect("a good name"));
 
@@ -25,8 +27,8 @@ fuzz_target!(|octets: &[u8]| {
         file.map(|file| file.to_vec()).ok_or(IncludeError::Missing)
     };
     let Some(&text) = files.first() else { return };
-    let Some(before) = zone::read_including(&APEX, "example.org", text, open).zone else { return };
-    let Some(after) = zone::read(&APEX, "after", rest).zone else { return };
+    let Some(before) = zonefile::read_including(&APEX, "example.org", text, open).zone else { return };
+    let Some(after) = zonefile::read(&APEX, "after", rest).zone else { return };
     let amendments = zone::difference(&before, &after).amendments(&after);
     match edit(&APEX, "example.org", text, open, &before, &amendments) {
         Ok(edited) => assert!(zone::difference(&edited.zone, &after).is_empty()),
@@ -34,7 +36,7 @@ fuzz_target!(|octets: &[u8]| {
         Err(error) => panic!("{error}"),
     }
     let fresh = new_file(&after);
-    let reading = zone::read(&APEX, "fresh", fresh.as_bytes());
+    let reading = zonefile::read(&APEX, "fresh", fresh.as_bytes());
     let read = reading.zone.unwrap_or_else(|| panic!("{:?}\n{fresh}", reading.diagnostics));
     assert!(zone::difference(&after, &read).is_empty(), "{fresh}");
 });

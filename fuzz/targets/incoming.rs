@@ -2,15 +2,17 @@
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
+use zonule::{dns, zonefile};
 
 use libfuzzer_sys::fuzz_target;
+use zonule::dns::{Name, Severity, Type};
 use zonule::secondary::{Bounds, Incoming, Outcome, Progress};
-use zonule::zone::{self, Name, Severity, Type, Zone};
+use zonule::zone::{self, Zone};
 
 static HELD: LazyLock<Arc<Zone>> = LazyLock::new(|| {
     let name = Name::from_text("example.org").expect("a good name");
     let text = b"$TTL 60\n@ SOA a b 5 1 1 1 1\n@ NS a\na A 192.0.2.1\nb CNAME a\nc DNAME x.\nsub NS a.sub\na.sub A 192.0.2.1\n";
-    Arc::new(zone::read(&name, "example.org", text).zone.expect("a good zone"))
+    Arc::new(zonefile::read(&name, "example.org", text).zone.expect("a good zone"))
 });
 
 const BOUNDS: Bounds = Bounds { records: 50, octets: 1 << 16 };
@@ -50,12 +52,12 @@ fn check(zone: &Zone) {
     for node in zone.iter() {
         for rrset in node.rrsets() {
             for data in rrset.rdata() {
-                text.push_str(&zone::print::record(node.owner(), rrset.ttl(), rrset.rtype(), data));
+                text.push_str(&dns::print::record(node.owner(), rrset.ttl(), rrset.rtype(), data));
                 text.push('\n');
             }
         }
     }
-    let again = zone::read(zone.apex(), "printed", text.as_bytes());
+    let again = zonefile::read(zone.apex(), "printed", text.as_bytes());
     let Some(again) = again.zone else {
         let errors = || again.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
         assert!(errors().all(|error| error.line > 0 && error.column > 0), "{:?}\n{text}", again.diagnostics);

@@ -4,20 +4,22 @@
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+use zonule::zonefile;
 
 use libfuzzer_sys::fuzz_target;
 use zonule::answer::{Answer, Context, Limiter, RateLimit, Secret, Settings, Transport, respond};
-use zonule::zone::{self, Catalog, Fault, Name};
+use zonule::dns::Name;
+use zonule::zone::{Fault, Zones};
 
-static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
-    let mut catalog = Catalog::default();
+static CATALOG: LazyLock<Zones> = LazyLock::new(|| {
+    let mut catalog = Zones::default();
     let zones = [
         ("example.org", include_bytes!("../seeds/zone_file/example.org").as_slice()),
         (".", b". 1 SOA a. b. 1 2 3 4 5\n. NS a.\na. A 192.0.2.1\norg. NS a.\n"),
     ];
     for (apex, text) in zones {
         let name = Name::from_text(apex).expect("a good name");
-        let reading = zone::read(&name, apex, text);
+        let reading = zonefile::read(&name, apex, text);
         catalog.insert(Arc::new(reading.zone.expect("a good zone")));
     }
     catalog.insert_broken(Name::from_text("broken.example").expect("a good name"), Fault::Errors);

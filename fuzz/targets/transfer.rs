@@ -2,21 +2,23 @@
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
+use zonule::zonefile;
 
 use libfuzzer_sys::fuzz_target;
 use zonule::answer::Transport;
+use zonule::dns::{Name, Serial};
 use zonule::transfer::{Content, History, Limits, Outgoing, Request};
-use zonule::zone::{self, Entry, Name, Serial, Zone};
+use zonule::zone::{Entry, Zone};
 
 static VERSIONS: LazyLock<Vec<Arc<Zone>>> = LazyLock::new(|| {
     let apex = Name::from_text("example.org").expect("a good name");
     let text = String::from_utf8_lossy(include_bytes!("../seeds/zone_file/example.org"));
-    let first = zone::read(&apex, "", text.as_bytes()).zone.expect("a good zone");
+    let first = zonefile::read(&apex, "", text.as_bytes()).zone.expect("a good zone");
     let versions = (1..4).map(|version| {
         let serial = first.serial().0 + version;
         let soa = format!("$TTL 60\n@ SOA ns host {serial} 1 1 1 1\n@ NS ns\n");
         let hosts: String = (version..version + 40).map(|host| format!("h{host} A 192.0.2.{host}\n")).collect();
-        zone::read(&apex, "", format!("{soa}{hosts}").as_bytes()).zone.expect("a good zone")
+        zonefile::read(&apex, "", format!("{soa}{hosts}").as_bytes()).zone.expect("a good zone")
     });
     std::iter::once(first.clone()).chain(versions).map(Arc::new).collect()
 });

@@ -21,7 +21,7 @@ static KEYS: LazyLock<Keyring> = LazyLock::new(|| {
 fuzz_target!(|octets: &[u8]| {
     let mut reply = [0x80; 1024];
     reply[4..12].fill(0);
-    let find = |name: &zonule::zone::Name| KEYS.get(name).cloned();
+    let find = |name: &zonule::dns::Name| KEYS.get(name).cloned();
     match tsig::verify(octets, find, &Policy::default(), NOW) {
         Ok(None) => {}
         Ok(Some(tsig::Verified { message, request })) => {

@@ -3,15 +3,17 @@
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
+use zonule::zonefile;
 
 use libfuzzer_sys::fuzz_target;
+use zonule::dns::{Name, print};
 use zonule::update::{Effect, MOST_REASON, Scope, Update, commit_message};
-use zonule::zone::{self, Name, Zone, difference, print};
+use zonule::zone::{Zone, difference};
 
 static ZONE: LazyLock<Zone> = LazyLock::new(|| {
     let text = include_bytes!("../seeds/zone_file/example.org");
     let apex = Name::from_text("example.org").expect("a good name");
-    zone::read(&apex, "example.org", text).zone.expect("a good zone")
+    zonefile::read(&apex, "example.org", text).zone.expect("a good zone")
 });
 
 fuzz_target!(|message: &[u8]| {
@@ -52,7 +54,7 @@ fn check(update: &Update, before: Option<&Zone>, after: &Zone) {
             }
         }
     }
-    let reading = zone::read(after.apex(), "printed", text.as_bytes());
+    let reading = zonefile::read(after.apex(), "printed", text.as_bytes());
     let again = reading.zone.unwrap_or_else(|| panic!("{:?}\n{text}", reading.diagnostics));
     assert!(difference(after, &again).is_empty());
     let client = IpAddr::from([192, 0, 2, 1]);

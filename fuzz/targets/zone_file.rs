@@ -4,11 +4,14 @@
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+use zonule::zonefile;
 
 use libfuzzer_sys::fuzz_target;
 use zonule::answer::{Context, Secret, Settings, Transport, respond};
-use zonule::zone::entries::entries;
-use zonule::zone::{self, Catalog, IncludeError, Name, Severity, Zone, print};
+use zonule::dns::{Name, Severity, print};
+use zonule::zone::{Zone, Zones};
+use zonule::zonefile::IncludeError;
+use zonule::zonefile::entries::entries;
 
 static APEX: LazyLock<Name> = LazyLock::new(|| Name::from_text("example.org").expect("a good name"));
 
@@ -27,7 +30,7 @@ fuzz_target!(|octets: &[u8]| {
         let file = path.parse::<usize>().ok().and_then(|index| files.get(index));
         file.map(|file| file.to_vec()).ok_or(IncludeError::Missing)
     };
-    let reading = zone::read_including(&APEX, "example.org", files[0], open);
+    let reading = zonefile::read_including(&APEX, "example.org", files[0], open);
     entries(&APEX, "example.org", files[0], open, |entry| assert!(entry.before.origin().len() <= 255));
     let errors = reading.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     assert_eq!(errors, reading.zone.is_none());
@@ -37,10 +40,10 @@ fuzz_target!(|octets: &[u8]| {
     }
     let Some(zone) = reading.zone else { return };
     let printed = printed(&zone);
-    let again = zone::read(&APEX, "printed", printed.as_bytes());
+    let again = zonefile::read(&APEX, "printed", printed.as_bytes());
     let again = again.zone.unwrap_or_else(|| panic!("{:?}\n{printed}", again.diagnostics));
     assert_eq!(self::printed(&again), printed);
-    let mut catalog = Catalog::default();
+    let mut catalog = Zones::default();
     let zone = Arc::new(zone);
     catalog.insert(zone.clone());
     let mut reply = vec![0; 65_535];

@@ -13,9 +13,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use log::Level;
-use zonule::message::{Rcode, Reader};
+use zonule::dns::Name;
+use zonule::dns::message::{Rcode, Reader};
 use zonule::notify::{Effect, Event, Limits, Notifier, Now, Target};
-use zonule::zone::Name;
 
 use crate::error::{Error, Result};
 use crate::gate::{Pushed, commits_are_served, revision};

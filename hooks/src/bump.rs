@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use zonule::check::{self, Findings, Kind};
-use zonule::zone::{FileRole, IncludeError, Name, Serial, Severity, Zone, read_including};
+use zonule::dns::{Name, Serial, Severity};
+use zonule::zone::Zone;
+use zonule::zonefile::{FileRole, IncludeError, read_including};
 
 use crate::error::{Error, Result};
 use crate::gate::revision;

@@ -9,7 +9,7 @@ use std::env;
 use std::process::ExitCode;
 
 use zonule::check::{Finding, Findings, Kind, Options, Tree, check};
-use zonule::zone::Severity;
+use zonule::dns::Severity;
 
 use crate::bump;
 use crate::error::{Error, Result};

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use zonule::check::{ZoneChange, zone_changes};
+use zonule::dns::Name;
 use zonule::git::{File, Listing, ObjectId, Way};
-use zonule::zone::{FileRole, IncludeError, Name, Reading, Zone, read_including, zone_of_file};
+use zonule::zone::Zone;
+use zonule::zonefile::{FileRole, IncludeError, Reading, read_including, zone_of_file};
 
 use crate::error::Result;
 use crate::git::{Git, Snapshot};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs};
 
+use zonule::dns::{Name, Severity};
 use zonule::keys::{Grant, Keyring, Operation};
 use zonule::tsig::Key;
-use zonule::zone::{Name, Severity};
 
 use crate::error::{Error, Result};
 use crate::git::Git;

@@ -1,8 +1,9 @@
 //! The additional section: records the client will want next (RFC 1034 §4.3.2 step 6).
 
 use super::writer::{Full, Section, Writer};
-use crate::zone::name;
-use crate::zone::{Key, Lookup, Node, RRset, Type, Zone};
+use crate::dns::rdata::naptr;
+use crate::dns::{Additional, Type, name};
+use crate::zone::{Key, Lookup, Node, RRset, Zone};
 
 /// The most hosts whose records are added to one answer.
 const MAX_HOSTS: usize = 64;
@@ -15,7 +16,7 @@ type Wanted<'z> = (&'z [u8], &'static [Type]);
 /// Returns whether the data of a type names hosts whose records belong to the answer.
 #[inline]
 pub(super) fn is_due(rtype: Type) -> bool {
-    matches!(rtype, Type::NS | Type::MX | Type::SRV | Type::NAPTR | Type::SVCB | Type::HTTPS)
+    rtype.additional() != Additional::None
 }
 
 /// Adds the records of the hosts that the data of `owner`'s `rrset` names, as far as there is room.
@@ -45,31 +46,26 @@ pub(super) fn glue(writer: &mut Writer<'_>, zone: &Zone, host: &[u8]) -> Result<
 /// Returns what a record's data makes a client want next.
 fn wanted(rtype: Type, data: &[u8]) -> Option<Wanted<'_>> {
     let name_at = |at: usize| data.get(at..).and_then(|rest| rest.get(..name::wire_len(rest)?));
-    match rtype {
-        // RFC 1035 §3.3.11, §3.3.9.
-        Type::NS => Some((name_at(0)?, ADDRESSES)),
-        Type::MX => Some((name_at(2)?, ADDRESSES)),
-        // RFC 2782.
-        Type::SRV => Some((name_at(6)?, ADDRESSES)),
+    match rtype.additional() {
+        Additional::None => None,
+        Additional::Host => Some((name_at(rtype.names()?.0)?, ADDRESSES)),
         // RFC 9460 §4.1; in alias mode (priority 0, §2.4.2) the target has records of the same type, and the root means
         // that there is no service.
-        Type::SVCB | Type::HTTPS => match (data.first_chunk::<2>()?, name_at(2)?) {
+        Additional::Service => match (data.first_chunk::<2>()?, name_at(2)?) {
             ([0, 0], [0]) => None,
             ([0, 0], target) if rtype == Type::SVCB => Some((target, &[Type::A, Type::AAAA, Type::SVCB])),
             ([0, 0], target) => Some((target, &[Type::A, Type::AAAA, Type::HTTPS])),
             (_, target) => Some((target, ADDRESSES)),
         },
         // RFC 3403 §4.1: order, preference, flags, services, regular expression, replacement; RFC 3404 §4.2 for the flags.
-        Type::NAPTR => {
-            let string = |at: usize| Some(at + 1 + usize::from(*data.get(at)?));
-            let types = match data.get(5..string(4)?)? {
+        Additional::Replacement => {
+            let types = match data.get(5..5 + usize::from(*data.get(4)?))? {
                 [b'a' | b'A'] => ADDRESSES,
                 [b's' | b'S'] => &[Type::SRV],
                 _ => return None,
             };
-            Some((name_at(string(string(string(4)?)?)?)?, types))
+            Some((name_at(naptr::replacement_at(data)?)?, types))
         }
-        _ => None,
     }
 }
 

@@ -3,9 +3,8 @@
 use super::query::Query;
 use super::writer::{Full, Writer};
 use super::{ExtendedError, Settings, Verdict};
-use crate::message::Rcode;
-use crate::zone::Type;
-use crate::zone::name;
+use crate::dns::message::Rcode;
+use crate::dns::{Type, name};
 
 /// Answers a query of class CHAOS: REFUSED for what the operator did not decide to tell.
 #[cold]

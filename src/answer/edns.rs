@@ -2,7 +2,7 @@
 
 use super::ExtendedError;
 use super::cookie::{COOKIES, Cookies};
-use crate::message::Rcode;
+use crate::dns::message::Rcode;
 
 /// Octets of an OPT record without options.
 const OPT: usize = 11;

@@ -24,7 +24,7 @@ use std::time::Duration;
 use siphasher::sip::SipHasher13;
 
 use super::Verdict;
-use crate::message::Rcode;
+use crate::dns::message::Rcode;
 
 /// How many replies a client's network gets over UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

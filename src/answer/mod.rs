@@ -34,8 +34,9 @@ use self::edns::{Edns, Opt};
 use self::limit::Ruling;
 use self::query::{Extras, HEADER, Query, Reason, Rejection};
 use self::writer::Writer;
-use crate::message::Rcode;
-use crate::zone::{Catalog, Fault, Type};
+use crate::dns::Type;
+use crate::dns::message::Rcode;
+use crate::zone::{Fault, Zones};
 
 /// How a query arrived, which decides how large its reply may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +111,7 @@ impl Settings {
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// What is served; `None` until the first zones are loaded.
-    pub zones: Option<&'a Catalog>,
+    pub zones: Option<&'a Zones>,
     /// What the operator decided.
     pub settings: &'a Settings,
     /// What limits replies over UDP, if anything does.

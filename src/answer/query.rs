@@ -2,9 +2,9 @@
 
 use super::ExtendedError;
 use super::edns::Edns;
-use crate::message::Rcode;
-use crate::zone::Type;
-use crate::zone::name::wire_len;
+use crate::dns::Type;
+use crate::dns::message::Rcode;
+use crate::dns::name::wire_len;
 
 /// Octets of a message's header.
 pub(super) const HEADER: usize = 12;

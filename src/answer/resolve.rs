@@ -1,20 +1,20 @@
 //! The answer to a question from our zones (RFC 1034 §4.3.2 as corrected since).
 
-use super::additional;
 use super::query::Query;
 use super::writer::{Full, Section, Writer};
-use super::{ExtendedError, Verdict};
-use crate::message::Rcode;
-use crate::zone::name::{self, MAX_NAME};
+use super::{ExtendedError, Verdict, additional};
+use crate::dns::Type;
+use crate::dns::message::Rcode;
+use crate::dns::name::{self, MAX_NAME};
 use crate::zone::node::Marks;
-use crate::zone::{Catalog, Entry, Key, Lookup, Node, Type, Zone};
+use crate::zone::{Entry, Key, Lookup, Node, Zone, Zones};
 
 /// The most aliases that are followed for one question.
 const MAX_CHAIN: usize = 16;
 
 /// Finds the answer to a question and writes its records.
 #[inline]
-pub(super) fn resolve(zones: &Catalog, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict<'static> {
+pub(super) fn resolve(zones: &Zones, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict<'static> {
     let mut key = Key::empty();
     key.set(query.name);
     let zone = match find_zone(zones, query.qtype, query.name, &key) {
@@ -38,7 +38,7 @@ pub(super) fn resolve(zones: &Catalog, query: &Query<'_>, writer: &mut Writer<'_
 
 /// Returns the zone a question belongs to: the one with the longest name, but for DS the one above (RFC 4035 §3.1.4.1).
 #[inline]
-fn find_zone<'z>(zones: &'z Catalog, qtype: Type, name: &[u8], key: &Key) -> Option<&'z Entry> {
+fn find_zone<'z>(zones: &'z Zones, qtype: Type, name: &[u8], key: &Key) -> Option<&'z Entry> {
     let entry = zones.find(name, key)?;
     if qtype != Type::DS || entry.apex().as_wire().len() != name.len() || name.len() == 1 {
         return Some(entry);
@@ -138,7 +138,7 @@ impl Answer<'_, '_> {
     }
 
     /// Follows aliases from name to name as long as they lie in our zones.
-    fn follow(&mut self, zones: &Catalog, first: Target) -> Result<(), Full> {
+    fn follow(&mut self, zones: &Zones, first: Target) -> Result<(), Full> {
         // Where in the message the names stand that were answered for: the question's, then the aliases' targets.
         let mut seen = [super::query::HEADER; MAX_CHAIN];
         let mut key = Key::empty();

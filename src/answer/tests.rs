@@ -1,5 +1,6 @@
 //! Answers checked through an independent reader of messages.
 
+use crate::zonefile;
 use std::sync::Arc;
 
 use hickory_proto::op::Message;
@@ -7,7 +8,7 @@ use hickory_proto::rr::RData;
 use proptest::prelude::*;
 
 use super::*;
-use crate::zone::{self, Name};
+use crate::dns::Name;
 
 mod protocol;
 
@@ -74,14 +75,14 @@ fn name(text: &str) -> Name {
     Name::from_text(text).unwrap()
 }
 
-fn load(catalog: &mut Catalog, apex: &str, text: &str) {
-    let reading = zone::read(&name(apex), apex, text.as_bytes());
+fn load(catalog: &mut Zones, apex: &str, text: &str) {
+    let reading = zonefile::read(&name(apex), apex, text.as_bytes());
     let zone = reading.zone.unwrap_or_else(|| panic!("{:?}", reading.diagnostics));
     catalog.insert(Arc::new(zone));
 }
 
-fn catalog() -> Catalog {
-    let mut catalog = Catalog::default();
+fn catalog() -> Zones {
+    let mut catalog = Zones::default();
     load(&mut catalog, "example.org", EXAMPLE);
     load(&mut catalog, "sub2.example.org", SUB2);
     let many: String = (0..100).map(|n| format!("many A 192.0.2.{n}\nbig TXT \"{n} {}\"\n", "x".repeat(90))).collect();
@@ -116,7 +117,7 @@ fn settings() -> Settings {
 }
 
 /// A context in which nothing is limited and nothing told.
-fn context<'a>(zones: Option<&'a Catalog>, settings: &'a Settings, transport: Transport) -> Context<'a> {
+fn context<'a>(zones: Option<&'a Zones>, settings: &'a Settings, transport: Transport) -> Context<'a> {
     let source = IpAddr::from([192, 0, 2, 1]);
     Context {
         zones,
@@ -137,7 +138,7 @@ fn send_to(context: &Context<'_>, query: &[u8]) -> Option<Vec<u8>> {
     Some(reply)
 }
 
-fn send(catalog: &Catalog, transport: Transport, query: &[u8]) -> Option<Vec<u8>> {
+fn send(catalog: &Zones, transport: Transport, query: &[u8]) -> Option<Vec<u8>> {
     send_to(&context(Some(catalog), &settings(), transport), query)
 }
 
@@ -480,7 +481,7 @@ fn truncation() {
 #[test]
 fn sibling_glue_behind_what_does_not_fit() {
     let many: String = (0..90).map(|n| format!("a.cut A 192.0.2.{n}\n")).collect();
-    let mut zones = Catalog::default();
+    let mut zones = Zones::default();
     let text = format!(
         "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\ncut NS a.cut\nother NS a.cut\nother NS b.cut\n\
          b.cut A 192.0.2.2\n{many}"
@@ -500,9 +501,9 @@ fn extremes() {
     let records: String = (0..10_000).map(|n| format!("m A 10.0.{}.{}\n", n / 256, n % 256)).collect();
     let fits: String = (0..4_000).map(|n| format!("n A 10.0.{}.{}\n", n / 256, n % 256)).collect();
     let text = format!("$TTL 1\n@ SOA n h 1 1 1 1 1\n@ NS n\n*.{label} TXT w\n{longest} TXT x\n{records}{fits}");
-    let reading = zone::read(&name("large.example"), "large.example", text.as_bytes());
+    let reading = zonefile::read(&name("large.example"), "large.example", text.as_bytes());
     assert_eq!(reading.diagnostics.len(), 1, "{:?}", reading.diagnostics);
-    let mut zones = Catalog::default();
+    let mut zones = Zones::default();
     zones.insert(Arc::new(reading.zone.unwrap()));
     let longest = format!("{longest}.large.example");
     assert_eq!(name(&longest).as_wire().len(), 255);

@@ -7,8 +7,9 @@
 use super::Verdict;
 use super::edns::Opt;
 use super::query::HEADER;
+use crate::dns::{Type, name};
+use crate::zone::RRset;
 use crate::zone::node::{QUESTION_POINTER, RECORD_HEAD};
-use crate::zone::{RRset, Type, name};
 
 /// There is no room for what was to be written.
 #[derive(Clone, Copy, Debug)]

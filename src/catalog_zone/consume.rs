@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
-use crate::zone::{Name, Node, Type, Zone, name};
+use crate::dns::{Name, Type, name};
+use crate::zone::{Node, Zone};
 
 /// What a catalog tells of a member zone (§4.1, §4.3).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use std::fmt;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use crate::zone::{Amendment, Name, Serial, Type, Zone, difference, name};
+use crate::dns::{Name, Serial, Type, name};
+use crate::zone::{Amendment, Zone, difference};
 
 /// How many octets of the hash of a name its label spells: enough that no two names ever have the same.
 const HASHED: usize = 16;

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use log::Level;
 
 use super::consume::{Members, consume};
-use crate::zone::{Name, Zone};
+use crate::dns::Name;
+use crate::zone::Zone;
 
 /// What a new version of a catalog means for who follows zones.
 #[derive(Clone, Debug, PartialEq, Eq)]

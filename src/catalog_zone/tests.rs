@@ -6,7 +6,9 @@ use log::Level;
 use proptest::prelude::*;
 
 use super::*;
-use crate::zone::{Name, Serial, Type, Zone, read};
+use crate::dns::{Name, Serial, Type};
+use crate::zone::Zone;
+use crate::zonefile::read;
 
 const UNIX: u64 = 1_800_000_000;
 

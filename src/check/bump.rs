@@ -1,12 +1,14 @@
 //! Serial numbers raised in the file, with the least possible edit.
 
+use crate::dns::{Name, Serial, Type};
 use crate::update::raised;
-use crate::zone::edit::{EditError, Edited, edit};
-use crate::zone::{Amendment, IncludeError, Name, Serial, Type, Zone};
+use crate::zone::{Amendment, Zone};
+use crate::zonefile::IncludeError;
+use crate::zonefile::edit::{EditError, Edited, edit};
 
 /// Raises the serial number of the zone `apex` in its files above `above`, and changes nothing else.
 ///
-/// `path`, `text` and `open` are as for [`read_including`](crate::zone::read_including), which must give `zone`. `above` is
+/// `path`, `text` and `open` are as for [`read_including`](crate::zonefile::read_including), which must give `zone`. `above` is
 /// its serial number, or that of the version before. `today` is the date as the number YYYYMMDD. The file changed is
 /// usually the zone's own, but an SOA record may stand in an included one.
 ///
@@ -59,7 +61,7 @@ fn is_dated(Serial(serial): Serial) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::zone::read;
+    use crate::zonefile::read;
 
     #[test]
     fn dates_and_counts() {

@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 
 use super::Tree;
 use super::state::{Now, Pair, State, changed_paths, compare};
+use crate::dns::{Name, Type, print};
 use crate::keys::{Grant, Keyring};
 use crate::tsig::Key;
-use crate::zone::{self, Change, Name, Type, Zone, print};
+use crate::zone::{self, Change, Zone};
 
 /// The widest owner others are aligned with.
 const WIDEST_OWNER: usize = 40;

@@ -6,8 +6,9 @@ use zeroize::Zeroizing;
 
 use super::state::State;
 use super::{Finding, Kind};
+use crate::dns::Name;
 use crate::keys::{Keyring, Operation};
-use crate::zone::{Name, zone_of_file};
+use crate::zonefile::zone_of_file;
 
 /// Returns how many key files were read that changed, and what is wrong with them. No finding shows any of their lines.
 ///

@@ -29,10 +29,12 @@ pub use query::{Answered, QueryError, query};
 use std::collections::BTreeSet;
 
 use self::state::{Now, Pair, State, changed_paths, compare};
+use crate::dns::{Diagnostic, Name, Serial, Severity, Type};
 use crate::git::{File, ObjectId};
 use crate::update::raised;
-use crate::zone::entries::{Content, entries};
-use crate::zone::{self, Diagnostic, Name, Reading, Serial, Severity, TSIG_KEY, Type};
+use crate::zone;
+use crate::zonefile::entries::{Content, entries};
+use crate::zonefile::{Reading, TSIG_KEY};
 
 /// One state of a repository: its files by path, read on demand.
 pub trait Tree {

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use super::Tree;
 use crate::answer::{self, Context, Secret, Settings, Transport};
-use crate::message::Rcode;
-use crate::message::{Malformed, Reader, Section};
+use crate::dns::message::{Malformed, Rcode, Reader, Section};
+use crate::dns::{Name, Type, print};
 use crate::primary::{Primary, SerialPolicy};
-use crate::zone::{Name, Type, print};
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{Finding, Findings, Kind};
+use crate::dns::{Diagnostic, Severity};
 use crate::text::{escaped, is_printable};
-use crate::zone::{Diagnostic, Severity};
 
 impl Kind {
     /// Returns the word that stands for this in JSON.

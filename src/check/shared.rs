@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::state::{Included, State};
 use super::{Finding, Kind, keys, whole};
-use crate::zone::{FileRole, Name, Severity};
+use crate::dns::{Name, Severity};
+use crate::zonefile::FileRole;
 
 /// The most zones that are named.
 const MOST_NAMED: usize = 3;

@@ -6,13 +6,16 @@
 //! file could be included as well; but it has the SOA record of its own apex, so whoever includes it is a copy of it, and
 //! what is right for the one is right for the other. A file that is gone may always have been a part.
 
+use crate::zonefile;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Tree;
+use crate::dns::Name;
 use crate::git::ObjectId;
 use crate::primary::Checkout;
-use crate::zone::{self, FileRole, IncludeError, Name, Reading, Zone, may_be_part};
+use crate::zone::Zone;
+use crate::zonefile::{FileRole, IncludeError, Reading, may_be_part};
 
 /// A state of a repository, its files sorted by what they are.
 pub(super) struct State<'t> {
@@ -126,7 +129,7 @@ impl<'t> State<'t> {
 
     /// Reads a zone from the text of its own file and the files it includes.
     pub(super) fn read(&self, apex: &Name, path: &str, text: &[u8]) -> Reading {
-        let mut reading = zone::read_including(apex, path, text, |path| self.open(path));
+        let mut reading = zonefile::read_including(apex, path, text, |path| self.open(path));
         // A file that is used over a link is used under its own path, too.
         let own =
             reading.included.iter().chain([&path.to_string()]).filter_map(|path| self.behind(path)).collect::<Vec<_>>();

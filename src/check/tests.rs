@@ -1,3 +1,4 @@
+use crate::zonefile;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -187,8 +188,8 @@ fn a_serial_is_mended_by_what_the_finding_says() {
     let [Finding { kind: Kind::Serial, zone: Some(apex), above: Some(above), .. }] = found.findings.as_slice() else {
         panic!("{found:?}")
     };
-    let none = |_: &str| Err(zone::IncludeError::Missing);
-    let zone = zone::read(apex, "example.org", text.as_bytes()).zone.unwrap();
+    let none = |_: &str| Err(zonefile::IncludeError::Missing);
+    let zone = zonefile::read(apex, "example.org", text.as_bytes()).zone.unwrap();
     let edited = bump(apex, "example.org", text.as_bytes(), none, &zone, *above, 20_261_120).unwrap();
     let mended = String::from_utf8(edited.files["example.org"].clone()).unwrap();
     assert_eq!(mended, text.replace("\t5 ;", "\t2026112001 ;"));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use zonule::check::{Tree, query};
-use zonule::zone::{Name, Type};
+use zonule::dns::{Name, Type};
 
 use super::arguments::Parsed;
 use super::directory::Directory;

@@ -10,9 +10,9 @@ use log::LevelFilter;
 
 use super::Author;
 use crate::answer::{MOST_TEXT, RateLimit, Secret};
+use crate::dns::Name;
 use crate::primary::SerialPolicy;
 use crate::tsig::Key;
-use crate::zone::Name;
 
 /// The most cookie secrets: the one before, the one now and the one to come, and one to spare.
 const MAX_SECRETS: usize = 4;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::error::is_timeout;
 use super::lookup::{self, Family, Reply};
-use crate::zone::Name;
+use crate::dns::Name;
 
 /// How long the first question is waited for before it is asked again; then twice as long.
 const AGAIN: Duration = Duration::from_millis(1500);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::lookup::{Family, Reply};
-use crate::zone::Name;
+use crate::dns::Name;
 
 /// The most hosts remembered; a server has one git remote, which may redirect.
 const MOST: usize = 32;

@@ -6,8 +6,8 @@
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
-use crate::message::{Header, Malformed, Rcode, Reader, Record, Section, class, request};
-use crate::zone::{Name, Type};
+use crate::dns::message::{Header, Malformed, Rcode, Reader, Record, Section, class, request};
+use crate::dns::{Name, Type};
 
 /// The most aliases from a name to its addresses.
 const MOST_ALIASES: usize = 16;

@@ -37,7 +37,7 @@ use lookup::{Family, Reply};
 use race::Race;
 use search::Search;
 
-use crate::zone::Name;
+use crate::dns::Name;
 
 /// The most threads of all dials together.
 const MOST_THREADS: usize = 24;

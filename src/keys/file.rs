@@ -2,9 +2,10 @@
 
 use zeroize::Zeroizing;
 
+use crate::dns::{Diagnostic, Name, NameError, Severity, Type};
 use crate::tsig::{Algorithm, Key};
-use crate::zone::entries::{Content, Entry, entries};
-use crate::zone::{Diagnostic, IncludeError, Name, NameError, Severity, Type, zone_of_file};
+use crate::zonefile::entries::{Content, Entry, entries};
+use crate::zonefile::{IncludeError, zone_of_file};
 
 /// How a key is written, for hints.
 const FORM: &str = "a key is written `name DNSKEY 0 3 163 <base64>`, where 163 is HMAC-SHA256";

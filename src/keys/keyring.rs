@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::file::{self, Findings};
 use super::grant::Grant;
+use crate::dns::{Diagnostic, Name};
 use crate::tsig::Key;
-use crate::zone::{Diagnostic, Name};
 
 /// Where findings about a key from the boot arguments point to.
 pub const ARGUMENT: &str = "--tsig-key";

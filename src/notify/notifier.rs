@@ -24,9 +24,10 @@ use std::time::Duration;
 use log::Level;
 
 use super::{Now, OPCODE, Target, Warnings, peer};
-use crate::message::{Rcode, Reader, class, request};
+use crate::dns::message::{Rcode, Reader, class, request};
+use crate::dns::{Name, Serial, Type};
 use crate::tsig::{Sent, sign};
-use crate::zone::{Name, Serial, Type, Zone};
+use crate::zone::Zone;
 
 /// The opcode with the bit that says the sender has authority (RFC 1996 §4.1).
 const FLAGS: u16 = (OPCODE as u16) << 11 | 0x0400;

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::OPCODE;
+use crate::dns::message::{Rcode, Reader, Section, class};
+use crate::dns::{Name, Serial, Type};
 use crate::keys::{Grant, Operation};
-use crate::message::{Rcode, Reader, Section, class};
-use crate::zone::{Name, Serial, Type};
 
 /// What a notification says (RFC 1996 §3.7).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ pub(crate) fn serial_of(soa: &[u8]) -> Option<Serial> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::request;
+    use crate::dns::message::request;
 
     const FLAGS: u16 = 0x2400;
 

@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::{PORT, peer};
+use crate::dns::{Name, Type, name};
 use crate::keys::{Addresses, Grant, Keyring, Operation};
 use crate::tsig::Key;
-use crate::zone::{Catalog, Name, Node, Type, Zone, name};
+use crate::zone::{Node, Zone, Zones};
 
 /// The most targets a zone may have: its contents decide who gets messages from us.
 const MOST: usize = 100;
@@ -63,7 +64,7 @@ impl Configured {
 #[must_use]
 pub fn targets(
     zone: &Zone,
-    zones: &Catalog,
+    zones: &Zones,
     keys: &Keyring,
     configured: &[Target],
     spared: impl Fn(SocketAddr) -> bool,
@@ -132,7 +133,7 @@ fn servers(zone: &Zone) -> Vec<Name> {
 
 /// Adds the addresses of a server: those in the zone, or else those in the closest of the zones above the name that has
 /// any.
-fn addresses_of(server: &Name, zone: &Zone, zones: &Catalog, addresses: &mut Vec<IpAddr>) {
+fn addresses_of(server: &Name, zone: &Zone, zones: &Zones, addresses: &mut Vec<IpAddr>) {
     let before = addresses.len();
     if server.is_at_or_below(zone.apex()) {
         addresses_at(zone.node(server), addresses);
@@ -159,7 +160,7 @@ fn addresses_at(node: Option<&Node>, addresses: &mut Vec<IpAddr>) {
 mod tests {
     use super::*;
     use crate::tsig::Algorithm;
-    use crate::zone::read;
+    use crate::zonefile::read;
 
     fn zone(name: &str, text: &str) -> Arc<Zone> {
         let reading = read(&Name::from_text(name).unwrap(), name, text.as_bytes());
@@ -184,7 +185,7 @@ mod tests {
              ns A 192.0.2.1\na A 192.0.2.2\na AAAA 2001:db8::2\nsub NS ns.sub\nns.sub A 192.0.2.3\n",
         );
         let net = zone("example.net", "$TTL 1\n@ SOA ns h 1 1 1 1 1\n@ NS ns\nns A 192.0.2.9\nb A 192.0.2.4\n");
-        let mut zones = Catalog::default();
+        let mut zones = Zones::default();
         zones.insert(org.clone());
         zones.insert(net);
         let keys = Keyring::default();
@@ -193,7 +194,7 @@ mod tests {
         let own: [SocketAddr; 2] = ["192.0.2.2:53".parse().unwrap(), "[::ffff:192.0.2.3]:53".parse().unwrap()];
         let is_own = |address| own.iter().any(|own| peer(*own) == peer(address));
         assert_eq!(shown(&targets(&org, &zones, &keys, &[], is_own)), all[2..]);
-        assert_eq!(shown(&targets(&org, &Catalog::default(), &keys, &[], |_| false)).len(), 3);
+        assert_eq!(shown(&targets(&org, &Zones::default(), &keys, &[], |_| false)).len(), 3);
     }
 
     #[test]
@@ -215,7 +216,7 @@ mod tests {
             Target { address: "0.0.0.0:53".parse().unwrap(), key: None },
         ];
         assert_eq!(
-            shown(&targets(&org, &Catalog::default(), &keys, &configured, |_| false)),
+            shown(&targets(&org, &Zones::default(), &keys, &configured, |_| false)),
             [
                 "192.0.2.2:53 192.0.2.1.192.0.2.2._transfer.example.org.",
                 "192.0.2.2:5300 -",

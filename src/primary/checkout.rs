@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::git::{File, Listing, ObjectId, Way};
-use crate::zone::{FileRole, IncludeError, may_be_part, stray_name};
+use crate::zonefile::{FileRole, IncludeError, may_be_part, stray_name};
 
 /// What to do about a link.
 const FIX: &str = "make it lead to a file of the repository by a relative path, or remove it";

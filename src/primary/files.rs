@@ -5,14 +5,16 @@
 //! uses, or it is new and its place is free. What counts is which zones *use* a file, not whose name it bears. Zones
 //! that are broken or not served count as users, and so do zones that include a file that is missing.
 
+use crate::zonefile;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Place, Primary, Source};
+use crate::dns::Name;
+use crate::dns::message::Rcode;
 use crate::git::ObjectId;
-use crate::message::Rcode;
 use crate::update::Refusal;
-use crate::zone::{self, FileRole, IncludeError, Name, stray_name};
+use crate::zonefile::{FileRole, IncludeError, stray_name};
 
 /// The commit that another is made upon.
 pub(crate) trait Base {
@@ -100,7 +102,7 @@ impl Primary {
             }
             _ => Err(IncludeError::Missing),
         };
-        match zone::read_including(&other, path, text, open).zone {
+        match zonefile::read_including(&other, path, text, open).zone {
             None => Ok(()),
             Some(_) => {
                 Err(refused(format!("the file {path}, a part of the zone {apex}, would become a zone of its own")))

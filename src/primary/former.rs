@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::zone::{Fingerprint, Name, Serial, Zone};
+use crate::dns::{Name, Serial};
+use crate::zone::{Fingerprint, Zone};
 
 /// How many are kept; then the one is forgotten that was added first.
 const MOST: usize = 500;

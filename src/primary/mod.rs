@@ -19,6 +19,7 @@ mod files;
 mod former;
 mod update;
 
+use crate::zonefile;
 pub(crate) use checkout::{Checkout, Place};
 pub(crate) use files::Base;
 pub(crate) use former::names;
@@ -31,18 +32,18 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::dns::{Diagnostic, Name, Serial, Severity};
 use crate::git::{File, ObjectId};
 use crate::keys::Keyring;
 use crate::tsig::Key;
-use crate::zone::{
-    self, Catalog, Diagnostic, Entry, Fault, FileRole, IncludeError, Name, Named, Serial, Severity, Trie, Zone,
-};
+use crate::zone::{self, Entry, Fault, Named, Trie, Zone, Zones};
+use crate::zonefile::{FileRole, IncludeError};
 
 /// The zones and keys as of the last commit loaded.
 #[derive(Clone)]
 pub struct Primary {
     policy: SerialPolicy,
-    catalog: Catalog,
+    catalog: Zones,
     sources: Trie<Arc<Source>>,
     /// What was served last of the zones whose files do not say so.
     formers: Formers,
@@ -156,7 +157,7 @@ impl Primary {
         let (keyring, _) = Keyring::load(&configured, std::iter::empty());
         Primary {
             policy,
-            catalog: Catalog::default(),
+            catalog: Zones::default(),
             sources: Trie::default(),
             formers: Formers::default(),
             configured,
@@ -168,7 +169,7 @@ impl Primary {
 
     /// Returns what is served.
     #[must_use]
-    pub fn catalog(&self) -> &Catalog {
+    pub fn catalog(&self) -> &Zones {
         &self.catalog
     }
 
@@ -495,7 +496,7 @@ fn zone_of<E: fmt::Display>(
         // None of them makes the zone, but what they include is used.
         for (file, place) in &source.files {
             let Some(Ok(text)) = place.as_ref().map(|place| read(&place.id)) else { continue };
-            let reading = zone::read_including(&source.apex, file, &text, |path| open(read, path));
+            let reading = zonefile::read_including(&source.apex, file, &text, |path| open(read, path));
             source.included.extend(with_places(reading.included));
         }
         let all: Vec<&str> = source.files.iter().map(|(file, _)| file.as_str()).collect();
@@ -511,7 +512,7 @@ fn zone_of<E: fmt::Display>(
             return None;
         }
     };
-    let reading = zone::read_including(&source.apex, file, &text, |path| open(read, path));
+    let reading = zonefile::read_including(&source.apex, file, &text, |path| open(read, path));
     source.included = with_places(reading.included).into_iter().collect();
     changes.extend(reading.diagnostics.into_iter().map(Change::Remark));
     reading.zone

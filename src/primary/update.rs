@@ -1,5 +1,6 @@
 //! Updates against what is served: permission, effect, edited files, and the words of the commit.
 
+use crate::{git, zonefile};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,12 +9,13 @@ use std::sync::Arc;
 use super::files::{Base, Files};
 use super::former::Former;
 use super::{Place, Primary, Source};
-use crate::git;
+use crate::dns::message::Rcode;
+use crate::dns::{Name, Serial, Type};
 use crate::keys::Operation;
-use crate::message::Rcode;
 use crate::update::{self, Effect, Refusal, Scope, Update};
-use crate::zone::edit::{self, EditError};
-use crate::zone::{self, Amendment, Entry, FileRole, IncludeError, Name, Serial, Type, Zone, file_of_zone};
+use crate::zone::{self, Amendment, Entry, Zone};
+use crate::zonefile::edit::{self, EditError};
+use crate::zonefile::{FileRole, IncludeError, file_of_zone};
 
 /// Who asks for an update.
 #[derive(Clone, Copy, Debug)]
@@ -252,7 +254,7 @@ fn new_file(zone: &Zone) -> Result<(String, Vec<u8>, Zone), Refusal> {
         return Err(refused(format!("a zone of this name cannot have a file: {path}").into()));
     }
     let text = edit::new_file(zone).into_bytes();
-    let reading = zone::read(apex, &path, &text);
+    let reading = zonefile::read(apex, &path, &text);
     match reading.zone {
         Some(read) if zone::difference(&read, zone).is_empty() => Ok((path, text, read)),
         Some(_) => Err(failure("the new zone's file reads otherwise than meant")),

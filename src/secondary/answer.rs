@@ -1,8 +1,8 @@
 //! What a primary says to an SOA query.
 
-use crate::message::{Rcode, Reader, Section, class};
+use crate::dns::message::{Rcode, Reader, Section, class};
+use crate::dns::{Name, Serial, Type};
 use crate::notify::serial_of;
-use crate::zone::{Name, Serial, Type};
 
 /// What a primary says to an SOA query.
 pub(super) enum Answer {

@@ -11,9 +11,10 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::incoming::{TransferError, is_same_soa};
-use crate::message::Record;
+use crate::dns::message::Record;
+use crate::dns::{Name, Serial, Type, name};
 use crate::notify::serial_of;
-use crate::zone::{Amendment, Name, Node, Serial, Type, Zone, name};
+use crate::zone::{Amendment, Node, Zone};
 
 /// What an RRset takes of memory beside its records' data, and a record beside its own, in octets; rather too much.
 const OVERHEAD: usize = 128;

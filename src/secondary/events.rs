@@ -9,7 +9,8 @@ use log::Level;
 
 use super::incoming::{Bounds, Incoming, Outcome, TransferError};
 use super::sources::Primary;
-use crate::zone::{Name, Serial, Zone};
+use crate::dns::{Name, Serial};
+use crate::zone::Zone;
 
 /// How much is done at a time, how often, and how long is waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

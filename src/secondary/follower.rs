@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::events::Limits;
 use super::sources::Primary;
+use crate::dns::{Serial, Type};
 use crate::telemetry::Trouble;
 use crate::tsig::Sent;
-use crate::zone::{Serial, Type, Zone};
+use crate::zone::Zone;
 
 /// The longest REFRESH and RETRY that are honoured: a typing error must not make a zone stale for years.
 const LONGEST: Duration = Duration::from_secs(28 * 86_400);

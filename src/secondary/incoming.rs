@@ -4,13 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::differences::Differences;
-use crate::message::{Malformed, Rcode, Reader, Record, Section, class, request};
+use crate::dns::message::{Malformed, Rcode, Reader, Record, Section, class, request};
+use crate::dns::{Diagnostic, Name, Serial, Severity, Type, check_data, check_data_form, check_owner, data_cmp};
 use crate::notify::serial_of;
 use crate::tsig::{ChainVerifier, Key, ReplyError, sign};
-use crate::zone::{
-    Assembly, Diagnostic, Name, Serial, Severity, Type, Zone, canonical_data_cmp, check_data, check_data_form,
-    check_owner,
-};
+use crate::zone::{Assembly, Zone};
 
 /// The largest TTL; what is larger counts as 0 (RFC 2181 §8).
 const MAX_TTL: u32 = 0x7fff_ffff;
@@ -408,5 +406,5 @@ impl Incoming {
 
 /// Returns whether two SOA records have the same data.
 pub(super) fn is_same_soa(a: &Record, b: &Record) -> bool {
-    canonical_data_cmp(Type::SOA, &a.data, &b.data).is_eq()
+    data_cmp(Type::SOA, &a.data, &b.data).is_eq()
 }

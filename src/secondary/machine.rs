@@ -26,13 +26,13 @@ use super::events::{Effect, Event, Failure, Limits, Order};
 use super::follower::{Asking, Follower, Phase};
 use super::incoming::Outcome;
 use super::sources::Primary;
-use crate::message::Reader;
-use crate::message::request;
+use crate::dns::message::{Reader, request};
+use crate::dns::{Name, Serial, Type};
 use crate::notify::{Now, Warnings, peer};
 use crate::telemetry::Trouble;
 use crate::text;
 use crate::tsig::{Sent, sign};
-use crate::zone::{Name, Serial, Type, Zone};
+use crate::zone::Zone;
 
 /// How many remarks on a zone that was transferred are told.
 const MOST_REMARKS: usize = 5;

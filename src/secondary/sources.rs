@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use crate::dns::Name;
 use crate::keys::{Addresses, Grant, Keyring};
 use crate::notify::PORT;
 use crate::tsig::Key;
-use crate::zone::Name;
 
 /// A server that zones are transferred from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,10 +7,11 @@ mod timers;
 
 use std::sync::Arc;
 
-use crate::message::class;
-use crate::message::request;
+use crate::dns::message::{class, request};
+use crate::dns::{Name, Type};
 use crate::tsig::{Algorithm, Key};
-use crate::zone::{Difference, Name, Type, Zone, read};
+use crate::zone::{Difference, Zone};
+use crate::zonefile::read;
 
 /// The time in seconds since 1970 at which the tests begin.
 const UNIX: u64 = 1_800_000_000;
@@ -79,7 +80,7 @@ fn differences(versions: &[&Zone]) -> Vec<Raw> {
 
 /// A reply to a request, with these records in the answer section.
 fn reply(to: &[u8], rcode: u8, records: &[Raw]) -> Vec<u8> {
-    let mut reader = crate::message::Reader::new(to).unwrap();
+    let mut reader = crate::dns::message::Reader::new(to).unwrap();
     let id = reader.header().id;
     let question = reader.question().unwrap().unwrap();
     let mut message = request(id, 0x8400 | u16::from(rcode), &question.name, question.qtype);

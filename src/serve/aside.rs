@@ -9,17 +9,16 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::complaints::Kind;
-use super::follower;
 use super::queue::{Back, Job, Outcome, Ticket, Waiter, Waiting};
 use super::transfers::{Stream, Transfer};
-use super::{Served, Server, seconds};
+use super::{Served, Server, follower, seconds};
 use crate::answer::{self, Context, ExtendedError, MOST_PAYLOAD, Transport, Verdict, ede};
+use crate::dns::message::Rcode;
+use crate::dns::{Name, Serial};
 use crate::keys::Grant;
-use crate::message::Rcode;
 use crate::notify::{self, Notification};
 use crate::tsig::{self, Cause, Failure, Policy, Replay, Request, Verified};
 use crate::update::{Refusal, Update};
-use crate::zone::{Name, Serial};
 
 /// What becomes of a message that was set aside.
 pub(super) enum Done {

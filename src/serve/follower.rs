@@ -14,10 +14,11 @@ use super::exchange::Exchange;
 use super::mailbox::{Item, Mailbox};
 use super::{GIT_STACK, Served, Server, seconds};
 use crate::catalog_zone::{Step, Subscription};
+use crate::dns::{Name, Serial};
 use crate::keys::Keyring;
 use crate::notify::Warnings;
 use crate::secondary::{Bounds, Effect, Event, Failure, Limits, Order, Outcome, Primary, Progress, Secondary};
-use crate::zone::{Catalog, Fault, Name, Serial};
+use crate::zone::{Fault, Zones};
 
 /// How long to wait for a primary to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -87,7 +88,7 @@ struct Follower {
     limits: Limits,
     plan: Plan,
     subscription: Subscription,
-    catalog: Catalog,
+    catalog: Zones,
     keys: Arc<Keyring>,
     calls: Arc<Calls>,
     exchange: Exchange,
@@ -114,7 +115,7 @@ pub(super) fn start(server: Arc<Server>, plan: Plan, keys: Arc<Keyring>) -> io::
         limits,
         plan,
         subscription: Subscription::new(configured),
-        catalog: Catalog::default(),
+        catalog: Zones::default(),
         keys,
         calls,
         exchange,

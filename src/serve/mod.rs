@@ -47,17 +47,17 @@ use self::retired::Retired;
 use self::run::Run;
 use self::writer::{Lookback, Writer};
 use crate::answer::{self, Answer, Context, Event, Limiter, Secret, Settings, Transport};
-use crate::catalog_zone;
 use crate::config::{Config, Networks, Origin};
+use crate::dns::Name;
+use crate::dns::message::Rcode;
 use crate::git::{Limits, ObjectId, Repository, Rest, Upstream};
 use crate::keys::Keyring;
-use crate::message::Rcode;
 use crate::notify::{Now, Trigger};
 use crate::primary::Primary;
-use crate::secondary;
 use crate::transfer::{self, Compared, History};
 use crate::tsig::{self, Replays};
-use crate::zone::{Catalog, Entry, Name, Zone};
+use crate::zone::{Entry, Zone, Zones};
+use crate::{catalog_zone, secondary};
 
 /// The stack of the writer's thread, in octets: a trie of hostile names is some hundreds of branches deep,
 /// and is freed by recursion.
@@ -113,7 +113,7 @@ pub struct Server {
 /// What one commit makes of us.
 struct Served {
     /// The zones; `None` until the first are loaded.
-    catalog: Option<Catalog>,
+    catalog: Option<Zones>,
     keys: Arc<Keyring>,
     /// In a server that has its zones from git: the commit they come from, and the reference of the record of what was
     /// served.
@@ -224,7 +224,7 @@ impl Server {
 
     /// Notes what differs between what was and what is served, for secondaries, and has them notified.
     fn tell_of_changes(&self, old: &Served, new: &Served) {
-        let none = Catalog::default();
+        let none = Zones::default();
         let (before, after) = (old.catalog.as_ref().unwrap_or(&none), new.catalog.as_ref().unwrap_or(&none));
         let history = || self.history.lock().unwrap_or_else(PoisonError::into_inner);
         let tell = |apex: &Name, zone| self.news.put(apex.clone(), zone, |_, last| last);
@@ -250,7 +250,7 @@ impl Server {
     }
 
     /// Puts the catalog zone `name` of all zones into `catalog` (RFC 9432).
-    fn add_catalog(&self, name: &Name, catalog: &mut Catalog) {
+    fn add_catalog(&self, name: &Name, catalog: &mut Zones) {
         if catalog.get(name).is_some() {
             log::error!("--catalog={name}: the repository has a zone of this name; no catalog is made");
             return;
@@ -652,8 +652,9 @@ mod tests {
         let server = server(arguments, 1);
         let text = "@ SOA ns host 2 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
         let apex = Name::from_text("example.org").unwrap();
-        let zone = crate::zone::read_including(&apex, "example.org", text.as_bytes(), |_| unreachable!()).zone.unwrap();
-        let mut catalog = Catalog::default();
+        let zone =
+            crate::zonefile::read_including(&apex, "example.org", text.as_bytes(), |_| unreachable!()).zone.unwrap();
+        let mut catalog = Zones::default();
         catalog.insert(Arc::new(zone));
         let keys = Arc::clone(&server.served.load().keys);
         server.publish(Served { catalog: Some(catalog), keys, origin: None });
@@ -754,7 +755,7 @@ mod tests {
             parents = format!(".{}{parents}", "\\255".repeat(length));
         }
         let apex = Name::from_text("example.org").unwrap();
-        let read = crate::zone::read_including(&apex, "example.org", text.as_bytes(), |_| unreachable!());
+        let read = crate::zonefile::read_including(&apex, "example.org", text.as_bytes(), |_| unreachable!());
         Arc::new(read.zone.unwrap())
     }
 

@@ -5,6 +5,7 @@
 //! ([`Primary`], [`Record`], [`History`]), and may end between any two steps. What is served is noted down, and each
 //! secondary that is told a difference, or nothing, must have what a whole transfer gives.
 
+use crate::zonefile;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,10 +14,12 @@ use proptest::prelude::*;
 use super::record::{Found, Note, Record};
 use crate::answer::Transport;
 use crate::config::Author;
+use crate::dns::{Name, Serial};
 use crate::git::{self, CommitInfo, File, ObjectId};
 use crate::primary::{Base, Primary, SerialPolicy, names};
 use crate::transfer::{Content, History, Limits, Past, Request, from_versions};
-use crate::zone::{self, Entry, FileRole, IncludeError, Name, Serial, Zone};
+use crate::zone::{Entry, Zone};
+use crate::zonefile::{FileRole, IncludeError};
 
 /// How far back a server looks.
 const DEPTH: usize = 40;
@@ -212,7 +215,7 @@ impl Remote {
                 FileRole::Zone(name) => Some((path, name)),
                 _ => None,
             })?;
-            let reading = zone::read_including(&name, path, files[path].as_bytes(), |path| {
+            let reading = zonefile::read_including(&name, path, files[path].as_bytes(), |path| {
                 files.get(path).map(|text| text.clone().into_bytes()).ok_or(IncludeError::Missing)
             });
             reading.zone.map(if names(note, &apex()) { Past::Doubtful } else { Past::Served })

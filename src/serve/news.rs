@@ -11,8 +11,9 @@ use super::exchange::Exchange;
 use super::mailbox::{Item, Mailbox};
 use super::{SERVICE_STACK, Server};
 use crate::config::Config;
+use crate::dns::Name;
 use crate::notify::{Configured, Effect, Event, Limits, Notifier, Target, peer, targets};
-use crate::zone::{Name, Zone};
+use crate::zone::Zone;
 
 /// What the thread has to deal with, by zone: its version that is served now if its serial number is another than before,
 /// or nothing if it is served no more. Only the last news of a zone counts.

@@ -4,6 +4,7 @@
 //! in their place. They are fetched when a secondary asks, by one thread, and kept
 //! no longer than it takes to find the differences; these stay, within the bounds of [`History`](crate::transfer::History).
 
+use crate::{primary, zonefile};
 use std::collections::HashMap;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -14,10 +15,11 @@ use std::time::Duration;
 use super::complaints::Kind;
 use super::wait::{Promise, Wait};
 use super::{GIT_STACK, Server, Source};
+use crate::dns::{Name, Serial};
 use crate::git::{self, ObjectId, Timeouts, Upstream, Way};
-use crate::primary;
 use crate::transfer::{self, from_versions};
-use crate::zone::{self, FileRole, IncludeError, Name, Serial, Zone, may_be_part};
+use crate::zone::Zone;
+use crate::zonefile::{FileRole, IncludeError, may_be_part};
 
 /// How long a secondary waits for it; then it gets the whole zone.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -185,7 +187,7 @@ fn versions<'a>(commits: &'a git::History, apex: &'a Name) -> impl Iterator<Item
         }
         let Ok(text) = commits.read(id) else { return Some(transfer::Past::Unknown) };
         let (path, name) = named.as_ref()?;
-        let reading = zone::read_including(name, path, &text, |path| match find(path) {
+        let reading = zonefile::read_including(name, path, &text, |path| match find(path) {
             Some(Ok(id)) => commits.read(id).map_err(|error| IncludeError::Unreadable(error.to_string())),
             Some(Err(reason)) => Err(IncludeError::Unreadable(reason)),
             None => Err(IncludeError::Missing),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::wait::Promise;
 use crate::answer::{ExtendedError, Transport, Verdict, ede};
-use crate::message::Rcode;
+use crate::dns::message::Rcode;
 use crate::text;
 use crate::tsig::{Key, Request};
 use crate::update::Update;

@@ -9,10 +9,11 @@ use super::queue::Outcome;
 use super::retired::Retired;
 use super::{Served, Server, seconds};
 use crate::answer::{self, Context, Transport, ede};
-use crate::message::Rcode;
+use crate::dns::message::Rcode;
+use crate::dns::{Name, Serial};
 use crate::transfer::{Content, Fault, NoRoom, Outgoing, Refusal, Request};
 use crate::tsig;
-use crate::zone::{Catalog, Name, Serial, Zone};
+use crate::zone::{Zone, Zones};
 
 /// The most transfers at a time; each keeps a thread and its zone's snapshot.
 const MOST: usize = 64;
@@ -160,7 +161,7 @@ impl Server {
     fn admit(
         &self,
         request: &Request,
-        catalog: &Catalog,
+        catalog: &Zones,
         key: Option<&tsig::Key>,
         source: IpAddr,
     ) -> Result<Arc<Zone>, Refusal> {

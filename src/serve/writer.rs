@@ -32,14 +32,15 @@ use super::queue::{Job, Outcome, Ticket};
 use super::record::{Found, Note, Record};
 use super::{Served, Server, Source, seconds};
 use crate::config::Author;
+use crate::dns::Name;
+use crate::dns::message::Rcode;
 use crate::git::{self, Deadline, Draft, Fate, ObjectId, PushError, Recorded, Repository, Signature, Timeouts};
-use crate::message::Rcode;
 use crate::notify::Trigger;
 use crate::primary::{Base, Change, Commit, Origin, Primary};
 use crate::telemetry::Trouble;
 use crate::text;
 use crate::update::Refusal;
-use crate::zone::{Entry, Fingerprint, Name, Zone};
+use crate::zone::{Entry, Fingerprint, Zone};
 
 /// The wait after the first failure; it doubles with each further one.
 const RETRY_FIRST: Duration = Duration::from_millis(500);

@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use crate::zone::{Change, Difference, Type, canonical_data_cmp};
+use crate::dns::{Type, data_cmp};
+use crate::zone::{Change, Difference};
 
 /// Returns the one difference that leads where several lead, each from where the one before leads to, oldest first.
 ///
@@ -99,7 +100,7 @@ fn merge<'d>(rtype: Type, a: &[&'d [u8]], b: &[&'d [u8]], mut visit: impl FnMut(
             (None, None) => return,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => canonical_data_cmp(rtype, a, b),
+            (Some(a), Some(b)) => data_cmp(rtype, a, b),
         };
         let a = if order.is_le() { a.next() } else { None };
         let b = if order.is_ge() { b.next() } else { None };

@@ -11,9 +11,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::mem::size_of;
 use std::sync::Arc;
 
-use crate::zone::{
-    Change, Difference, Fingerprint, Name, Serial, Zone, differ_in_case, difference_within, is_identical,
-};
+use crate::dns::{Name, Serial};
+use crate::zone::{Change, Difference, Fingerprint, Zone, differ_in_case, difference_within, is_identical};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! One message of a reply, filled record by record.
 
 use super::names::Names;
-use crate::zone::Type;
-use crate::zone::name::wire_len;
+use crate::dns::Type;
+use crate::dns::name::wire_len;
 
 /// Octets of a message's header.
 pub(super) const HEADER: usize = 12;

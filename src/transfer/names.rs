@@ -4,7 +4,7 @@
 //! from the root down, one label at a time, and what is found is the same to the letter: a transfer preserves letter case
 //! (RFC 5936 §3.4). Only the first 16 KiB of a message can be pointed to, so the table fills up no further.
 
-use crate::zone::name::LabelOffsets;
+use crate::dns::name::LabelOffsets;
 
 /// The largest offset a compression pointer reaches.
 const MAX_POINTER: usize = 0x3fff;

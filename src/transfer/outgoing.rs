@@ -20,8 +20,9 @@ use super::condense::condense;
 use super::message::{Full, HEADER, Message, Owner};
 use super::names::Names;
 use super::request::{Kind, Request};
+use crate::dns::{Name, Serial, Type};
 use crate::zone::node::{Node, RECORD_HEAD};
-use crate::zone::{Change, Difference, Name, RRset, Serial, Type, Zone};
+use crate::zone::{Change, Difference, RRset, Zone};
 
 /// What a reply tells; shown, it is words for the log.
 #[derive(Clone)]

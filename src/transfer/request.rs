@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::outgoing::Reply;
 use crate::answer::Transport;
+use crate::dns::message::{Malformed, Rcode, Reader, Section, class};
+use crate::dns::{Name, Serial, Type};
 use crate::keys::{Grant, Operation};
-use crate::message::{Malformed, Rcode, Reader, Section, class};
 use crate::tsig;
-use crate::zone::{Entry, Name, Serial, Type, Zone};
+use crate::zone::{Entry, Zone};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,9 +9,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::answer::Transport;
-use crate::message::{Reader, Record, Section};
+use crate::dns::message::{Reader, Record, Section};
+use crate::dns::{Name, Serial, Type};
 use crate::tsig::{self, Algorithm, Key, Policy};
-use crate::zone::{Difference, Entry, Name, Serial, Type, Zone, difference, read};
+use crate::zone::{Difference, Entry, Zone, difference};
+use crate::zonefile::read;
 
 mod past;
 mod requests;

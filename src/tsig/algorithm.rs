@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::zone::name;
+use crate::dns::name;
 
 /// An algorithm to sign with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -146,7 +146,7 @@ impl fmt::Display for Algorithm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::zone::Name;
+    use crate::dns::Name;
 
     #[test]
     fn names_and_numbers() {

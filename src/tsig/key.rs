@@ -9,7 +9,7 @@ use sha2::{Sha224, Sha256, Sha384, Sha512};
 use zeroize::Zeroizing;
 
 use super::algorithm::{Algorithm, AlgorithmError};
-use crate::zone::{Name, NameError};
+use crate::dns::{Name, NameError};
 
 /// The most octets a secret may have; HMAC hashes what exceeds its block size, so that longer is not stronger.
 const MAX_SECRET: usize = 1024;

@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 
 use super::algorithm::Algorithm;
 use super::key::{Digest, Key};
-use crate::message::class;
-use crate::zone::Name;
-use crate::zone::name::{MAX_NAME, wire_len};
+use crate::dns::Name;
+use crate::dns::message::class;
+use crate::dns::name::{MAX_NAME, wire_len};
 
 /// Octets of a message's header.
 pub(super) const HEADER: usize = 12;

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::server::Request;
-use crate::zone::Name;
+use crate::dns::Name;
 
 /// How many requests are remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

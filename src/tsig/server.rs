@@ -7,8 +7,8 @@ use super::FUDGE;
 use super::algorithm::{Algorithm, AlgorithmError};
 use super::key::Key;
 use super::record::{Fields, Record, digest_mac, digest_message, error, is_mac_length, most_room};
-use crate::message::Rcode;
-use crate::zone::Name;
+use crate::dns::Name;
+use crate::dns::message::Rcode;
 
 /// What is asked of signatures beyond what the RFC does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

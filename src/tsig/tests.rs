@@ -6,8 +6,8 @@ use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::Rcode;
-use crate::zone::Name;
+use crate::dns::Name;
+use crate::dns::message::Rcode;
 
 const NOW: u64 = 1_700_000_000;
 const SECRET: &[u8] = b"0123456789abcdefghijklmnopqrstuv";
@@ -457,7 +457,7 @@ proptest! {
     /// What is signed is verified, and comes back as it was.
     #[test]
     fn round_trip(
-        name in crate::zone::name::tests::names_of(any::<u8>(), 1..8, 1..6),
+        name in crate::dns::name::tests::names_of(any::<u8>(), 1..8, 1..6),
         algorithm in any_algorithm(),
         secret in proptest::collection::vec(any::<u8>(), 1..200),
         (time, skew) in (0_u64..1 << 47, -300_i64..=300),

@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Condition, Refusal, Update, shown, sound};
-use crate::message::Rcode;
-use crate::zone::{Amendment, Name, RRset, Serial, Type, Zone, canonical_data_cmp};
+use crate::dns::message::Rcode;
+use crate::dns::{Name, Serial, Type, data_cmp};
+use crate::zone::{Amendment, RRset, Zone};
 
 /// WKS, whose records replace each other where address and protocol are the same (RFC 2136 §3.4.2.2).
 const WKS: Type = Type(11);
@@ -49,7 +50,7 @@ impl Update {
     /// Returns what the update does to the zone it names, `None` if that is not served.
     ///
     /// An SOA record that is added creates a zone, and one that is deleted, and none added, ends it, if `scope` is
-    /// [`Scope::Zones`]; else zones neither come nor go (§3.4.2.2 to §3.4.2.4). All of it is done or nothing. The zone that comes of it is one that [`crate::zone::read`] would not refuse.
+    /// [`Scope::Zones`]; else zones neither come nor go (§3.4.2.2 to §3.4.2.4). All of it is done or nothing. The zone that comes of it is one that [`crate::zonefile::read`] would not refuse.
     ///
     /// # Errors
     ///
@@ -130,8 +131,8 @@ impl Update {
             }
         }
         for ((name, rtype), mut data) in wanted {
-            data.sort_by(|a, b| canonical_data_cmp(rtype, a, b));
-            data.dedup_by(|a, b| canonical_data_cmp(rtype, a, b).is_eq());
+            data.sort_by(|a, b| data_cmp(rtype, a, b));
+            data.dedup_by(|a, b| data_cmp(rtype, a, b).is_eq());
             let rrset = node(name).and_then(|node| node.rrset(rtype));
             if !rrset.is_some_and(|rrset| has_just(&rrset, &data)) {
                 let what = if rrset.is_some() { "has other records" } else { "does not exist" };
@@ -303,14 +304,14 @@ impl Owner<'_> {
 
 impl Records<'_> {
     fn find(&self, rtype: Type, data: &[u8]) -> Result<usize, usize> {
-        self.data.binary_search_by(|other| canonical_data_cmp(rtype, other, data))
+        self.data.binary_search_by(|other| data_cmp(rtype, other, data))
     }
 }
 
 /// Returns whether an RRset's records are just these, which are in canonical order.
 fn has_just(rrset: &RRset<'_>, data: &[&[u8]]) -> bool {
     let mut pairs = rrset.rdata().zip(data);
-    usize::from(rrset.len()) == data.len() && pairs.all(|(a, b)| canonical_data_cmp(rrset.rtype(), a, b).is_eq())
+    usize::from(rrset.len()) == data.len() && pairs.all(|(a, b)| data_cmp(rrset.rtype(), a, b).is_eq())
 }
 
 /// Returns the serial number in an SOA record's data.

@@ -17,8 +17,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::dns::{Name, Serial, Type, data_cmp, print};
 use crate::text::is_printable;
-use crate::zone::{Change, Name, RRset, Serial, Type, Zone, canonical_data_cmp, difference, print};
+use crate::zone::{Change, RRset, Zone, difference};
 
 /// The most characters of the first line: what lists of commits show.
 const MOST_SUMMARY: usize = 100;
@@ -120,7 +121,7 @@ impl Kind {
             Self::Remove
         } else if old_ttl != new_ttl
             && removed.len() == added.len()
-            && pairs.all(|(a, b)| canonical_data_cmp(*rtype, a, b).is_eq())
+            && pairs.all(|(a, b)| data_cmp(*rtype, a, b).is_eq())
         {
             Self::ChangeTtl
         } else {
@@ -217,7 +218,7 @@ fn is_new_serial_only(change: &Change) -> bool {
         && change.old_ttl == change.new_ttl
         && without_serial(&change.removed)
             .zip(without_serial(&change.added))
-            .is_some_and(|(old, new)| canonical_data_cmp(Type::SOA, &old, &new).is_eq())
+            .is_some_and(|(old, new)| data_cmp(Type::SOA, &old, &new).is_eq())
 }
 
 /// Lines of records, the first of them written out.
@@ -265,7 +266,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::zone::read;
+    use crate::zonefile::read;
 
     fn name(text: &str) -> Name {
         Name::from_text(text).unwrap()

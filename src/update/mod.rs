@@ -21,8 +21,8 @@ use std::fmt;
 pub use apply::{Effect, Scope, raised};
 pub use commit_message::{commit_message, serial_message};
 
-use crate::message::{Rcode, Reader, Record, Section, class};
-use crate::zone::{Name, Type, check_data, check_owner};
+use crate::dns::message::{Rcode, Reader, Record, Section, class};
+use crate::dns::{Name, Type, check_data, check_owner};
 
 /// The most octets of a refusal's reason: it must fit any reply, and a line of the log.
 pub const MOST_REASON: usize = 200;
@@ -37,7 +37,7 @@ const MAX_TTL: u32 = 0x7fff_ffff;
 
 /// A well-formed update.
 ///
-/// It holds less than 4 MB however the message compresses its names (see [`crate::message`]).
+/// It holds less than 4 MB however the message compresses its names (see [`crate::dns::message`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
     zone: Name,
@@ -189,7 +189,7 @@ enum Part {
 
 /// Reads an update record after record; returns the name of its zone.
 fn walk(message: &[u8], mut visit: impl FnMut(Part)) -> Result<Name, Refusal> {
-    let malformed = |fault: crate::message::Malformed| Refusal::malformed(fault.to_string());
+    let malformed = |fault: crate::dns::message::Malformed| Refusal::malformed(fault.to_string());
     let mut reader = Reader::new(message).map_err(malformed)?;
     if reader.header().opcode() != OPCODE {
         return Err(Refusal::malformed("this is no update"));

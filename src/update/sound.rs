@@ -6,8 +6,10 @@
 //! amended and what lies below is looked at.
 
 use super::{Refusal, shown};
-use crate::message::Rcode;
-use crate::zone::{Amendment, Name, Node, TSIG_KEY, Zone, is_tsig_key};
+use crate::dns::Name;
+use crate::dns::message::Rcode;
+use crate::zone::{Amendment, Node, Zone};
+use crate::zonefile::{TSIG_KEY, is_tsig_key};
 
 /// The most records one RRset may have: as many as a message could count.
 const MAX_RRSET: usize = 65_535;

@@ -1,7 +1,9 @@
 //! The rules of RFC 2136 §3, one after the other.
 
 use super::*;
-use crate::zone::{Serial, Zone, print, read};
+use crate::dns::{Serial, print};
+use crate::zone::Zone;
+use crate::zonefile::read;
 
 mod against_model;
 

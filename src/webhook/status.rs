@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::Reply;
+use crate::dns::Name;
 use crate::text::is_printable;
-use crate::zone::{Catalog, Entry, Name};
+use crate::zone::{Entry, Zones};
 
 /// The most zones of a page.
 const PAGE: usize = 1000;
@@ -15,7 +16,7 @@ const PAGE: usize = 1000;
 #[derive(Clone, Copy)]
 pub struct Status<'s> {
     /// The zones, if they are loaded.
-    pub catalog: Option<&'s Catalog>,
+    pub catalog: Option<&'s Zones>,
     /// Where they come from, without secrets, if that is a git remote.
     pub remote: Option<&'s str>,
     /// The commit they come from.
@@ -45,7 +46,7 @@ impl Status<'_> {
         };
         let mut text = self.front();
         text.push_str(",\n  \"zones\": [");
-        let entries = self.catalog.into_iter().flat_map(Catalog::iter);
+        let entries = self.catalog.into_iter().flat_map(Zones::iter);
         let mut entries = entries.filter(|entry| after.as_ref().is_none_or(|after| entry.apex() > after));
         let mut last = None;
         for entry in entries.by_ref().take(PAGE) {
@@ -80,7 +81,7 @@ impl Status<'_> {
                 let _ = write!(text, ",\n  \"{name}\": {}", quoted(value));
             }
         }
-        let count = self.catalog.map_or(0, Catalog::len);
+        let count = self.catalog.map_or(0, Zones::len);
         let _ = write!(text, ",\n  \"zone_count\": {count}");
         text
     }
@@ -145,12 +146,12 @@ mod tests {
     use super::*;
     use crate::zone;
 
-    fn catalog(names: impl Iterator<Item = String>) -> Catalog {
-        let mut catalog = Catalog::default();
+    fn catalog(names: impl Iterator<Item = String>) -> Zones {
+        let mut catalog = Zones::default();
         for (number, name) in names.enumerate() {
             let apex = Name::from_text(&name).unwrap();
             let text = format!("$TTL 60\n@ SOA ns h {} 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n", number + 1);
-            catalog.insert(Arc::new(zone::read(&apex, &name, text.as_bytes()).zone.unwrap()));
+            catalog.insert(Arc::new(crate::zonefile::read(&apex, &name, text.as_bytes()).zone.unwrap()));
         }
         catalog
     }

@@ -1,10 +1,9 @@
 //! What an RRset is to become.
 
 use super::key::Key;
-use super::name::Name;
 use super::node::Node;
-use super::rtype::Type;
-use super::zone::{Lookup, Zone};
+use crate::dns::{Name, Type};
+use crate::zone::{Lookup, Zone};
 
 /// The records an owner is to have of a type, in place of those it has.
 #[derive(Clone, Debug, PartialEq, Eq)]

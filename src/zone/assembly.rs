@@ -2,12 +2,11 @@
 //!
 //! What a zone file must keep to holds here too: a zone with an error is refused as a whole.
 
-use super::assemble::{Added, Owners, Records};
-use super::diagnostic::{Diagnostic, Fault, Report};
-use super::files::Files;
-use super::name::Name;
-use super::rtype::Type;
-use super::zone::Zone;
+use crate::dns::diagnostic::{Fault, Report};
+use crate::dns::source::Files;
+use crate::dns::{Diagnostic, Name, Type};
+use crate::zone::Zone;
+use crate::zone::records::{Added, Owners, Records};
 
 /// The most octets a record's data may have.
 const MAX_DATA: usize = 65_535;
@@ -93,7 +92,8 @@ impl std::fmt::Debug for Assembly {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::zone::{difference, read};
+    use crate::zone::difference;
+    use crate::zonefile::read;
 
     const TEXT: &str = "$TTL 60\n@ SOA ns host 7 1 1 1 1\n@ NS ns\nns A 192.0.2.1\nNS AAAA ::1\n*.w MX 1 ns\nsub NS a.sub\na.sub A 192.0.2.3\n";
 

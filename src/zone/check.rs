@@ -2,13 +2,12 @@
 //!
 //! Errors refuse the zone; warnings tell of what is served but hardly meant.
 
-use super::assemble::{Gathered, Records, canonical_data_cmp};
-use super::diagnostic::{Fault, Report};
 use super::key::Key;
-use super::name::{self, Name};
 use super::node::{Node, RECORD_HEAD};
-use super::rtype::Type;
-use super::zone::{Lookup, Zone};
+use crate::dns::diagnostic::{Fault, Report};
+use crate::dns::{Name, Type, data_cmp, name};
+use crate::zone::records::{Gathered, Records};
+use crate::zone::{Lookup, Zone};
 
 /// The most records one RRset may have: as many as a message could count.
 const MAX_RRSET: usize = 65_535;
@@ -58,9 +57,9 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
     // RFC 1035 §5.2, RFC 2181 §10.1, RFC 6672 §2.4: one each.
     for rtype in [Type::SOA, Type::CNAME, Type::DNAME] {
         let Some(first) = first_of(rtype) else { continue };
-        let others = node.iter().filter(|other| {
-            other.rtype == rtype && canonical_data_cmp(rtype, records.data(other), records.data(first)).is_ne()
-        });
+        let others = node
+            .iter()
+            .filter(|other| other.rtype == rtype && data_cmp(rtype, records.data(other), records.data(first)).is_ne());
         if let Some(second) = others.min_by_key(|other| other.place) {
             let reason = format!("{owner} has a second {rtype} record");
             report.error(Fault::at(second.place as usize, reason).hint("it can have only one"));

@@ -7,12 +7,9 @@
 use std::cmp::Ordering;
 
 use super::amendment::Amendment;
-use super::assemble::canonical_data_cmp;
-use super::name::Name;
 use super::node::{Node, RRset};
-use super::rtype::Type;
-use super::serial::Serial;
-use super::zone::Zone;
+use crate::dns::{Name, Serial, Type, data_cmp};
+use crate::zone::Zone;
 
 /// What differs between an old and a new version of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +89,7 @@ fn nodes_differ_in_case(old: &Node, new: &Node) -> bool {
         };
         let (mut a, mut b) = (old.rdata().peekable(), new.rdata().peekable());
         while let (Some(old), Some(data)) = (a.peek(), b.peek()) {
-            match canonical_data_cmp(new.rtype(), old, data) {
+            match data_cmp(new.rtype(), old, data) {
                 Ordering::Less => drop(a.next()),
                 Ordering::Greater => drop(b.next()),
                 Ordering::Equal if old != data => return true,
@@ -177,7 +174,7 @@ fn compare_rrsets(owner: &[u8], old: Option<RRset<'_>>, new: Option<RRset<'_>>) 
                     (None, None) => break,
                     (Some(_), None) => Ordering::Less,
                     (None, Some(_)) => Ordering::Greater,
-                    (Some(a), Some(b)) => canonical_data_cmp(rtype, a, b),
+                    (Some(a), Some(b)) => data_cmp(rtype, a, b),
                 };
                 let a = if order.is_le() { old.next() } else { None };
                 let b = if order.is_ge() { new.next() } else { None };
@@ -204,8 +201,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::dns::print;
     use crate::zone::node::Marks;
-    use crate::zone::{print, read};
+    use crate::zonefile::read;
 
     const HEAD: &str = "$TTL 60\n@ SOA ns host 7 1 1 1 1\n@ NS ns\n";
 

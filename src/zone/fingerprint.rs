@@ -4,7 +4,8 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Type, Zone};
+use super::Zone;
+use crate::dns::Type;
 
 /// How many octets of SHA-256 are kept.
 const OCTETS: usize = 16;
@@ -71,7 +72,8 @@ impl fmt::Display for Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::zone::{Name, read};
+    use crate::dns::Name;
+    use crate::zonefile::read;
 
     fn zone(serial: u32, lines: &str) -> Zone {
         let text = format!("$TTL 60\n@ SOA ns host {serial} 1 1 1 1\n@ NS ns\n{lines}");

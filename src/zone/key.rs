@@ -11,7 +11,7 @@
 //! symbol of their own; the rest share, by runs of up to 63 neighbours, an introducer and take a second
 //! symbol. So a usual name costs one symbol an octet, and order is kept.
 
-use super::name::{LabelOffsets, label_at};
+use crate::dns::name::{LabelOffsets, label_at};
 
 /// The symbol that ends a label, and all that stands beyond a key's end.
 pub(crate) const END: u8 = 0;
@@ -137,9 +137,9 @@ const fn symbols() -> [[u8; 2]; 256] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::name::Name;
     use super::*;
-    use crate::zone::name::tests::names_of;
+    use crate::dns::Name;
+    use crate::dns::name::tests::names_of;
     use proptest::prelude::*;
 
     fn spelled(name: &Name) -> Vec<u8> {

@@ -15,9 +15,8 @@
 use std::ops::BitOr;
 use std::sync::Arc;
 
-use super::name;
-use super::rtype::Type;
-use super::trie::Named;
+use crate::dns::{Type, name};
+use crate::zone::Named;
 
 /// Octets in front of a record's data in an image: owner pointer, type, class, TTL, data length.
 pub(crate) const RECORD_HEAD: usize = 12;

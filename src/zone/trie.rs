@@ -17,6 +17,7 @@ mod compare;
 use std::sync::Arc;
 
 use super::key::{END, Key};
+use crate::dns::name;
 
 /// What a trie holds: a value that bears its name.
 pub(crate) trait Named {
@@ -109,7 +110,7 @@ impl<V: Named + Clone> Trie<V> {
 
     /// Returns the value of a name in wire form.
     pub(crate) fn get(&self, name: &[u8]) -> Option<&V> {
-        self.descend(&Key::new(name), |_| ()).filter(|leaf| super::name::eq(leaf.name(), name))
+        self.descend(&Key::new(name), |_| ()).filter(|leaf| name::eq(leaf.name(), name))
     }
 
     /// Returns the value of the longest name that is `name` or an ancestor of it.
@@ -117,7 +118,7 @@ impl<V: Named + Clone> Trie<V> {
     pub(crate) fn longest_match(&self, name: &[u8], key: &Key) -> Option<&V> {
         let mut found = None;
         let mut consider = |leaf| {
-            if super::name::is_at_or_below(name, V::name(leaf)) {
+            if name::is_at_or_below(name, V::name(leaf)) {
                 found = Some(leaf);
             }
         };
@@ -180,7 +181,7 @@ impl<V: Named + Clone> Trie<V> {
     pub(crate) fn remove(&mut self, name: &[u8]) -> Option<V> {
         let key = Key::new(name);
         let reached = self.descend(&key, |_| ())?;
-        if !super::name::eq(reached.name(), name) {
+        if !name::eq(reached.name(), name) {
             return None;
         }
         let reached = reached.clone();
@@ -202,7 +203,7 @@ impl<V: Named + Clone> Trie<V> {
             link = branch.twig(key.symbol(branch.at));
         }
         // What lies between the branches was not looked at on the way; all names reached share it.
-        let link = link.filter(|link| super::name::is_at_or_below(link.first().name(), name));
+        let link = link.filter(|link| name::is_at_or_below(link.first().name(), name));
         Iter { stack: link.map(|link| std::slice::from_ref(link).iter()).into_iter().collect() }
     }
 
@@ -395,9 +396,10 @@ impl<V: Named + Clone> Builder<V> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::name::{Name, common_labels};
     use super::*;
-    use crate::zone::name::tests::names_of;
+    use crate::dns::Name;
+    use crate::dns::name::common_labels;
+    use crate::dns::name::tests::names_of;
     use proptest::prelude::*;
 
     #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,13 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::amendment::Amendment;
-use super::assemble::canonical_data_cmp;
 use super::key::Key;
-use super::name::{self, Name};
 use super::node::{Marks, Node, NodeBuilder, RRset};
-use super::rtype::Type;
-use super::serial::Serial;
-use super::trie::{Named, Trie};
+use crate::dns::{Name, Serial, Type, data_cmp, name};
+use crate::zone::{Named, Trie};
 
 /// A zone, immutable and complete: it has one SOA record and NS records at its apex.
 #[derive(Clone)]
@@ -256,8 +253,8 @@ fn amended(
     for amendment in amendments {
         let Amendment { rtype, ttl, data, .. } = amendment;
         let mut data: Vec<&[u8]> = data.iter().map(|data| &**data).collect();
-        data.sort_by(|a, b| canonical_data_cmp(*rtype, a, b));
-        data.dedup_by(|a, b| canonical_data_cmp(*rtype, a, b).is_eq());
+        data.sort_by(|a, b| data_cmp(*rtype, a, b));
+        data.dedup_by(|a, b| data_cmp(*rtype, a, b).is_eq());
         if data.iter().any(|data| data.len() > usize::from(u16::MAX)) {
             return None;
         }

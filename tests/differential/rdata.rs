@@ -13,10 +13,11 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use zonule::zonefile;
 
 use crate::name::Random;
+use zonule::dns::{Name, Type};
 use zonule::tsig::{self, Key as Tsig};
-use zonule::zone::{self, Name, Type};
 use zonule_harness::wire::{self, Record, class};
 use zonule_harness::{Key, Peer, Remote, Sandbox, Target};
 
@@ -208,7 +209,7 @@ fn sound() -> Vec<Data> {
         let soa = if rtype == "SOA" { "" } else { "@ SOA a. b. 1 2 3 4 5\n" };
         let owner = if rtype == "SOA" { "@" } else { OWNER };
         let text = format!("$TTL 60\n{soa}@ NS a.\n{owner} {rtype} {data}\n");
-        let reading = zone::read(&apex, ZONE, text.as_bytes());
+        let reading = zonefile::read(&apex, ZONE, text.as_bytes());
         let zone = reading.zone.unwrap_or_else(|| panic!("{rtype} {data}: {:?}", reading.diagnostics));
         let rtype = Type::from_text(rtype.as_bytes()).unwrap();
         let name = if owner == "@" { apex } else { Name::from_text(&format!("{OWNER}.{ZONE}")).unwrap() };

@@ -10,12 +10,9 @@ use std::{env, thread};
 use zonule_harness::workspace;
 
 use crate::cargo::{self, Error, Result, cargo, shown};
-use crate::fuzz;
 use crate::image::{self, Program};
-use crate::nested;
-use crate::nettest;
-use crate::selftest;
 use crate::tools::{self, CXX};
+use crate::{fuzz, nested, nettest, selftest};
 
 /// How long each fuzz target runs: enough to try every seed and what is near to it.
 const FUZZ_SECONDS: u64 = 15;

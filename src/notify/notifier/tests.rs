@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::notify::reply;
 use crate::tsig::{Algorithm, Key, Policy, verify};
-use crate::zone::read;
+use crate::zonefile::read;
 
 const UNIX: u64 = 1_800_000_000;
 

@@ -1,5 +1,6 @@
 //! Zones of several files, and what updates of one do to the others.
 
+use crate::zonefile;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -9,11 +10,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
+use crate::dns::Type;
 use crate::git::{CommitInfo, File, blob_id};
 use crate::primary::{Commit, Origin, SerialPolicy};
 use crate::tsig::Key;
 use crate::update::Update;
-use crate::zone::{Type, Zone, difference};
+use crate::zone::{Zone, difference};
 
 /// A commit: its files, and what else is at its root.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +120,7 @@ fn operation(zone: &Name, line: &str) -> Vec<u8> {
         let text = format!("$TTL 60\n@ SOA ns host 1 1 1 1 1\n@ NS ns\nx {rtype} {data}\n");
         let apex = if rtype == Type::SOA { name("x") } else { zone.clone() };
         let text = if rtype == Type::SOA { format!("$TTL 60\n@ SOA {data}\n@ NS ns\n") } else { text };
-        let zone = zone::read(&apex, "x", text.as_bytes()).zone.unwrap();
+        let zone = zonefile::read(&apex, "x", text.as_bytes()).zone.unwrap();
         let owner = if rtype == Type::SOA { apex } else { name(&format!("x.{apex}")) };
         let node = zone.node(&owner).unwrap();
         node.rrset(rtype).unwrap().rdata().next().unwrap().to_vec()

@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::{Malformed, Rcode};
+use crate::dns::Serial;
+use crate::dns::message::{Malformed, Rcode};
 use crate::secondary::{Bounds, Incoming, Outcome, Progress, TransferError};
 use crate::tsig::{Policy, ReplyError, verify};
-use crate::zone::{Serial, difference};
+use crate::zone::difference;
 
 const LINES: &[&str] = &[
     "a 60 A 192.0.2.1\n",

@@ -7,10 +7,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::Reader;
+use crate::dns::Serial;
+use crate::dns::message::Reader;
 use crate::notify::{self, Notification, Notifier, Now, Sender, Target, decide};
 use crate::secondary::{Bounds, Effect, Event, Failure, Limits, Order, Outcome, Primary, Progress, Secondary};
-use crate::zone::Serial;
 
 /// Where the primary answers, and where it notifies from.
 const PRIMARY: ([u8; 4], u16) = ([192, 0, 2, 1], 53);

@@ -6,10 +6,10 @@ use std::time::Duration;
 use log::Level;
 
 use super::*;
-use crate::message::Reader;
+use crate::dns::Serial;
+use crate::dns::message::Reader;
 use crate::notify::Now;
 use crate::secondary::{Effect, Event, Failure, Limits, Order, Outcome, Primary, Secondary, TransferError};
-use crate::zone::Serial;
 
 const FIRST: &str = "192.0.2.1:53";
 const SECOND: &str = "192.0.2.2:53";

@@ -1,7 +1,7 @@
 //! Requests read and admitted.
 
 use super::*;
-use crate::message::Rcode;
+use crate::dns::message::Rcode;
 
 /// A record in the authority section, or anywhere.
 fn record(owner: &[u8], rtype: u16, class: u16, data: &[u8]) -> Vec<u8> {

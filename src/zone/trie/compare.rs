@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use super::{Branch, Link, Named, Trie};
+use super::{Branch, Link};
+use crate::dns::name;
 use crate::zone::key::Key;
-use crate::zone::name;
+use crate::zone::{Named, Trie};
 
 impl<V: Named + Clone> Trie<V> {
     /// Visits, in canonical order, the names that differ between this trie and a newer one: their value here, and there.
@@ -145,9 +146,10 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::Builder;
     use super::super::tests::{Item, any_name};
-    use super::super::{Builder, Trie};
-    use crate::zone::name::Name;
+    use crate::dns::Name;
+    use crate::zone::Trie;
 
     proptest! {
         /// Any two versions differ as the sorted maps do that they stand for, shared or not.

@@ -6,11 +6,10 @@ use std::process::ExitStatus;
 use std::{env, thread};
 
 use crate::link::Link;
-use crate::namespace;
 use crate::process::last;
 use crate::{
     Console, Error, Machine, Network, Port, Process, Proxy, Qemu, Remote, Reply, Result, Sandbox, dig, eventually,
-    workspace,
+    namespace, workspace,
 };
 
 /// How many lines of its console a server shows when its test fails.

@@ -7,9 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::git;
 use crate::process::at_another_time;
-use crate::{Console, Error, Port, Process, Result, eventually, run};
+use crate::{Console, Error, Port, Process, Result, eventually, git, run};
 
 /// A certificate with its key, as files.
 #[derive(Clone, Debug)]

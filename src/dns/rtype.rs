@@ -1,0 +1,575 @@
+//! Record types: their numbers, mnemonics and the layout of their data.
+//!
+//! Each type is one row of [`TABLE`]: its mnemonic, the fields of its data, what is done with the names among them, and
+//! which hosts a reply adds. `rdata/` follows the row to turn text into octets and octets into text, the reply writer to
+//! find the names it may compress.
+
+use std::fmt;
+
+use super::rdata::rules::{self, Rule};
+
+/// A record type (RFC 1035 §3.2.2 and later), known or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Type(pub u16);
+
+/// One field of a type's data, as it is written in text (first) and on the wire (second).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    /// A decimal number, one octet.
+    U8,
+    /// A decimal number, two octets.
+    U16,
+    /// A decimal number, four octets.
+    U32,
+    /// A number of seconds, units allowed; four octets.
+    Seconds,
+    /// A dotted quad; four octets.
+    Ipv4,
+    /// An IPv6 address; sixteen octets.
+    Ipv6,
+    /// A domain name that may be compressed in a message (RFC 3597 §4).
+    CompressedName,
+    /// A domain name that must not be compressed.
+    Name,
+    /// A character string; a length octet and its octets.
+    String,
+    /// One or more character strings up to the end.
+    Strings,
+    /// A character string, perhaps absent (ISDN's subaddress).
+    OptionalString,
+    /// A property tag of letters and digits; a length octet and its octets (RFC 8659 §4.1).
+    Tag,
+    /// A character string of any length; its octets without a length, up to the end.
+    Octets,
+    /// Hexadecimal digits, blanks allowed, up to the end; at least one octet.
+    Hex,
+    /// Base64, blanks allowed, up to the end; at least one octet.
+    Base64,
+    /// Hexadecimal digits or `-` for none; a length octet and its octets (RFC 5155 §3.3).
+    Salt,
+    /// Base32 with the extended hex alphabet; a length octet and its octets (RFC 5155 §3.3).
+    Base32,
+    /// A type's mnemonic; two octets.
+    Type,
+    /// Types' mnemonics up to the end; a bitmap (RFC 4034 §4.1.2).
+    Types,
+    /// A DNSSEC algorithm, number or mnemonic; one octet (RFC 4034 §A.1).
+    Algorithm,
+    /// The kind of a DS record's digest, number or mnemonic; one octet (RFC 4034 §5.1.3).
+    DigestType,
+    /// A certificate's kind, number or mnemonic; two octets (RFC 4398 §2.1).
+    CertificateType,
+    /// A date `YYYYMMDDHHMMSS` or seconds since 1970; four octets (RFC 4034 §3.2).
+    Time,
+    /// So many groups of two hexadecimal digits joined by hyphens (RFC 7043).
+    Eui(u8),
+    /// Four groups of up to four hexadecimal digits joined by colons (RFC 6742).
+    Locator64,
+    /// Service parameters up to the end (RFC 9460 §2.1).
+    Parameters,
+    /// Domain names up to the end, perhaps none.
+    Names,
+    /// The types of an NXT record up to the end; a plain bitmap of the types 1 to 127 (RFC 2535 §5.2).
+    OldTypes,
+    /// A gateway: `.`, an address or a name, as the second octet of the data says (RFC 4025 §2.3 to §2.5).
+    Gateway,
+    /// Algorithm, host identity tag and public key; lengths and algorithm stand first (RFC 8005 §5).
+    HostIdentity,
+    /// All of a LOC record (RFC 1876).
+    Location,
+    /// Address prefixes up to the end, perhaps none (RFC 3123).
+    Prefixes,
+}
+
+use Field::{
+    Algorithm, Base32, Base64, CertificateType, CompressedName, DigestType, Eui, Gateway, Hex, HostIdentity, Ipv4,
+    Ipv6, Location, Locator64, Name, Names, Octets, OldTypes, OptionalString, Parameters, Prefixes, Salt, Seconds,
+    String, Strings, Tag, Time, Types, U8, U16, U32,
+};
+
+/// What is known of a type.
+struct Known {
+    code: u16,
+    mnemonic: &'static str,
+    /// Data as it is written in a zone file: shown to whoever wrote it wrong.
+    example: &'static str,
+    /// What the data consists of.
+    fields: &'static [Field],
+    /// The data has a text form of its own, not only that of RFC 3597 §5.
+    has_text: bool,
+    /// What the data must keep to beyond the form of each field.
+    rule: Option<Rule>,
+    /// Where the data's first names lie: how many octets before them, and how many names follow each other. Derived from
+    /// the fields; there are none if what stands before them has no fixed length.
+    names: (u8, u8),
+    /// What is done with the names in the data.
+    handling: Handling,
+    /// Which hosts in the data a reply adds records of.
+    additional: Additional,
+    /// Records of the type may stand beside a CNAME record.
+    beside_cname: bool,
+}
+
+/// What is done with the domain names in a type's data; each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Handling {
+    /// They stay as they are, in canonical form too (RFC 3597 §4 and §7, RFC 6840 §5.1).
+    Verbatim,
+    /// They are in lower case in canonical form (RFC 4034 §6.2).
+    LowerCase,
+    /// Other servers may send them compressed (RFC 3597 §4).
+    Expanded,
+    /// Replies may compress them (RFC 1035 §3.3).
+    Compressed,
+}
+
+/// The hosts in a type's data whose records a reply adds (RFC 1034 §4.3.2 step 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Additional {
+    /// There are none.
+    None,
+    /// The first name is a host, whose addresses are added.
+    Host,
+    /// The target of a service binding (RFC 9460 §4.1).
+    Service,
+    /// The replacement of a NAPTR record, depending on its flags (RFC 3403 §4.1).
+    Replacement,
+}
+
+const fn known(code: u16, mnemonic: &'static str, example: &'static str, fields: &'static [Field]) -> Known {
+    let (names, handling) = names(fields);
+    Known {
+        code,
+        mnemonic,
+        example,
+        fields,
+        has_text: true,
+        rule: None,
+        names,
+        handling,
+        additional: Additional::None,
+        beside_cname: false,
+    }
+}
+
+/// Returns where the first names of data with these fields lie, and what is done with them unless a row says otherwise.
+const fn names(fields: &[Field]) -> ((u8, u8), Handling) {
+    let (mut front, mut count, mut at) = (0, 0, 0);
+    let mut handling = Handling::Verbatim;
+    while at < fields.len() {
+        let octets = match fields[at] {
+            CompressedName => {
+                handling = Handling::Compressed;
+                count += 1;
+                0
+            }
+            Name => {
+                count += 1;
+                0
+            }
+            U8 | Algorithm | DigestType => 1,
+            U16 | CertificateType | Field::Type => 2,
+            U32 | Seconds | Ipv4 | Time => 4,
+            Locator64 => 8,
+            Ipv6 => 16,
+            Eui(groups) => groups,
+            _ => break,
+        };
+        if octets > 0 && count > 0 {
+            break;
+        }
+        front += octets;
+        at += 1;
+    }
+    if count == 0 { ((0, 0), handling) } else { ((front, count), handling) }
+}
+
+impl Known {
+    fn place(&self) -> (usize, usize) {
+        (usize::from(self.names.0), usize::from(self.names.1))
+    }
+
+    /// Data is written in the form of RFC 3597 §5 only: it has no text form, or hardly anyone knew it.
+    const fn in_generic_form(mut self) -> Self {
+        self.has_text = false;
+        self
+    }
+
+    const fn with(mut self, rule: Rule) -> Self {
+        self.rule = Some(rule);
+        self
+    }
+
+    /// The names in the data may come compressed.
+    const fn expanded(mut self) -> Self {
+        self.handling = Handling::Expanded;
+        self
+    }
+
+    /// The names in the data are in lower case in canonical form.
+    const fn lower_case(mut self) -> Self {
+        self.handling = Handling::LowerCase;
+        self
+    }
+
+    /// A reply adds records of hosts in the data.
+    const fn adding(mut self, additional: Additional) -> Self {
+        self.additional = additional;
+        self
+    }
+
+    const fn beside_cname(mut self) -> Self {
+        self.beside_cname = true;
+        self
+    }
+}
+
+/// The types that can stand in a zone file, by number.
+const TABLE: &[Known] = &[
+    known(1, "A", "192.0.2.1", &[Ipv4]),
+    known(2, "NS", "ns.example.org.", &[CompressedName]).adding(Additional::Host),
+    known(3, "MD", "mail.example.org.", &[CompressedName]),
+    known(4, "MF", "mail.example.org.", &[CompressedName]),
+    known(5, "CNAME", "www.example.org.", &[CompressedName]).beside_cname(),
+    known(
+        6,
+        "SOA",
+        "ns.example.org. hostmaster.example.org. 1 2h 15m 2w 5m",
+        &[CompressedName, CompressedName, U32, Seconds, Seconds, Seconds, Seconds],
+    ),
+    known(7, "MB", "mail.example.org.", &[CompressedName]),
+    known(8, "MG", "user.example.org.", &[CompressedName]),
+    known(9, "MR", "user.example.org.", &[CompressedName]),
+    known(10, "NULL", "\\# 3 010203", &[Octets]).in_generic_form().with(rules::null),
+    known(11, "WKS", "\\# 6 C0000201 06 40", &[Ipv4, U8, Octets]).in_generic_form().with(rules::wks),
+    known(12, "PTR", "www.example.org.", &[CompressedName]),
+    known(13, "HINFO", "amd64 Linux", &[String, String]),
+    known(14, "MINFO", "owner.example.org. errors.example.org.", &[CompressedName, CompressedName]),
+    known(15, "MX", "10 mail.example.org.", &[U16, CompressedName]).adding(Additional::Host),
+    known(16, "TXT", "\"any text\"", &[Strings]),
+    known(17, "RP", "user.example.org. info.example.org.", &[Name, Name]).expanded(),
+    known(18, "AFSDB", "1 afs.example.org.", &[U16, Name]).expanded(),
+    known(19, "X25", "311061700956", &[String]).with(rules::x25),
+    known(20, "ISDN", "150862028003217 004", &[String, OptionalString]),
+    known(21, "RT", "10 relay.example.org.", &[U16, Name]).expanded(),
+    known(22, "NSAP", "\\# 3 470005", &[Hex]).in_generic_form(),
+    known(23, "NSAP-PTR", "www.example.org.", &[Name]),
+    known(24, "SIG", "A 8 3 300 20300101000000 20200101000000 12345 example.org. AQID", RRSIG)
+        .with(rules::sig)
+        .expanded()
+        .beside_cname(),
+    known(25, "KEY", "512 3 8 AQID", DNSKEY).with(rules::key).beside_cname(),
+    known(26, "PX", "10 example.org. px.example.org.", &[U16, Name, Name]).expanded(),
+    known(27, "GPOS", "-32.6882 116.8652 10.0", &[String, String, String]),
+    known(28, "AAAA", "2001:db8::1", &[Ipv6]),
+    known(29, "LOC", "52 22 23 N 4 53 32 E -2m 1m 10000m 10m", &[Location]).with(rules::location),
+    known(30, "NXT", "www.example.org. A NXT", &[Name, OldTypes]).expanded().beside_cname(),
+    known(31, "EID", "0123", &[Hex]),
+    known(32, "NIMLOC", "0123", &[Hex]),
+    known(33, "SRV", "0 5 5060 sip.example.org.", &[U16, U16, U16, Name]).expanded().adding(Additional::Host),
+    known(34, "ATMA", "\\# 5 01 31323334", &[U8, Hex]).in_generic_form().with(rules::atma),
+    known(35, "NAPTR", "100 10 u E2U+sip \"!^.*$!sip:info@example.org!\" .", &[U16, U16, String, String, String, Name])
+        .with(rules::naptr)
+        .expanded()
+        .adding(Additional::Replacement),
+    known(36, "KX", "10 kx.example.org.", &[U16, Name]).lower_case(),
+    known(37, "CERT", "PKIX 12345 8 AQID", &[CertificateType, U16, Algorithm, Base64]),
+    known(38, "A6", "\\# 12 40 0000000000000001 016100", &[U8, Octets]).in_generic_form().with(rules::a6).lower_case(),
+    known(39, "DNAME", "example.net.", &[Name]).lower_case(),
+    known(40, "SINK", "\\# 4 01 02 03 04", &[U8, U8, U8, Octets]).in_generic_form(),
+    known(42, "APL", "1:192.0.2.0/24 !2:2001:db8::/32", &[Prefixes]),
+    known(43, "DS", "12345 13 2 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", DS)
+        .with(rules::delegation_digest),
+    known(44, "SSHFP", "4 2 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", &[U8, U8, Hex])
+        .with(rules::fingerprint),
+    known(45, "IPSECKEY", "10 1 2 192.0.2.1 AQID", &[U8, U8, U8, Gateway, Base64]),
+    known(46, "RRSIG", "A 13 3 300 20300101000000 20200101000000 12345 example.org. AQID", RRSIG)
+        .with(rules::rrsig)
+        .lower_case()
+        .beside_cname(),
+    known(47, "NSEC", "www.example.org. A RRSIG NSEC", &[Name, Types]).with(rules::nsec).beside_cname(),
+    known(48, "DNSKEY", "256 3 13 AQID", DNSKEY).with(rules::public_key),
+    known(49, "DHCID", "AAIBY2/AuCccgoJbsaxcQc9TUapptP69lOjxfNuVAA2kjEA=", &[Base64]),
+    known(50, "NSEC3", "1 0 0 - 2T7B4G4VSA5SMI47K61MV5BV1A22BOJR A RRSIG", &[U8, U8, U16, Salt, Base32, Types])
+        .with(rules::nsec3),
+    known(51, "NSEC3PARAM", "1 0 0 -", &[U8, U8, U16, Salt]),
+    known(52, "TLSA", "3 1 1 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", &[U8, U8, U8, Hex]),
+    known(53, "SMIMEA", "3 1 1 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", &[U8, U8, U8, Hex]),
+    known(55, "HIP", "2 200100107B1A AQID rvs.example.org.", &[HostIdentity, Names]),
+    known(56, "NINFO", "\"any text\"", &[Strings]),
+    known(57, "RKEY", "0 3 8 AQID", DNSKEY).with(rules::rkey),
+    known(58, "TALINK", "a.example.org. c.example.org.", &[Name, Name]),
+    known(59, "CDS", "12345 13 2 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", DS)
+        .with(rules::delegation_digest),
+    known(60, "CDNSKEY", "257 3 13 AQID", DNSKEY).with(rules::public_key),
+    known(61, "OPENPGPKEY", "AQID", &[Base64]),
+    known(62, "CSYNC", "1 3 A NS AAAA", &[U32, U16, Types]),
+    known(
+        63,
+        "ZONEMD",
+        "1 1 1 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F202122232425262728292A2B2C2D2E2F",
+        &[U32, U8, U8, Hex],
+    )
+    .with(rules::zone_digest),
+    known(64, "SVCB", "1 www.example.org. alpn=h2 port=8443", &[U16, Name, Parameters])
+        .with(rules::service)
+        .adding(Additional::Service),
+    known(65, "HTTPS", "1 . alpn=h2,h3 ipv4hint=192.0.2.1", &[U16, Name, Parameters])
+        .with(rules::service)
+        .adding(Additional::Service),
+    known(66, "DSYNC", "\\# 10 003B 01 0035 03777777 00", &[Field::Type, U8, U16, Name]).in_generic_form(),
+    known(67, "HHIT", "AQID", &[Base64]),
+    known(68, "BRID", "AQID", &[Base64]),
+    known(99, "SPF", "\"v=spf1 -all\"", &[Strings]),
+    known(104, "NID", "10 14:4fff:ff20:ee64", &[U16, Locator64]),
+    known(105, "L32", "10 192.0.2.1", &[U16, Ipv4]),
+    known(106, "L64", "10 2001:db8:0:1", &[U16, Locator64]),
+    known(107, "LP", "10 l64.example.org.", &[U16, Name]),
+    known(108, "EUI48", "00-00-5e-00-53-2a", &[Eui(6)]),
+    known(109, "EUI64", "00-00-5e-ef-10-00-00-2a", &[Eui(8)]),
+    known(256, "URI", "10 1 \"https://www.example.org/\"", &[U16, U16, Octets]),
+    known(257, "CAA", "0 issue \"ca.example.net\"", &[U8, Tag, Octets]),
+    known(258, "AVC", "\"any text\"", &[Strings]),
+    known(259, "DOA", "\\# 13 00000001 00000002 03 0161 0102", &[U32, U32, U8, String, Octets]).in_generic_form(),
+    known(260, "AMTRELAY", "\\# 6 0A01 C0000201", &[U8, U8, Octets]).in_generic_form().with(rules::relay),
+    known(261, "RESINFO", "qnamemin", &[Strings]),
+    known(262, "WALLET", "XMR address", &[Strings]),
+    known(32768, "TA", "12345 13 2 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", DS)
+        .with(rules::delegation_digest),
+    known(32769, "DLV", "12345 13 2 000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", DS)
+        .with(rules::delegation_digest),
+];
+
+/// Codes below this one are found by [`ROWS`].
+const DENSE: usize = 264;
+
+/// By code the number of a type's row, from 1; 0 for types that are not known.
+static ROWS: [u8; DENSE] = rows();
+
+const fn rows() -> [u8; DENSE] {
+    let mut rows = [0; DENSE];
+    let mut row = 0;
+    while row < TABLE.len() {
+        if (TABLE[row].code as usize) < DENSE {
+            rows[TABLE[row].code as usize] = row as u8 + 1;
+        }
+        row += 1;
+    }
+    rows
+}
+
+const DS: &[Field] = &[U16, Algorithm, DigestType, Hex];
+const DNSKEY: &[Field] = &[U16, U8, Algorithm, Base64];
+const RRSIG: &[Field] = &[Field::Type, Algorithm, U8, U32, Time, Time, U16, Name, Base64];
+
+macro_rules! types {
+    ($($name:ident = $code:literal),* $(,)?) => {
+        $(#[doc = concat!("The type `", stringify!($name), "`.")] pub const $name: Self = Self($code);)*
+    };
+}
+
+#[allow(missing_docs, reason = "the macro documents them")]
+impl Type {
+    types! {
+        A = 1, NS = 2, CNAME = 5, SOA = 6, PTR = 12, MX = 15, TXT = 16, AAAA = 28, SRV = 33, NAPTR = 35,
+        A6 = 38, DNAME = 39, OPT = 41, DS = 43, RRSIG = 46, NSEC = 47, DNSKEY = 48, NSEC3 = 50, SVCB = 64, HTTPS = 65,
+        NXNAME = 128, TKEY = 249, TSIG = 250, IXFR = 251, AXFR = 252, MAILB = 253, MAILA = 254, ANY = 255,
+    }
+
+    /// Returns whether records of this type may stand where a CNAME record is: it alone and what signs it (RFC 2181 §10.1,
+    /// RFC 4034 §2.5).
+    pub(crate) fn goes_with_cname(self) -> bool {
+        self.known().is_some_and(|known| known.beside_cname)
+    }
+
+    /// Returns the type that a record with this data covers, if this is a type of signatures (RFC 4034 §3.1.1,
+    /// RFC 2535 §4.1.1); octets that are missing count as zero.
+    #[inline]
+    pub fn covers(self, data: &[u8]) -> Option<Self> {
+        let octet = |at| data.get(at).copied().unwrap_or(0);
+        matches!(self, Self::RRSIG | Self(24)).then(|| Self(u16::from_be_bytes([octet(0), octet(1)])))
+    }
+
+    /// Reads a mnemonic, or `TYPE` and a number (RFC 3597 §5), in any letter case.
+    pub fn from_text(text: &[u8]) -> Option<Self> {
+        // Nearly all records of nearly all zones are of these.
+        match text {
+            b"A" => return Some(Self::A),
+            b"AAAA" => return Some(Self::AAAA),
+            b"NS" => return Some(Self::NS),
+            b"PTR" => return Some(Self::PTR),
+            _ => {}
+        }
+        if let Some(known) = TABLE.iter().find(|known| text.eq_ignore_ascii_case(known.mnemonic.as_bytes())) {
+            return Some(Self(known.code));
+        }
+        let (word, number) = text.split_at_checked(4)?;
+        if !word.eq_ignore_ascii_case(b"TYPE") || number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        std::str::from_utf8(number).ok()?.parse().ok().map(Self)
+    }
+
+    /// Iterates over all types that are known by name.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|known| Self(known.code))
+    }
+
+    /// Returns data of the type as it is written in a zone file, for example `10 mail.example.org.`; `None` if the type
+    /// is not known.
+    pub fn example(self) -> Option<&'static str> {
+        self.known().map(|known| known.example)
+    }
+
+    #[inline]
+    fn known(self) -> Option<&'static Known> {
+        match ROWS.get(usize::from(self.0)) {
+            Some(&row) => TABLE.get(usize::from(row).wrapping_sub(1)),
+            None => TABLE.iter().rev().find(|known| known.code == self.0),
+        }
+    }
+
+    /// Returns the fields that the type's data is written in, or `None` if it has no text form of its own.
+    pub(crate) fn fields(self) -> Option<&'static [Field]> {
+        self.known().filter(|known| known.has_text).map(|known| known.fields)
+    }
+
+    /// Returns the fields of the type's data on the wire, or `None` if they are not known.
+    pub(crate) fn layout(self) -> Option<&'static [Field]> {
+        self.known().map(|known| known.fields)
+    }
+
+    /// Returns what the type's data must keep to beyond the form of its fields.
+    pub(crate) fn rule(self) -> Option<Rule> {
+        self.known().and_then(|known| known.rule)
+    }
+
+    /// Returns where in the type's data the names lie that may be compressed: how many octets before them and how
+    /// many names.
+    #[inline]
+    pub(crate) fn compressible(self) -> Option<(usize, usize)> {
+        self.known().filter(|known| known.handling == Handling::Compressed).map(Known::place)
+    }
+
+    /// Returns where in the type's data the names lie that other servers may send compressed, where that is a fixed place
+    /// (RFC 3597 §4).
+    pub(crate) fn expandable(self) -> Option<(usize, usize)> {
+        self.known().filter(|known| known.handling >= Handling::Expanded && known.names.1 > 0).map(Known::place)
+    }
+
+    /// Returns whether the names in the type's data are in lower case in canonical form (RFC 4034 §6.2, RFC 6840 §5.1).
+    pub(crate) fn has_lower_case_names(self) -> bool {
+        self.known().is_some_and(|known| known.handling >= Handling::LowerCase)
+    }
+
+    /// Returns where in the type's data its first names lie, where that is a fixed place: how many octets before them and
+    /// how many names follow each other.
+    pub(crate) fn names(self) -> Option<(usize, usize)> {
+        self.known().filter(|known| known.names.1 > 0).map(Known::place)
+    }
+
+    /// Returns which hosts in the type's data a reply adds records of.
+    #[inline]
+    pub(crate) fn additional(self) -> Additional {
+        self.known().map_or(Additional::None, |known| known.additional)
+    }
+
+    /// Returns whether the type asks something other than for records of that type, so none can have it
+    /// (RFC 6895 §3.1: 0, OPT, and 128 to 255).
+    pub fn is_meta(self) -> bool {
+        matches!(self.0, 0 | 41 | 128..=255)
+    }
+
+    /// Returns the mnemonic nearest to a misspelt one.
+    pub(crate) fn nearest(text: &[u8]) -> Option<&'static str> {
+        let names = TABLE.iter().map(|known| known.mnemonic);
+        let text = text.get(..16).unwrap_or(text).to_ascii_uppercase();
+        names
+            .map(|name| (distance(&text, name.as_bytes()), name))
+            .min()
+            .filter(|&(d, name)| d <= 1.max(name.len() / 3))
+            .map(|(_, name)| name)
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.known() {
+            Some(known) => f.write_str(known.mnemonic),
+            None => write!(f, "TYPE{}", self.0),
+        }
+    }
+}
+
+/// Returns the number of insertions, deletions and replacements that lead from one word to the other.
+fn distance(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dns::rtype::*;
+
+    #[test]
+    fn table_is_sorted_and_its_own_inverse() {
+        assert!(TABLE.is_sorted_by(|a, b| a.code < b.code));
+        for known in TABLE {
+            assert_eq!(Type::from_text(known.mnemonic.to_lowercase().as_bytes()), Some(Type(known.code)));
+            assert_eq!(Type(known.code).to_string(), known.mnemonic);
+            let names = known.fields.iter().filter(|field| **field == CompressedName).count();
+            assert_eq!(Type(known.code).compressible().map_or(0, |(_, n)| n), names, "{}", known.mnemonic);
+        }
+        assert_eq!(Type(54).known().map(|known| known.code), None);
+        assert_eq!(Type(u16::MAX).known().map(|known| known.code), None);
+    }
+
+    /// RFC 3597 §4 lists the types whose names may come compressed besides those of RFC 1035.
+    #[test]
+    fn names_lie_where_the_fields_say() {
+        let place = |text: &str| Type::from_text(text.as_bytes()).unwrap();
+        for (text, names) in [
+            ("A", None),
+            ("SOA", Some((0, 2))),
+            ("MX", Some((2, 1))),
+            ("RRSIG", Some((18, 1))),
+            ("PX", Some((2, 2))),
+            ("SRV", Some((6, 1))),
+            ("NSEC", Some((0, 1))),
+            ("SVCB", Some((2, 1))),
+            ("NAPTR", None),
+            ("HIP", None),
+        ] {
+            assert_eq!(place(text).names(), names, "{text}");
+        }
+        let expandable: Vec<_> =
+            Type::all().filter(|rtype| rtype.expandable().is_some() && rtype.compressible().is_none()).collect();
+        assert_eq!(expandable, ["RP", "AFSDB", "RT", "SIG", "PX", "NXT", "SRV"].map(place));
+    }
+
+    /// RFC 3597 §5.
+    #[test]
+    fn unknown_types() {
+        assert_eq!(Type::from_text(b"type65534"), Some(Type(65534)));
+        assert_eq!(Type(65534).to_string(), "TYPE65534");
+        for bad in ["TYPE", "TYPE65536", "TYPE+1", "TYPEx", "", "Q"] {
+            assert_eq!(Type::from_text(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn misspelt() {
+        assert_eq!(Type::nearest(b"CNAM"), Some("CNAME"));
+        assert_eq!(Type::nearest(b"aaa"), Some("AAAA"));
+        assert_eq!(Type::nearest(b"completely-different"), None);
+    }
+}

@@ -1,0 +1,117 @@
+//! Reading a zone from its files.
+
+use super::files::IncludeError;
+use super::reader::{MAX_TEXT, Open, Reader};
+use super::{role, stray};
+use crate::dns::diagnostic::{Diagnostic, Fault, Report, Severity};
+use crate::dns::source::Files;
+use crate::dns::{Name, name};
+use crate::zone::Zone;
+use crate::zone::records::{Added, Owners, Records};
+
+/// What reading a zone's files gives.
+#[derive(Debug)]
+pub struct Reading {
+    /// The zone, unless there was an error.
+    pub zone: Option<Zone>,
+    /// All that was found, in the order of the files and their texts; bounded, the last one telling how many were left
+    /// out.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The paths of the files that are included, those that are not there too: should one change or come, the zone
+    /// may read otherwise.
+    pub included: Vec<String>,
+}
+
+/// Reads the zone `apex` from a file that includes no other.
+///
+/// `path` is what the file is called in the diagnostics. The text need not be UTF-8.
+pub fn read(apex: &Name, path: &str, text: &[u8]) -> Reading {
+    read_including(apex, path, text, |_| Err(IncludeError::Missing))
+}
+
+/// Reads the zone `apex` from a file and the files it includes, which `open` gets by their paths.
+///
+/// `path` is the file's own; all paths begin at the root of the repository. The texts need not be UTF-8.
+pub fn read_including(
+    apex: &Name,
+    path: &str,
+    text: &[u8],
+    mut open: impl FnMut(&str) -> Result<Vec<u8>, IncludeError>,
+) -> Reading {
+    let mut report = Report::default();
+    let files = Files::new(path, text);
+    let mut included = Vec::new();
+    let other = stray::other_text(text);
+    let is_other = other.is_some();
+    let zone = if text.len() > MAX_TEXT {
+        report.error(Fault::file("the file is larger than 1 GiB"));
+        None
+    } else if let Some(other) = other {
+        report.error(Fault::file(other.reason).hint(other.hint));
+        None
+    } else {
+        let mut records = Records::default();
+        included = gather(&mut records, apex, &files, &mut open, &mut report);
+        records.assemble(apex, &mut report)
+    };
+    let zone = zone.filter(|_| !report.has_errors());
+    let mut diagnostics = report.finish(&files);
+    if let (None, false, Some(hint)) = (&zone, is_other, stray::hint_of_name(path)) {
+        // One word about a file that should not be there, not one about each line of it.
+        let first = diagnostics.into_iter().find(|found| found.severity == Severity::Error);
+        let reason = first.map_or_else(String::new, |first| {
+            if first.line > 0 {
+                format!(" (line {}: {})", first.line, first.reason)
+            } else {
+                format!(" ({})", first.reason)
+            }
+        });
+        let reason = format!("this is no zone of that name{reason}");
+        let (file, severity) = (path.to_string(), Severity::Error);
+        diagnostics = vec![Diagnostic { file, line: 0, column: 0, severity, reason, hint: Some(hint) }];
+    }
+    Reading { zone, diagnostics, included }
+}
+
+/// Gathers the records of a zone's files; returns the paths of the files included.
+fn gather<'r>(
+    records: &mut Records,
+    apex: &Name,
+    files: &Files<'_>,
+    open: &'r mut Open<'r>,
+    report: &mut Report,
+) -> Vec<String> {
+    let mut reader = Reader::new(apex, files, open);
+    let mut owners = Owners::new(apex);
+    while let Some(record) = reader.next(report) {
+        // All texts together have less than 4 GiB.
+        let place = record.place as u32;
+        let owner = reader.owner();
+        let is_key = role::is_tsig_key(record.rtype, reader.rdata());
+        match records.add(&mut owners, owner, record.rtype, record.ttl, reader.rdata(), place) {
+            Added::Yes if is_key => {
+                let hint = "keep keys in `<zone>._keys`, which is never served; replace this key, others may know it";
+                report.error(Fault::at(place as usize, role::TSIG_KEY).hint(hint));
+            }
+            Added::Yes => {}
+            Added::OutOfZone => {
+                let reason = format!("{} is not in the zone {apex} and left out", name::Display(owner));
+                let hint = "the zone's name is the file's name; a name without a final dot ends in $ORIGIN";
+                report.warning(Fault::at(place as usize, reason).hint(hint));
+            }
+            Added::Full => {
+                report.error(Fault::at(place as usize, "the zone's data is larger than 4 GiB"));
+                break;
+            }
+        }
+    }
+    reader.into_included()
+}
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "include_tests.rs"]
+mod include_tests;
