@@ -32,10 +32,10 @@ pub use self::limit::{Event, Kind, Limiter, Network, RateLimit};
 use self::cookie::{Cookies, Standing};
 use self::edns::{Edns, Opt};
 use self::limit::Ruling;
-use self::query::{Extras, HEADER, Query, Reason, Rejection};
+use self::query::{Extras, Query, Reason, Rejection};
 use self::writer::Writer;
 use crate::dns::Type;
-use crate::dns::message::Rcode;
+use crate::dns::message::{HEADER, Rcode};
 use crate::zone::{Fault, Zones};
 
 /// How a query arrived, which decides how large its reply may be.

@@ -3,18 +3,8 @@
 use super::ExtendedError;
 use super::edns::Edns;
 use crate::dns::Type;
-use crate::dns::message::Rcode;
+use crate::dns::message::{HEADER, Rcode, opcode};
 use crate::dns::name::wire_len;
-
-/// Octets of a message's header.
-pub(super) const HEADER: usize = 12;
-
-/// Operations by number (RFC 6895 §2.2).
-mod opcode {
-    pub(super) const QUERY: u8 = 0;
-    pub(super) const NOTIFY: u8 = 4;
-    pub(super) const UPDATE: u8 = 5;
-}
 
 /// A well-formed query with one question.
 #[derive(Clone, Copy, Debug)]

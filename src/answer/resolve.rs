@@ -4,7 +4,7 @@ use super::query::Query;
 use super::writer::{Full, Section, Writer};
 use super::{ExtendedError, Verdict, additional};
 use crate::dns::Type;
-use crate::dns::message::Rcode;
+use crate::dns::message::{HEADER, Rcode};
 use crate::dns::name::{self, MAX_NAME};
 use crate::zone::node::Marks;
 use crate::zone::{Entry, Key, Lookup, Node, Zone, Zones};
@@ -140,7 +140,7 @@ impl Answer<'_, '_> {
     /// Follows aliases from name to name as long as they lie in our zones.
     fn follow(&mut self, zones: &Zones, first: Target) -> Result<(), Full> {
         // Where in the message the names stand that were answered for: the question's, then the aliases' targets.
-        let mut seen = [super::query::HEADER; MAX_CHAIN];
+        let mut seen = [HEADER; MAX_CHAIN];
         let mut key = Key::empty();
         let mut target = first;
         for hop in 1..MAX_CHAIN {

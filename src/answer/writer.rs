@@ -6,7 +6,7 @@
 
 use super::Verdict;
 use super::edns::Opt;
-use super::query::HEADER;
+use crate::dns::message::HEADER;
 use crate::dns::{Type, name};
 use crate::zone::RRset;
 use crate::zone::node::{QUESTION_POINTER, RECORD_HEAD};

@@ -4,6 +4,7 @@
 //! does not matter. IPv6 is off unless an address of it or `--accept-ra=yes` asks for it: a server whose address
 //! stands in other people's zones is not to come up with one that nobody chose.
 
+use crate::dns::message::PORT;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -12,9 +13,6 @@ use super::{ArgumentError, error};
 
 /// The most addresses told, a lease counted as one; the stack's table has places for those routers tell of besides.
 const MOST_ADDRESSES: usize = 5;
-
-/// The port of DNS (RFC 1035 §4.2).
-const DOMAIN: u16 = 53;
 
 /// An address with the length of its network's prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,8 +145,8 @@ impl Network {
 
     /// Returns the addresses it answers at, whichever it has.
     pub(super) fn listen(&self) -> Vec<SocketAddr> {
-        let v4 = self.has_ipv4().then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, DOMAIN)));
-        let v6 = self.has_ipv6().then(|| SocketAddr::from((Ipv6Addr::UNSPECIFIED, DOMAIN)));
+        let v4 = self.has_ipv4().then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)));
+        let v6 = self.has_ipv6().then(|| SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT)));
         v4.into_iter().chain(v6).collect()
     }
 

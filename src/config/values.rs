@@ -11,6 +11,7 @@ use log::LevelFilter;
 use super::Author;
 use crate::answer::{MOST_TEXT, RateLimit, Secret};
 use crate::dns::Name;
+use crate::dns::message::PORT;
 use crate::primary::SerialPolicy;
 use crate::tsig::Key;
 
@@ -43,7 +44,7 @@ pub(super) fn parse_peer(value: &str) -> Result<Peer, String> {
         Some((address, key)) => (address, Some(parse_name(key)?)),
         None => (value, None),
     };
-    let address = parse_address(address, 53)?;
+    let address = parse_address(address, PORT)?;
     Ok(Peer { address, key })
 }
 

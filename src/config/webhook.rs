@@ -1,6 +1,7 @@
 //! Where forges tell of pushes: the argument `--webhook`.
 
 use super::{Host, values};
+use crate::dns::message::PORT;
 use crate::git::Secret;
 
 /// The shortest secret: one that is shorter can be guessed.
@@ -8,9 +9,6 @@ const LEAST: usize = 8;
 
 /// The longest secret.
 const MOST: usize = 256;
-
-/// The port of DNS (RFC 1035 §4.2), which a machine serves.
-const DOMAIN: u16 = 53;
 
 /// Where hooks come in.
 #[derive(Clone, Debug)]
@@ -30,7 +28,7 @@ pub(super) fn parse(host: Host, value: &str) -> Result<Webhook, String> {
     // What cannot be read may be a secret, so it is not repeated.
     let port =
         values::parse_number(port, 1, u16::MAX).map_err(|_| "has no port from 1 to 65535 in front".to_string())?;
-    if host == Host::Machine && port == DOMAIN {
+    if host == Host::Machine && port == PORT {
         return Err("has port 53, where DNS is served".to_string());
     }
     let secret = match secret {

@@ -5,8 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The port of DNS (RFC 1035 §4.2), which messages leave out.
-const DOMAIN: u16 = 53;
+use crate::dns::message::PORT;
 
 /// Why a host was not found or not reached: who was asked, and what came.
 #[derive(Debug)]
@@ -118,7 +117,7 @@ fn list(f: &mut fmt::Formatter<'_>, items: impl Iterator<Item = String>) -> fmt:
 /// Returns a resolver as messages name it.
 fn shown(server: SocketAddr) -> String {
     match server.port() {
-        DOMAIN => server.ip().to_string(),
+        PORT => server.ip().to_string(),
         port => format!("{} port {port}", server.ip()),
     }
 }

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
-use crate::dns::message::{Header, Malformed, Rcode, Reader, Record, Section, class, request};
+use crate::dns::message::{Header, Malformed, PORT, Rcode, Reader, Record, Section, class, opcode, request};
 use crate::dns::{Name, Type};
 
 /// The most aliases from a name to its addresses.
@@ -79,7 +79,7 @@ pub(super) fn query(id: u16, name: &Name, family: Family) -> Vec<u8> {
 pub(super) fn read(message: &[u8], id: u16, name: &Name, family: Family) -> Option<Reply> {
     let mut reader = Reader::new(message).ok()?;
     let header = *reader.header();
-    if header.id != id || !header.is_response() || header.opcode() != 0 {
+    if header.id != id || !header.is_response() || header.opcode() != opcode::QUERY {
         return None;
     }
     match reader.question() {
@@ -183,12 +183,11 @@ pub(super) fn servers(text: &str) -> Vec<SocketAddr> {
 
 /// Reads an address, which may tell its zone by number (RFC 4007 §11).
 fn server(word: &str) -> Option<SocketAddr> {
-    const DOMAIN: u16 = 53;
     if let Ok(address) = word.parse::<IpAddr>() {
-        return Some(SocketAddr::new(address, DOMAIN));
+        return Some(SocketAddr::new(address, PORT));
     }
     let (address, zone) = word.split_once('%')?;
-    Some(SocketAddrV6::new(address.parse().ok()?, DOMAIN, 0, zone.parse().ok()?).into())
+    Some(SocketAddrV6::new(address.parse().ok()?, PORT, 0, zone.parse().ok()?).into())
 }
 
 #[cfg(test)]

@@ -14,8 +14,11 @@ use crate::dns::name::{MAX_LABEL, MAX_LABELS, MAX_NAME};
 use crate::dns::rdata::naptr;
 use crate::dns::{Name, Type, check_data_form};
 
-/// Octets of a message's header.
-const HEADER: usize = 12;
+/// How many octets a message's header has (RFC 1035 §4.1.1).
+pub(crate) const HEADER: usize = 12;
+
+/// The port that DNS is served on, over UDP and TCP (RFC 1035 §4.2).
+pub const PORT: u16 = 53;
 
 /// A message's header (RFC 1035 §4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +102,15 @@ pub(crate) mod class {
     pub(crate) const IN: u16 = 1;
     pub(crate) const NONE: u16 = 254;
     pub(crate) const ANY: u16 = 255;
+}
+
+/// Operations by number (RFC 6895 §2.2).
+pub(crate) mod opcode {
+    pub(crate) const QUERY: u8 = 0;
+    /// RFC 1996 §3.3.
+    pub(crate) const NOTIFY: u8 = 4;
+    /// RFC 2136 §1.3.
+    pub(crate) const UPDATE: u8 = 5;
 }
 
 /// A question (RFC 1035 §4.1.2); an update's zone section has its form (RFC 2136 §2.3).

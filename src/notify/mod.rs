@@ -27,12 +27,6 @@ pub use trigger::Trigger;
 pub(crate) use received::serial_of;
 pub(crate) use warnings::Warnings;
 
-/// The port of name servers.
-pub(crate) const PORT: u16 = 53;
-
-/// The operation's number (RFC 1996 §3.2).
-pub(crate) const OPCODE: u8 = 4;
-
 /// What the clocks show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {

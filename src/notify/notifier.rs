@@ -23,14 +23,14 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::{Now, OPCODE, Target, Warnings, peer};
-use crate::dns::message::{Rcode, Reader, class, request};
+use super::{Now, Target, Warnings, peer};
+use crate::dns::message::{Rcode, Reader, class, opcode, request};
 use crate::dns::{Name, Serial, Type};
 use crate::tsig::{Sent, sign};
 use crate::zone::Zone;
 
 /// The opcode with the bit that says the sender has authority (RFC 1996 §4.1).
-const FLAGS: u16 = (OPCODE as u16) << 11 | 0x0400;
+const FLAGS: u16 = (opcode::NOTIFY as u16) << 11 | 0x0400;
 
 /// The most octets of a message without EDNS over UDP (RFC 1035 §2.3.4); the hint is left out if it does not fit.
 const MOST_OCTETS: usize = 512;
@@ -468,7 +468,7 @@ impl Waiting {
     /// Returns the response code if a message with the right identifier is the reply (RFC 1996 §3.8).
     fn code_of(&self, mut reader: Reader<'_>) -> Option<Rcode> {
         let header = *reader.header();
-        if !header.is_response() || header.opcode() != OPCODE {
+        if !header.is_response() || header.opcode() != opcode::NOTIFY {
             return None;
         }
         let is_ours = match reader.question().ok()? {

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::OPCODE;
-use crate::dns::message::{Rcode, Reader, Section, class};
+use crate::dns::message::{Rcode, Reader, Section, class, opcode};
 use crate::dns::{Name, Serial, Type};
 use crate::keys::{Grant, Operation};
 
@@ -46,7 +45,7 @@ impl Notification {
     /// than IN, NOTIMP for another operation.
     pub fn parse(message: &[u8]) -> Result<Self, Rcode> {
         let mut reader = Reader::new(message).map_err(|_| Rcode::FORMAT_ERROR)?;
-        if reader.header().is_response() || reader.header().opcode() != OPCODE {
+        if reader.header().is_response() || reader.header().opcode() != opcode::NOTIFY {
             return Err(Rcode::NOT_IMPLEMENTED);
         }
         if reader.header().counts[0] != 1 {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::{PORT, peer};
+use super::peer;
+use crate::dns::message::PORT;
 use crate::dns::{Name, Type, name};
 use crate::keys::{Addresses, Grant, Keyring, Operation};
 use crate::tsig::Key;

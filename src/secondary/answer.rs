@@ -1,6 +1,6 @@
 //! What a primary says to an SOA query.
 
-use crate::dns::message::{Rcode, Reader, Section, class};
+use crate::dns::message::{Rcode, Reader, Section, class, opcode};
 use crate::dns::{Name, Serial, Type};
 use crate::notify::serial_of;
 
@@ -20,7 +20,7 @@ pub(super) fn read(message: &[u8], apex: &Name) -> Option<Answer> {
     let header = *reader.header();
     let question = reader.question().ok()??;
     let is_ours = question.name == *apex && question.qtype == Type::SOA && question.qclass == class::IN;
-    if !header.is_response() || header.opcode() != 0 || header.counts[0] != 1 || !is_ours {
+    if !header.is_response() || header.opcode() != opcode::QUERY || header.counts[0] != 1 || !is_ours {
         return None;
     }
     if header.rcode() != Rcode::NO_ERROR {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::differences::Differences;
-use crate::dns::message::{Malformed, Rcode, Reader, Record, Section, class, request};
+use crate::dns::message::{Malformed, Rcode, Reader, Record, Section, class, opcode, request};
 use crate::dns::{Diagnostic, Name, Serial, Severity, Type, check_data, check_data_form, check_owner, data_cmp};
 use crate::notify::serial_of;
 use crate::tsig::{ChainVerifier, Key, ReplyError, sign};
@@ -256,7 +256,7 @@ impl Incoming {
     fn header(&self, reader: &mut Reader<'_>) -> Result<(), TransferError> {
         let header = *reader.header();
         let unexpected = |what| Err(TransferError::Unexpected(what));
-        if header.id != self.id || !header.is_response() || header.opcode() != 0 {
+        if header.id != self.id || !header.is_response() || header.opcode() != opcode::QUERY {
             return unexpected("a message is no reply to the request");
         }
         if header.rcode() != Rcode::NO_ERROR {

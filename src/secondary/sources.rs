@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::dns::Name;
+use crate::dns::message::PORT;
 use crate::keys::{Addresses, Grant, Keyring};
-use crate::notify::PORT;
 use crate::tsig::Key;
 
 /// A server that zones are transferred from.

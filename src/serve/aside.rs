@@ -13,7 +13,7 @@ use super::queue::{Back, Job, Outcome, Ticket, Waiter, Waiting};
 use super::transfers::{Stream, Transfer};
 use super::{Served, Server, follower, seconds};
 use crate::answer::{self, Context, ExtendedError, MOST_PAYLOAD, Transport, Verdict, ede};
-use crate::dns::message::Rcode;
+use crate::dns::message::{Rcode, opcode};
 use crate::dns::{Name, Serial};
 use crate::keys::Grant;
 use crate::notify::{self, Notification};
@@ -41,10 +41,6 @@ enum Replied {
         from: Serial,
     },
 }
-
-/// Operations by number (RFC 1996 §3.2, RFC 2136 §1.3).
-const NOTIFY: u8 = 4;
-const UPDATE: u8 = 5;
 
 impl Server {
     /// Deals with a message that [`Server::respond`] has set aside; `back` is the way a reply takes that comes later.
@@ -81,7 +77,7 @@ impl Server {
         };
         let opcode = message.get(2).map_or(0, |octet| octet >> 3 & 0xf);
         let (message, request) = match verified {
-            None if opcode == UPDATE => {
+            None if opcode == opcode::UPDATE => {
                 // Its form comes first, whoever sent it; nothing of it is kept.
                 let outcome = match Update::check_form(message) {
                     Ok(()) => Outcome::because(Rcode::REFUSED, "updates must be signed (TSIG)"),
@@ -91,7 +87,7 @@ impl Server {
                 return answer::report(&context, message, outcome.verdict(), reply).into();
             }
             None => (Cow::Borrowed(message), None),
-            Some(Verified { message, request }) if opcode == UPDATE => {
+            Some(Verified { message, request }) if opcode == opcode::UPDATE => {
                 return self.take_in(&served, message.into(), request, Waiter { transport, source, back }, reply);
             }
             Some(Verified { message, request }) => (Cow::Owned(message), Some(request)),
@@ -132,7 +128,7 @@ impl Server {
             context.limiter = None;
         }
         let opcode = message.get(2).map_or(0, |octet| octet >> 3 & 0xf);
-        let length = if opcode == NOTIFY {
+        let length = if opcode == opcode::NOTIFY {
             self.notified(served, &context, message, request, reply)
         } else {
             match self.transfer(served, &context, message, request, reply, may_wait) {

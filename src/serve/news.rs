@@ -12,6 +12,7 @@ use super::mailbox::{Item, Mailbox};
 use super::{SERVICE_STACK, Server};
 use crate::config::Config;
 use crate::dns::Name;
+use crate::dns::message::PORT;
 use crate::notify::{Configured, Effect, Event, Limits, Notifier, Target, peer, targets};
 use crate::zone::Zone;
 
@@ -42,7 +43,7 @@ fn is_ours(listen: &[SocketAddr], address: SocketAddr) -> bool {
 
 fn run(server: &Server, exchange: &Exchange, configured: &[Configured], listen: &[SocketAddr]) {
     // What a primary tells us it need not be told.
-    let primaries: Vec<_> = server.primaries.iter().map(|primary| peer(SocketAddr::new(*primary, 53))).collect();
+    let primaries: Vec<_> = server.primaries.iter().map(|primary| peer(SocketAddr::new(*primary, PORT))).collect();
     let mut notifier = Notifier::new(Limits::default());
     let mut missing: BTreeSet<String> = BTreeSet::new();
     loop {

@@ -2,10 +2,8 @@
 
 use super::names::Names;
 use crate::dns::Type;
+use crate::dns::message::HEADER;
 use crate::dns::name::wire_len;
-
-/// Octets of a message's header.
-pub(super) const HEADER: usize = 12;
 
 /// There is no room for the record, which ends the message.
 #[derive(Clone, Copy, Debug)]

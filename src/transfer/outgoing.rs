@@ -17,9 +17,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::condense::condense;
-use super::message::{Full, HEADER, Message, Owner};
+use super::message::{Full, Message, Owner};
 use super::names::Names;
 use super::request::{Kind, Request};
+use crate::dns::message::HEADER;
 use crate::dns::{Name, Serial, Type};
 use crate::zone::node::{Node, RECORD_HEAD};
 use crate::zone::{Change, Difference, RRset, Zone};

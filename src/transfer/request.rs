@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::outgoing::Reply;
 use crate::answer::Transport;
-use crate::dns::message::{Malformed, Rcode, Reader, Section, class};
+use crate::dns::message::{Malformed, Rcode, Reader, Section, class, opcode};
 use crate::dns::{Name, Serial, Type};
 use crate::keys::{Grant, Operation};
 use crate::tsig;
@@ -116,7 +116,7 @@ impl Request {
     pub fn parse(message: &[u8], transport: Transport) -> Result<Self, Fault> {
         let mut reader = Reader::new(message)?;
         let header = *reader.header();
-        if header.is_response() || header.opcode() != 0 || header.counts[0] != 1 {
+        if header.is_response() || header.opcode() != opcode::QUERY || header.counts[0] != 1 {
             return Err(Fault::NotForTransfer);
         }
         let Some(question) = reader.question()? else { return Err(Fault::NotForTransfer) };

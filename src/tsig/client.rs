@@ -1,12 +1,13 @@
 //! The client's end: requests signed, replies verified (RFC 8945 §5.3.1, §5.4).
 
+use crate::dns::message::HEADER;
 use std::fmt;
 use std::sync::Arc;
 
 use super::FUDGE;
 use super::algorithm::Algorithm;
 use super::key::{Digest, Key};
-use super::record::{Fields, HEADER, Record, digest_mac, digest_message, error, id, is_mac_length};
+use super::record::{Fields, Record, digest_mac, digest_message, error, id, is_mac_length};
 
 /// How many messages of a reply in a row may be unsigned (RFC 8945 §5.3.1).
 const MAX_UNSIGNED: usize = 99;

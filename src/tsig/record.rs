@@ -5,11 +5,8 @@ use std::cmp::Ordering;
 use super::algorithm::Algorithm;
 use super::key::{Digest, Key};
 use crate::dns::Name;
-use crate::dns::message::class;
+use crate::dns::message::{HEADER, class};
 use crate::dns::name::{MAX_NAME, wire_len};
-
-/// Octets of a message's header.
-pub(super) const HEADER: usize = 12;
 
 /// The type's number.
 const TSIG: u16 = 250;

@@ -21,7 +21,7 @@ use std::fmt;
 pub use apply::{Effect, Scope, raised};
 pub use commit_message::{commit_message, serial_message};
 
-use crate::dns::message::{Rcode, Reader, Record, Section, class};
+use crate::dns::message::{Rcode, Reader, Record, Section, class, opcode};
 use crate::dns::{Name, Type, check_data, check_owner};
 
 /// The most octets of a refusal's reason: it must fit any reply, and a line of the log.
@@ -29,8 +29,6 @@ pub const MOST_REASON: usize = 200;
 
 /// The most octets of a name that a reason shows, so that what is said of it has room.
 const MOST_NAME: usize = 70;
-
-const OPCODE: u8 = 5;
 
 /// The largest TTL; what is larger counts as 0 (RFC 2181 §8).
 const MAX_TTL: u32 = 0x7fff_ffff;
@@ -191,7 +189,7 @@ enum Part {
 fn walk(message: &[u8], mut visit: impl FnMut(Part)) -> Result<Name, Refusal> {
     let malformed = |fault: crate::dns::message::Malformed| Refusal::malformed(fault.to_string());
     let mut reader = Reader::new(message).map_err(malformed)?;
-    if reader.header().opcode() != OPCODE {
+    if reader.header().opcode() != opcode::UPDATE {
         return Err(Refusal::malformed("this is no update"));
     }
     // §3.1.1.
