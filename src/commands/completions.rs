@@ -33,7 +33,10 @@ fn server() -> Vec<Choice> {
         "serial" => value.split('|').collect(),
         _ => Vec::new(),
     };
-    config::arguments(Host::Process).map(|(name, value, help)| (name, value, values(name, value), help)).collect()
+    let choice = |argument: &config::Argument| {
+        (argument.name, argument.value, values(argument.name, argument.value), argument.help)
+    };
+    config::arguments(Host::Process).map(choice).collect()
 }
 
 /// Returns the options of a command.

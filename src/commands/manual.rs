@@ -34,8 +34,8 @@ fn page() -> String {
          before they are pushed; they start no server and send nothing.",
     );
     page.section("ARGUMENTS OF THE SERVER");
-    for (name, value, help) in config::arguments(Host::Process) {
-        page.term(&option(name, value), help);
+    for argument in config::arguments(Host::Process) {
+        page.term(&argument.written(), &argument.explanation());
     }
     page.section("COMMANDS");
     for command in COMMANDS {

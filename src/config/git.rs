@@ -34,15 +34,6 @@ pub(super) fn parse_token(value: &str) -> Result<Secret, String> {
     }
 }
 
-/// Reads `yes` or `no`.
-pub(super) fn parse_insistence(value: &str) -> Result<bool, String> {
-    match value {
-        "yes" => Ok(true),
-        "no" => Ok(false),
-        _ => Err("is neither yes nor no".to_string()),
-    }
-}
-
 impl Given {
     /// Checks that the arguments fit each other and the remote, and returns them.
     pub(super) fn access(self, remote: Option<&Remote>) -> Result<Access, ArgumentError> {

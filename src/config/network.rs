@@ -50,20 +50,19 @@ enum Source {
 pub(super) struct Given {
     sources: Vec<Source>,
     gateways: Vec<IpAddr>,
-    accept_ra: Option<bool>,
-    vlan: Option<u16>,
+    pub(super) accept_ra: bool,
+    pub(super) vlan: Option<u16>,
 }
 
 impl Given {
-    /// Takes in one argument; the reason if its value cannot be used, or `None` if the argument is none of ours.
-    pub(super) fn take(&mut self, name: &str, value: &str) -> Option<Result<(), String>> {
-        Some(match name {
-            "ip" => value.split(',').try_for_each(|part| self.take_source(part)),
-            "gateway" => value.split(',').try_for_each(|part| self.take_gateway(part)),
-            "accept-ra" => parse_yes_or_no(value).and_then(|yes| once(&mut self.accept_ra, yes)),
-            "vlan" => super::values::parse_number(value, 1, 4094).and_then(|vlan| once(&mut self.vlan, vlan)),
-            _ => return None,
-        })
+    /// Takes the value of `--ip`.
+    pub(super) fn take_sources(&mut self, value: &str) -> Result<(), String> {
+        value.split(',').try_for_each(|part| self.take_source(part))
+    }
+
+    /// Takes the value of `--gateway`.
+    pub(super) fn take_gateways(&mut self, value: &str) -> Result<(), String> {
+        value.split(',').try_for_each(|part| self.take_gateway(part))
     }
 
     fn take_source(&mut self, part: &str) -> Result<(), String> {
@@ -98,12 +97,8 @@ impl Given {
 
     /// Puts the arguments together.
     pub(super) fn finish(self) -> Result<Network, ArgumentError> {
-        let mut network = Network {
-            gateways: self.gateways,
-            accept_ra: self.accept_ra.unwrap_or(false),
-            vlan: self.vlan,
-            ..Network::default()
-        };
+        let mut network =
+            Network { gateways: self.gateways, accept_ra: self.accept_ra, vlan: self.vlan, ..Network::default() };
         for source in self.sources {
             match source {
                 Source::Dhcp => network.dhcp = true,
@@ -278,31 +273,18 @@ fn family(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
-fn parse_yes_or_no(value: &str) -> Result<bool, String> {
-    match value {
-        "yes" => Ok(true),
-        "no" => Ok(false),
-        _ => Err("is neither yes nor no".to_string()),
-    }
-}
-
-fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), String> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err("is given twice; give it once".to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::{Command, Host, parse};
     use super::*;
 
     fn network(words: &[(&str, &str)]) -> Result<Network, String> {
-        let mut given = Given::default();
-        for (name, value) in words {
-            given.take(name, value).unwrap()?;
+        let words = words.iter().map(|(name, value)| format!("--{name}={value}"));
+        let remote = "--git-remote=git://192.0.2.1/zones".to_string();
+        match parse(Host::Machine, words.chain([remote])).map_err(|error| error.to_string())? {
+            Command::Serve(config) => Ok(config.network.unwrap()),
+            Command::Help(text) => panic!("{text}"),
         }
-        given.finish().map_err(|error| error.to_string())
     }
 
     #[test]

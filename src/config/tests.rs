@@ -1,3 +1,6 @@
+use std::net::IpAddr;
+use std::time::Duration;
+
 use log::LevelFilter;
 
 use super::*;
@@ -167,9 +170,10 @@ fn cookie_secrets_are_read_and_never_shown() {
 #[test]
 fn help_names_every_argument_of_the_host() {
     let Ok(Command::Help(text)) = parse(Host::Machine, ["--help".to_string()]) else { panic!("no help") };
-    for (name, ..) in arguments(Host::Machine) {
-        assert!(text.contains(&format!("  --{name}")), "{name} is not in {text}");
+    for argument in arguments(Host::Machine) {
+        assert!(text.contains(&format!("  {}\n", argument.written())), "{} is not in {text}", argument.name);
     }
+    assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
     assert!(!text.contains("--listen"));
 }
 
@@ -251,4 +255,14 @@ fn a_webhook_s_secret_is_never_shown() {
     }
     let config = serve(Host::Process, &[REMOTE, "--webhook=8080,verysecret"]);
     assert!(!format!("{config:?}").contains("verysecret"));
+}
+
+#[test]
+fn the_page_of_arguments_is_made_from_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/arguments.md");
+    if std::env::var_os("ZONULE_WRITE_DOCS").is_some() {
+        std::fs::write(path, reference()).unwrap();
+    }
+    let page = std::fs::read_to_string(path).unwrap();
+    assert!(page == reference(), "run `ZONULE_WRITE_DOCS=1 cargo test --lib config::` and commit docs/arguments.md");
 }

@@ -91,17 +91,20 @@ pub(super) fn parse_listen(value: &str) -> Result<SocketAddr, String> {
     })
 }
 
-pub(super) fn parse_poll(value: &str) -> Result<Duration, String> {
-    match value.parse::<u64>() {
-        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
-        _ => Err("is not a number of seconds from 1 to 86400".to_string()),
+/// Reads `yes` or `no`.
+pub(super) fn yes_or_no(value: &str) -> Result<bool, String> {
+    match value {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("is neither yes nor no".to_string()),
     }
 }
 
-pub(super) fn parse_patience(value: &str) -> Result<Duration, String> {
+/// Reads a number of seconds from 1 to `most`.
+pub(super) fn parse_seconds(value: &str, most: u64) -> Result<Duration, String> {
     match value.parse::<u64>() {
-        Ok(seconds @ 1..=300) => Ok(Duration::from_secs(seconds)),
-        _ => Err("is not a number of seconds from 1 to 300".to_string()),
+        Ok(seconds) if (1..=most).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("is not a number of seconds from 1 to {most}")),
     }
 }
 
