@@ -435,7 +435,7 @@ fn help_manual_and_completions_know_all() {
     let commands = ["check", "diff", "query", "keygen", "completions", "man"];
     let manual = text(&["man"]);
     let scripts = ["bash", "zsh", "fish"].map(|shell| text(&["completions", shell]));
-    for argument in help.lines().filter_map(|line| line.trim().strip_prefix("--")?.split([' ', '=']).next()) {
+    for argument in help.lines().filter_map(|line| line.strip_prefix("  --")?.split([' ', '=']).next()) {
         assert!(manual.contains(&format!("\\-\\-{}", argument.replace('-', "\\-"))), "{argument}");
         for script in &scripts {
             assert!(

@@ -157,7 +157,7 @@ static ARGUMENTS: &[Argument] = &[
     row(
         Group::Network,
         "ip",
-        "ADDR/PREFIX|dhcp[,…]",
+        "ADDR/PREFIX|dhcp[,ADDR/PREFIX]",
         "this machine's IPv4 and IPv6 addresses with prefix length, or dhcp; required",
         |given, value| given.network.take_sources(value.text),
     )
@@ -303,7 +303,7 @@ static ARGUMENTS: &[Argument] = &[
     row(
         Git,
         "git-ssh-host-key",
-        "SHA256:BASE64[,…]",
+        "SHA256:BASE64[,SHA256:BASE64]",
         "host key of an ssh remote: a fingerprint, a key as ssh-ed25519:BASE64, or any",
         |given, value| ssh::HostKeys::parse(value.text).map(|keys| given.git.ssh_host_key = Some(keys)),
     )
