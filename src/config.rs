@@ -23,7 +23,7 @@ use std::time::Duration;
 pub use self::arguments::{Argument, arguments, help, reference};
 use self::given::Given;
 pub use self::network::{Cidr, Network};
-pub use self::values::{LogFilter, Networks};
+pub use self::values::Networks;
 pub use self::webhook::Webhook;
 use crate::answer::{RateLimit, Secret};
 use crate::dial::Dialer;
@@ -32,6 +32,7 @@ use crate::git::{Access, Remote};
 use crate::notify::Configured;
 use crate::primary::SerialPolicy;
 use crate::secondary::Primary;
+use crate::telemetry::LogFilter;
 use crate::tsig::Key;
 
 /// What the program runs on, which decides the arguments that make sense.

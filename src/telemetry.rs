@@ -3,15 +3,24 @@
 mod trouble;
 
 use std::io::Write as _;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use log::{LevelFilter, Log, Metadata, Record};
 
-use crate::config::LogFilter;
 use crate::text;
 pub use trouble::{Overcome, Trouble};
+
+/// The level up to which records are logged, for all modules and for single ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter {
+    /// The level of modules without one of their own.
+    pub level: LevelFilter,
+    /// Levels of single modules by path below the crate, such as `git`.
+    pub modules: Vec<(String, LevelFilter)>,
+}
 
 /// Makes everything logged from here on appear on standard error, as far as `filter` lets it.
 ///
@@ -70,6 +79,32 @@ impl Throttle {
         self.since.store(0, Ordering::Relaxed);
         let count = self.left_out.swap(0, Ordering::Relaxed);
         (count > 0).then_some((count, seconds))
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        LogFilter { level: LevelFilter::Info, modules: Vec::new() }
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let level = |text: &str| {
+            text.parse::<LevelFilter>().map_err(|_| {
+                format!("has the level \"{}\"; levels are off, error, warn, info, debug, trace", text.escape_debug())
+            })
+        };
+        let mut filter = LogFilter::default();
+        for part in text.split(',') {
+            match part.split_once('=') {
+                Some((module, text)) => filter.modules.push((module.to_string(), level(text)?)),
+                None => filter.level = level(part)?,
+            }
+        }
+        Ok(filter)
     }
 }
 

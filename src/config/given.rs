@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ArgumentError, Author, Config, Host, LogFilter, Network, Networks, Origin, Webhook, error};
+use super::{ArgumentError, Author, Config, Host, Network, Networks, Origin, Webhook, error};
 use super::{git, network, resolver, values};
 use crate::answer::{RateLimit, Secret};
 use crate::dns::Name;
@@ -14,6 +14,7 @@ use crate::keys::Keyring;
 use crate::notify::Configured;
 use crate::primary::SerialPolicy;
 use crate::secondary::{self, Primary};
+use crate::telemetry::LogFilter;
 use crate::tsig::Key;
 
 /// The values of all arguments. Those that have a default value in the table hold it before anything is given.

@@ -6,8 +6,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::LevelFilter;
-
 use super::Author;
 use crate::answer::{MOST_TEXT, RateLimit, Secret};
 use crate::dns::Name;
@@ -17,15 +15,6 @@ use crate::tsig::Key;
 
 /// The most cookie secrets: the one before, the one now and the one to come, and one to spare.
 const MAX_SECRETS: usize = 4;
-
-/// The level up to which records are logged, for all modules and for single ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogFilter {
-    /// The level of modules without one of their own.
-    pub level: LevelFilter,
-    /// Levels of single modules by path below the crate, such as `git`.
-    pub modules: Vec<(String, LevelFilter)>,
-}
 
 /// Networks by their prefixes: whence something may come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -223,31 +212,5 @@ impl FromStr for Networks {
             Ok((address, prefix.map_err(|_| format!("has \"{shown}\", whose prefix length is not 0 to {most}"))?))
         };
         text.split(',').map(one).collect::<Result<_, String>>().map(Networks)
-    }
-}
-
-impl Default for LogFilter {
-    fn default() -> Self {
-        LogFilter { level: LevelFilter::Info, modules: Vec::new() }
-    }
-}
-
-impl FromStr for LogFilter {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let level = |text: &str| {
-            text.parse::<LevelFilter>().map_err(|_| {
-                format!("has the level \"{}\"; levels are off, error, warn, info, debug, trace", text.escape_debug())
-            })
-        };
-        let mut filter = LogFilter::default();
-        for part in text.split(',') {
-            match part.split_once('=') {
-                Some((module, text)) => filter.modules.push((module.to_string(), level(text)?)),
-                None => filter.level = level(part)?,
-            }
-        }
-        Ok(filter)
     }
 }

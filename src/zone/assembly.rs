@@ -62,7 +62,7 @@ impl Assembly {
     ///
     /// # Errors
     ///
-    /// What is wrong with it, and bounded as for [`read`](super::read).
+    /// What is wrong with it, and bounded as for [`read`](crate::zonefile::read()).
     pub fn finish(self, source: &str) -> Result<(Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut report = Report::default();
         let zone = self.records.assemble(&self.apex, &mut report);

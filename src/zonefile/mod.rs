@@ -4,7 +4,7 @@
 //! text ─ reader ─► records ─ assembled, checked ─► Zone
 //! ```
 //!
-//! [`read`] turns a file's text into a zone or into a list of what is wrong with it, never both silently: a zone with an
+//! [`read()`] turns a file's text into a zone or into a list of what is wrong with it, never both silently: a zone with an
 //! error is refused as a whole. [`edit`] changes a file's text so that it reads as another version of the zone.
 
 pub mod edit;

@@ -1,0 +1,137 @@
+//! The rules of the house that can be checked in its sources: who may import whom, where there may be I/O, where `unsafe`
+//! may stand. CONTRIBUTING.md states them.
+#![allow(missing_docs)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use zonule_harness::workspace;
+
+/// The rooms of `src/`, floor by floor. A room may import from the floors below its own, and from no other.
+const FLOORS: &[&[&str]] = &[
+    &["text"],
+    &["dns", "telemetry"],
+    &["zone", "dial"],
+    &["zonefile", "answer", "tsig", "sntp"],
+    &["keys", "update", "catalog_zone", "git"],
+    &["transfer", "notify", "webhook"],
+    &["secondary", "primary"],
+    &["config", "check"],
+    &["serve"],
+];
+
+/// The rooms of the protocol: values in, values out.
+const PURE: &[&str] = &[
+    "dns",
+    "zone",
+    "zonefile",
+    "answer",
+    "tsig",
+    "keys",
+    "update",
+    "catalog_zone",
+    "transfer",
+    "notify",
+    "secondary",
+    "primary",
+];
+
+/// What does I/O, takes the time of a clock or starts a thread.
+const EFFECTS: &[&str] = &[
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "std::fs",
+    "std::process",
+    "std::env",
+    "std::thread",
+    "thread::spawn",
+    "Instant::now",
+    "SystemTime::now",
+    "getrandom",
+];
+
+/// The sources below a directory, without comments and unit tests.
+fn sources(directory: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut directories = vec![workspace().join(directory)];
+    while let Some(next) = directories.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            let is_test = path.file_stem().is_some_and(|stem| stem.to_string_lossy().contains("test"));
+            if path.is_dir() && !is_test && !path.ends_with("target") {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+                let code = code.lines().map(|line| line.split("//").next().unwrap_or_default());
+                found.push((path, code.collect::<Vec<_>>().join("\n")));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{directory}");
+    found
+}
+
+/// The room a source of `src/` is in; `None` for the roots of the two crates and what belongs to the binary alone.
+fn room(path: &Path) -> Option<String> {
+    let inside = path.strip_prefix(workspace().join("src")).ok()?;
+    let room = inside.components().next()?.as_os_str().to_str()?.trim_end_matches(".rs").to_string();
+    (!["lib", "main", "commands"].contains(&room.as_str())).then_some(room)
+}
+
+/// The rooms that code imports from: `crate::ROOM`, also in braces behind `crate::`.
+fn imported(code: &str) -> Vec<String> {
+    let word = |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    code.split("crate::")
+        .skip(1)
+        .flat_map(|after| match after.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap_or_default().split(',').map(word).collect(),
+            None => vec![word(after)],
+        })
+        .filter(|room| !room.is_empty())
+        .collect()
+}
+
+#[test]
+fn no_room_imports_from_its_own_floor_or_from_above() {
+    let floors: BTreeMap<&str, usize> =
+        FLOORS.iter().enumerate().flat_map(|(floor, rooms)| rooms.iter().map(move |room| (*room, floor))).collect();
+    let mut wrong = Vec::new();
+    for (path, code) in sources("src") {
+        let Some(room) = room(&path) else { continue };
+        let floor = floors.get(room.as_str()).unwrap_or_else(|| panic!("{room} is on no floor: {}", path.display()));
+        for other in imported(&code) {
+            match floors.get(other.as_str()) {
+                Some(below) if below < floor || other == room => {}
+                Some(_) => wrong.push(format!("{}: {room} imports from {other}", path.display())),
+                // A macro or an item of the crate's root.
+                None => {}
+            }
+        }
+    }
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_protocol_does_no_io() {
+    for (path, code) in sources("src") {
+        if room(&path).is_some_and(|room| PURE.contains(&room.as_str())) {
+            for effect in EFFECTS {
+                assert!(!code.contains(effect), "{}: {effect}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_the_platform_only() {
+    for directory in ["src", "image/src", "hooks/src", "xtask/src", "tests/harness/src"] {
+        for (path, code) in sources(directory) {
+            let is_root = path.ends_with("src/lib.rs") || path.ends_with("src/main.rs");
+            assert!(!is_root || code.contains("#![forbid(unsafe_code)]"), "{} does not forbid it", path.display());
+        }
+    }
+}
