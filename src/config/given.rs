@@ -83,7 +83,8 @@ impl Given {
             // There are no keys but those of the arguments.
             resolve(self.notify.clone())?;
         }
-        let notify = self.notify.into_iter().map(|(_, peer)| Configured { address: peer.address, key: peer.key }).collect();
+        let notify =
+            self.notify.into_iter().map(|(_, peer)| Configured { address: peer.address, key: peer.key }).collect();
         let primaries = resolve(self.primaries)?.into_iter().map(|(address, key)| Primary { address, key }).collect();
         let git_access = self.git.access(self.git_remote.as_ref())?;
         let own = network.as_ref().map(Network::own).unwrap_or_default();
