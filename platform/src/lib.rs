@@ -14,22 +14,17 @@ extern crate alloc;
 #[macro_use]
 extern crate std;
 
+#[macro_use]
+mod arch;
+
 pub mod abi;
-pub mod acpi;
-mod boot;
-pub mod bus;
-pub mod button;
-pub mod console;
-pub mod cpu;
-pub mod entropy;
-pub mod fd;
-mod generation;
+pub mod base;
+pub mod drivers;
+pub mod kernel;
 pub mod memory;
 pub mod net;
-pub mod power;
-pub mod sync;
-pub mod thread;
-pub mod time;
-pub mod virtio;
+mod start;
 
-pub use boot::command_line;
+pub use base::lock as sync;
+pub use drivers::{acpi, button, entropy, power};
+pub use kernel::{thread, time};

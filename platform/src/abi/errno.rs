@@ -1,7 +1,7 @@
 //! `errno`: one per thread.
 
-use crate::fd::Errno;
-use crate::thread;
+use crate::kernel::fd::Errno;
+use crate::kernel::thread;
 use core::ffi::{c_char, c_int};
 
 export!(__errno_location __xpg_strerror_r);

@@ -2,7 +2,8 @@
 
 use super::errno::fail;
 use super::syscall::getrandom;
-use crate::{boot, power, thread};
+use crate::arch::{ThreadName, interrupts, power, serial};
+use crate::kernel::thread;
 use core::ffi::{CStr, c_char, c_int, c_long, c_ulong, c_void};
 use core::ptr;
 
@@ -110,17 +111,25 @@ extern "C" fn pause() -> c_int {
 }
 
 extern "C" fn exit(status: c_int) -> ! {
-    boot::exit(status)
+    end(status)
 }
 
 extern "C" fn _exit(status: c_int) -> ! {
-    boot::exit(status)
+    end(status)
+}
+
+/// Ends the program: the machine goes off.
+pub(crate) fn end(status: c_int) -> ! {
+    if status != 0 {
+        crate::kprintln!("zonule: the program ended with status {status}");
+    }
+    power::off()
 }
 
 /// Ends everything after a panic, whose message std has printed, or for a reason nobody told.
 extern "C" fn abort() -> ! {
-    x86_64::instructions::interrupts::disable();
-    crate::console::print_now(format_args!("zonule: aborted in thread {:?}; resetting\n", thread::current_name()));
+    interrupts::disable();
+    serial::print_now(format_args!("zonule: aborted in thread {ThreadName}; resetting\n"));
     power::reset()
 }
 

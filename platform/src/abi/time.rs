@@ -1,8 +1,8 @@
 //! Clocks and sleeping.
 
 use super::errno::fail;
-use crate::thread;
-use crate::time::{self, Nanos};
+use crate::kernel::thread;
+use crate::kernel::time::{self, Nanos};
 use core::ffi::c_int;
 
 export!(clock_gettime nanosleep clock_nanosleep);

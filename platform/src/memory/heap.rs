@@ -1,7 +1,7 @@
 //! The heap: one allocator over all memory, for std, C and the platform.
 
 use super::PAGE;
-use crate::sync::PreemptionOff;
+use crate::base::lock::PreemptionOff;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -9,7 +9,7 @@ use talc::TalcLock;
 use talc::lock_api::{GuardNoSend, RawMutex};
 use talc::source::Manual;
 
-/// Excludes other threads by keeping the processor, as [`crate::sync::Lock`] does.
+/// Excludes other threads by keeping the processor, as [`crate::base::lock::Lock`] does; found taken, it ends the machine.
 struct RawLock(AtomicBool);
 
 // SAFETY: between `lock` and `unlock` no other thread runs, and interrupt handlers do not allocate; a second
@@ -110,7 +110,7 @@ fn pages_layout(pages: usize) -> Option<Layout> {
 fn noted(result: *mut u8, asked: usize) -> *mut u8 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     if result.is_null() {
-        let now = crate::time::monotonic();
+        let now = crate::arch::time::monotonic();
         let last = LAST.load(Relaxed);
         if last == 0 || now - last > 1_000_000_000 {
             LAST.store(now.max(1), Relaxed);
