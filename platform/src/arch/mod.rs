@@ -26,6 +26,7 @@
 //!
 //! This floor calls nothing above it. It waits for nobody, so it takes none of the locks of [`crate::base::lock`].
 
+mod units;
 mod upcalls;
 #[macro_use]
 #[cfg(target_arch = "x86_64")]
@@ -35,9 +36,6 @@ pub(crate) use self::x86_64::{
     BOOT_STACK, Firmware, Handover, InterruptsOff, Processor, context, image, interrupts, keyboard, paging, pci, port,
     power, random, serial, start, time, tls,
 };
+pub use units::Nanos;
+pub(crate) use units::PAGE;
 pub(crate) use upcalls::{ThreadName, Upcalls, register};
-
-/// Nanoseconds, as a duration or since the machine was entered.
-pub type Nanos = u64;
-/// The size of a page.
-pub(crate) const PAGE: usize = 4096;

@@ -15,13 +15,15 @@ use super::bus::assign;
 use super::bus::mmio::{self, WINDOW_BYTES, Window};
 use super::bus::pci::{self, ConfigSpace, Function};
 use super::bus::registers::Registers;
-use super::nic::{Nic, NicError, interrupted};
+use super::entropy;
+use super::nic::{Nic, interrupted};
 use super::virtio::net::VirtioNic;
 use super::virtio::transport::{Acknowledge, Transport, enable_msix};
-use super::virtio::{TYPE_ENTROPY, TYPE_NETWORK, rng};
+use super::virtio::{TYPE_ENTROPY, TYPE_NETWORK, VirtioError, rng};
 use crate::arch::interrupts;
 use crate::base::lock::{IrqLock, Lock};
 use crate::kprintln;
+use core::fmt;
 
 /// The network device, until it is started.
 static NETWORK: Lock<Option<Transport>> = Lock::new(None);
@@ -72,7 +74,22 @@ pub(crate) fn discover(command_line: &str) {
 /// [`NicError`] says what is wrong with the card.
 pub(crate) fn take_nic() -> Option<Result<impl Nic + use<>, NicError>> {
     let transport = NETWORK.lock().take()?;
-    Some(VirtioNic::new(transport).map_err(NicError::Virtio))
+    Some(VirtioNic::new(transport, entropy::fill).map_err(NicError::Virtio))
+}
+
+/// Why a network card does not work, by its driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NicError {
+    /// A virtio device.
+    Virtio(VirtioError),
+}
+
+impl fmt::Display for NicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Virtio(error) => error.fmt(f),
+        }
+    }
 }
 
 /// A virtio device and what is known of its interrupt.

@@ -1,9 +1,6 @@
 //! What every driver of a network card supplies, and all that the stack knows of one.
 
-use core::fmt;
 use spin::Once;
-
-use super::virtio::VirtioError;
 
 /// Bytes of an Ethernet header.
 pub const ETHERNET_HEADER: usize = 14;
@@ -81,21 +78,6 @@ pub trait Link {
     fn is_up(&self) -> bool;
     /// Looks at the link; returns whether it went up or down since the last look.
     fn has_changed(&mut self) -> bool;
-}
-
-/// Why a network card does not work, by its driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NicError {
-    /// A virtio device.
-    Virtio(VirtioError),
-}
-
-impl fmt::Display for NicError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Virtio(error) => error.fmt(f),
-        }
-    }
 }
 
 /// What is done when the card interrupts.

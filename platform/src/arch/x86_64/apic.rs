@@ -1,18 +1,12 @@
 //! The local interrupt controller: end of interrupt, and a one-shot timer.
 
 use super::features::Features;
-use super::idt::FIRST_DEVICE;
+use super::firmware::{Firmware, MapDevice};
 use super::port::out8;
-use super::{Firmware, MapDevice, Processor};
+use super::processor::Processor;
+use super::vectors::{FAULTS, LEGACY, SPURIOUS, TIMER};
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use x86_64::registers::model_specific::Msr;
-
-/// The vector of the timer.
-pub(super) const TIMER: u8 = 0xf0;
-/// The vector of interrupts that were none.
-pub(super) const SPURIOUS: u8 = 0xff;
-/// Where the legacy controllers' vectors are moved: they are masked, yet may still send spurious ones.
-pub(super) const LEGACY: u8 = 0xe0;
 
 /// Registers by their x2APIC number; the memory-mapped offset is sixteen times that (Intel SDM 3, table 12-6).
 #[derive(Clone, Copy)]
@@ -134,7 +128,7 @@ fn write(register: Register, value: u32) {
 
 /// Moves the two 8259s' vectors out of the faults' way and masks all their inputs.
 fn silence_legacy() {
-    assert!(LEGACY >= FIRST_DEVICE && LEGACY.is_multiple_of(8));
+    assert!(LEGACY >= FAULTS && LEGACY.is_multiple_of(8));
     let sequence: [(u16, u8); 10] = [
         (0x20, 0x11), // both: initialise, three more words follow
         (0xa0, 0x11),

@@ -1,8 +1,10 @@
 //! Faults: what happened, where, what it probably means; then a reset.
 
+use super::entry::BOOT_STACK;
+use super::processor::Processor;
 use super::serial::print_now;
-use super::{BOOT_STACK, Processor, image, power};
-use crate::arch::PAGE;
+use super::{image, power};
+use crate::arch::units::PAGE;
 use crate::arch::upcalls::{ThreadName, upcalls};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use x86_64::registers::control::Cr2;

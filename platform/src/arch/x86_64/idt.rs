@@ -18,8 +18,6 @@ use x86_64::structures::DescriptorTablePointer;
 
 /// The number of vectors the processor has.
 const VECTORS: usize = 256;
-/// Vectors below are the processor's own faults.
-pub(super) const FIRST_DEVICE: u8 = 32;
 /// Distance of the gates' entry points.
 const STUB: usize = 16;
 
@@ -80,13 +78,6 @@ pub(super) fn load() {
     let pointer =
         DescriptorTablePointer { limit: (size_of::<Table>() - 1) as u16, base: VirtAddr::from_ptr(&raw const table.0) };
     // SAFETY: a static table of valid gates that nothing changes after this function.
-    unsafe { x86_64::instructions::tables::lidt(&pointer) };
-}
-
-/// Leaves no usable table: the next interrupt or fault resets the machine.
-pub(super) fn unload() {
-    let pointer = DescriptorTablePointer { limit: 0, base: VirtAddr::zero() };
-    // SAFETY: there is no table to be misused; the processor shuts down at the next vector.
     unsafe { x86_64::instructions::tables::lidt(&pointer) };
 }
 

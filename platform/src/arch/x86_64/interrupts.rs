@@ -1,41 +1,13 @@
-//! Interrupts: turning them on and off, and those of devices: vectors, message addresses, lines.
+//! Interrupts of devices: vectors, message addresses, lines.
 
-use super::{Firmware, MapDevice, apic, ioapic};
+use super::firmware::{Firmware, MapDevice};
+use super::{apic, ioapic, vectors};
 use crate::arch::upcalls::upcalls;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use spin::Once;
-use x86_64::instructions::interrupts;
 
-pub(crate) use x86_64::instructions::interrupts::{are_enabled, disable, enable, enable_and_hlt as enable_and_halt};
+pub(crate) use super::masking::{are_enabled, disable, enable, enable_and_halt};
 
-/// While it lives, this processor's interrupts are off; dropped, they are as they were before.
-#[derive(Debug)]
-pub(crate) struct InterruptsOff {
-    were_on: bool,
-}
-
-impl InterruptsOff {
-    /// Turns interrupts off until the value is dropped; calls nest.
-    pub(crate) fn new() -> Self {
-        if cfg!(test) {
-            return Self { were_on: false }; // the unit tests run as ordinary processes
-        }
-        let were_on = interrupts::are_enabled();
-        interrupts::disable();
-        Self { were_on }
-    }
-}
-
-impl Drop for InterruptsOff {
-    fn drop(&mut self) {
-        if self.were_on {
-            interrupts::enable();
-        }
-    }
-}
-
-/// The first vector given to devices; those below are the processor's.
-const FIRST: u8 = 0x30;
 /// How many vectors devices can have.
 const COUNT: usize = 64;
 
@@ -54,7 +26,7 @@ static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 pub(crate) fn allocate(handler: fn()) -> Option<Vector> {
     let index = ALLOCATED.fetch_add(1, Relaxed);
     HANDLERS.get(index)?.call_once(|| handler);
-    Some(Vector(FIRST + index as u8))
+    Some(Vector(vectors::FIRST_DEVICE + index as u8))
 }
 
 /// Returns the address and the data by which a device's message raises `vector` on this processor.
@@ -77,14 +49,14 @@ pub(crate) fn start(firmware: &Firmware, map: MapDevice) {
 pub(super) fn handle(vector: u8) {
     match vector {
         // These two are not in service: an end of interrupt would end another's.
-        apic::SPURIOUS | apic::LEGACY..0xf0 => return,
-        apic::TIMER => {
+        vectors::SPURIOUS | vectors::LEGACY..vectors::TIMER => return,
+        vectors::TIMER => {
             if let Some(upcalls) = upcalls() {
                 (upcalls.timer_fired)();
             }
         }
         _ => {
-            let handler = HANDLERS.get(usize::from(vector.wrapping_sub(FIRST))).and_then(Once::get);
+            let handler = HANDLERS.get(usize::from(vector.wrapping_sub(vectors::FIRST_DEVICE))).and_then(Once::get);
             // A vector nobody asked for does no harm.
             if let Some(handler) = handler {
                 handler();

@@ -1,6 +1,8 @@
 //! The I/O interrupt controllers: which line raises which vector.
 
-use super::{Firmware, InterruptsOff, MapDevice, apic};
+use super::apic;
+use super::firmware::{Firmware, MapDevice};
+use super::masking::InterruptsOff;
 use core::ptr::NonNull;
 use heapless::Vec;
 use spin::Mutex;

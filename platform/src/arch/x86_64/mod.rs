@@ -5,6 +5,7 @@ pub(crate) mod context;
 mod entry;
 mod faults;
 mod features;
+mod firmware;
 mod fpu;
 mod handover;
 mod idt;
@@ -12,6 +13,7 @@ pub(crate) mod image;
 pub(crate) mod interrupts;
 mod ioapic;
 pub(crate) mod keyboard;
+mod masking;
 pub(crate) mod paging;
 pub(crate) mod pci;
 pub(crate) mod port;
@@ -25,35 +27,15 @@ mod strings;
 mod symbols;
 pub(crate) mod time;
 pub(crate) mod tls;
+mod vectors;
 
 pub(crate) use entry::BOOT_STACK;
+pub(crate) use firmware::Firmware;
 pub(crate) use handover::Handover;
-pub(crate) use interrupts::InterruptsOff;
+pub(crate) use masking::InterruptsOff;
 pub(crate) use processor::Processor;
 
-use core::ptr::NonNull;
 use features::Features;
-use heapless::Vec;
-
-/// Maps a device's registers, `length` octets at a physical address, for good.
-pub(crate) type MapDevice = fn(address: u64, length: usize) -> NonNull<u8>;
-
-/// What this floor needs to know of the firmware's tables.
-pub(crate) struct Firmware {
-    /// Whether the machine may have the two interrupt controllers of old PCs.
-    pub(crate) legacy_controllers: bool,
-    /// The I/O interrupt controllers: address and first line of each.
-    pub(crate) io_apics: Vec<(u64, u32), { Self::IO_APICS }>,
-    /// The port of the ACPI power-management timer.
-    pub(crate) pm_timer: Option<u16>,
-    /// The CMOS register of the century.
-    pub(crate) century_register: Option<u8>,
-}
-
-impl Firmware {
-    /// The most I/O interrupt controllers driven.
-    pub(crate) const IO_APICS: usize = 8;
-}
 
 /// Prepares the boot processor for Rust code that may fault: descriptor tables, vector registers, features.
 ///

@@ -5,7 +5,7 @@
 //! There are no user pages, so SMEP and SMAP hold for everything.
 
 use super::features::Features;
-use crate::arch::PAGE;
+use crate::arch::units::PAGE;
 use x86_64::instructions::tlb;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::page_table::{PageTableEntry, PageTableFlags as Flags};

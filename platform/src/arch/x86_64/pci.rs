@@ -1,6 +1,6 @@
 //! PCI configuration space through the ports 0xCF8 and 0xCFC (PCI Local Bus 3.0 §3.2.2.3.2).
 
-use super::InterruptsOff;
+use super::masking::InterruptsOff;
 use super::port::{in32, out32};
 use spin::Mutex;
 

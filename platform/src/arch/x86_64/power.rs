@@ -1,8 +1,10 @@
 //! Off and reset, on every machine.
 
+use super::masking::disable;
 use super::port::{in8, out8, out16};
-use super::{idt, interrupts};
 use spin::Once;
+use x86_64::VirtAddr;
+use x86_64::structures::DescriptorTablePointer;
 
 /// A register by address space and address (ACPI 6.5 §5.2.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +43,7 @@ pub(crate) fn start(ways: Ways) {
 
 /// Switches the machine off; where that is not possible, resets it, which ends most hypervisors.
 pub fn off() -> ! {
-    interrupts::disable();
+    disable();
     match WAYS.get().and_then(|ways| ways.off) {
         Some(PowerOff::SleepControl(register, value)) => write(register, value),
         Some(PowerOff::PmControl(registers)) => {
@@ -58,7 +60,7 @@ pub fn off() -> ! {
 
 /// Resets the machine: as ACPI says, by the keyboard controller, or by a fault nobody can handle.
 pub fn reset() -> ! {
-    interrupts::disable();
+    disable();
     if let Some((register, value)) = WAYS.get().and_then(|ways| ways.reset) {
         write(register, value);
         pause();
@@ -66,10 +68,17 @@ pub fn reset() -> ! {
     // SAFETY: the keyboard controller's command to pulse the reset line.
     unsafe { out8(0x64, 0xfe) };
     pause();
-    idt::unload();
+    leave_no_vectors();
     // With no interrupt table, the fault faults twice more and the processor shuts down.
     // SAFETY: nothing runs after it.
     unsafe { core::arch::asm!("ud2", options(noreturn)) }
+}
+
+/// Leaves no usable interrupt table: the next interrupt or fault resets the machine.
+fn leave_no_vectors() {
+    let pointer = DescriptorTablePointer { limit: 0, base: VirtAddr::zero() };
+    // SAFETY: there is no table to be misused; the processor shuts down at the next vector.
+    unsafe { x86_64::instructions::tables::lidt(&pointer) };
 }
 
 fn write(register: Register, value: u8) {

@@ -2,7 +2,7 @@
 //!
 //! Running out of room is a fault with a name, never corruption.
 
-use crate::arch::PAGE;
+use crate::arch::units::PAGE;
 use core::cell::UnsafeCell;
 use core::ops::Range;
 

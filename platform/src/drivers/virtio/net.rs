@@ -238,12 +238,13 @@ impl Nic for VirtioNic {
 }
 
 impl VirtioNic {
-    /// Brings the device behind `transport` up. Its interrupt must be routed already.
+    /// Brings the device behind `transport` up. Its interrupt must be routed already. If it has no address of its own, it
+    /// gets one that `random` fills in.
     ///
     /// # Errors
     ///
     /// [`VirtioError`](super::VirtioError) says what is wrong with the device.
-    pub fn new(mut transport: Transport) -> Result<Self, super::VirtioError> {
+    pub fn new(mut transport: Transport, random: fn(&mut [u8])) -> Result<Self, super::VirtioError> {
         use super::{VirtioError, features};
         let wanted = features::ANY_LAYOUT | features::EVENT_INDEX | FEATURE_MAC | FEATURE_MTU | FEATURE_STATUS;
         let agreed = transport.begin(wanted)?;
@@ -251,7 +252,7 @@ impl VirtioNic {
         let event_index = agreed & features::EVENT_INDEX != 0;
         let hardware = match transport.config(0, 6) {
             Some(bytes) if agreed & FEATURE_MAC != 0 => [bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]],
-            _ => random_hardware_address(),
+            _ => random_hardware_address(random),
         };
         if hardware[0] & 1 != 0 || hardware == [0; 6] {
             return Err(transport.give_up(VirtioError::Address));
@@ -297,9 +298,9 @@ fn bring_up(
 }
 
 /// Makes a locally administered unicast address, for a device that has none of its own.
-fn random_hardware_address() -> [u8; 6] {
+fn random_hardware_address(random: fn(&mut [u8])) -> [u8; 6] {
     let mut address = [0; 6];
-    crate::drivers::entropy::fill(&mut address);
+    random(&mut address);
     address[0] = address[0] & 0xfc | 2;
     address
 }

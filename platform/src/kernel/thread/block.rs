@@ -1,19 +1,27 @@
-//! What is kept of each thread.
+//! What is kept of each thread, and what lists of threads are.
 
 use super::keys::Values;
-use super::list::{Link, List, WAITING};
-use super::start::Body;
-use super::{Priority, WaitQueue};
 use crate::arch::BOOT_STACK;
 use crate::kernel::time::Nanos;
 use crate::memory::stacks::Stack;
+use alloc::boxed::Box;
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::fmt;
 use core::ops::Range;
+use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// What a thread is about.
+/// Which threads go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Runs as soon as it has something to do, whatever else runs.
+    Network,
+    /// Shares the processor with its equals; threads that wait much go before those that compute much.
+    Worker,
+}
+
+/// What a thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Has the processor.
@@ -35,7 +43,7 @@ pub(super) enum Level {
     Responsive = 1,
     /// A worker that has used a whole slice.
     Busy = 2,
-    /// Runs when nobody else can.
+    /// Runs when no other can.
     Idle = 3,
 }
 
@@ -58,8 +66,8 @@ pub(crate) struct Thread {
     pub(super) body: Cell<Option<Body>>,
     /// What it returned.
     pub(super) result: Cell<*mut c_void>,
-    /// Who waits for its end.
-    pub(super) ended: WaitQueue,
+    /// The threads that wait for its end.
+    pub(super) ended: List<WAITING>,
 }
 
 /// The scheduler's part of a thread.
@@ -84,6 +92,56 @@ pub(super) struct Scheduling {
     pub(super) detached: Cell<bool>,
 }
 
+/// The link by which a thread is in a ready queue or in the queue it sleeps in: never in both.
+pub(super) const WAITING: usize = 0;
+/// The link by which a thread is in the list of deadlines.
+pub(super) const TIMED: usize = 1;
+
+/// A thread's place in a list.
+#[derive(Clone, Copy)]
+pub(super) struct Link {
+    pub(super) previous: *mut Thread,
+    pub(super) next: *mut Thread,
+    pub(super) linked: bool,
+}
+
+impl Link {
+    pub(super) const UNLINKED: Self = Self { previous: ptr::null_mut(), next: ptr::null_mut(), linked: false };
+}
+
+/// A list of threads through each one's link number `LINK`. It needs no memory, and any thread is taken out at once.
+#[derive(Debug)]
+pub(super) struct List<const LINK: usize> {
+    pub(super) first: Cell<*mut Thread>,
+    pub(super) last: Cell<*mut Thread>,
+}
+
+impl<const LINK: usize> List<LINK> {
+    pub(super) const fn new() -> Self {
+        Self { first: Cell::new(ptr::null_mut()), last: Cell::new(ptr::null_mut()) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.get().is_null()
+    }
+
+    pub(super) fn first(&self) -> Option<*mut Thread> {
+        Some(self.first.get()).filter(|first| !first.is_null())
+    }
+
+    pub(super) fn last(&self) -> Option<*mut Thread> {
+        Some(self.last.get()).filter(|last| !last.is_null())
+    }
+}
+
+/// What a thread does.
+pub(crate) enum Body {
+    /// A thread of the platform's own.
+    Closure(Box<dyn FnOnce() + Send>),
+    /// A thread of std's or C's: the function and its argument.
+    Function(extern "C" fn(*mut c_void) -> *mut c_void, *mut c_void),
+}
+
 /// The next thread's number; the first, which runs nothing, is 0.
 static NUMBERS: AtomicU32 = AtomicU32::new(0);
 
@@ -105,7 +163,7 @@ impl Thread {
                 stack_pointer: Cell::new(0),
                 deadline: Cell::new(0),
                 timed_out: Cell::new(false),
-                queue: Cell::new(core::ptr::null()),
+                queue: Cell::new(ptr::null()),
                 address: Cell::new(0),
                 detached: Cell::new(false),
             },
@@ -116,8 +174,8 @@ impl Thread {
             stack,
             thread_pointer,
             body: Cell::new(body),
-            result: Cell::new(core::ptr::null_mut()),
-            ended: WaitQueue::new(),
+            result: Cell::new(ptr::null_mut()),
+            ended: List::new(),
         }
     }
 

@@ -1,54 +1,11 @@
-//! Lists of threads linked through the threads themselves.
-//!
-//! They need no memory, and any thread is taken out at once.
+//! Putting threads into lists and taking them out.
 //!
 //! All functions want interrupts off, which is what makes a list ours alone.
 
-use super::block::Thread;
+use super::block::{Link, List, Thread};
 use core::cell::Cell;
-use core::ptr;
-
-/// The link by which a thread is in a ready queue or in the queue it sleeps in: never in both.
-pub(super) const WAITING: usize = 0;
-/// The link by which a thread is in the list of deadlines.
-pub(super) const TIMED: usize = 1;
-
-/// A thread's place in a list.
-#[derive(Clone, Copy)]
-pub(super) struct Link {
-    previous: *mut Thread,
-    next: *mut Thread,
-    linked: bool,
-}
-
-impl Link {
-    pub(super) const UNLINKED: Self = Self { previous: ptr::null_mut(), next: ptr::null_mut(), linked: false };
-}
-
-/// A list through each thread's link number `LINK`.
-#[derive(Debug)]
-pub(crate) struct List<const LINK: usize> {
-    first: Cell<*mut Thread>,
-    last: Cell<*mut Thread>,
-}
 
 impl<const LINK: usize> List<LINK> {
-    pub(super) const fn new() -> Self {
-        Self { first: Cell::new(ptr::null_mut()), last: Cell::new(ptr::null_mut()) }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.first.get().is_null()
-    }
-
-    pub(super) fn first(&self) -> Option<*mut Thread> {
-        Some(self.first.get()).filter(|first| !first.is_null())
-    }
-
-    pub(super) fn last(&self) -> Option<*mut Thread> {
-        Some(self.last.get()).filter(|last| !last.is_null())
-    }
-
     /// Returns the thread before `thread`.
     ///
     /// # Safety
@@ -151,8 +108,9 @@ unsafe fn link<'a, const LINK: usize>(thread: *mut Thread) -> &'a Cell<Link> {
 #[cfg(test)]
 mod tests {
     extern crate std;
-    use super::super::{Name, Priority};
+    use super::super::block::{Name, Priority, WAITING};
     use super::*;
+    use core::ptr;
     use std::boxed::Box;
     use std::vec::Vec;
 

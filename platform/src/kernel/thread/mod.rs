@@ -12,24 +12,16 @@ mod start;
 mod storm;
 mod wait;
 
-pub(crate) use block::{Name, Thread};
-pub(crate) use scheduler::{boot_processor, current, idle, may_block, sleep_until, yield_now};
-pub(crate) use start::{Body, create, detach, join};
+pub use block::Priority;
+pub(crate) use block::{Body, Name, Thread};
+pub(crate) use scheduler::{boot_processor, current, may_block, sleep_until, yield_now};
+pub(crate) use start::{create, detach, idle, join};
 pub use wait::{Event, WaitQueue};
 
 use crate::arch::{self, BOOT_STACK, Upcalls};
 use crate::base::lock;
 use alloc::boxed::Box;
 use core::fmt;
-
-/// Which threads go first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priority {
-    /// Runs as soon as it has something to do, whatever else runs.
-    Network,
-    /// Shares the processor with its equals; threads that wait much go before those that compute much.
-    Worker,
-}
 
 /// Starts a thread of the platform's own that nobody joins.
 ///

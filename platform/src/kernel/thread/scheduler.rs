@@ -16,9 +16,7 @@
 //! the interrupted thread has executed one instruction, and one that is set so each time would keep it from ever
 //! releasing the lock for which it may not be switched away from. [`Storm`] is for the mistake in that reasoning.
 
-use super::Priority;
-use super::block::{Level, Scheduling, State, Thread};
-use super::list::{List, TIMED, WAITING};
+use super::block::{Level, List, Priority, Scheduling, State, TIMED, Thread, WAITING};
 use super::storm::Storm;
 use crate::arch::context::{settle, switch};
 use crate::arch::{InterruptsOff, Processor, ThreadName, interrupts, tls};
@@ -135,16 +133,14 @@ pub(crate) fn adopt_boot(thread: *mut Thread) {
     local().current.store(thread, Relaxed);
 }
 
-/// Halts whenever nobody can run, for ever; the boot context ends here.
-pub(crate) fn idle() -> ! {
-    loop {
-        super::start::reap();
-        interrupts::disable();
-        reschedule(false); // whoever is ready
-        // A wake-up since then came by an interrupt, which switched by itself; one from here on ends the halt,
-        // for enabling interrupts takes effect only after it has begun.
-        interrupts::enable_and_halt();
-    }
+/// Gives the processor to whatever thread is ready and, when none is any more, halts it until an interrupt. For the idle
+/// thread.
+pub(super) fn rest() {
+    interrupts::disable();
+    reschedule(false);
+    // A wake-up since then came by an interrupt, which switched by itself; one from here on ends the halt,
+    // for enabling interrupts takes effect only after it has begun.
+    interrupts::enable_and_halt();
 }
 
 /// Puts a thread that has never run among the ready.

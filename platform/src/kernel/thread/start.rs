@@ -3,9 +3,8 @@
 //! A thread's stack comes from the heap with a guard page below. At its top lie the thread-local variables, and
 //! above these what the thread pointer points to (ELF thread-local storage, variant II).
 
-use super::Priority;
-use super::block::{Name, State, Thread};
-use super::scheduler::{self, adopt_boot, block, current, enter, part};
+use super::block::{Body, Name, Priority, State, Thread};
+use super::scheduler::{self, adopt_boot, block, current, enter, part, wake};
 use crate::arch::context::Saved;
 use crate::arch::{InterruptsOff, ThreadName, interrupts, tls};
 use crate::base::lock::IrqLock;
@@ -20,14 +19,6 @@ use core::ptr;
 const HEADROOM: usize = 2 * PAGE;
 /// The smallest stack, whatever is asked for.
 const SMALLEST: usize = 4 * PAGE;
-
-/// What a thread does.
-pub(crate) enum Body {
-    /// A thread of the platform's own.
-    Closure(Box<dyn FnOnce() + Send>),
-    /// A thread of std's or C's: the function and its argument.
-    Function(extern "C" fn(*mut c_void) -> *mut c_void, *mut c_void),
-}
 
 /// Threads that have ended and wait to be freed: detached ones.
 static ENDED: IrqLock<Option<Ended>> = IrqLock::new(None);
@@ -74,6 +65,14 @@ pub(super) fn adopt() {
     }
 }
 
+/// Halts whenever no thread can run, and frees those that have ended; the boot context ends here.
+pub(crate) fn idle() -> ! {
+    loop {
+        reap();
+        scheduler::rest();
+    }
+}
+
 /// Waits until `thread` has ended, frees it and returns its result.
 ///
 /// # Safety
@@ -85,7 +84,7 @@ pub(crate) unsafe fn join(thread: *mut Thread) -> *mut c_void {
         // SAFETY: not detached, so it stays until it is freed below.
         unsafe {
             while part(thread).state.get() != State::Dead {
-                block((*thread).ended.list(), 0, None, || ());
+                block(&raw const (*thread).ended, 0, None, || ());
             }
         }
     }
@@ -125,12 +124,15 @@ fn exit(result: *mut c_void) -> ! {
         thread.result.set(ended.take().map_or(ptr::null_mut(), |Ended(previous)| previous.cast()));
         *ended = Some(Ended(this));
     }
-    thread.ended.wake_all();
+    while let Some(waiting) = thread.ended.first() {
+        // SAFETY: a thread in the list is asleep; interrupts are off.
+        unsafe { wake(waiting) };
+    }
     scheduler::end()
 }
 
 /// Frees the detached threads that have ended.
-pub(crate) fn reap() {
+fn reap() {
     // Taken as a whole: none of them runs, for this thread does.
     let mut next = ENDED.lock().take().map_or(ptr::null_mut(), |Ended(thread)| thread);
     while !next.is_null() {

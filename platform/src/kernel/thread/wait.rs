@@ -1,6 +1,6 @@
 //! What threads sleep on: events, which interrupts signal, and queues.
 
-use super::list::{List, WAITING};
+use super::block::{List, WAITING};
 use super::scheduler::{block, reschedule_if_due, wake};
 use crate::arch::InterruptsOff;
 use crate::base::lock::LockGuard;

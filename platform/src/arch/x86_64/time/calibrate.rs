@@ -5,7 +5,8 @@
 //! be relied on still boots: by a measurement that could not be confirmed, by the CMOS clock's seconds, or at worst by a
 //! guess, and the console says so.
 
-use super::{cmos, cycles};
+use super::cmos;
+use super::counter::cycles;
 use crate::arch::x86_64::apic;
 use crate::arch::x86_64::features::{Features, cpuid, hypervisor};
 use crate::arch::x86_64::port::{in8, in32, out8};

@@ -8,8 +8,9 @@
 //! The clock never goes back. Should the hypervisor's do, as after a restored snapshot whose clock was not, it goes on
 //! from the last value it gave.
 
-use super::cycles;
-use crate::arch::{InterruptsOff, Nanos};
+use super::counter::cycles;
+use crate::arch::units::Nanos;
+use crate::arch::x86_64::masking::InterruptsOff;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst, compiler_fence};
 

@@ -1,6 +1,6 @@
 //! The CMOS clock of a PC: the time of day to the second.
 
-use crate::arch::x86_64::InterruptsOff;
+use crate::arch::x86_64::masking::InterruptsOff;
 use crate::arch::x86_64::port::{in8, out8};
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use core::time::Duration;

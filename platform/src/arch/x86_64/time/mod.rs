@@ -3,18 +3,21 @@
 mod calibrate;
 mod clock;
 mod cmos;
+mod counter;
 mod kvmclock;
 mod scale;
 pub(crate) mod timer;
 
 use super::entry::tsc_at_entry;
-use super::{Firmware, features::Features};
-use crate::arch::Nanos;
+use super::features::Features;
+use super::firmware::Firmware;
+use crate::arch::units::Nanos;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
 pub use clock::monotonic;
 pub(crate) use clock::was_stopped;
+pub(crate) use counter::cycles;
 
 /// How often the CMOS clock is read: each reading takes dozens of accesses that the hypervisor emulates.
 const CMOS_INTERVAL: Nanos = 10_000_000_000;
@@ -64,11 +67,4 @@ pub(crate) fn of_day(now: bool) -> Option<(Duration, Nanos)> {
     }
     CMOS_READ.store(time, Relaxed);
     cmos::read().map(|wall| (wall, CMOS_TOLERANCE))
-}
-
-/// Reads the time-stamp counter.
-#[inline]
-pub(crate) fn cycles() -> u64 {
-    // SAFETY: every 64-bit processor has it, and nothing restricts it here.
-    unsafe { core::arch::x86_64::_rdtsc() }
 }

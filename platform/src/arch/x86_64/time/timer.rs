@@ -1,9 +1,10 @@
 //! The timer that fires once, at a moment of the monotonic clock.
 
+use super::clock::{self, monotonic};
 use super::scale::Scale;
-use super::{clock, monotonic};
-use crate::arch::Nanos;
-use crate::arch::x86_64::{Processor, apic};
+use crate::arch::units::Nanos;
+use crate::arch::x86_64::apic;
+use crate::arch::x86_64::processor::Processor;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Whether the timer is set to a value of the time-stamp counter rather than to a count of its own.
