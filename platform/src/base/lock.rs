@@ -1,20 +1,19 @@
 //! Locks that exclude other threads, and ones that exclude interrupts too.
 //!
-//! What each does when it is found taken:
+//! What each does under contention, that is, when it is found taken:
 //!
-//! | lock | for | with one processor | with several |
-//! |---|---|---|---|
-//! | [`Lock`] | threads | cannot be: its holder keeps the processor. A lock found taken was taken twice by one thread, a bug, and ends the machine | spin, preemption off and interrupts on: the holder runs elsewhere and keeps its processor, so the wait is as long as the section |
-//! | [`IrqLock`] | threads and interrupt handlers | the same, with interrupts off | spin, interrupts off |
-//! | [`Lock::try_lock`] | threads that can do without | returns `None` | the same |
-//! | the heap's lock | allocation | as [`Lock`] | as [`Lock`] |
-//! | `spin::Mutex` in [`crate::arch`] | ports and controllers set up at boot | cannot be: held with interrupts off | spin, interrupts off |
-//! | `spin::Once` | values written once, at boot | cannot be: written before threads exist or by the one thread that discovers | spin until the value is written |
-//! | [`WaitQueue`](crate::kernel::thread::WaitQueue), [`Event`](crate::kernel::thread::Event), futex | whatever takes longer | the thread sleeps and others run; it is woken first in, first out | the same |
+//! | lock | with one processor, today | with several |
+//! |---|---|---|
+//! | [`Lock`] | its holder keeps the processor, so another thread never finds it taken. The same thread taking it again is a bug and ends the machine | spins with preemption off and interrupts on; the holder keeps its own processor, so the wait is as long as the section |
+//! | [`IrqLock`] | the same: its holder is not even interrupted | spins with interrupts off |
+//! | [`Lock::try_lock`] | returns `None` | returns `None` |
+//! | the heap's | as [`Lock`] | as [`Lock`] |
+//! | `spin::Mutex`, in the processor's floor and at boot | held with interrupts off: never found taken | spins with interrupts off |
+//! | `spin::Once` | written at boot or during discovery, by one thread | spins until the value is written |
+//! | [`WaitQueue`](crate::kernel::thread::WaitQueue), [`Event`](crate::kernel::thread::Event), futexes | the thread sleeps; the one that has slept longest is woken first | the lists of sleepers, which today are guarded by interrupts being off, need the scheduler's lock |
 //!
-//! None hands itself on in order or by priority: sections are short, and none waits, allocates without need or prints while
-//! it holds one that the network thread takes. Today a contended lock ends the machine with the place that took it, see
-//! [`contended`]; that one function becomes a loop when a second processor starts.
+//! No lock is handed on in order or by priority: sections are short, and nothing in one sleeps or prints. `contended` is the
+//! one place that ends the machine; it becomes a loop when a second processor starts.
 
 use super::percpu::PerCpu;
 use crate::arch::InterruptsOff;

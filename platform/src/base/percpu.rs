@@ -6,9 +6,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 /// What is kept for one processor: the hardware's part, what locks count, and what the kernel's scheduler needs.
 ///
 /// There is one for each processor, found by a pointer that the processor holds; today that is the one it boots on. Only
-/// its own processor uses it, so no part needs a lock against other processors. A part that interrupts use, too, is
-/// changed with interrupts off. A thread stays on the processor it was started on: what it reads here does not change
-/// hands between two instructions.
+/// its own processor uses it, except for the scheduler, which is behind a lock. A part that interrupts use, too, is changed
+/// with interrupts off. A thread stays on the processor it was started on: what it reads here does not change hands
+/// between two instructions.
 #[repr(C)]
 pub(crate) struct PerCpu<Kernel = ()> {
     /// The hardware's: first, so that the processor's pointer to it is one to the whole.

@@ -19,6 +19,7 @@ pub(crate) struct Vector(u8);
 static HANDLERS: [Once<fn()>; COUNT] = [const { Once::new() }; COUNT];
 /// How many vectors were asked for.
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
 /// Gives `handler` a vector of its own, or `None` when all are taken.
 ///
 /// The handler runs with interrupts off, on whatever thread was running: it may acknowledge its device and

@@ -34,7 +34,7 @@ struct Device {
 // SAFETY: the buffer is in the memory that the device owns, and is accessed with `&mut self` only.
 unsafe impl Send for Device {}
 
-/// Draws from the device and mixes what it gives into the generator; keeps the device for [`draw`].
+/// Draws from the device and mixes what it gives into the generator; keeps the device for `draw`.
 pub fn start(mut transport: Transport) -> Result<(), VirtioError> {
     let mut device = Device::open(&mut transport)?;
     let mut result = Ok(());

@@ -1,7 +1,7 @@
 //! Threads: preemptive, by priority, on one processor.
 //!
-//! [`scheduler`] decides which one runs, [`wait`] and [`futex`] are what
-//! threads sleep on, [`block`] is what is kept of each.
+//! `scheduler` decides which one runs, `wait` and `futex` are what
+//! threads sleep on, `block` is what is kept of each.
 
 pub(crate) mod block;
 pub(crate) mod futex;
