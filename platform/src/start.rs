@@ -65,7 +65,7 @@ fn keep(line: &[u8]) -> &'static str {
     if kept.len() < line.len() {
         crate::kprintln!("zonule: the command line is cut after {COMMAND_LINE} octets");
     }
-    // Locked for good: nobody changes it any more.
+    // Locked for good: nothing changes it any more.
     MutexGuard::leak(kept).utf8_chunks().next().map_or("", |chunk| chunk.valid())
 }
 

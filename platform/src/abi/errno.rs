@@ -8,7 +8,7 @@ export!(__errno_location __xpg_strerror_r);
 
 /// Sets the running thread's `errno`.
 pub fn set(code: i32) {
-    // SAFETY: the place of the running thread, which nobody else uses.
+    // SAFETY: the place of the running thread, which no other thread uses.
     unsafe { *thread::current().errno() = code }
 }
 

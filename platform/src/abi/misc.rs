@@ -103,7 +103,7 @@ extern "C" fn sigaltstack(_new: *const c_void, _old: *mut c_void) -> c_int {
     fail(libc::ENOSYS)
 }
 
-/// Would wait for a signal, so waits for ever.
+/// Would wait for a signal, so never returns.
 extern "C" fn pause() -> c_int {
     loop {
         thread::sleep_until(u64::MAX);
@@ -126,14 +126,14 @@ pub(crate) fn end(status: c_int) -> ! {
     power::off()
 }
 
-/// Ends everything after a panic, whose message std has printed, or for a reason nobody told.
+/// Ends everything after a panic, whose message std has printed, or for an unknown reason.
 extern "C" fn abort() -> ! {
     interrupts::disable();
     serial::print_now(format_args!("zonule: aborted in thread {ThreadName}; resetting\n"));
     power::reset()
 }
 
-/// A statically linked image has no objects to tell of; std asks for backtraces only.
+/// A statically linked image has no objects to list; std asks for backtraces only.
 extern "C" fn dl_iterate_phdr(_each: *const c_void, _data: *mut c_void) -> c_int {
     0
 }

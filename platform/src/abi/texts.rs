@@ -22,7 +22,7 @@ struct Text {
 
 impl File for Text {
     fn read(&self, out: &mut [u8]) -> Result<usize, Errno> {
-        // Two threads that read the same descriptor at a time may get the same octets: nobody does.
+        // Two threads that read the same descriptor at a time may get the same octets: no program does.
         let start = self.read.load(Relaxed);
         let rest = self.content.as_bytes().get(start..).unwrap_or_default();
         let length = rest.len().min(out.len());
@@ -70,7 +70,7 @@ unsafe extern "C" fn open64(path: *const c_char, flags: c_int) -> c_int {
     unsafe { open(path, flags) }
 }
 
-/// Tells the size and the kind of a text; of other descriptors nothing.
+/// Returns the size and the kind of a text; of other descriptors nothing.
 unsafe extern "C" fn fstat64(descriptor: c_int, out: *mut c_void) -> c_int {
     let file = match fd::get(descriptor) {
         Ok(file) => file,

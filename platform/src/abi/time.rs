@@ -22,7 +22,7 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, out: *mut libc::times
     0
 }
 
-/// Sleeps for a while; nothing interrupts it, so no remainder is ever told.
+/// Sleeps for a while; nothing interrupts it, so there is never a remainder.
 unsafe extern "C" fn nanosleep(request: *const libc::timespec, _remainder: *mut libc::timespec) -> c_int {
     // SAFETY: the caller's request.
     match nanos(unsafe { &*request }) {

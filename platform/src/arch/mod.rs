@@ -24,7 +24,7 @@
 //!
 //! Device registers in memory need no help from here: they are volatile loads and stores everywhere.
 //!
-//! This floor calls nothing above it. It waits for nobody, so it takes none of the locks of [`crate::base::lock`].
+//! This floor calls nothing above it. It waits for no thread, so it takes none of the locks of [`crate::base::lock`].
 
 mod units;
 mod upcalls;

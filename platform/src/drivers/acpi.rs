@@ -243,7 +243,7 @@ fn button_event_in(aml: &[u8]) -> Option<EventRegister> {
 /// Reads what comes after the opcode of a package in machine language (ACPI 6.5 §20.2.5.4): the number of its elements, and
 /// these with all that follows them.
 pub(crate) fn package(aml: &[u8]) -> Option<(u8, &[u8])> {
-    // The top two bits of the first octet of the length tell how many octets follow it; then the element count.
+    // The top two bits of the first octet of the length say how many octets follow it; then the element count.
     let (count, elements) = aml.get(usize::from(aml.first()? >> 6) + 1..)?.split_first()?;
     Some((*count, elements))
 }

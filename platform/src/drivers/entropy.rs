@@ -57,7 +57,7 @@ pub(crate) fn start() {
     }
 }
 
-/// Returns what no copy of the machine has: with a random instruction, nobody can guess it either.
+/// Returns what no copy of the machine has: with a random instruction, it cannot be guessed either.
 fn nonce() -> [u8; NONCE] {
     let mut nonce = [0; NONCE];
     random::draw(&mut nonce);

@@ -77,7 +77,7 @@ fn absorb(id: [u64; 2]) {
 
 fn read(at: usize) -> [u64; 2] {
     let at = at as *const u64;
-    // SAFETY: `start` mapped the 16 octets for ever, at a multiple of eight. Only the hypervisor writes there, hence
+    // SAFETY: `start` mapped the 16 octets for good, at a multiple of eight. Only the hypervisor writes there, hence
     // volatile, and not while a processor runs.
     unsafe { [at.read_volatile(), at.add(1).read_volatile()] }
 }

@@ -51,7 +51,7 @@ pub(super) fn fill(out: &mut [u8], nonce: [u8; NONCE]) {
     state.fill(0);
     stream.apply_keystream(&mut *state);
     drop(state);
-    // The rest of the stream is nobody else's: it needs no lock.
+    // The rest of the stream is this request's alone: it needs no lock.
     out.fill(0);
     stream.apply_keystream(out);
 }

@@ -22,14 +22,14 @@ pub type Readiness = i16;
 
 /// What a descriptor names. Dropping it closes it.
 pub trait File: Any + Send + Sync {
-    /// Reads into `out`, blocking unless told otherwise; 0 is the end.
+    /// Reads into `out`, blocking unless set not to; 0 is the end.
     ///
     /// # Errors
     ///
     /// As read(2).
     fn read(&self, out: &mut [u8]) -> Result<usize, Errno>;
 
-    /// Writes from `octets`, blocking unless told otherwise.
+    /// Writes from `octets`, blocking unless set not to.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ pub trait File: Any + Send + Sync {
 /// The table; a number's place may be empty.
 static TABLE: Lock<Vec<Option<Arc<dyn File>>>> = Lock::new(Vec::new());
 
-/// Who waits in [`poll`], and a count of changes so that none is missed.
+/// A count of changes, so that none is missed, and the threads that wait in [`poll`].
 static CHANGES: Lock<u64> = Lock::new(0);
 static POLLING: WaitQueue = WaitQueue::new();
 
@@ -132,7 +132,7 @@ pub(crate) fn poll(entries: &mut [libc::pollfd], deadline: Option<Nanos>) -> usi
         let seen = *CHANGES.lock();
         let mut ready = 0;
         for entry in entries.iter_mut() {
-            // Negative descriptors are skipped; errors are told whether asked for or not (poll(2)).
+            // Negative descriptors are skipped; errors are reported whether asked for or not (poll(2)).
             let always = libc::POLLERR | libc::POLLHUP | libc::POLLNVAL;
             entry.revents = match (entry.fd, get(entry.fd)) {
                 (..0, _) => 0,

@@ -12,7 +12,7 @@ pub(crate) use crate::arch::time::timer;
 static WALL_AT_ENTRY: AtomicU64 = AtomicU64::new(0);
 static WALL_KNOWN: AtomicBool = AtomicBool::new(false);
 /// What the machine's own time of day was at entry when it was last followed, in nanoseconds since 1970. It differs from
-/// [`WALL_AT_ENTRY`] by what [`shift_wall`] was told.
+/// [`WALL_AT_ENTRY`] by what [`shift_wall`] added.
 static MACHINE_AT_ENTRY: AtomicU64 = AtomicU64::new(0);
 
 /// Returns the time since 1970, UTC. Where the machine has no clock it counts from 1970 on.
@@ -20,7 +20,7 @@ pub fn wall() -> Duration {
     Duration::from_nanos(WALL_AT_ENTRY.load(Relaxed).wrapping_add(monotonic()))
 }
 
-/// Returns whether the machine has told the time of day.
+/// Returns whether the time of day is known.
 pub fn wall_known() -> bool {
     WALL_KNOWN.load(Relaxed)
 }

@@ -72,7 +72,7 @@ unsafe impl GlobalAlloc for Heap {
 ///
 /// # Safety
 ///
-/// The range is mapped, writable, and used by nobody.
+/// The range is mapped, writable, and not in use.
 pub(super) unsafe fn claim(start: u64, end: u64) {
     if start < end {
         // SAFETY: the caller's promise. A range too small for the heap's own records is left unused.
@@ -96,7 +96,7 @@ pub(super) fn allocate_pages(pages: usize) -> Option<NonNull<u8>> {
 ///
 /// # Safety
 ///
-/// [`allocate_pages`] returned `start` for this many pages, and nobody uses them.
+/// [`allocate_pages`] returned `start` for this many pages, and they are not in use.
 pub(super) unsafe fn free_pages(start: usize, pages: usize) {
     if let Some(layout) = pages_layout(pages) {
         // SAFETY: the caller's promise.

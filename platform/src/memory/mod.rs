@@ -74,7 +74,7 @@ pub fn free() -> usize {
     heap::free()
 }
 
-/// Maps a device's registers for ever, uncached and not executable. Mapping them again gives the same address.
+/// Maps a device's registers for good, uncached and not executable. Mapping them again gives the same address.
 ///
 /// # Panics
 ///
@@ -87,7 +87,7 @@ pub fn map_device(phys: u64, len: usize) -> NonNull<u8> {
     }
 }
 
-/// Returns firmware memory, mapped read-only for ever; `None` if the range is no address or no memory is left.
+/// Returns firmware memory, mapped read-only for good; `None` if the range is no address or no memory is left.
 pub(crate) fn map_firmware(phys: u64, len: usize) -> Option<&'static [u8]> {
     if phys < map::PAGE || phys.checked_add(len as u64)? >= tables::END || !paging::map_firmware(phys, len) {
         return None;

@@ -18,7 +18,7 @@ impl Stack {
         let pages = bytes.div_ceil(PAGE).checked_add(1)?;
         let start = heap::allocate_pages(pages)?.as_ptr() as usize;
         if !paging::set_present(start, false) {
-            // SAFETY: allocated above, given to nobody.
+            // SAFETY: allocated above, not in use yet.
             unsafe { heap::free_pages(start, pages) };
             return None;
         }

@@ -71,7 +71,7 @@ pub(super) fn id() -> u8 {
     Processor::current().apic_id.load(Relaxed)
 }
 
-/// Tells the controller that the interrupt in service is done.
+/// Signals the controller that the interrupt in service is done.
 pub(super) fn end_of_interrupt() {
     write(Register::EndOfInterrupt, 0);
 }

@@ -58,7 +58,7 @@ pub(super) fn handle(vector: u8) {
         }
         _ => {
             let handler = HANDLERS.get(usize::from(vector.wrapping_sub(vectors::FIRST_DEVICE))).and_then(Once::get);
-            // A vector nobody asked for does no harm.
+            // An interrupt on a vector without a handler does no harm.
             if let Some(handler) = handler {
                 handler();
             }

@@ -23,7 +23,7 @@ pub(crate) fn next() -> Option<Octet> {
     let status = unsafe { in8(STATUS) };
     // All ones: there is no such controller.
     (status != 0xff && status & FULL != 0).then_some(())?;
-    // SAFETY: takes the octet that the controller has; nobody else wants it.
+    // SAFETY: takes the octet that the controller has; nothing else reads it.
     let octet = unsafe { in8(DATA) };
     Some(if status & MOUSE == 0 { Octet::Key(octet) } else { Octet::Other })
 }

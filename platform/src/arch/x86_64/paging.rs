@@ -193,7 +193,7 @@ fn split(entry: &mut PageTableEntry, level: usize, take: &mut impl FnMut() -> Op
         flags.remove(Flags::HUGE_PAGE);
     }
     let table = new_table(take)?;
-    // SAFETY: a fresh page nobody else has.
+    // SAFETY: a fresh page that nothing else uses.
     let parts = unsafe { &mut *(table as *mut PageTable) };
     for (number, part) in parts.iter_mut().enumerate() {
         part.set_addr(PhysAddr::new(start + number as u64 * span(level - 1)), flags);
@@ -205,7 +205,7 @@ fn split(entry: &mut PageTableEntry, level: usize, take: &mut impl FnMut() -> Op
 /// Takes a page and empties it.
 fn new_table(take: &mut impl FnMut() -> Option<u64>) -> Result<u64, OutOfMemory> {
     let page = take().ok_or(OutOfMemory)?;
-    // SAFETY: a mapped page given to nobody else.
+    // SAFETY: a mapped page that nothing else uses.
     unsafe { (page as *mut PageTable).write(PageTable::new()) };
     Ok(page)
 }
@@ -214,7 +214,7 @@ fn new_table(take: &mut impl FnMut() -> Option<u64>) -> Result<u64, OutOfMemory>
 ///
 /// # Safety
 ///
-/// It is a table of the tree, and nobody else refers into it.
+/// It is a table of the tree, and nothing else refers into it.
 unsafe fn slot<'a>(table: u64, address: u64, level: usize) -> &'a mut PageTableEntry {
     // SAFETY: the caller's promise; tables are mapped one to one.
     let table = unsafe { &mut *(table as *mut PageTable) };

@@ -58,7 +58,7 @@ pub fn off() -> ! {
     reset()
 }
 
-/// Resets the machine: as ACPI says, by the keyboard controller, or by a fault nobody can handle.
+/// Resets the machine: as ACPI says, by the keyboard controller, or by a fault that nothing handles.
 pub fn reset() -> ! {
     disable();
     if let Some((register, value)) = WAYS.get().and_then(|ways| ways.reset) {
@@ -85,7 +85,7 @@ fn write(register: Register, value: u8) {
     match register {
         // SAFETY: the register and the value by which the firmware says the machine goes off or resets.
         Register::Port(port) => unsafe { out8(port, value) },
-        // SAFETY: as above; mapped by whoever called `start`.
+        // SAFETY: as above; mapped by the caller of `start`.
         Register::Memory(at) => unsafe { (at as *mut u8).write_volatile(value) },
     }
 }

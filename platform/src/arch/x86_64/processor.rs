@@ -105,7 +105,7 @@ impl Processor {
     pub(super) unsafe fn enter(&'static self) {
         self.this.store(core::ptr::from_ref(self).cast_mut(), core::sync::atomic::Ordering::Relaxed);
         x86_64::registers::model_specific::GsBase::write(VirtAddr::from_ptr(self));
-        // SAFETY: the caller's promise: nobody else refers to the tables, and nothing changes them after this function.
+        // SAFETY: the caller's promise: nothing else refers to the tables, and nothing changes them after this function.
         unsafe {
             let tss = &mut *self.tss.get();
             let mut table = tss.interrupt_stack_table; // the segment is packed: its fields are copied, not referred to

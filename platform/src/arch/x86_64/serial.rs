@@ -34,7 +34,7 @@ pub(crate) fn start() {
     }
 }
 
-/// Prints formatted text at once, whoever else is printing: for what comes last.
+/// Prints formatted text at once, even in the middle of another thread's line: for last messages.
 pub(crate) fn print_now(text: fmt::Arguments<'_>) {
     struct Raw;
     impl Write for Raw {

@@ -130,7 +130,7 @@ impl Identity {
     }
 }
 
-/// Reads who made the function and what it is.
+/// Reads the function's vendor and kind.
 pub fn identity(space: &dyn ConfigSpace, function: Function) -> Identity {
     let word = space.read(function, VENDOR_DEVICE);
     Identity {

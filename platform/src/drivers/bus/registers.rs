@@ -12,7 +12,7 @@ pub struct Registers {
     length: usize,
 }
 
-// SAFETY: the window is device memory that is mapped for ever; registers have no thread affinity.
+// SAFETY: the window is device memory whose mapping is never removed; registers have no thread affinity.
 unsafe impl Send for Registers {}
 // SAFETY: every access is one volatile load or store; ordering between threads is the driver's business.
 unsafe impl Sync for Registers {}
@@ -22,7 +22,7 @@ impl Registers {
     ///
     /// # Safety
     ///
-    /// `base` must be valid for volatile reads and writes of `length` bytes for ever, and aligned to eight bytes, or
+    /// `base` must be valid for volatile reads and writes of `length` bytes for good, and aligned to eight bytes, or
     /// to four when no 64-bit access is made.
     pub const unsafe fn new(base: NonNull<u8>, length: usize) -> Self {
         Self { base, length }
@@ -30,7 +30,7 @@ impl Registers {
 
     /// Maps `length` bytes of device memory at the physical address `physical`.
     pub fn map(physical: u64, length: usize) -> Self {
-        // SAFETY: `map_device` returns a mapping of `length` bytes that lasts for ever.
+        // SAFETY: `map_device` returns a mapping of `length` bytes that is never removed.
         unsafe { Self::new(crate::memory::map_device(physical, length), length) }
     }
 

@@ -17,9 +17,9 @@ pub const BUFFER_BYTES: usize = 2048;
 
 /// The device has a hardware address of its own (VIRTIO_NET_F_MAC).
 pub const FEATURE_MAC: u64 = 1 << 5;
-/// The device tells the largest packet it carries (VIRTIO_NET_F_MTU).
+/// The device reports the largest packet it carries (VIRTIO_NET_F_MTU).
 pub const FEATURE_MTU: u64 = 1 << 3;
-/// The device tells whether its link is up (VIRTIO_NET_F_STATUS).
+/// The device reports whether its link is up (VIRTIO_NET_F_STATUS).
 pub const FEATURE_STATUS: u64 = 1 << 16;
 
 /// The smallest MTU believed: what IPv4 demands of a link that serves DNS usefully (RFC 791 §3.2: 576).
@@ -193,7 +193,7 @@ pub struct VirtioNic {
 
 /// Whether the device's link is up: as if its cable were in.
 pub struct LinkState {
-    /// The device, if it can tell.
+    /// The device, if it reports the state.
     transport: Option<Transport>,
     up: bool,
 }
@@ -289,7 +289,7 @@ fn bring_up(
     let pages = (usize::from(size) * BUFFER_BYTES).div_ceil(PAGE);
     let buffers = Dma::allocate(pages).ok_or(VirtioError::NoMemory)?;
     let doorbell = transport.set_queue(number, size, rings.phys())?;
-    // SAFETY: the memory is zeroed, page aligned, of this length, and leaked below, so it lives for ever.
+    // SAFETY: the memory is zeroed, page aligned, of this length, and leaked below, so it is never freed.
     let queue = unsafe { SplitQueue::new(rings.virt(), size, event_index) };
     // SAFETY: as above.
     let pool = unsafe { Buffers::new(buffers.virt(), buffers.phys(), size) };

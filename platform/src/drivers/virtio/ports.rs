@@ -1,6 +1,6 @@
 //! The legacy interface of virtio PCI devices: ports (virtio 1.2 §4.1.4.10).
 //!
-//! Only devices that QEMU was told to make so (`disable-modern=on`), or that a very old one makes, have no other. Without
+//! Only devices that QEMU was configured so (`disable-modern=on`), or that a very old one makes, have no other. Without
 //! MSI-X, which is not used here, the device's own configuration begins at 0x14.
 
 use crate::arch::port::{in8, in16, in32, out8, out16, out32};
@@ -26,7 +26,7 @@ impl Ports {
     ///
     /// # Safety
     ///
-    /// They are those of a virtio device that decodes I/O and that nobody else drives.
+    /// They are those of a virtio device that decodes I/O and that nothing else drives.
     pub(super) unsafe fn new(base: u16) -> Option<Self> {
         base.checked_add(BYTES)?;
         Some(Self(base))
@@ -61,7 +61,7 @@ impl Ports {
         }
     }
 
-    /// Tells the device in which page a queue begins.
+    /// Sets the page in which a queue begins.
     pub(super) fn set_queue(self, queue: u16, page: u32) {
         // SAFETY: registers of the device; the caller's memory is a queue as its size demands.
         unsafe {
@@ -70,7 +70,7 @@ impl Ports {
         }
     }
 
-    /// Tells the device about new buffers in a queue.
+    /// Notifies the device of new buffers in a queue.
     pub(super) fn notify(self, queue: u16) {
         // SAFETY: a register of the device.
         unsafe { out16(self.0 + QUEUE_NOTIFY, queue) };

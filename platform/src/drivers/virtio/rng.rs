@@ -68,7 +68,7 @@ impl Device {
         let pages = Layout::new(size).bytes.div_ceil(4096);
         let memory = Dma::allocate(pages + 1).ok_or(VirtioError::NoMemory)?;
         let doorbell = transport.set_queue(0, size, memory.phys())?;
-        // SAFETY: zeroed, page aligned, long enough; kept beside the queue, and given back only after a reset.
+        // SAFETY: zeroed, page aligned, long enough; kept together with the queue, and given back only after a reset.
         let mut queue = unsafe { SplitQueue::new(memory.virt(), size, agreed & features::EVENT_INDEX != 0) };
         // SAFETY: the last page of the allocation lies behind the queue.
         let buffer = unsafe { memory.virt().add(pages * 4096) };

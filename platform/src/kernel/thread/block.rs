@@ -39,7 +39,7 @@ pub(super) enum State {
 pub(super) enum Level {
     /// [`Priority::Network`].
     Network = 0,
-    /// A worker that has lately slept before its slice was over.
+    /// A worker that slept before its last slice was over.
     Responsive = 1,
     /// A worker that has used a whole slice.
     Busy = 2,
@@ -179,7 +179,7 @@ impl Thread {
         }
     }
 
-    /// Returns the number that tells it from all others there have been (`gettid`).
+    /// Returns its number, which no other thread has had (`gettid`).
     pub(crate) fn number(&self) -> u32 {
         self.number
     }

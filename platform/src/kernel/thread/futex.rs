@@ -25,7 +25,7 @@ pub(crate) enum Outcome {
 /// Sleeps while `word` holds `expected`, until woken or until `deadline`.
 pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Option<Nanos>) -> Outcome {
     let address = word.as_ptr() as usize;
-    // From the look at the word to the sleep nobody else runs: no wake-up is missed.
+    // From the look at the word to the sleep no other thread runs: no wake-up is missed.
     let _interrupts = InterruptsOff::new();
     if word.load(SeqCst) != expected {
         return Outcome::Changed;

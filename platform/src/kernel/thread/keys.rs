@@ -13,7 +13,7 @@ const ROUNDS: usize = 4;
 /// What runs on a thread's value when the thread ends.
 pub(crate) type Destructor = Option<unsafe extern "C" fn(*mut c_void)>;
 
-/// Each key's destructor; the outer `None` is a key nobody has.
+/// Each key's destructor; the outer `None` is a free key.
 static DESTRUCTORS: Lock<[Option<Destructor>; KEYS]> = Lock::new([None; KEYS]);
 
 /// One thread's values.
@@ -27,7 +27,7 @@ pub(crate) fn create(destructor: Destructor) -> Option<u32> {
     Some(key as u32)
 }
 
-/// Gives a key back; false if nobody had it.
+/// Frees a key; false if it was free.
 pub(crate) fn delete(key: u32) -> bool {
     DESTRUCTORS.lock().get_mut(key as usize).and_then(Option::take).is_some()
 }
@@ -57,7 +57,7 @@ impl Values {
                 let destructor = DESTRUCTORS.lock()[key].flatten();
                 if let (false, Some(destructor)) = (value.is_null(), destructor) {
                     any = true;
-                    // SAFETY: who created the key vouches for the destructor, who set the value for the value.
+                    // SAFETY: the creator of the key vouches for the destructor, and the thread for the value it set.
                     unsafe { destructor(value) };
                 }
             }

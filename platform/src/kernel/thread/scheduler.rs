@@ -1,4 +1,4 @@
-//! Who runs: ready queues by level, deadlines, slices, and the switch.
+//! Which thread runs: ready queues by level, deadlines, slices, and the switch.
 //!
 //! All of it is used with interrupts off, which on its own processor makes a set of steps indivisible: to look, to
 //! queue up and to give the processor away is one step, so no wake-up falls between.
@@ -49,7 +49,7 @@ static BOOT_PROCESSOR: PerCpu<Local> = PerCpu::boot(Local {
 struct Local {
     /// The thread that has the processor; null until threads exist.
     current: AtomicPtr<Thread>,
-    /// Who runs next. Other processors will lock it to wake a thread here.
+    /// Which thread runs next. Other processors will lock it to wake a thread here.
     scheduler: IrqLock<Scheduler>,
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn adopt_boot(thread: *mut Thread) {
     let mut scheduler = local().scheduler.lock();
     scheduler.idle = thread;
     scheduler.since = time::monotonic();
-    // SAFETY: alive for ever; its thread pointer is a valid thread-local block.
+    // SAFETY: never freed; its thread pointer is a valid thread-local block.
     unsafe { tls::set_pointer((*thread).thread_pointer) };
     local().current.store(thread, Relaxed);
 }
@@ -146,7 +146,7 @@ pub(super) fn rest() {
 /// Puts a thread that has never run among the ready.
 pub(super) fn enter(thread: *mut Thread) {
     let mut scheduler = local().scheduler.lock();
-    // SAFETY: alive until it ends, and known to nobody else yet; interrupts are off.
+    // SAFETY: alive until it ends, and not known to other threads yet; interrupts are off.
     let part = unsafe { part(thread) };
     part.slice.set(SLICE);
     part.level.set(match part.priority {
@@ -197,7 +197,7 @@ pub(super) fn block(
         part.queue.set(queue);
         part.address.set(address);
         if !queue.is_null() {
-            // SAFETY: the queue is its owner's who waits here, so it outlives the wait; a running thread is in
+            // SAFETY: the queue belongs to an owner that waits here, so it outlives the wait; a running thread is in
             // no queue.
             unsafe { (*queue).push_back(thread) };
         }
@@ -266,7 +266,7 @@ pub(crate) fn timer_fired() {
     }
 }
 
-/// Ends the running thread: nobody switches back to it. Interrupts are off.
+/// Ends the running thread: no other switches back to it. Interrupts are off.
 pub(super) fn end() -> ! {
     // SAFETY: the running thread, interrupts off.
     unsafe { part(local().current.load(Relaxed)) }.state.set(State::Dead);
@@ -274,7 +274,7 @@ pub(super) fn end() -> ! {
     crate::fatal!("a thread that had ended was given the processor");
 }
 
-/// Gives the processor to whom it is due, who may be the running thread; `yielding` puts it behind its equals.
+/// Gives the processor to the thread whose turn it is, possibly the running one; `yielding` puts that behind its equals.
 /// Interrupts are off.
 fn reschedule(yielding: bool) {
     let old = local().current.load(Relaxed);
@@ -284,7 +284,7 @@ fn reschedule(yielding: bool) {
     }
     local().current.store(new, Relaxed);
     // SAFETY: both are alive: a thread that has ended is freed by another, later. Interrupts are off, `new` was
-    // saved by a switch or prepared by its creator, and the lock is free for whoever runs next.
+    // saved by a switch or prepared by its creator, and the lock is free for the thread that runs next.
     unsafe {
         tls::set_pointer((*new).thread_pointer);
         switch(part(old).stack_pointer.as_ptr(), part(new).stack_pointer.get());
@@ -292,7 +292,7 @@ fn reschedule(yielding: bool) {
 }
 
 impl Scheduler {
-    /// Settles the running thread's account and chooses who runs next.
+    /// Settles the running thread's account and chooses the thread that runs next.
     fn choose(&mut self, old: *mut Thread, yielding: bool) -> *mut Thread {
         let now = time::monotonic();
         self.expire(now);
@@ -314,7 +314,7 @@ impl Scheduler {
                 }
             }
             let queue = &self.ready[part.level.get() as usize];
-            // SAFETY: a running thread is in no queue. Who was merely interrupted goes on before its equals.
+            // SAFETY: a running thread is in no queue. A thread that was merely interrupted goes on before its equals.
             unsafe { if over || yielding { queue.push_back(old) } else { queue.insert_after(ptr::null_mut(), old) } };
         }
         self.promote(now);
@@ -346,7 +346,7 @@ impl Scheduler {
             }
             self.deadlines.remove(thread);
         }
-        // Who has slept is not busy.
+        // A thread that has slept is not busy.
         part.slice.set(SLICE);
         if part.level.get() == Level::Busy {
             part.level.set(Level::Responsive);
@@ -426,7 +426,7 @@ impl Scheduler {
         }
     }
 
-    /// Returns whether the slice of a running thread of `level` matters: whether anybody waits for its end.
+    /// Returns whether the slice of a running thread of `level` matters: whether another waits for its end.
     fn contested(&self, level: Level) -> bool {
         let waiting = |level: Level| !self.ready[level as usize].is_empty();
         match level {

@@ -26,7 +26,7 @@ static ENDED: IrqLock<Option<Ended>> = IrqLock::new(None);
 /// The last detached thread that ended, and through [`Thread::result`] the ones before.
 struct Ended(*mut Thread);
 
-// SAFETY: a thread that has ended and is detached belongs to who takes it from the list.
+// SAFETY: a thread that has ended and is detached belongs to the thread that takes it from the list.
 unsafe impl Send for Ended {}
 
 /// Makes a thread, calls `made` with it and lets it run; `None` if there is no memory for it.
@@ -88,7 +88,7 @@ pub(crate) unsafe fn join(thread: *mut Thread) -> *mut c_void {
             }
         }
     }
-    // SAFETY: it has ended and does not run any more, for this thread does; nobody else frees it.
+    // SAFETY: it has ended and does not run any more, for this thread does; no other thread frees it.
     unsafe {
         let result = (*thread).result.get();
         drop(Box::from_raw(thread));
@@ -107,7 +107,7 @@ pub(crate) fn detach(thread: *mut Thread) {
     part.detached.set(true);
     drop(interrupts);
     if ended {
-        // SAFETY: it has ended, another thread runs, and nobody else frees it.
+        // SAFETY: it has ended, another thread runs, and no other thread frees it.
         drop(unsafe { Box::from_raw(thread) });
     }
 }
@@ -136,7 +136,7 @@ fn reap() {
     // Taken as a whole: none of them runs, for this thread does.
     let mut next = ENDED.lock().take().map_or(ptr::null_mut(), |Ended(thread)| thread);
     while !next.is_null() {
-        // SAFETY: detached and ended, so it belongs to who took it from the list.
+        // SAFETY: detached and ended, so it belongs to the thread that took it from the list.
         let thread = unsafe { Box::from_raw(next) };
         next = thread.result.get().cast();
     }

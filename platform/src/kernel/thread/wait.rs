@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// A queue of sleeping threads.
 ///
 /// Guarded by a [`Lock`](crate::base::lock::Lock) of the user's, whose release and the falling asleep are one step: a
-/// wake-up by someone who holds the lock is never lost.
+/// wake-up by a thread that holds the lock is never lost.
 #[derive(Debug)]
 pub struct WaitQueue(List<WAITING>);
 
@@ -39,7 +39,7 @@ impl WaitQueue {
         (lock.lock(), !woken)
     }
 
-    /// Wakes who has slept longest, if anybody sleeps.
+    /// Wakes the thread that has slept longest, if there is one.
     pub fn wake_one(&self) {
         let interrupts = InterruptsOff::new();
         self.wake_first();
@@ -47,7 +47,7 @@ impl WaitQueue {
         reschedule_if_due();
     }
 
-    /// Wakes all who sleep.
+    /// Wakes all sleeping threads.
     pub fn wake_all(&self) {
         let interrupts = InterruptsOff::new();
         while self.wake_first() {}
@@ -57,7 +57,7 @@ impl WaitQueue {
 
     fn wake_first(&self) -> bool {
         match self.0.first() {
-            // SAFETY: who is in a queue is asleep; interrupts are off.
+            // SAFETY: a thread in a queue is asleep; interrupts are off.
             Some(thread) => unsafe { wake(thread) },
             None => return false,
         }
@@ -72,7 +72,7 @@ impl WaitQueue {
 
 /// Something that happens, signalled by interrupt handlers or threads, waited for by threads.
 ///
-/// A signal nobody waits for is kept until somebody does; several count as one.
+/// A signal that no thread waits for is kept until one does; several count as one.
 #[derive(Debug)]
 pub struct Event {
     signalled: AtomicBool,

@@ -36,7 +36,7 @@ const SLOWEST: u64 = 50_000_000;
 const PATIENCE: u32 = 50_000;
 /// The same for the CMOS clock, which ticks every second.
 const CMOS_PATIENCE: u32 = 5_000_000;
-/// The rate of a counter that nothing measures and nobody tells.
+/// The rate assumed for a counter that can neither be measured nor looked up.
 const GUESS: u64 = 2_000_000_000;
 
 /// Ticks of the time-stamp counter and of the timer in a window, and the window's length as a fraction of a second.
