@@ -1,14 +1,14 @@
 //! `errno`: one per thread.
 
-use crate::fd::Errno;
-use crate::thread;
+use crate::kernel::fd::Errno;
+use crate::kernel::thread;
 use core::ffi::{c_char, c_int};
 
 export!(__errno_location __xpg_strerror_r);
 
 /// Sets the running thread's `errno`.
 pub fn set(code: i32) {
-    // SAFETY: the place of the running thread, which nobody else uses.
+    // SAFETY: the place of the running thread, which no other thread uses.
     unsafe { *thread::current().errno() = code }
 }
 

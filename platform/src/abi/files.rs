@@ -1,8 +1,8 @@
 //! Descriptors: reading, writing, duplicating, polling.
 
 use super::errno::{fail, result};
-use crate::fd::{self, Errno};
-use crate::time;
+use crate::kernel::fd::{self, Errno};
+use crate::kernel::time;
 use core::ffi::{c_int, c_ulong, c_void};
 use core::slice;
 

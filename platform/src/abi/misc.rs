@@ -2,7 +2,8 @@
 
 use super::errno::fail;
 use super::syscall::getrandom;
-use crate::{boot, power, thread};
+use crate::arch::{ThreadName, interrupts, power, serial};
+use crate::kernel::thread;
 use core::ffi::{CStr, c_char, c_int, c_long, c_ulong, c_void};
 use core::ptr;
 
@@ -102,7 +103,7 @@ extern "C" fn sigaltstack(_new: *const c_void, _old: *mut c_void) -> c_int {
     fail(libc::ENOSYS)
 }
 
-/// Would wait for a signal, so waits for ever.
+/// Would wait for a signal, so never returns.
 extern "C" fn pause() -> c_int {
     loop {
         thread::sleep_until(u64::MAX);
@@ -110,21 +111,29 @@ extern "C" fn pause() -> c_int {
 }
 
 extern "C" fn exit(status: c_int) -> ! {
-    boot::exit(status)
+    end(status)
 }
 
 extern "C" fn _exit(status: c_int) -> ! {
-    boot::exit(status)
+    end(status)
 }
 
-/// Ends everything after a panic, whose message std has printed, or for a reason nobody told.
+/// Ends the program: the machine goes off.
+pub(crate) fn end(status: c_int) -> ! {
+    if status != 0 {
+        crate::kprintln!("zonule: the program ended with status {status}");
+    }
+    power::off()
+}
+
+/// Ends everything after a panic, whose message std has printed, or for an unknown reason.
 extern "C" fn abort() -> ! {
-    x86_64::instructions::interrupts::disable();
-    crate::console::print_now(format_args!("zonule: aborted in thread {:?}; resetting\n", thread::current_name()));
+    interrupts::disable();
+    serial::print_now(format_args!("zonule: aborted in thread {ThreadName}; resetting\n"));
     power::reset()
 }
 
-/// A statically linked image has no objects to tell of; std asks for backtraces only.
+/// A statically linked image has no objects to list; std asks for backtraces only.
 extern "C" fn dl_iterate_phdr(_each: *const c_void, _data: *mut c_void) -> c_int {
     0
 }

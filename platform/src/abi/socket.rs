@@ -10,7 +10,7 @@ use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use libc::{IPPROTO_TCP, IPPROTO_UDP, MSG_DONTWAIT, MSG_PEEK, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM};
 
 use super::errno::result;
-use crate::fd::{self, File, Readiness};
+use crate::kernel::fd::{self, File, Readiness};
 use crate::net::blocking::{self, Socket};
 use crate::net::errno::Errno;
 use crate::net::socket::Shutdown;

@@ -9,9 +9,9 @@ use libc::{SO_RCVTIMEO, SO_REUSEADDR, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE, SOL_SOCKE
 
 use super::errno::result;
 use super::socket::{slice, slice_mut, socket_at};
+use crate::kernel::time::Nanos;
 use crate::net::errno::Errno;
 use crate::net::socket::{Kind, Options};
-use crate::time::Nanos;
 
 export!(setsockopt getsockopt);
 

@@ -2,8 +2,9 @@
 
 use super::errno::fail;
 use super::time::{from_wall, nanos};
-use crate::thread::futex::{self, Outcome};
-use crate::{entropy, thread, time};
+use crate::drivers::entropy;
+use crate::kernel::thread::futex::{self, Outcome};
+use crate::kernel::{thread, time};
 use core::ffi::{c_int, c_long, c_uint, c_void};
 use core::slice;
 use core::sync::atomic::AtomicU32;

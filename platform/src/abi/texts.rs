@@ -1,13 +1,15 @@
 //! The files there are: texts made when they are opened, to be read only.
 
 use super::errno::{fail, result};
-use crate::fd::{self, Errno, File, Readiness};
-use crate::generation;
+use crate::base::lock::Lock;
+use crate::drivers::{entropy, generation};
+use crate::kernel::fd::{self, Errno, File, Readiness};
 use crate::net::configure::board;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::any::Any;
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::fmt::Write as _;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 export!(open open64 fstat64);
@@ -20,7 +22,7 @@ struct Text {
 
 impl File for Text {
     fn read(&self, out: &mut [u8]) -> Result<usize, Errno> {
-        // Two threads that read the same descriptor at a time may get the same octets: nobody does.
+        // Two threads that read the same descriptor at a time may get the same octets: no program does.
         let start = self.read.load(Relaxed);
         let rest = self.content.as_bytes().get(start..).unwrap_or_default();
         let length = rest.len().min(out.len());
@@ -42,6 +44,9 @@ impl File for Text {
     }
 }
 
+/// The UUID that names this run of the machine, and the number of resumptions it was drawn after.
+static RUN: Lock<Option<(u64, [u8; 16])>> = Lock::new(None);
+
 /// Opens `/etc/resolv.conf`, which has the name servers learned from the network, or
 /// `/proc/sys/kernel/random/boot_id`, which changes when the machine is resumed from a snapshot; there is no other file.
 ///
@@ -51,7 +56,7 @@ unsafe extern "C" fn open(path: *const c_char, flags: c_int) -> c_int {
     let path = unsafe { CStr::from_ptr(path) };
     let content = match path.to_bytes() {
         b"/etc/resolv.conf" => board::resolv_conf(),
-        b"/proc/sys/kernel/random/boot_id" => generation::boot_id(),
+        b"/proc/sys/kernel/random/boot_id" => boot_id(),
         _ => return fail(libc::ENOENT),
     };
     if flags & libc::O_ACCMODE != libc::O_RDONLY {
@@ -65,7 +70,7 @@ unsafe extern "C" fn open64(path: *const c_char, flags: c_int) -> c_int {
     unsafe { open(path, flags) }
 }
 
-/// Tells the size and the kind of a text; of other descriptors nothing.
+/// Returns the size and the kind of a text; of other descriptors nothing.
 unsafe extern "C" fn fstat64(descriptor: c_int, out: *mut c_void) -> c_int {
     let file = match fd::get(descriptor) {
         Ok(file) => file,
@@ -81,4 +86,28 @@ unsafe extern "C" fn fstat64(descriptor: c_int, out: *mut c_void) -> c_int {
         (*out).st_size = text.content.len() as i64;
     }
     0
+}
+
+/// Returns what Linux has in `/proc/sys/kernel/random/boot_id`: a random UUID (RFC 9562 §5.4), here of each generation.
+fn boot_id() -> String {
+    let resumed = generation::current().resumed;
+    let mut run = RUN.lock();
+    let octets = match *run {
+        Some((drawn, octets)) if drawn == resumed => octets,
+        _ => {
+            let mut octets = [0; 16];
+            entropy::fill(&mut octets);
+            octets[6] = octets[6] & 0x0f | 0x40;
+            octets[8] = octets[8] & 0x3f | 0x80;
+            *run = Some((resumed, octets));
+            octets
+        }
+    };
+    drop(run);
+    let mut text = String::new();
+    for (index, octet) in octets.into_iter().enumerate() {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{}{octet:02x}", if matches!(index, 4 | 6 | 8 | 10) { "-" } else { "" });
+    }
+    text + "\n"
 }

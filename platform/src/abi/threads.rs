@@ -1,6 +1,6 @@
 //! `pthread_*`: std's threads and thread-local keys, and the mutexes of libraries that do without std.
 
-use crate::thread::{self, Body, Name, Priority, Thread, futex, keys};
+use crate::kernel::thread::{self, Body, Name, Priority, Thread, futex, keys};
 use core::ffi::{c_char, c_int, c_uint, c_void};
 use core::ptr;
 use core::sync::atomic::AtomicU32;

@@ -1,8 +1,8 @@
 //! Clocks and sleeping.
 
 use super::errno::fail;
-use crate::thread;
-use crate::time::{self, Nanos};
+use crate::kernel::thread;
+use crate::kernel::time::{self, Nanos};
 use core::ffi::c_int;
 
 export!(clock_gettime nanosleep clock_nanosleep);
@@ -22,7 +22,7 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, out: *mut libc::times
     0
 }
 
-/// Sleeps for a while; nothing interrupts it, so no remainder is ever told.
+/// Sleeps for a while; nothing interrupts it, so there is never a remainder.
 unsafe extern "C" fn nanosleep(request: *const libc::timespec, _remainder: *mut libc::timespec) -> c_int {
     // SAFETY: the caller's request.
     match nanos(unsafe { &*request }) {

@@ -21,7 +21,7 @@ impl Dma {
     /// Allocates `pages` pages of 4 KiB, or returns `None` if no such piece is free.
     pub fn allocate(pages: usize) -> Option<Self> {
         let start = heap::allocate_pages(pages)?;
-        // SAFETY: the piece is that long and given to nobody else.
+        // SAFETY: the piece is that long and not in use.
         unsafe { start.write_bytes(0, pages * PAGE) };
         Some(Self { start, pages })
     }
@@ -30,7 +30,7 @@ impl Dma {
     ///
     /// # Safety
     ///
-    /// They came from [`Self::allocate`], starting there and that many, and nobody uses them.
+    /// They came from [`Self::allocate`], starting there and that many, and they are not in use.
     pub(crate) unsafe fn give_back(start: usize, pages: usize) {
         // SAFETY: the caller's promise.
         unsafe { heap::free_pages(start, pages) };

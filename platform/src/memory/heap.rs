@@ -1,7 +1,7 @@
 //! The heap: one allocator over all memory, for std, C and the platform.
 
 use super::PAGE;
-use crate::sync::PreemptionOff;
+use crate::base::lock::PreemptionOff;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -9,7 +9,7 @@ use talc::TalcLock;
 use talc::lock_api::{GuardNoSend, RawMutex};
 use talc::source::Manual;
 
-/// Excludes other threads by keeping the processor, as [`crate::sync::Lock`] does.
+/// Excludes other threads by keeping the processor, as [`crate::base::lock::Lock`] does; found taken, it ends the machine.
 struct RawLock(AtomicBool);
 
 // SAFETY: between `lock` and `unlock` no other thread runs, and interrupt handlers do not allocate; a second
@@ -46,17 +46,22 @@ static HEAP: Heap = Heap(TalcLock::new(Manual));
 struct Heap(TalcLock<RawLock, Manual>);
 
 // SAFETY: forwards to an allocator that keeps the contract; on failure the null pointer is passed on.
+//
+// Never inlined: the thousands of places that free memory would grow the image by a twelfth.
 unsafe impl GlobalAlloc for Heap {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
         noted(unsafe { self.0.alloc(layout) }, layout.size())
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise.
         unsafe { self.0.dealloc(ptr, layout) }
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: the caller's promise.
         noted(unsafe { self.0.realloc(ptr, layout, new_size) }, new_size)
@@ -67,7 +72,7 @@ unsafe impl GlobalAlloc for Heap {
 ///
 /// # Safety
 ///
-/// The range is mapped, writable, and used by nobody.
+/// The range is mapped, writable, and not in use.
 pub(super) unsafe fn claim(start: u64, end: u64) {
     if start < end {
         // SAFETY: the caller's promise. A range too small for the heap's own records is left unused.
@@ -91,7 +96,7 @@ pub(super) fn allocate_pages(pages: usize) -> Option<NonNull<u8>> {
 ///
 /// # Safety
 ///
-/// [`allocate_pages`] returned `start` for this many pages, and nobody uses them.
+/// [`allocate_pages`] returned `start` for this many pages, and they are not in use.
 pub(super) unsafe fn free_pages(start: usize, pages: usize) {
     if let Some(layout) = pages_layout(pages) {
         // SAFETY: the caller's promise.
@@ -110,7 +115,7 @@ fn pages_layout(pages: usize) -> Option<Layout> {
 fn noted(result: *mut u8, asked: usize) -> *mut u8 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     if result.is_null() {
-        let now = crate::time::monotonic();
+        let now = crate::arch::time::monotonic();
         let last = LAST.load(Relaxed);
         if last == 0 || now - last > 1_000_000_000 {
             LAST.store(now.max(1), Relaxed);

@@ -1,7 +1,9 @@
 //! The physical memory map: which ranges are RAM, less what is reserved.
 
-/// Pages are 4 KiB.
-pub(crate) const PAGE: u64 = 4096;
+use heapless::Vec;
+
+/// The size of a page.
+pub(super) const PAGE: u64 = crate::arch::PAGE as u64;
 
 /// The most ranges kept; loaders give a dozen.
 const MOST: usize = 64;
@@ -33,8 +35,7 @@ impl Range {
 
 /// The loader's memory map, copied out of the loader's memory.
 pub(crate) struct MemoryMap {
-    entries: [(Range, Kind); MOST],
-    used: usize,
+    entries: Vec<(Range, Kind), MOST>,
     /// Entries there was no room for.
     dropped: usize,
 }
@@ -42,7 +43,7 @@ pub(crate) struct MemoryMap {
 impl MemoryMap {
     /// Returns an empty map.
     pub(crate) const fn new() -> Self {
-        Self { entries: [(Range { start: 0, end: 0 }, Kind::Reserved); MOST], used: 0, dropped: 0 }
+        Self { entries: Vec::new(), dropped: 0 }
     }
 
     /// Adds an entry as the loader gives it: empty ones are skipped, ends past 2^64 are cut.
@@ -50,12 +51,10 @@ impl MemoryMap {
         if size == 0 {
             return;
         }
-        let Some(slot) = self.entries.get_mut(self.used) else {
+        let range = Range { start: address, end: address.saturating_add(size) };
+        if self.entries.push((range, kind)).is_err() {
             self.dropped += 1;
-            return;
-        };
-        *slot = (Range { start: address, end: address.saturating_add(size) }, kind);
-        self.used += 1;
+        }
     }
 
     /// Returns how many entries found no room.
@@ -98,7 +97,7 @@ impl MemoryMap {
     pub(crate) fn covers(&self, range: Range) -> bool {
         let mut at = range.start;
         while at < range.end {
-            let entries = self.entries[..self.used].iter().map(|entry| entry.0);
+            let entries = self.entries.iter().map(|entry| entry.0);
             match entries.filter(|entry| entry.start <= at && at < entry.end).map(|entry| entry.end).max() {
                 Some(end) => at = end,
                 None => return false,
@@ -108,7 +107,7 @@ impl MemoryMap {
     }
 
     fn of(&self, kind: Kind) -> impl Iterator<Item = Range> {
-        self.entries[..self.used].iter().filter(move |e| e.1 == kind).map(|e| e.0)
+        self.entries.iter().filter(move |e| e.1 == kind).map(|e| e.0)
     }
 }
 

@@ -4,23 +4,21 @@
 //! page-aligned pieces of it, so there is one pool and nothing to balance. A page is never mapped twice.
 
 mod dma;
-pub(crate) mod heap;
-pub(crate) mod image;
-pub(crate) mod map;
-pub(crate) mod paging;
+mod heap;
+mod map;
+mod paging;
 pub(crate) mod stacks;
 
 pub use dma::Dma;
 
-use crate::cpu::features::Features;
+use crate::arch::{image, paging as tables};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use map::MemoryMap;
-pub(crate) use map::Range;
+pub(crate) use map::{Kind, MemoryMap, Range};
 use spin::Once;
 
 /// The size of a page.
-pub const PAGE: usize = map::PAGE as usize;
+pub const PAGE: usize = crate::arch::PAGE;
 
 /// Memory below is left alone: the firmware's, and too small to be worth the care.
 const FLOOR: u64 = 0x10_0000;
@@ -29,12 +27,13 @@ static TOTAL: AtomicUsize = AtomicUsize::new(0);
 /// The loader's map, by which addresses that firmware gives are checked.
 static MAP: Once<MemoryMap> = Once::new();
 
-/// Maps all memory by its rights and gives what is usable to the heap; called once, at boot.
+/// Maps all memory by its rights, leaves the pages at `guards` unmapped, and gives what is usable to the heap; called once,
+/// at boot.
 ///
 /// # Safety
 ///
-/// The boot tables are in force, and nothing in `map` called usable is in use.
-pub(crate) unsafe fn start(map: MemoryMap, features: &Features) -> Result<(), &'static str> {
+/// The boot tables are in force, and nothing in `map` called usable is in use. Nothing refers to the pages at `guards`.
+pub(crate) unsafe fn start(map: MemoryMap, guards: impl Iterator<Item = usize>) -> Result<(), &'static str> {
     let map = MAP.call_once(|| map);
     let mut frames = None;
     let image = image::all();
@@ -44,7 +43,7 @@ pub(crate) unsafe fn start(map: MemoryMap, features: &Features) -> Result<(), &'
     let first = frames.ok_or("the memory map has no usable memory")?;
     let mut frames = paging::Frames::new(first);
     // SAFETY: the caller's promise.
-    unsafe { paging::start(&mut frames, |each| map.usable(FLOOR, image, each), features)? };
+    unsafe { paging::start(&mut frames, |each| map.usable(FLOOR, image, each), guards)? };
     let mut total = (image.end - image.start) as usize;
     map.usable(FLOOR, image, |range| {
         total += range.len() as usize;
@@ -75,7 +74,7 @@ pub fn free() -> usize {
     heap::free()
 }
 
-/// Maps a device's registers for ever, uncached and not executable. Mapping them again gives the same address.
+/// Maps a device's registers for good, uncached and not executable. Mapping them again gives the same address.
 ///
 /// # Panics
 ///
@@ -88,9 +87,9 @@ pub fn map_device(phys: u64, len: usize) -> NonNull<u8> {
     }
 }
 
-/// Returns firmware memory, mapped read-only for ever; `None` if the range is no address or no memory is left.
+/// Returns firmware memory, mapped read-only for good; `None` if the range is no address or no memory is left.
 pub(crate) fn map_firmware(phys: u64, len: usize) -> Option<&'static [u8]> {
-    if phys < map::PAGE || phys.checked_add(len as u64)? >= 1 << 47 || !paging::map_firmware(phys, len) {
+    if phys < map::PAGE || phys.checked_add(len as u64)? >= tables::END || !paging::map_firmware(phys, len) {
         return None;
     }
     // SAFETY: mapped above, and nothing of ours writes to the firmware's ranges.

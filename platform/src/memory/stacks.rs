@@ -1,43 +1,9 @@
-//! Stacks: an unmapped page, then room.
+//! Threads' stacks: an unmapped page, then room.
 //!
 //! Running out of room is a fault with a name, never corruption.
 
 use super::{PAGE, heap, paging};
-use core::cell::UnsafeCell;
 use core::ops::Range;
-
-/// A stack in the image, for boot and for interrupts.
-#[repr(C, align(4096))]
-pub(crate) struct Guarded<const ROOM: usize> {
-    guard: [u8; PAGE],
-    room: UnsafeCell<[u8; ROOM]>,
-}
-
-// SAFETY: used as stacks only, each by the one context it is for.
-unsafe impl<const ROOM: usize> Sync for Guarded<ROOM> {}
-
-impl<const ROOM: usize> Guarded<ROOM> {
-    /// Returns a stack whose guard page is still to be unmapped.
-    pub(crate) const fn new() -> Self {
-        Self { guard: [0; PAGE], room: UnsafeCell::new([0; ROOM]) }
-    }
-
-    /// Returns the address the stack grows down from.
-    pub(crate) fn top(&self) -> usize {
-        self.room().end
-    }
-
-    /// Returns the addresses of the stack proper.
-    pub(crate) fn room(&self) -> Range<usize> {
-        let start = self.room.get() as usize;
-        start..start + ROOM
-    }
-
-    /// Returns the address of the page that must not be mapped.
-    pub(crate) fn guard(&self) -> usize {
-        &raw const self.guard as usize
-    }
-}
 
 /// A thread's stack: pieces of the heap, the lowest page unmapped.
 #[derive(Debug)]
@@ -52,7 +18,7 @@ impl Stack {
         let pages = bytes.div_ceil(PAGE).checked_add(1)?;
         let start = heap::allocate_pages(pages)?.as_ptr() as usize;
         if !paging::set_present(start, false) {
-            // SAFETY: allocated above, given to nobody.
+            // SAFETY: allocated above, not in use yet.
             unsafe { heap::free_pages(start, pages) };
             return None;
         }

@@ -11,8 +11,8 @@ use super::socket::{Shutdown, SocketId};
 use super::stack::{Nanos, Stack};
 use super::waiters::readiness;
 use super::worker::call;
-use crate::sync::Lock;
-use crate::time;
+use crate::base::lock::Lock;
+use crate::kernel::time;
 
 /// The stack, once the network was started.
 pub(super) static NET: Lock<Option<Stack>> = Lock::new(None);

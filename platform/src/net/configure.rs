@@ -25,10 +25,10 @@ use self::dhcp::Client;
 pub use self::events::{Lease, NetEvent, Severity};
 use self::message::Reply;
 use self::routers::Routers;
-use super::discover::NetError;
+use super::error::NetError;
 use super::link::{Link, is_host};
 use super::stack::{Machine, Nanos};
-use crate::virtio::net::Transmit;
+use crate::drivers::nic::Transmit;
 
 /// Fills a slice with unpredictable bytes.
 type Random = fn(&mut [u8]);

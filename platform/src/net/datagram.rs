@@ -24,7 +24,7 @@ use super::outbound::STACK_MTU;
 use super::socket::{Kind, Record, SocketId, overlap};
 use super::stack::{Nanos, SECOND, Stack};
 use super::waiters::readiness;
-use crate::virtio::net::Transmit;
+use crate::drivers::nic::Transmit;
 
 /// What a socket may hold, in octets. The last datagram queued for sending may exceed the bound.
 const BYTES: usize = DATAGRAM_RECEIVE + DATAGRAM_SEND + STACK_MTU;

@@ -8,7 +8,7 @@ use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
 use super::outbound::{Outbound, STACK_MTU};
-use crate::virtio::net::Transmit;
+use crate::drivers::nic::Transmit;
 
 /// A device that receives at most the one packet it was created with.
 pub(crate) struct StackDevice<'a, T: Transmit> {

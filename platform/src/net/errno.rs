@@ -1,6 +1,6 @@
 //! The error numbers socket calls end with, by name.
 
-pub(crate) use crate::fd::Errno;
+pub(crate) use crate::kernel::fd::Errno;
 
 macro_rules! names {
     ($($name:ident = $number:ident;)*) => {

@@ -7,8 +7,8 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::checksum::Sum;
 use super::link::Link;
+use crate::drivers::checksum::Sum;
 
 pub(super) const ETHERNET: usize = 14;
 pub(super) const IPV4: usize = 20;

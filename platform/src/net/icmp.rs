@@ -6,13 +6,13 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::checksum::Sum;
 use super::errno::Errno;
 use super::frame::{IPV4, IPV6, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, Packet, address_v6, pseudo_header};
 use super::link::Link;
 use super::outbound::{FRAGMENT, PROTOCOL_FRAGMENT};
 use super::socket::{Kind, overlap};
 use super::stack::Stack;
+use crate::drivers::checksum::Sum;
 
 const PROTOCOL_ICMP: u8 = 1;
 /// Bytes of an ICMP header.

@@ -24,7 +24,7 @@ use super::frame::{IPV4, IPV6, Syn, TCP};
 use super::socket::{Kind, Options, Record, SocketId, overlap};
 use super::stack::{Nanos, SECOND, Stack, instant};
 use super::stream::{DEAD_PEER, KEEP_ALIVE, Stream, endpoint};
-use crate::virtio::net::Transmit;
+use crate::drivers::nic::Transmit;
 
 /// The most connections a listener holds for its application.
 pub(crate) const BACKLOG_LIMIT: usize = 128;

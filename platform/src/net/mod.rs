@@ -7,13 +7,12 @@
 
 pub(crate) mod blocking;
 mod buffers;
-mod checksum;
 pub(crate) mod configure;
 mod cookies;
 mod datagram;
 mod device;
-mod discover;
 pub(crate) mod errno;
+mod error;
 mod extensions;
 mod frame;
 mod icmp;
@@ -35,10 +34,9 @@ mod vlan;
 mod waiters;
 mod worker;
 
-pub(crate) use checksum::Sum;
 pub use configure::board::{Readiness, next_event, wait_for_addresses};
 pub use configure::{Lease, NetConfig, NetEvent, Severity};
-pub use discover::{NetError, discover};
+pub use error::NetError;
 #[cfg(test)]
 pub(crate) use frame::{Datagram, tests as frame_tests};
 pub use responder::{UdpResponder, Verdict};

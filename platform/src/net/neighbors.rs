@@ -24,8 +24,8 @@ use super::frame::{
 };
 use super::link::Link;
 use super::stack::{Nanos, SECOND};
+use crate::drivers::nic::Transmit;
 use crate::kprintln;
-use crate::virtio::net::Transmit;
 
 /// The kinds of ICMPv6 messages about neighbours, routers or better ways.
 const DISCOVERY: core::ops::RangeInclusive<u8> = 133..=137;

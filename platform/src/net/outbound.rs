@@ -14,7 +14,6 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::checksum::Sum;
 use super::frame::{
     ETHERNET, IPV4, IPV6, LEAST_MTU_V6, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP, address_v6, write_ethernet,
 };
@@ -22,7 +21,8 @@ use super::link::Link;
 use super::neighbors::{Hardware, Neighbors};
 use super::sequence::Sequences;
 use super::stack::{Machine, Nanos, SECOND};
-use crate::virtio::net::Transmit;
+use crate::drivers::checksum::Sum;
+use crate::drivers::nic::Transmit;
 
 /// The largest IP packet the stack may make.
 pub(super) const STACK_MTU: usize = 16 << 10;

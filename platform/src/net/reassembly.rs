@@ -7,11 +7,11 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::checksum::Sum;
 use super::frame::{ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4, IPV6, address_v6};
 use super::link::Link;
 use super::outbound::{FRAGMENT, PROTOCOL_FRAGMENT};
 use super::stack::{Nanos, SECOND};
+use crate::drivers::checksum::Sum;
 
 /// The most packets put together at a time.
 const PACKETS: usize = 16;

@@ -13,7 +13,7 @@ use core::net::SocketAddr;
 
 use super::frame::{Datagram, write_reply};
 use super::link::Link;
-use crate::virtio::net::Transmit;
+use crate::drivers::nic::Transmit;
 
 /// What becomes of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

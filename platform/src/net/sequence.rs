@@ -10,8 +10,8 @@ use core::net::SocketAddr;
 
 use siphasher::sip::SipHasher24;
 
-use super::checksum::Sum;
 use super::outbound::tcp_offset;
+use crate::drivers::checksum::Sum;
 
 /// Where the fields stand in a TCP header.
 const SEQUENCE: usize = 4;

@@ -34,10 +34,9 @@ use super::outbound::Outbound;
 use super::reassembly::{Input, Reassembly};
 use super::socket::{Kind, Record};
 use super::stream::address;
-use crate::virtio::net::Transmit;
+use crate::drivers::nic::Transmit;
 
-/// Nanoseconds of the monotonic clock.
-pub(crate) type Nanos = u64;
+pub(crate) use crate::kernel::time::Nanos;
 /// A second in them.
 pub(crate) const SECOND: Nanos = 1_000_000_000;
 

@@ -1,6 +1,6 @@
 //! VLAN tags (IEEE 802.1Q) between the device and everything else, which knows none.
 
-use crate::virtio::net::Transmit;
+use crate::drivers::nic::Transmit;
 
 /// Bytes of the two hardware addresses, behind which a tag stands.
 const ADDRESSES: usize = 12;

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use crate::thread::WaitQueue;
+use crate::kernel::thread::WaitQueue;
 
 /// What a socket can be ready for, as the bits of `poll(2)`.
 pub(crate) mod readiness {
@@ -45,10 +45,10 @@ impl Waiters {
     /// Sleeps until woken or until `deadline`; returns whether the deadline passed.
     pub(crate) fn sleep<'a, T>(
         &self,
-        guard: crate::sync::LockGuard<'a, T>,
+        guard: crate::base::lock::LockGuard<'a, T>,
         wanted: u32,
-        deadline: Option<crate::time::Nanos>,
-    ) -> (crate::sync::LockGuard<'a, T>, bool) {
+        deadline: Option<crate::kernel::time::Nanos>,
+    ) -> (crate::base::lock::LockGuard<'a, T>, bool) {
         self.sleeping.store(self.sleeping.load(Relaxed) + 1, Relaxed);
         self.wanted.store(self.wanted.load(Relaxed) | wanted, Relaxed);
         let (guard, timed_out) = self.queue.wait(guard, deadline);

@@ -12,16 +12,19 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::blocking::NET;
 use super::configure::{Configuration, NetConfig, board};
-use super::discover::{NetError, take_network};
+use super::error::NetError;
 use super::link::Link;
 use super::responder::{Responders, UdpResponder};
 use super::stack::{Egress, Machine, Nanos, Stack};
 use super::vlan::{Tagging, untag};
-use crate::generation::{self, Generation};
-use crate::sync::Lock;
-use crate::thread::{Event, Priority, spawn};
-use crate::virtio::net::{LinkState, Nic, Receiver, Transmit, Transmitter};
-use crate::{entropy, fd, memory, time};
+use crate::base::lock::Lock;
+use crate::drivers::discover::take_nic;
+use crate::drivers::entropy;
+use crate::drivers::generation::{self, Generation};
+use crate::drivers::nic::{Features, Link as _, Nic, Receive, Transmit, TransmitQueue, on_interrupt};
+use crate::kernel::thread::{Event, Priority, spawn};
+use crate::kernel::{fd, time};
+use crate::memory;
 
 /// The most frames taken in a round.
 const BURST: usize = 64;
@@ -54,8 +57,10 @@ static REGISTERED: Lock<Vec<(u16, Box<dyn UdpResponder>)>> = Lock::new(Vec::new(
 /// [`NetError`] says what is missing; nothing was started then.
 pub fn start(config: NetConfig) -> Result<(), NetError> {
     config.check()?;
-    let nic = Nic::new(take_network().ok_or(NetError::NoDevice)?).map_err(NetError::Device)?;
-    let link = Link::new(nic.hardware, nic.mtu);
+    on_interrupt(interrupted);
+    let nic = take_nic().ok_or(NetError::NoDevice)?.map_err(NetError::Device)?;
+    let Features { hardware, mtu } = nic.features();
+    let link = Link::new(hardware, mtu);
     let limit = (memory::total() / 8).clamp(4 << 20, 64 << 20);
     // Before the secrets: a resumption in between is noticed by the first round.
     let generation = generation::current();
@@ -80,8 +85,8 @@ pub fn serve_udp(port: u16, responder: Box<dyn UdpResponder>) {
     call();
 }
 
-/// Tells the network thread to look at the device; its interrupt handlers call it.
-pub(super) fn interrupted() {
+/// Has the network thread look at the card, whose interrupt handler calls this.
+fn interrupted() {
     INTERRUPTED.store(true, Ordering::Relaxed);
     EVENT.signal();
 }
@@ -93,11 +98,11 @@ pub(super) fn call() {
 }
 
 /// What the network thread works with.
-struct Worker {
-    receiver: Receiver,
-    transmitter: Tagging<Transmitter>,
+struct Worker<N: Nic> {
+    receiver: N::Receiver,
+    transmitter: Tagging<N::Transmitter>,
     vlan: Option<u16>,
-    state: LinkState,
+    state: N::Link,
     configuration: Configuration,
     responders: Responders,
     link: Link,
@@ -107,9 +112,10 @@ struct Worker {
     generation: Generation,
 }
 
-fn run(nic: Nic, configuration: Configuration, vlan: Option<u16>, generation: Generation) -> ! {
-    let Nic { receiver, transmitter, state, hardware, mtu } = nic;
-    let mut worker = Worker {
+fn run<N: Nic>(nic: N, configuration: Configuration, vlan: Option<u16>, generation: Generation) -> ! {
+    let Features { hardware, mtu } = nic.features();
+    let (receiver, transmitter, state) = nic.into_parts();
+    let mut worker = Worker::<N> {
         receiver,
         transmitter: Tagging::new(transmitter, vlan),
         vlan,
@@ -167,7 +173,7 @@ struct Round {
     idle: bool,
 }
 
-impl Worker {
+impl<N: Nic> Worker<N> {
     fn round(&mut self) -> Round {
         self.follow_generation();
         let Self { receiver, transmitter, configuration, responders, link, .. } = self;

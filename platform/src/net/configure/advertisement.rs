@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 
-use crate::net::checksum::Sum;
+use crate::drivers::checksum::Sum;
 
 const ETHERNET: usize = 14;
 const IPV6: usize = 40;

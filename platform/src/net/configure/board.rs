@@ -8,9 +8,9 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::events::NetEvent;
-use crate::sync::Lock;
-use crate::thread::WaitQueue;
-use crate::time;
+use crate::base::lock::Lock;
+use crate::kernel::thread::WaitQueue;
+use crate::kernel::time;
 
 /// The most events kept until an application takes them; beyond, the oldest go.
 const EVENTS: usize = 128;

@@ -15,8 +15,8 @@ use super::Random;
 use super::events::{self, NetEvent};
 use super::message::{Reply, Request, Verdict};
 use super::patience::Patience;
+use crate::drivers::nic::Transmit;
 use crate::net::stack::{Nanos, SECOND};
-use crate::virtio::net::Transmit;
 
 /// The longest time between two requests while there is no lease (RFC 2131 §4.1).
 const LONGEST_PAUSE: Nanos = 64 * SECOND;

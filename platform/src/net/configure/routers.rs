@@ -13,9 +13,9 @@ use core::net::{IpAddr, Ipv6Addr};
 use super::advertisement::{Advertisement, Prefix, write_solicitation};
 use super::events::NetEvent;
 use super::patience::Patience;
+use crate::drivers::nic::Transmit;
 use crate::net::link::with_interface_identifier;
 use crate::net::stack::{Nanos, SECOND};
-use crate::virtio::net::Transmit;
 
 /// The most routers, prefixes and name servers remembered.
 const ROUTERS: usize = 4;

@@ -1,0 +1,31 @@
+//! Turning this processor's interrupts on and off.
+
+use x86_64::instructions::interrupts;
+
+pub(crate) use x86_64::instructions::interrupts::{are_enabled, disable, enable, enable_and_hlt as enable_and_halt};
+
+/// While it lives, this processor's interrupts are off; dropped, they are as they were before.
+#[derive(Debug)]
+pub(crate) struct InterruptsOff {
+    were_on: bool,
+}
+
+impl InterruptsOff {
+    /// Turns interrupts off until the value is dropped; calls nest.
+    pub(crate) fn new() -> Self {
+        if cfg!(test) {
+            return Self { were_on: false }; // the unit tests run as ordinary processes
+        }
+        let were_on = interrupts::are_enabled();
+        interrupts::disable();
+        Self { were_on }
+    }
+}
+
+impl Drop for InterruptsOff {
+    fn drop(&mut self) {
+        if self.were_on {
+            interrupts::enable();
+        }
+    }
+}
