@@ -766,7 +766,7 @@ impl Writer {
                 Err(PushError::RecordMoved) => match self.find_out(draft, deadline) {
                     Ok(Fate::Taken) => return self.taken(&entries, note),
                     Ok(Fate::Lost | Fate::Open) => return Pushed::RecordMoved,
-                    Err(error) => return Pushed::unknown(&error),
+                    Err(error) => return Pushed::unknown(&with_cause(&error, cause.as_deref())),
                 },
                 Err(PushError::RecordRefused(why)) => {
                     self.record.refuse(&why);
@@ -783,7 +783,7 @@ impl Writer {
                 Err(PushError::Stale) if in_doubt => match self.find_out(draft, deadline) {
                     Ok(Fate::Taken) => return self.taken(&entries, note),
                     Ok(Fate::Lost | Fate::Open) => return Pushed::Stale,
-                    Err(error) => return Pushed::unknown(&error),
+                    Err(error) => return Pushed::unknown(&with_cause(&error, cause.as_deref())),
                 },
                 Err(PushError::Stale) => return Pushed::Stale,
                 Err(error @ PushError::Refused { .. }) => {
@@ -793,7 +793,11 @@ impl Writer {
                     return Pushed::Refused(Outcome::because(Rcode::REFUSED, &said));
                 }
                 // It was sent before, and nothing was heard of that.
-                Err(error @ PushError::NotSent(_)) if in_doubt => return Pushed::unknown(&error),
+                Err(PushError::NotSent(error)) if in_doubt => {
+                    let error = with_cause(&error, cause.as_deref());
+                    self.server.set_obstacle(Some(&error));
+                    return Pushed::unknown(&error);
+                }
                 Err(PushError::NotSent(error)) => {
                     let error = with_cause(&error, cause.as_deref());
                     self.server.set_obstacle(Some(&error));
