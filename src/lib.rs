@@ -14,6 +14,7 @@ pub mod git;
 pub mod keys;
 pub mod notify;
 pub mod primary;
+pub mod publish;
 pub mod secondary;
 pub mod serve;
 pub mod sntp;

@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["zone", "dial"],
     &["zonefile", "answer", "tsig", "sntp"],
     &["keys", "update", "catalog_zone", "git"],
-    &["transfer", "notify", "webhook"],
+    &["transfer", "notify", "webhook", "publish"],
     &["secondary", "primary"],
     &["config", "check"],
     &["serve"],
@@ -35,6 +35,7 @@ const PURE: &[&str] = &[
     "notify",
     "secondary",
     "primary",
+    "publish",
 ];
 
 /// What does I/O, takes the time of a clock or starts a thread.

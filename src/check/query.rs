@@ -52,7 +52,7 @@ pub fn query(tree: &dyn Tree, name: &Name, qtype: Type) -> Result<Answered, Quer
     primary.load(tree.files(), |id| tree.read(id));
     let settings = Settings::new(&[Secret::new([0; 16])]);
     let context = Context {
-        zones: Some(primary.catalog()),
+        zones: Some(primary.zones()),
         settings: &settings,
         limiter: None,
         transport: Transport::Tcp,

@@ -43,7 +43,7 @@ use crate::zonefile::{FileRole, IncludeError};
 #[derive(Clone)]
 pub struct Primary {
     policy: SerialPolicy,
-    catalog: Zones,
+    zones: Zones,
     sources: Trie<Arc<Source>>,
     /// What was served last of the zones whose files do not say so.
     formers: Formers,
@@ -157,7 +157,7 @@ impl Primary {
         let (keyring, _) = Keyring::load(&configured, std::iter::empty());
         Primary {
             policy,
-            catalog: Zones::default(),
+            zones: Zones::default(),
             sources: Trie::default(),
             formers: Formers::default(),
             configured,
@@ -167,10 +167,11 @@ impl Primary {
         }
     }
 
-    /// Returns what is served.
+    /// Returns the source zones: what the files say and updates edit. What is served is made of them
+    /// ([`Publisher`](crate::publish::Publisher)).
     #[must_use]
-    pub fn catalog(&self) -> &Zones {
-        &self.catalog
+    pub fn zones(&self) -> &Zones {
+        &self.zones
     }
 
     /// Returns the keys that clients may sign with.
@@ -191,7 +192,7 @@ impl Primary {
     /// Returns how many good zones are served, and how many records they have together.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
-        let records = self.catalog.iter().filter_map(Entry::zone).map(|zone| zone.record_count());
+        let records = self.zones.iter().filter_map(Entry::zone).map(|zone| zone.record_count());
         records.fold((0, 0), |(zones, sum), records| (zones + 1, sum + records))
     }
 
@@ -228,7 +229,7 @@ impl Primary {
                 source => {
                     // Forgotten, so that the file is compared with this when it is loaded.
                     is_all &= source.is_none();
-                    self.catalog.remove(&apex);
+                    self.zones.remove(&apex);
                     self.sources.remove(apex.as_wire());
                     self.formers.insert(apex, former);
                 }
@@ -253,7 +254,7 @@ impl Primary {
             self.sources.insert(Arc::new(source));
         }
         self.formers.insert(apex.clone(), Former::of(zone));
-        self.catalog.insert(Arc::clone(zone));
+        self.zones.insert(Arc::clone(zone));
     }
 
     /// Takes over `files`, all the files of a commit, reading those that changed with `read`.
@@ -286,7 +287,7 @@ impl Primary {
             if let Some(zone) = served {
                 self.formers.insert(apex.clone(), Former::of(&zone));
             }
-            self.catalog.remove(&apex);
+            self.zones.remove(&apex);
             self.sources.remove(apex.as_wire());
             changes.push(Change::Removed { apex, serial });
         }
@@ -325,7 +326,7 @@ impl Primary {
         }
         self.forget_parts(&mut refused);
         for (apex, mut told) in refused {
-            self.catalog.insert_broken(apex, Fault::Errors);
+            self.zones.insert_broken(apex, Fault::Errors);
             changes.append(&mut told);
         }
         self.strays = Arc::new(known);
@@ -360,9 +361,9 @@ impl Primary {
             };
             if held {
                 source.is_served = false;
-                self.catalog.insert_broken(source.apex.clone(), Fault::Errors);
+                self.zones.insert_broken(source.apex.clone(), Fault::Errors);
             } else {
-                self.catalog.insert(Arc::new(zone));
+                self.zones.insert(Arc::new(zone));
             }
             return;
         };
@@ -379,12 +380,12 @@ impl Primary {
                 self.formers.insert(apex, Former::of(&before));
             }
             if !held {
-                self.catalog.insert(Arc::new(zone));
+                self.zones.insert(Arc::new(zone));
             }
             return;
         }
         self.formers.remove(&apex);
-        self.catalog.insert(Arc::new(zone));
+        self.zones.insert(Arc::new(zone));
     }
 
     /// Takes over the keys of `files` if these changed.
@@ -429,14 +430,14 @@ impl Primary {
         for apex in parts {
             // Not remembered, it is looked at again when next something changes; it may then be a part no longer.
             self.sources.remove(apex.as_wire());
-            self.catalog.remove(&apex);
+            self.zones.remove(&apex);
             refused.remove(&apex);
         }
     }
 
     /// Returns the zone that is served under the name `apex`.
     fn served(&self, apex: &Name) -> Option<Arc<Zone>> {
-        self.catalog.get(apex).and_then(Entry::zone).cloned()
+        self.zones.get(apex).and_then(Entry::zone).cloned()
     }
 }
 
@@ -630,7 +631,7 @@ mod tests {
         let changes = load(&mut primary, &[("a.example", "rubbish\n")]);
         assert!(changes.contains(&"!a.example. 0".to_string()), "{changes:?}");
         let apex = Name::from_text("a.example").unwrap();
-        assert!(primary.catalog().get(&apex).is_some_and(|entry| entry.zone().is_none()));
+        assert!(primary.zones().get(&apex).is_some_and(|entry| entry.zone().is_none()));
         let one = zone(1);
         assert_eq!(load(&mut primary, &[("a.example", &one)]), ["+a.example. 1"]);
     }
@@ -735,7 +736,7 @@ mod tests {
         }
         assert!(!changes.iter().any(|change| change.contains("secret-text")), "{changes:?}");
         assert!(changes.contains(&"+private.bak. 1".to_string()), "a good zone of its own: {changes:?}");
-        let entries: Vec<_> = primary.catalog().iter().map(|entry| entry.apex().to_string()).collect();
+        let entries: Vec<_> = primary.zones().iter().map(|entry| entry.apex().to_string()).collect();
         assert!(!entries.contains(&"example.org.bak.".to_string()) && !entries.contains(&"named.conf.".to_string()));
         assert_eq!(load(&mut primary, &texts), <[String; 0]>::default());
     }
@@ -786,14 +787,14 @@ mod tests {
             let changes = load(&mut primary, &[part, (apex, &with)]);
             assert!(changes.contains(&format!("+{apex}. 1")), "{changes:?}");
             assert!(!changes.iter().any(|change| change.contains("mail")), "{changes:?}");
-            assert_eq!(primary.catalog().len(), 1);
+            assert_eq!(primary.zones().len(), 1);
         }
         let changes = load(&mut primary, &[part, ("a.example", &without)]);
         assert!(changes.contains(&"!mail. 0".to_string()), "nobody includes it now: {changes:?}");
-        assert_eq!(primary.catalog().len(), 2);
+        assert_eq!(primary.zones().len(), 2);
         let changes = load(&mut primary, &[part, ("a.example", &with)]);
         assert_eq!(changes, ["a.example. 2~1"]);
-        assert_eq!(primary.catalog().len(), 1, "it is a part again");
+        assert_eq!(primary.zones().len(), 1, "it is a part again");
         // A file that makes a zone is a zone, whoever includes it.
         let both = zone(5);
         let changes = load(&mut primary, &[("mail", &both), ("a.example", &with)]);

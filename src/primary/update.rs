@@ -161,7 +161,7 @@ impl Primary {
             if let Some(zone) = self.served(&apex) {
                 self.formers.insert(apex.clone(), Former::of(&zone));
             }
-            self.catalog.remove(&apex);
+            self.zones.remove(&apex);
             self.sources.remove(apex.as_wire());
             return;
         };
@@ -184,13 +184,13 @@ impl Primary {
             }
         }
         self.sources.insert(Arc::new(source));
-        self.catalog.insert(Arc::new(zone));
+        self.zones.insert(Arc::new(zone));
     }
 
     /// Returns the zone an update is for, or `None` if there is none; it must be what its file says.
     fn zone_to_edit(&self, apex: &Name) -> Result<Option<Arc<Zone>>, Refusal> {
         const MEND: &str = "the zone's file in the repository has errors or a serial that is not raised; mend it first";
-        match (self.catalog.get(apex), self.sources.get(apex.as_wire())) {
+        match (self.zones.get(apex), self.sources.get(apex.as_wire())) {
             (Some(Entry::Zone(zone)), Some(source)) if source.is_served => Ok(Some(Arc::clone(zone))),
             (None, None) => Ok(None),
             _ => Err(failure(MEND)),

@@ -167,7 +167,7 @@ impl Server {
                 notify::Sender::Unsigned { allowed }
             }
         };
-        let is_served = served.catalog.as_ref().is_some_and(|catalog| catalog.get(apex).is_some());
+        let is_served = served.zones.as_ref().is_some_and(|zones| zones.get(apex).is_some());
         let ruling = notify::decide(&notification, sender, is_served);
         let rcode = ruling.rcode;
         let kind = if rcode == Rcode::NO_ERROR { Kind::Notification } else { Kind::NotificationRefused };
@@ -187,7 +187,7 @@ impl Server {
     /// Returns whether a signature cannot be verified because the keys that the zones come with are not there yet.
     fn awaits_keys(&self, served: &Served, failure: &Failure) -> bool {
         // A secondary has all its keys from the beginning.
-        *failure.cause() == Cause::UnknownKey && served.catalog.is_none() && self.follower.get().is_none()
+        *failure.cause() == Cause::UnknownKey && served.zones.is_none() && self.follower.get().is_none()
     }
 
     /// Replies to a message whose signature is not right.
@@ -248,7 +248,7 @@ impl Server {
         if self.follower.get().is_some() {
             return refused(Rcode::NOT_IMPLEMENTED, "this is a secondary: send updates to the primary");
         }
-        if served.catalog.is_none() {
+        if served.zones.is_none() {
             return refused(Rcode::SERVER_FAILURE, "zones are not loaded yet");
         }
         Ok(update)

@@ -88,7 +88,8 @@ struct Follower {
     limits: Limits,
     plan: Plan,
     subscription: Subscription,
-    catalog: Zones,
+    /// The zones as they were transferred.
+    zones: Zones,
     keys: Arc<Keyring>,
     calls: Arc<Calls>,
     exchange: Exchange,
@@ -115,7 +116,7 @@ pub(super) fn start(server: Arc<Server>, plan: Plan, keys: Arc<Keyring>) -> io::
         limits,
         plan,
         subscription: Subscription::new(configured),
-        catalog: Zones::default(),
+        zones: Zones::default(),
         keys,
         calls,
         exchange,
@@ -157,8 +158,8 @@ impl Follower {
 
     /// Follows a zone from these primaries; until it comes it is known that it should be there.
     fn follow(&mut self, apex: Name, primaries: Vec<Primary>) {
-        if self.catalog.get(&apex).is_none() {
-            self.catalog.insert_broken(apex.clone(), Fault::Awaited);
+        if self.zones.get(&apex).is_none() {
+            self.zones.insert_broken(apex.clone(), Fault::Awaited);
             self.is_changed = true;
         }
         self.handle(Event::Follow { apex, primaries });
@@ -185,7 +186,7 @@ impl Follower {
             }
             Effect::Serve(zone) => {
                 self.is_changed = true;
-                self.catalog.insert(Arc::clone(&zone));
+                self.zones.insert(Arc::clone(&zone));
                 if self.plan.catalog.as_ref() == Some(zone.apex()) {
                     for step in self.subscription.update(&zone) {
                         self.take(step);
@@ -194,11 +195,11 @@ impl Follower {
             }
             Effect::Expire(apex) => {
                 self.is_changed = true;
-                self.catalog.insert_broken(apex, Fault::Expired);
+                self.zones.insert_broken(apex, Fault::Expired);
             }
             Effect::Withdraw(apex) => {
                 self.is_changed = true;
-                self.catalog.remove(&apex);
+                self.zones.remove(&apex);
             }
             Effect::Log(level, text) => log::log!(level, "{text}"),
         }
@@ -220,8 +221,8 @@ impl Follower {
 
     fn publish(&mut self) {
         if std::mem::take(&mut self.is_changed) {
-            let (catalog, keys) = (Some(self.catalog.clone()), Arc::clone(&self.keys));
-            self.server.publish(Served { catalog, keys, origin: None });
+            let (zones, keys) = (Some(self.zones.clone()), Arc::clone(&self.keys));
+            self.server.publish(Served { zones, keys, origin: None });
         }
     }
 

@@ -54,10 +54,11 @@ use crate::git::{Limits, ObjectId, Repository, Rest, Upstream};
 use crate::keys::Keyring;
 use crate::notify::{Now, Trigger};
 use crate::primary::Primary;
+use crate::publish::Publisher;
+use crate::secondary;
 use crate::transfer::{self, Compared, History};
 use crate::tsig::{self, Replays};
-use crate::zone::{Entry, Zone, Zones};
-use crate::{catalog_zone, secondary};
+use crate::zone::{Entry, Zones};
 
 /// The stack of the writer's thread, in octets: a trie of hostile names is some hundreds of branches deep,
 /// and is freed by recursion.
@@ -113,7 +114,7 @@ pub struct Server {
 /// What one commit makes of us.
 struct Served {
     /// The zones; `None` until the first are loaded.
-    catalog: Option<Zones>,
+    zones: Option<Zones>,
     keys: Arc<Keyring>,
     /// In a server that has its zones from git: the commit they come from, and the reference of the record of what was
     /// served.
@@ -151,7 +152,7 @@ impl Server {
             .idle(tcp::IDLE);
         let keys = Arc::clone(Primary::new(config.serial, config.tsig_keys.clone()).keyring());
         Arc::new(Server {
-            served: ArcSwap::from_pointee(Served { catalog: None, keys, origin: None }),
+            served: ArcSwap::from_pointee(Served { zones: None, keys, origin: None }),
             settings,
             run: Mutex::new(run),
             limiter: config.rate_limit.map(|limit| Limiter::new(limit, limiter)),
@@ -186,7 +187,7 @@ impl Server {
         // A socket for both families shows IPv4 clients in IPv6's clothes.
         let context = self.context(&served, transport, source.to_canonical(), None);
         let answer = answer::respond(&context, query, reply);
-        if matches!(answer, Answer::Reply(_)) && served.catalog.is_some() {
+        if matches!(answer, Answer::Reply(_)) && served.zones.is_some() {
             self.first_answer.reach(context.uptime);
         }
         answer
@@ -203,7 +204,7 @@ impl Server {
     ) -> Context<'a> {
         let (uptime, unix) = self.clock.now();
         Context {
-            zones: served.catalog.as_ref(),
+            zones: served.zones.as_ref(),
             settings: &self.settings,
             limiter: self.limiter.as_ref(),
             transport,
@@ -225,7 +226,7 @@ impl Server {
     /// Notes what differs between what was and what is served, for secondaries, and has them notified.
     fn tell_of_changes(&self, old: &Served, new: &Served) {
         let none = Zones::default();
-        let (before, after) = (old.catalog.as_ref().unwrap_or(&none), new.catalog.as_ref().unwrap_or(&none));
+        let (before, after) = (old.zones.as_ref().unwrap_or(&none), new.zones.as_ref().unwrap_or(&none));
         let history = || self.history.lock().unwrap_or_else(PoisonError::into_inner);
         let tell = |apex: &Name, zone| self.news.put(apex.clone(), zone, |_, last| last);
         before.compare(after, |old, new| match (old.and_then(Entry::zone), new.and_then(Entry::zone)) {
@@ -247,33 +248,6 @@ impl Server {
             }
             (None, None) => {}
         });
-    }
-
-    /// Puts the catalog zone `name` of all zones into `catalog` (RFC 9432).
-    fn add_catalog(&self, name: &Name, catalog: &mut Zones) {
-        if catalog.get(name).is_some() {
-            log::error!("--catalog={name}: the repository has a zone of this name; no catalog is made");
-            return;
-        }
-        let served = self.served.load();
-        let before = served.catalog.as_ref();
-        let previous = before.and_then(|before| before.get(name)).and_then(Entry::zone);
-        if let (Some(before), Some(previous)) = (before, previous) {
-            let mut is_same = true;
-            before.compare(catalog, |old, new| {
-                is_same &= old.is_some() == new.is_some() || old.is_some_and(|entry| entry.apex() == name);
-            });
-            if is_same {
-                catalog.insert(Arc::clone(previous));
-                return;
-            }
-        }
-        let previous: Option<&Zone> = previous.map(|zone| &**zone);
-        // Broken zones are members, too: to leave one out would have secondaries forget it.
-        match catalog_zone::produce(name, catalog.iter().map(Entry::apex), previous, seconds()) {
-            Ok(zone) => drop(catalog.insert(Arc::new(zone))),
-            Err(error) => log::error!("--catalog={name}: {error}"),
-        }
     }
 
     /// Returns the level of the next log line of a kind that strangers can cause.
@@ -349,9 +323,9 @@ impl Server {
                 let repository = Repository::new(upstream, limits.clone());
                 let primary = Primary::new(config.serial, config.tsig_keys);
                 let server = Arc::clone(&self);
-                let (poll, author, catalog) = (config.git_poll, config.git_author, config.catalog);
+                let (poll, author, publisher) = (config.git_poll, config.git_author, Publisher::new(config.catalog));
                 let lookback = Lookback { limits, depth: config.git_history };
-                let writer = Writer::new(server, repository, primary, poll, author, catalog, lookback);
+                let writer = Writer::new(server, repository, primary, poll, author, publisher, lookback);
                 start("git", GIT_STACK, Box::new(move || writer.run()))?;
             }
             Origin::Primaries { zones, primaries } => {
@@ -654,10 +628,10 @@ mod tests {
         let apex = Name::from_text("example.org").unwrap();
         let zone =
             crate::zonefile::read_including(&apex, "example.org", text.as_bytes(), |_| unreachable!()).zone.unwrap();
-        let mut catalog = Zones::default();
-        catalog.insert(Arc::new(zone));
+        let mut zones = Zones::default();
+        zones.insert(Arc::new(zone));
         let keys = Arc::clone(&server.served.load().keys);
-        server.publish(Served { catalog: Some(catalog), keys, origin: None });
+        server.publish(Served { zones: Some(zones), keys, origin: None });
         server
     }
 
@@ -744,7 +718,7 @@ mod tests {
     }
 
     /// About the deepest zone there can be: each octet of a name is a branch, and those of two symbols are two.
-    fn deepest() -> Arc<Zone> {
+    fn deepest() -> Arc<crate::zone::Zone> {
         let mut text = "@ SOA ns host 2 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n".to_string();
         let mut parents = String::new();
         for length in [63, 63, 63, 48] {
@@ -775,9 +749,9 @@ mod tests {
         let version = Arc::downgrade(&old);
         for _ in 0..100 {
             let keys = Arc::clone(&old.keys);
-            server.publish(Served { catalog: None, keys, origin: None });
+            server.publish(Served { zones: None, keys, origin: None });
         }
-        assert!(old.catalog.is_some(), "it is read on");
+        assert!(old.zones.is_some(), "it is read on");
         drop(old);
         let deadline = Instant::now() + Duration::from_secs(60);
         while version.strong_count() > 0 {

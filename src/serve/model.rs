@@ -240,7 +240,7 @@ fn author() -> Author {
 }
 
 fn zone_in(primary: &Primary) -> Option<Arc<Zone>> {
-    primary.catalog().get(&apex()).and_then(Entry::zone).cloned()
+    primary.zones().get(&apex()).and_then(Entry::zone).cloned()
 }
 
 impl Server {

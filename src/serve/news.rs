@@ -52,7 +52,7 @@ fn run(server: &Server, exchange: &Exchange, configured: &[Configured], listen: 
         let event = match &item {
             Some(Item::Message(_, Some(zone))) => {
                 let served = server.served.load();
-                let Some(catalog) = &served.catalog else { continue };
+                let Some(zones) = &served.zones else { continue };
                 // The keys are those of now: a commit may have brought others.
                 let resolved: Vec<_> = configured.iter().map(|configured| configured.resolve(&served.keys)).collect();
                 let absent: BTreeSet<String> = resolved.iter().filter_map(|found| found.clone().err()).collect();
@@ -60,7 +60,7 @@ fn run(server: &Server, exchange: &Exchange, configured: &[Configured], listen: 
                 missing = absent;
                 let configured: Vec<Target> = resolved.into_iter().filter_map(Result::ok).collect();
                 let is_spared = |address| primaries.contains(&peer(address)) || is_ours(listen, address);
-                Event::Changed { zone, targets: targets(zone, catalog, &served.keys, &configured, is_spared) }
+                Event::Changed { zone, targets: targets(zone, zones, &served.keys, &configured, is_spared) }
             }
             Some(Item::Message(apex, None)) => Event::Removed { apex },
             Some(Item::Datagram(source, message)) => Event::Reply { source: *source, message },

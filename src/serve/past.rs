@@ -94,7 +94,7 @@ impl Past {
 
     fn fulfil(&mut self, Recall { apex, from, .. }: &Recall) {
         let served = self.server.served.load_full();
-        let Some(zone) = served.catalog.as_ref().and_then(|catalog| catalog.get(apex)?.zone()).cloned() else { return };
+        let Some(zone) = served.zones.as_ref().and_then(|zones| zones.get(apex)?.zone()).cloned() else { return };
         drop(served);
         let zone = &zone;
         let history = || self.server.history.lock().unwrap_or_else(PoisonError::into_inner);

@@ -109,7 +109,7 @@ impl Server {
             Err(Fault::NotForTransfer) => return Transfer::Other,
             Err(fault) => return refuse(Rcode::FORMAT_ERROR, 0, &fault.to_string(), reply),
         };
-        let Some(catalog) = &served.catalog else {
+        let Some(zones) = &served.zones else {
             return refuse(Rcode::SERVER_FAILURE, ede::NOT_READY, "zones are not loaded yet", reply);
         };
         let key = signed.map(|signed| &**signed.key());
@@ -117,7 +117,7 @@ impl Server {
             Some(key) => format!("{} with key {}", context.source, key.name()),
             None => context.source.to_string(),
         };
-        let zone = match self.admit(&request, catalog, key, context.source) {
+        let zone = match self.admit(&request, zones, key, context.source) {
             Ok(zone) => zone,
             Err(refusal) => {
                 let code = match refusal {
@@ -161,10 +161,10 @@ impl Server {
     fn admit(
         &self,
         request: &Request,
-        catalog: &Zones,
+        zones: &Zones,
         key: Option<&tsig::Key>,
         source: IpAddr,
     ) -> Result<Arc<Zone>, Refusal> {
-        request.admit(catalog.get(request.zone()), key, source, |source| self.allow_transfer.contain(source))
+        request.admit(zones.get(request.zone()), key, source, |source| self.allow_transfer.contain(source))
     }
 }

@@ -257,7 +257,7 @@ impl Office {
         let fetched = Some(self.server.agreed.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0);
         let error = self.server.obstacle();
         tell(&Status {
-            catalog: served.catalog.as_ref(),
+            catalog: served.zones.as_ref(),
             remote: self.remote.as_deref(),
             commit: commit.as_deref(),
             fetched,

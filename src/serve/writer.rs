@@ -37,6 +37,7 @@ use crate::dns::message::Rcode;
 use crate::git::{self, Deadline, Draft, Fate, ObjectId, PushError, Recorded, Repository, Signature, Timeouts};
 use crate::notify::Trigger;
 use crate::primary::{Base, Change, Commit, Origin, Primary};
+use crate::publish::Publisher;
 use crate::telemetry::Trouble;
 use crate::text;
 use crate::update::Refusal;
@@ -93,8 +94,7 @@ pub(super) struct Writer {
     primary: Primary,
     poll: Duration,
     committer: Author,
-    /// The name of the catalog that is produced.
-    catalog: Option<Name>,
+    publisher: Publisher,
     lookback: Lookback,
     /// What `primary` was before anything was loaded.
     pristine: Primary,
@@ -177,7 +177,7 @@ impl Writer {
         primary: Primary,
         poll: Duration,
         committer: Author,
-        catalog: Option<Name>,
+        publisher: Publisher,
         lookback: Lookback,
     ) -> Self {
         Writer {
@@ -188,7 +188,7 @@ impl Writer {
             primary,
             poll,
             committer,
-            catalog,
+            publisher,
             lookback,
             loaded: None,
             is_behind: false,
@@ -450,20 +450,22 @@ impl Writer {
         let Some(commit) = self.loaded else { return };
         self.record.is_served();
         self.base = self.primary.clone();
-        let mut catalog = self.primary.catalog().clone();
-        if let Some(name) = &self.catalog {
-            self.server.add_catalog(name, &mut catalog);
+        let served = self.server.served.load_full();
+        let (zones, fault) = self.publisher.publish(self.primary.zones(), served.zones.as_ref(), seconds());
+        drop(served);
+        if let Some(fault) = fault {
+            log::error!("{fault}");
         }
         let keys = Arc::clone(self.primary.keyring());
         self.server.agreed.store(seconds(), Ordering::Relaxed);
         let record = self.repository.branch().and_then(git::record_of);
         let origin = Some(Source { commit, record });
-        self.server.publish(Served { catalog: Some(catalog), keys, origin });
+        self.server.publish(Served { zones: Some(zones), keys, origin });
     }
 
     /// Returns what is served under a zone's name.
     fn served(&self, apex: &Name) -> Option<Arc<Zone>> {
-        self.server.served.load().catalog.as_ref()?.get(apex).and_then(Entry::zone).cloned()
+        self.server.served.load().zones.as_ref()?.get(apex).and_then(Entry::zone).cloned()
     }
 
     /// Counts how often serial numbers are raised that were taken back without any other change, and leaves it at a few
@@ -471,7 +473,7 @@ impl Writer {
     fn mind_who_undoes(&mut self) {
         let zones: Vec<Name> = self.primary.not_raised().cloned().collect();
         for apex in zones {
-            let (Some(served), Some(Entry::Zone(new))) = (self.served(&apex), self.primary.catalog().get(&apex)) else {
+            let (Some(served), Some(Entry::Zone(new))) = (self.served(&apex), self.primary.zones().get(&apex)) else {
                 continue;
             };
             if Fingerprint::of_contents(&served) != Fingerprint::of_contents(new) {
@@ -671,7 +673,7 @@ impl Writer {
     fn judge(&self, primary: &Primary, draft: &Draft, job: &Job) -> Result<Option<Commit>, Refusal> {
         still_valid(primary, job)?;
         let apex = job.update.zone();
-        if self.catalog.as_ref() == Some(apex) && primary.catalog().get(apex).is_none() {
+        if self.publisher.generates(apex) && primary.zones().get(apex).is_none() {
             // A zone of its name would take its place, and secondaries would drop all others.
             return Err(Refusal::new(Rcode::REFUSED, "the server generates this zone (--catalog)"));
         }

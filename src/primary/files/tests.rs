@@ -467,13 +467,13 @@ fn check(tree: &Tree, apex: &Name, commit: &Commit) -> Result<Tree, TestCaseErro
 }
 
 fn apexes(primary: &Primary) -> Vec<Name> {
-    primary.catalog().iter().map(|entry| entry.apex().clone()).collect()
+    primary.zones().iter().map(|entry| entry.apex().clone()).collect()
 }
 
 /// Returns whether two states serve the same under a name.
 fn same(one: &Primary, two: &Primary, apex: &Name) -> bool {
     let zone = |primary: &Primary| -> Option<Option<Arc<Zone>>> {
-        primary.catalog().get(apex).map(|entry| entry.zone().cloned())
+        primary.zones().get(apex).map(|entry| entry.zone().cloned())
     };
     match (zone(one), zone(two)) {
         (None, None) | (Some(None), Some(None)) => true,
