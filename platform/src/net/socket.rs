@@ -369,13 +369,29 @@ impl Stack {
         }
     }
 
-    /// Returns a random free port for `address`, one of ours or any.
+    /// Returns a random free port for `address`, one of ours or any (RFC 6056 §3.3.1).
     pub(super) fn ephemeral_port(&self, datagram: bool, address: IpAddr) -> Result<u16, Errno> {
-        let count = EPHEMERAL.end() - EPHEMERAL.start() + 1;
         let mut random = [0; 4];
         (self.machine.random)(&mut random);
-        // RFC 6056 §3.3.1: a random start, then the next free one.
-        let first = (u32::from_ne_bytes(random) % u32::from(count)) as u16;
+        self.free_port(datagram, address, u32::from_ne_bytes(random))
+    }
+
+    /// Returns a free port for a connection from an address of ours to `remote`.
+    ///
+    /// For each remote the ports are used in turn, beginning at a secret offset (RFC 6056 §3.3.3). A port drawn at random may
+    /// be that of a connection which the remote still keeps in TIME-WAIT. It then drops our SYN, because the sequence number
+    /// of the new connection need not be above that of the old one (RFC 9293 §3.10.7.4).
+    pub(super) fn stream_port(&mut self, source: IpAddr, remote: SocketAddr) -> Result<u16, Errno> {
+        let offset = self.outbound.sequences.port_offset(source, remote);
+        let port = self.free_port(false, source, offset.wrapping_add(u32::from(self.ports_used)))?;
+        self.ports_used = self.ports_used.wrapping_add(1);
+        Ok(port)
+    }
+
+    /// Returns the first free port at or behind the `first` one, modulo their number.
+    fn free_port(&self, datagram: bool, address: IpAddr, first: u32) -> Result<u16, Errno> {
+        let count = EPHEMERAL.end() - EPHEMERAL.start() + 1;
+        let first = (first % u32::from(count)) as u16;
         (0..count)
             .map(|step| EPHEMERAL.start() + ((u32::from(first) + u32::from(step)) % u32::from(count)) as u16)
             .find(|port| {

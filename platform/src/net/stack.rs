@@ -65,6 +65,8 @@ pub(crate) struct Stack {
     pub(super) outbound: Outbound,
     /// The datagram socket that sends first, modulo their number.
     pub(super) turn: usize,
+    /// How many ports were given to connections, modulo 2^16.
+    pub(super) ports_used: u16,
     reassembly: Reassembly,
 }
 
@@ -108,6 +110,7 @@ impl Stack {
             cookies: Cookies::new(machine.random),
             outbound,
             turn: 0,
+            ports_used: 0,
             reassembly: Reassembly::default(),
         };
         let nothing = Link::new(stack.link.hardware, stack.link.mtu);
