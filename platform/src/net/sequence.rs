@@ -6,7 +6,7 @@
 
 use alloc::collections::BTreeMap;
 use core::hash::Hasher as _;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use siphasher::sip::SipHasher24;
 
@@ -89,12 +89,6 @@ impl Sequences {
     /// Returns by how much the numbers of the packet's connection are shifted: our end comes first in it.
     fn shift(&self, packet: &[u8], at: usize, received: bool) -> u32 {
         self.shift_of(parts(packet, at, received))
-    }
-
-    /// Returns a secret function of an address of ours and a peer's end: where the ports for connections to it begin.
-    pub(super) fn port_offset(&self, own: IpAddr, peer: SocketAddr) -> u32 {
-        // No connection has the port 0.
-        with_parts(SocketAddr::new(own, 0), peer, |parts| self.shift_of(parts))
     }
 
     fn shift_of(&self, parts: [&[u8]; 4]) -> u32 {

@@ -16,6 +16,9 @@ const LIMIT: usize = 1024;
 /// Ports the system chooses from, as Linux does.
 const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
 
+/// How many ports of ended connections are left alone: those of a minute, which TIME-WAIT takes, at 68 a second.
+const RECENT_PORTS: usize = 4096;
+
 /// Names a socket as long as it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SocketId(pub(super) usize);
@@ -371,31 +374,36 @@ impl Stack {
 
     /// Returns a random free port for `address`, one of ours or any (RFC 6056 §3.3.1).
     pub(super) fn ephemeral_port(&self, datagram: bool, address: IpAddr) -> Result<u16, Errno> {
-        let mut random = [0; 4];
-        (self.machine.random)(&mut random);
-        self.free_port(datagram, address, u32::from_ne_bytes(random))
+        self.free_port(datagram, address, |_| true)
     }
 
-    /// Returns a free port for a connection from an address of ours to `remote`.
+    /// Returns a random free port for a connection from an address of ours, not one of the last [`RECENT_PORTS`].
     ///
-    /// For each remote the ports are used in turn, beginning at a secret offset (RFC 6056 §3.3.3). A port drawn at random may
-    /// be that of a connection which the remote still keeps in TIME-WAIT. It then drops our SYN, because the sequence number
-    /// of the new connection need not be above that of the old one (RFC 9293 §3.10.7.4).
-    pub(super) fn stream_port(&mut self, source: IpAddr, remote: SocketAddr) -> Result<u16, Errno> {
-        let offset = self.outbound.sequences.port_offset(source, remote);
-        let port = self.free_port(false, source, offset.wrapping_add(u32::from(self.ports_used)))?;
-        self.ports_used = self.ports_used.wrapping_add(1);
+    /// The remote may still keep the last connection from a port in TIME-WAIT. It then drops our SYN, because the sequence
+    /// number of the new connection need not be above that of the old one (RFC 9293 §3.10.7.4).
+    pub(super) fn stream_port(&mut self, source: IpAddr) -> Result<u16, Errno> {
+        let port = self.free_port(false, source, |port| !self.recent_ports.contains(&port))?;
+        while self.recent_ports.len() >= RECENT_PORTS {
+            self.recent_ports.pop_front();
+        }
+        if self.recent_ports.try_reserve(1).is_ok() {
+            self.recent_ports.push_back(port);
+        }
         Ok(port)
     }
 
-    /// Returns the first free port at or behind the `first` one, modulo their number.
-    fn free_port(&self, datagram: bool, address: IpAddr, first: u32) -> Result<u16, Errno> {
+    /// Returns the first free port behind a random one that is also `acceptable`.
+    fn free_port(&self, datagram: bool, address: IpAddr, acceptable: impl Fn(u16) -> bool) -> Result<u16, Errno> {
         let count = EPHEMERAL.end() - EPHEMERAL.start() + 1;
-        let first = (first % u32::from(count)) as u16;
+        let mut random = [0; 4];
+        (self.machine.random)(&mut random);
+        let first = (u32::from_ne_bytes(random) % u32::from(count)) as u16;
         (0..count)
             .map(|step| EPHEMERAL.start() + ((u32::from(first) + u32::from(step)) % u32::from(count)) as u16)
             .find(|port| {
-                !self.is_bound(datagram, SocketAddr::new(address, *port), false) && !self.has_orphan_at(datagram, *port)
+                acceptable(*port)
+                    && !self.is_bound(datagram, SocketAddr::new(address, *port), false)
+                    && !self.has_orphan_at(datagram, *port)
             })
             .ok_or(Errno::ADDRINUSE)
     }

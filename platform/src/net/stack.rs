@@ -10,6 +10,7 @@
 //! Nothing here blocks or knows threads: a call that cannot go on answers `EAGAIN`, and `blocking` sleeps. Time and
 //! randomness come in as functions, so all of it runs on the host in tests.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -65,8 +66,8 @@ pub(crate) struct Stack {
     pub(super) outbound: Outbound,
     /// The datagram socket that sends first, modulo their number.
     pub(super) turn: usize,
-    /// How many ports were given to connections, modulo 2^16.
-    pub(super) ports_used: u16,
+    /// The ports of the last connections, the latest last.
+    pub(super) recent_ports: VecDeque<u16>,
     reassembly: Reassembly,
 }
 
@@ -110,7 +111,7 @@ impl Stack {
             cookies: Cookies::new(machine.random),
             outbound,
             turn: 0,
-            ports_used: 0,
+            recent_ports: VecDeque::new(),
             reassembly: Reassembly::default(),
         };
         let nothing = Link::new(stack.link.hardware, stack.link.mtu);

@@ -81,7 +81,7 @@ impl Stack {
         let source = self.source_for(self.record(id)?, remote.ip())?;
         let port = match self.record(id)?.bound {
             Some(bound) => bound.port(),
-            None => self.stream_port(source, remote)?,
+            None => self.stream_port(source)?,
         };
         let local = SocketAddr::new(source, port);
         let buffers = self.budget.connected();

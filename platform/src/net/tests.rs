@@ -719,25 +719,21 @@ fn ports() {
     assert!(chosen.windows(2).any(|pair| pair[1] != pair[0] + 1), "not in sequence: {chosen:?}");
 }
 
-/// The remote may keep an ended connection in TIME-WAIT for minutes, and drop the SYN of a new one from the same port.
+/// The remote may keep an ended connection in TIME-WAIT, and drop the SYN of a new one from the same port.
 #[test]
-fn connections_to_a_remote_come_from_the_same_port_only_after_all_others() {
+fn connections_come_from_the_same_port_only_after_thousands_of_others() {
     let mut net = Net::new();
     let mut used = std::collections::BTreeSet::new();
-    let mut connect = |address: SocketAddr| {
-        let id = net.connect_to(address);
+    let mut ports = Vec::new();
+    for number in 0..3000 {
+        let id = net.connect(80);
         let port = net.b.local_address(id).unwrap().port();
         net.b.close(id);
         net.settle();
-        port
-    };
-    let first = connect(SocketAddr::new(ADDRESS.into(), 80));
-    for number in 1..3000 {
-        let port = connect(SocketAddr::new(ADDRESS.into(), 80));
-        assert!(port != first && used.insert(port), "{number}");
+        assert!(used.insert(port), "{number}");
+        ports.push(port);
     }
-    let ports = [81, 82, 83].map(|port| connect(SocketAddr::new(ADDRESS.into(), port)));
-    assert!(ports.windows(2).any(|pair| pair[0].abs_diff(pair[1]) > 1), "in sequence across remotes: {ports:?}");
+    assert!(ports.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) > 1).count() > 2900, "not in sequence");
 }
 
 #[test]
