@@ -1,9 +1,10 @@
 //! Streams on which nothing waits for ever, and the way to whom they lead.
 //!
-//! [`Tcp`] is a connection with an end to every wait; [`tls`] makes one that nobody reads along of it. [`dial`] finds the
-//! addresses of a host and connects.
+//! [`Tcp`] is a connection with an end to every wait; [`framing`] cuts what comes on it into messages; [`tls`] makes one of
+//! it that nobody reads along. [`dial`] finds the addresses of a host and connects.
 
 pub mod dial;
+pub mod framing;
 mod stream;
 pub mod tls;
 

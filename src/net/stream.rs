@@ -101,6 +101,11 @@ impl<S: Borrow<TcpStream>> Tcp<S> {
         Tcp { socket, stall, deadline: None, reading: None, writing: None }
     }
 
+    /// Replaces how long it may take for the next octet to arrive or leave.
+    pub fn set_stall(&mut self, stall: Duration) {
+        self.stall = stall;
+    }
+
     /// Replaces the deadline of everything from now on, if it is to have one.
     pub fn set_deadline(&mut self, deadline: Option<Deadline>) {
         self.deadline = deadline;

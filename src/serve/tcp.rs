@@ -11,12 +11,12 @@
 //! The connection replaced is marked, so that the next new connection replaces another one, and its wait is ended.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Server;
 use super::aside::Done;
@@ -24,6 +24,8 @@ use super::complaints::Kind;
 use super::queue::Back;
 use super::wait::{Promise, Wait};
 use crate::answer::{Answer, Transport};
+use crate::net::Tcp;
+use crate::net::framing::{FRAME, Inbox, PREFIX, seal, send};
 
 /// How long a connection may stay without a query (RFC 7766 §6.2.3).
 pub(super) const IDLE: Duration = Duration::from_secs(10);
@@ -40,9 +42,6 @@ const OUTCOME: Duration = Duration::from_secs(300);
 
 /// How long a new connection waits for the one that makes room.
 const ROOM: Duration = Duration::from_secs(1);
-
-/// The longest message and the two octets of length before it (RFC 1035 §4.2.2).
-const FRAME: usize = 2 + 65_535;
 
 /// The room for queries that is kept between them.
 const INBOX: usize = 2048;
@@ -161,15 +160,15 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
     let stream = &connection.stream;
     let source = stream.peer_addr()?.ip();
     stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut inbox = Inbox::new(stream)?;
+    let mut inbox = Inbox::new(Tcp::over(stream, IDLE), INBOX).patience(PATIENCE);
+    let mut outlet = Tcp::over(stream, PATIENCE);
     let mut outbox = vec![0; BATCH + FRAME];
     let mut filled = 0;
     // A client that has said all may still listen: its last queries are answered before its end is seen.
-    while let Some(query) = inbox.next()? {
+    while let Some(query) = inbox.message()? {
         connection.used.store(connections.tick(), Ordering::Relaxed);
-        let message = &mut outbox[filled + 2..];
-        let room = message.len().min(FRAME - 2);
+        let message = &mut outbox[filled + PREFIX..];
+        let room = message.len().min(FRAME - PREFIX);
         let message = &mut message[..room];
         let length = match server.respond(Transport::Tcp, source, query, message) {
             Answer::Reply(length) => Some(length),
@@ -186,26 +185,25 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
                     Done::Reply(length) => Some(length),
                     Done::Silence => None,
                     Done::Stream(mut messages) => {
-                        send(stream, &outbox[..filled], PATIENCE, || {})?;
+                        send(&mut outlet, &outbox[..filled], PATIENCE, || {})?;
                         filled = 0;
                         let progress = || connection.used.store(connections.tick(), Ordering::Relaxed);
                         while let Some(length) =
-                            messages.next(server, &mut outbox[2..FRAME]).map_err(io::Error::other)?
+                            messages.next(server, &mut outbox[PREFIX..FRAME]).map_err(io::Error::other)?
                         {
-                            let framed = u16::try_from(length).map_err(|_| io::Error::other("too long a message"))?;
-                            outbox[..2].copy_from_slice(&framed.to_be_bytes());
-                            send(stream, &outbox[..2 + length], STREAMING, progress)?;
+                            seal(&mut outbox, length)?;
+                            send(&mut outlet, &outbox[..PREFIX + length], STREAMING, progress)?;
                         }
                         continue;
                     }
                     Done::Later => {
                         // What was asked before needs not wait.
-                        send(stream, &outbox[..filled], PATIENCE, || {})?;
+                        send(&mut outlet, &outbox[..filled], PATIENCE, || {})?;
                         filled = 0;
                         let reply = wait.reply(OUTCOME);
                         connection.end_wait();
                         reply.map(|reply| {
-                            outbox[2..2 + reply.len()].copy_from_slice(&reply);
+                            outbox[PREFIX..PREFIX + reply.len()].copy_from_slice(&reply);
                             reply.len()
                         })
                     }
@@ -213,13 +211,11 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
             }
         };
         if let Some(length) = length {
-            let length_octets = &mut outbox[filled..filled + 2];
-            let framed = u16::try_from(length).map_err(|_| io::Error::other("a reply longer than a message"))?;
-            length_octets.copy_from_slice(&framed.to_be_bytes());
-            filled += 2 + length;
+            seal(&mut outbox[filled..], length)?;
+            filled += PREFIX + length;
         }
-        if filled >= BATCH || length.is_none() || !inbox.has_query() {
-            send(stream, &outbox[..filled], PATIENCE, || {})?;
+        if filled >= BATCH || length.is_none() || !inbox.has_message() {
+            send(&mut outlet, &outbox[..filled], PATIENCE, || {})?;
             filled = 0;
         }
         // Silence is right for what is no query; on a stream that means nothing good follows.
@@ -228,109 +224,6 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
         }
     }
     Ok(())
-}
-
-/// Sends all of `octets`, however slowly the client takes them, but within `patience`; calls `progress` when some are gone.
-fn send(mut stream: &TcpStream, mut octets: &[u8], patience: Duration, progress: impl Fn()) -> io::Result<()> {
-    let deadline = Instant::now() + patience;
-    if patience > PATIENCE {
-        stream.set_write_timeout(Some(patience))?;
-    }
-    let mut slow = patience > PATIENCE;
-    while !octets.is_empty() {
-        match stream.write(octets) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => {
-                octets = &octets[count..];
-                progress();
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        if !octets.is_empty() {
-            slow = true;
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            stream.set_write_timeout(Some(left))?;
-        }
-    }
-    if slow { stream.set_write_timeout(Some(PATIENCE)) } else { Ok(()) }
-}
-
-/// The octets received on a connection, cut into messages.
-struct Inbox<'a> {
-    stream: &'a TcpStream,
-    octets: Vec<u8>,
-    /// Where the next message begins.
-    begin: usize,
-    /// Where what was received ends.
-    end: usize,
-}
-
-impl<'a> Inbox<'a> {
-    fn new(stream: &'a TcpStream) -> io::Result<Self> {
-        stream.set_read_timeout(Some(IDLE))?;
-        Ok(Inbox { stream, octets: vec![0; INBOX], begin: 0, end: 0 })
-    }
-
-    /// Returns the next message's length with its two octets, once these are here.
-    fn frame(&self) -> Option<usize> {
-        let length = self.octets[self.begin..self.end].first_chunk::<2>()?;
-        Some(2 + usize::from(u16::from_be_bytes(*length)))
-    }
-
-    /// Tells whether a whole message is here already.
-    fn has_query(&self) -> bool {
-        self.frame().is_some_and(|frame| self.begin + frame <= self.end)
-    }
-
-    /// Returns the next message, or `None` at the connection's end.
-    fn next(&mut self) -> io::Result<Option<&[u8]>> {
-        let mut deadline = None;
-        while !self.has_query() {
-            self.make_room();
-            if self.begin < self.end {
-                // A part of a message is here: the rest has a time limit of its own.
-                let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                self.stream.set_read_timeout(Some(left))?;
-            }
-            match self.stream.read(&mut self.octets[self.end..]) {
-                Ok(0) => return Ok(None),
-                Ok(count) => self.end += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if deadline.is_some() {
-            self.stream.set_read_timeout(Some(IDLE))?;
-        }
-        let frame = self.frame().unwrap_or(2);
-        let message = self.begin + 2..self.begin + frame;
-        self.begin += frame;
-        Ok(Some(&self.octets[message]))
-    }
-
-    /// Makes the buffer have space for the rest of the message that has begun.
-    fn make_room(&mut self) {
-        self.octets.copy_within(self.begin..self.end, 0);
-        self.end -= self.begin;
-        self.begin = 0;
-        if self.end == 0 && self.octets.len() > INBOX {
-            // A long query is rare, and the next one may be long in coming.
-            self.octets.truncate(INBOX);
-            self.octets.shrink_to_fit();
-        }
-        let need = self.frame().unwrap_or(2);
-        if need > self.octets.len() {
-            self.octets.resize(need, 0);
-        }
-    }
 }
 
 impl Connections {
@@ -397,6 +290,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read as _, Write as _};
 
     /// A query for `example.org. A` with the message ID `id`, as it stands on a stream.
     fn query(id: u16) -> Vec<u8> {
