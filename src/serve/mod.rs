@@ -22,7 +22,6 @@ mod run;
 mod tcp;
 mod transfers;
 mod udp;
-mod wait;
 mod webhook;
 mod writer;
 
@@ -323,7 +322,7 @@ impl Server {
             *self.history.lock().unwrap_or_else(PoisonError::into_inner) =
                 History::new(transfer::Limits { octets, ..DIFFERENCES });
         }
-        let connections = tcp::Connections::new(config.tcp_connections, memory);
+        let connections = tcp::connections(config.tcp_connections, memory);
         let start = |name: &str, stack: usize, work: Box<dyn FnOnce() + Send>| {
             let thread = thread::Builder::new().name(name.to_string()).stack_size(stack).spawn(work);
             thread.map(drop).map_err(cannot(format!("start the {name} thread")))
@@ -720,7 +719,7 @@ mod tests {
         server.past.set(past).unwrap();
         let deal = |source: [u8; 4], message: &[u8]| {
             let wait = Arc::default();
-            let back = queue::Back::Stream(wait::Promise::new(&wait));
+            let back = queue::Back::Stream(crate::net::Promise::new(&wait));
             // A wait for differences ends as soon as somebody needs the place.
             wait.end();
             let mut reply = vec![0; 65_535];

@@ -10,9 +10,9 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::wait::Promise;
 use crate::answer::{ExtendedError, Transport, Verdict, ede};
 use crate::dns::message::Rcode;
+use crate::net::Promise;
 use crate::text;
 use crate::tsig::{Key, Request};
 use crate::update::Update;
