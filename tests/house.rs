@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["zone", "net"],
     &["zonefile", "answer", "tsig", "sntp"],
     &["keys", "update", "catalog_zone", "git"],
-    &["transfer", "notify", "webhook"],
+    &["transfer", "notify", "http"],
     &["secondary", "primary"],
     &["config", "check"],
     &["serve"],

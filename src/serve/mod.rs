@@ -9,6 +9,7 @@ mod clock;
 mod complaints;
 mod exchange;
 mod follower;
+mod http;
 mod mailbox;
 #[cfg(test)]
 mod model;
@@ -22,7 +23,6 @@ mod run;
 mod tcp;
 mod transfers;
 mod udp;
-mod webhook;
 mod writer;
 
 use std::fmt;
@@ -170,7 +170,7 @@ impl Server {
             retired: Arc::default(),
             past: OnceLock::new(),
             agreed: AtomicU64::new(0),
-            unproven: Mutex::new(Trigger::new(webhook::UNPROVEN)),
+            unproven: Mutex::new(Trigger::new(http::UNPROVEN)),
             follower: OnceLock::new(),
             patience: config.update_patience,
             obstacle: Mutex::default(),
@@ -310,7 +310,7 @@ impl Server {
         }
         let hooks = config.webhook.clone().map(|webhook| {
             let what = || format!("listen on TCP port {} for --webhook", webhook.port);
-            webhook::listen(webhook.port).map_err(cannot(what())).map(|listeners| (listeners, webhook))
+            http::listen(webhook.port).map_err(cannot(what())).map(|listeners| (listeners, webhook))
         });
         let hooks = hooks.transpose()?;
         let addresses: Vec<String> = config.listen.iter().map(SocketAddr::to_string).collect();
@@ -336,7 +336,7 @@ impl Server {
                 Origin::Git(remote) => Some(remote.to_string()),
                 Origin::Primaries { .. } => None,
             };
-            webhook::start(&self, listeners, webhook, remote)
+            http::start(&self, listeners, webhook, remote)
                 .map_err(cannot("start the thread that takes hooks".to_string()))?;
         }
         match config.origin {

@@ -14,9 +14,9 @@ use super::Server;
 use super::complaints::Kind;
 use crate::config::Webhook;
 use crate::git::Secret;
+use crate::http::{Denial, Hook, MOST_HEAD, Reply, Request, Status, Wish, route};
 use crate::net::connections::{Connection, Connections, STACK};
 use crate::net::{Deadline, Tcp, is_timeout};
-use crate::webhook::{Denial, Hook, MOST_HEAD, Reply, Request, Status, Wish, route};
 
 /// How far apart looks at the remote are that people bring about who prove nothing.
 pub(super) const UNPROVEN: Duration = Duration::from_secs(10);
