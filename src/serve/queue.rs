@@ -271,7 +271,7 @@ mod tests {
     fn waiter(port: u16) -> Waiter {
         let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
         let client = SocketAddr::from(([127, 0, 0, 1], port));
-        Waiter { transport: Transport::Udp, source: client.ip(), back: Back::Datagram(socket, client) }
+        Waiter { transport: Transport::UDP, source: client.ip(), back: Back::Datagram(socket, client) }
     }
 
     #[test]

@@ -73,14 +73,14 @@ fn converse(server: &Server, connection: &Connection) -> io::Result<()> {
         let message = &mut outbox[filled + PREFIX..];
         let room = message.len().min(FRAME - PREFIX);
         let message = &mut message[..room];
-        let length = match server.respond(Transport::Tcp, source, query, message) {
+        let length = match server.respond(Transport::TCP, source, query, message) {
             Answer::Reply(length) => Some(length),
             Answer::Silence => None,
             Answer::Aside => {
                 let wait = Arc::default();
                 connection.begin_wait(&wait);
                 let back = Back::Stream(Promise::new(&wait));
-                let done = server.deal_with(Transport::Tcp, source, query, message, back);
+                let done = server.deal_with(Transport::TCP, source, query, message, back);
                 if !matches!(done, Done::Later) {
                     connection.end_wait();
                 }
