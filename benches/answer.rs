@@ -50,7 +50,7 @@ fn main() {
             zones: Some(&catalog),
             settings: &settings,
             limiter: limited.then_some(&limiter),
-            transport: Transport::Udp,
+            transport: Transport::UDP,
             source: [192, 0, 2, 1].into(),
             uptime: Duration::ZERO,
             unix: 1_800_000_000,

@@ -70,7 +70,7 @@ fn transfer(zone: &Arc<Zone>, is_signed: bool) -> (f64, u64, usize, u32) {
         tsig::verify(&query, |_| Some(key), &Policy::default(), 1).expect("it is right").expect("it is signed");
     let mut chain = is_signed.then(|| verified.request.chain());
     let reserve = chain.as_ref().map_or(0, Chain::room);
-    let request = Request::parse(&verified.message, Transport::Tcp).expect("a good request");
+    let request = Request::parse(&verified.message, Transport::TCP).expect("a good request");
     let content = Content::of(&request, zone.clone(), None);
     let mut message = vec![0; usize::from(u16::MAX)];
     let start = Instant::now();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use zonule::zonefile;
 
 use libfuzzer_sys::fuzz_target;
-use zonule::answer::{Answer, Context, Limiter, RateLimit, Secret, Settings, Transport, respond};
+use zonule::answer::{Answer, Context, Framing, Limiter, RateLimit, Secret, Settings, Transport, respond};
 use zonule::dns::Name;
 use zonule::zone::{Fault, Zones};
 
@@ -42,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
     // The first reply uses the bucket up.
     let limiter = Limiter::new(RateLimit { per_second: 1, slip: 1, ..RateLimit::default() }, [2; 16]);
     for (settings, payload) in SETTINGS.iter().zip([1232, 4096]) {
-        for transport in [Transport::Udp, Transport::Tcp] {
+        for transport in [Transport::UDP, Transport::TCP] {
             for zones in [Some(&*CATALOG), None] {
                 for limiter in [None, Some(&limiter)] {
                     let context = Context {
@@ -59,7 +59,7 @@ fuzz_target!(|data: &[u8]| {
                     assert!(len >= 12 && len <= room);
                     assert_eq!(reply[..2], query[..2]);
                     assert!(reply[2] & 0x80 != 0);
-                    assert!(transport == Transport::Tcp || len <= payload);
+                    assert!(transport.framing == Framing::Stream || len <= payload);
                     let again = respond(&context, &reply[..len].to_vec(), &mut reply);
                     assert_eq!(again, Answer::Silence, "no reply to a reply");
                 }

@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let (limit, reserve) = (usize::from(limit), usize::from(reserve));
     let mut buffer = vec![0; limit];
-    for transport in [Transport::Udp, Transport::Tcp] {
+    for transport in [Transport::UDP, Transport::TCP] {
         let Ok(request) = Request::parse(message, transport) else { continue };
         for zone in VERSIONS.iter() {
             let entry = Entry::Zone(zone.clone());

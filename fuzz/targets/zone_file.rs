@@ -52,7 +52,7 @@ fuzz_target!(|octets: &[u8]| {
         zones: Some(&catalog),
         settings: &settings,
         limiter: None,
-        transport: Transport::Tcp,
+        transport: Transport::TCP,
         source: IpAddr::from([192, 0, 2, 1]),
         uptime: Duration::ZERO,
         unix: 0,
@@ -65,7 +65,7 @@ fuzz_target!(|octets: &[u8]| {
                 query.extend(below);
                 query.extend(node.owner());
                 query.extend([0, qtype, 0, 1]);
-                for transport in [Transport::Tcp, Transport::Udp] {
+                for transport in [Transport::TCP, Transport::UDP] {
                     respond(&Context { transport, ..context }, &query, &mut reply);
                 }
             }

@@ -190,7 +190,7 @@ impl UdpResponder for Dns {
         if source.port() == 0 {
             return Verdict::Drop;
         }
-        match self.0.respond(Transport::Udp, source.ip(), datagram, reply) {
+        match self.0.respond(Transport::UDP, source.ip(), datagram, reply) {
             Answer::Reply(length) => Verdict::Reply(length),
             Answer::Silence => Verdict::Drop,
             Answer::Aside => Verdict::Decline,

@@ -41,8 +41,8 @@ pub(super) struct Edns<'q> {
 impl<'q> Edns<'q> {
     /// Takes note of the options in `data`; `None` if they are not whole or one is not what it must be.
     ///
-    /// Options that are not known do not matter (RFC 6891 §6.1.2). Nor does padding (RFC 7830): no transport there is
-    /// yet hides a message's length, so replies have none.
+    /// Options that are not known do not matter (RFC 6891 §6.1.2). Nor does padding (RFC 7830): there is no
+    /// encrypted channel yet, so replies have nothing to hide by it.
     pub(super) fn read_options(&mut self, mut data: &'q [u8]) -> Option<()> {
         while !data.is_empty() {
             let (&[c0, c1, l0, l1], tail) = data.split_first_chunk::<OPTION>()?;

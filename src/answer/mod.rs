@@ -38,13 +38,39 @@ use crate::dns::Type;
 use crate::dns::message::{HEADER, Rcode};
 use crate::zone::{Fault, Zones};
 
-/// How a query arrived, which decides how large its reply may be.
+/// How a query arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// A datagram: the reply fits the payload size the client advertises.
-    Udp,
-    /// A stream: the reply may have 65,535 octets.
-    Tcp,
+pub struct Transport {
+    /// What a message travels in.
+    pub framing: Framing,
+    /// Who can read along.
+    pub channel: Channel,
+}
+
+impl Transport {
+    /// DNS over UDP (RFC 1035 §4.2.1).
+    pub const UDP: Transport = Transport { framing: Framing::Datagram, channel: Channel::Clear };
+
+    /// DNS over TCP (RFC 7766).
+    pub const TCP: Transport = Transport { framing: Framing::Stream, channel: Channel::Clear };
+}
+
+/// What a message travels in, which decides how large a reply may be, and whether its client is where it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// A datagram: the reply fits the payload size the client advertises, and anybody may have sent the query.
+    Datagram,
+    /// A stream: the reply may have 65,535 octets, and replies reach the client.
+    Stream,
+}
+
+/// Who can read along, which decides what a reply need not hide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Everybody on the way.
+    Clear,
+    /// Nobody: a message's length is all that shows.
+    Encrypted,
 }
 
 /// The payload size of UDP messages every client takes (RFC 1035 §4.2.1), in octets, and the least there may be.
@@ -271,8 +297,8 @@ pub(crate) fn hold_back(context: &Context<'_>, request: &[u8], reply: &mut [u8])
 /// Returns what becomes of a reply of this kind to a client whose cookies came to this.
 #[inline]
 fn rule(context: &Context<'_>, standing: Standing, kind: Kind) -> Ruling {
-    match (context.transport, context.limiter) {
-        (Transport::Udp, Some(limiter)) if standing != Standing::Proven => {
+    match (context.transport.framing, context.limiter) {
+        (Framing::Datagram, Some(limiter)) if standing != Standing::Proven => {
             limiter.rule(context.source, kind, context.uptime)
         }
         _ => Ruling::Send,
@@ -312,7 +338,7 @@ fn opt<'s>(context: &Context<'s>, extras: &Extras<'_>) -> (Option<Opt<'s>>, Stan
             nsid: settings.nsid.as_deref().filter(|_| edns.nsid).map(str::as_bytes),
             cookies: checked.map(|checked| checked.octets),
             // RFC 7828 §3.2.1: over UDP it means nothing.
-            keepalive: (edns.keepalive && context.transport == Transport::Tcp).then_some(settings.idle),
+            keepalive: (edns.keepalive && context.transport.framing == Framing::Stream).then_some(settings.idle),
         }
     });
     (opt, standing)
@@ -321,11 +347,11 @@ fn opt<'s>(context: &Context<'s>, extras: &Extras<'_>) -> (Option<Opt<'s>>, Stan
 /// Returns the most octets the reply may have.
 #[inline]
 fn most_octets(context: &Context<'_>, extras: &Extras<'_>) -> usize {
-    usize::from(match (context.transport, &extras.edns) {
-        (Transport::Tcp, _) => u16::MAX,
-        (Transport::Udp, None) => LEAST_PAYLOAD,
+    usize::from(match (context.transport.framing, &extras.edns) {
+        (Framing::Stream, _) => u16::MAX,
+        (Framing::Datagram, None) => LEAST_PAYLOAD,
         // RFC 6891 §6.2.3: less than the least means the least.
-        (Transport::Udp, Some(edns)) => edns.payload.clamp(LEAST_PAYLOAD, context.settings.payload),
+        (Framing::Datagram, Some(edns)) => edns.payload.clamp(LEAST_PAYLOAD, context.settings.payload),
     })
 }
 

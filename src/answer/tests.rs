@@ -167,7 +167,7 @@ fn shown(reply: &[u8]) -> String {
 }
 
 fn ask(owner: &str, qtype: Type) -> String {
-    shown(&send(&catalog(), Transport::Tcp, &query(owner, qtype, None)).unwrap())
+    shown(&send(&catalog(), Transport::TCP, &query(owner, qtype, None)).unwrap())
 }
 
 const SOA: &str = "au example.org. 300 SOA ns1.example.org. hostmaster.example.org. 2026010101 3600 900 604800 300";
@@ -283,7 +283,7 @@ fn chains() {
         &format!("$TTL 1\n@ SOA n h 1 1 1 1 1\n@ NS n.e.\n{links}c40 A 192.0.2.1\nme CNAME me\n"),
     );
     let send = |owner: &str| {
-        let reply = shown(&send(&zones, Transport::Udp, &query(owner, Type::A, Some(1232))).unwrap());
+        let reply = shown(&send(&zones, Transport::UDP, &query(owner, Type::A, Some(1232))).unwrap());
         (reply.starts_with("NoError AA\n"), reply.matches(" CNAME ").count(), reply.ends_with(" A 192.0.2.1"))
     };
     assert_eq!(send("c0.c.example"), (true, 16, false));
@@ -311,7 +311,7 @@ fn dname() {
     assert!(ask(&long, Type::A).starts_with("NXDomain AA\nan old.example.org. 3600 DNAME"));
     let mut zones = catalog();
     load(&mut zones, "d.example", "$TTL 1\n@ SOA n h 1 1 1 1 1\n@ NS n.e.\na DNAME much.longer\nself DNAME x.self\n");
-    let send = |owner: &str| shown(&send(&zones, Transport::Tcp, &query(owner, Type::A, None)).unwrap());
+    let send = |owner: &str| shown(&send(&zones, Transport::TCP, &query(owner, Type::A, None)).unwrap());
     let long = format!("{}a.d.example", "a.".repeat(120));
     assert_eq!(send(&long), "YXDomain AA\nan a.d.example. 1 DNAME much.longer.d.example.");
     let circle = send("q.self.d.example");
@@ -346,7 +346,7 @@ fn delegations() {
     // So it does when the child's file is broken, though nothing else is said of the child then.
     let mut zones = catalog();
     zones.insert_broken(name("sub.example.org"), Fault::Awaited);
-    let code = |owner, qtype| send(&zones, Transport::Tcp, &query(owner, qtype, None)).unwrap()[3];
+    let code = |owner, qtype| send(&zones, Transport::TCP, &query(owner, qtype, None)).unwrap()[3];
     assert_eq!(
         (code("sub.example.org", Type::DS), code("sub.example.org", Type::A), code("x.sub.example.org", Type::DS)),
         (0, 2, 2)
@@ -415,10 +415,10 @@ fn outside_our_zones() {
     {
         assert_eq!(ask(owner, Type::A), expected);
     }
-    let reply = send(&zones, Transport::Udp, &query("com", Type::A, Some(1232))).unwrap();
+    let reply = send(&zones, Transport::UDP, &query("com", Type::A, Some(1232))).unwrap();
     assert!(reply.ends_with(&[0, 6, 0, 15, 0, 2, 0, 20]));
     let mut reply = [0; 600];
-    let len = respond(&context(None, &settings(), Transport::Udp), &query("com", Type::A, Some(1232)), &mut reply)
+    let len = respond(&context(None, &settings(), Transport::UDP), &query("com", Type::A, Some(1232)), &mut reply)
         .octets()
         .unwrap();
     assert_eq!(reply[3], 2);
@@ -430,7 +430,7 @@ fn outside_our_zones() {
     for class in [3, 254, 255] {
         let mut query = query("example.org", Type::A, None);
         *query.last_mut().unwrap() = class;
-        assert_eq!(send(&zones, Transport::Udp, &query).unwrap()[3], 5);
+        assert_eq!(send(&zones, Transport::UDP, &query).unwrap()[3], 5);
     }
 }
 
@@ -438,7 +438,7 @@ fn outside_our_zones() {
 #[test]
 fn letter_case_is_kept() {
     let query = query("wWw.eXample.oRg", Type::A, None);
-    let reply = send(&catalog(), Transport::Udp, &query).unwrap();
+    let reply = send(&catalog(), Transport::UDP, &query).unwrap();
     assert_eq!(&reply[12..query.len()], &query[12..]);
     // CNAME to `web` and a pointer into the question, then two A records owned by a pointer to that.
     let target = [3, b'w', b'e', b'b', 0xc0, 16];
@@ -451,7 +451,7 @@ fn letter_case_is_kept() {
 #[test]
 fn truncation() {
     let zones = catalog();
-    let udp = |owner: &str, qtype, payload| send(&zones, Transport::Udp, &query(owner, qtype, payload)).unwrap();
+    let udp = |owner: &str, qtype, payload| send(&zones, Transport::UDP, &query(owner, qtype, payload)).unwrap();
     for (payload, limit) in [(None, 512), (Some(0), 512), (Some(600), 600), (Some(4096), 1232)] {
         let reply = udp("many.large.example", Type::A, payload);
         assert!(reply.len() <= limit && reply[2] & 2 != 0);
@@ -464,13 +464,13 @@ fn truncation() {
         let reply = udp("x.sibling.large.example", Type::A, payload);
         assert!(reply.len() <= limit && reply[2] & 2 == 0);
     }
-    let reply = send(&zones, Transport::Tcp, &query("many.large.example", Type::A, None)).unwrap();
+    let reply = send(&zones, Transport::TCP, &query("many.large.example", Type::A, None)).unwrap();
     assert_eq!((reply[2] & 2, reply[7]), (0, 100));
     // The caller's buffer is a bound too.
     let query = query("many.large.example", Type::A, Some(4096));
     for room in 0..600 {
         let mut reply = vec![0; room];
-        match respond(&context(Some(&zones), &settings(), Transport::Udp), &query, &mut reply).octets() {
+        match respond(&context(Some(&zones), &settings(), Transport::UDP), &query, &mut reply).octets() {
             Some(len) => assert!(len <= room && len >= 12),
             None => assert!(room < 100),
         }
@@ -487,7 +487,7 @@ fn sibling_glue_behind_what_does_not_fit() {
          b.cut A 192.0.2.2\n{many}"
     );
     load(&mut zones, "example.org", &text);
-    let reply = send(&zones, Transport::Udp, &query("x.other.example.org", Type::A, None)).unwrap();
+    let reply = send(&zones, Transport::UDP, &query("x.other.example.org", Type::A, None)).unwrap();
     let reply = shown(&reply);
     assert!(reply.starts_with("NoError\n"), "{reply}");
     assert!(reply.ends_with("\nad b.cut.example.org. 60 A 192.0.2.2"), "{reply}");
@@ -513,10 +513,10 @@ fn extremes() {
         (&format!("c.{label}.large.example"), Type::TXT, 1),
         ("n.large.example", Type::A, 4_000),
     ] {
-        let reply = send(&zones, Transport::Tcp, &query(owner, qtype, None)).unwrap();
+        let reply = send(&zones, Transport::TCP, &query(owner, qtype, None)).unwrap();
         assert_eq!((reply[2] & 2, u16::from_be_bytes([reply[6], reply[7]])), (0, records), "{owner}");
     }
-    let reply = send(&zones, Transport::Tcp, &query("m.large.example", Type::A, None)).unwrap();
+    let reply = send(&zones, Transport::TCP, &query("m.large.example", Type::A, None)).unwrap();
     assert_eq!((reply[2] & 2, reply.len()), (2, 33), "{}", shown(&reply));
 }
 
@@ -576,7 +576,7 @@ proptest! {
     #[test]
     fn replies_are_messages(owner in any_owner(), qtype in any_qtype(), edns in proptest::option::of(any::<u16>()), tcp: bool) {
         let zones = catalog();
-        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+        let transport = if tcp { Transport::TCP } else { Transport::UDP };
         let reply = send(&zones, transport, &query(&owner, Type(qtype), edns)).unwrap();
         let message = Message::from_vec(&reply).unwrap();
         prop_assert_eq!(message.queries.len(), 1);
@@ -589,7 +589,7 @@ proptest! {
     #[test]
     fn random_octets_never_panic(octets in proptest::collection::vec(any::<u8>(), 0..100), room in 0..700_usize) {
         let mut reply = vec![0; room];
-        if let Some(len) = respond(&context(Some(&catalog()), &settings(), Transport::Udp), &octets, &mut reply).octets() {
+        if let Some(len) = respond(&context(Some(&catalog()), &settings(), Transport::UDP), &octets, &mut reply).octets() {
             prop_assert!(len <= room);
         }
     }
@@ -605,7 +605,7 @@ proptest! {
             query[at] = value;
         }
         query.truncate(cut.index(query.len() * 2) + 1);
-        if let Some(reply) = send(&catalog(), Transport::Udp, &query) {
+        if let Some(reply) = send(&catalog(), Transport::UDP, &query) {
             prop_assert!(reply.len() >= 12 && reply.len() <= 1232);
             prop_assert_eq!(&reply[..2], &query[..2]);
         }

@@ -55,7 +55,7 @@ pub fn query(tree: &dyn Tree, name: &Name, qtype: Type) -> Result<Answered, Quer
         zones: Some(primary.zones()),
         settings: &settings,
         limiter: None,
-        transport: Transport::Tcp,
+        transport: Transport::TCP,
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
         uptime: Duration::ZERO,
         unix: 0,

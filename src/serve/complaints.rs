@@ -118,7 +118,8 @@ mod tests {
             ("tcp.rs", include_str!("tcp.rs")),
             ("transfers.rs", include_str!("transfers.rs")),
             ("udp.rs", include_str!("udp.rs")),
-            ("webhook.rs", include_str!("webhook.rs")),
+            ("connections.rs", include_str!("../net/connections.rs")),
+            ("http.rs", include_str!("http.rs")),
         ];
         for (file, text) in sources {
             // What is logged at the start is logged once.

@@ -4,7 +4,7 @@
 //! and a connection of its own, and tells the first one how it went.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -16,6 +16,8 @@ use super::{GIT_STACK, Served, Server, seconds};
 use crate::catalog_zone::{Step, Subscription};
 use crate::dns::{Name, Serial};
 use crate::keys::Keyring;
+use crate::net::Tcp;
+use crate::net::framing::{FRAME, Inbox, framed};
 use crate::notify::Warnings;
 use crate::secondary::{Bounds, Effect, Event, Failure, Limits, Order, Outcome, Primary, Progress, Secondary};
 use crate::zone::{Fault, Zones};
@@ -271,24 +273,18 @@ impl Transfer {
             return Err(Failure::Lost("the request cannot be signed".to_string()));
         };
         let connected = TcpStream::connect_timeout(&order.primary.address, CONNECT);
-        let mut stream = connected.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        let stream = connected.map_err(|error| Failure::Unreachable(error.to_string()))?;
         match self.open.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&order.id) {
             Some(place) => *place = stream.try_clone().ok(),
             None => return Err(Failure::Lost("broken off".to_string())),
         }
         stream.set_nodelay(true).map_err(lost)?;
-        stream.set_read_timeout(Some(self.idle)).map_err(lost)?;
-        stream.set_write_timeout(Some(self.idle)).map_err(lost)?;
-        let length = u16::try_from(request.len()).map_err(|_| Failure::Lost("the request is too long".to_string()))?;
-        stream.write_all(&[&length.to_be_bytes(), &*request].concat()).map_err(lost)?;
-        let mut message = vec![0; usize::from(u16::MAX)];
+        let mut stream = Tcp::over(stream, self.idle);
+        stream.write_all(&framed(&request).map_err(lost)?).map_err(lost)?;
+        let mut inbox = Inbox::new(stream, FRAME);
         let mut told = Instant::now();
-        let mut stream = io::BufReader::with_capacity(64 * 1024, stream);
         loop {
-            let mut length = [0; 2];
-            stream.read_exact(&mut length).map_err(lost)?;
-            let message = &mut message[..usize::from(u16::from_be_bytes(length))];
-            stream.read_exact(message).map_err(lost)?;
+            let message = inbox.message().map_err(lost)?.ok_or_else(|| lost(io::ErrorKind::UnexpectedEof.into()))?;
             match incoming.message(message, seconds()) {
                 Ok(Progress::More) => {}
                 Ok(Progress::Finished(outcome)) => return Ok(outcome),

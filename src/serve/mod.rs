@@ -9,6 +9,7 @@ mod clock;
 mod complaints;
 mod exchange;
 mod follower;
+mod http;
 mod mailbox;
 #[cfg(test)]
 mod model;
@@ -22,8 +23,6 @@ mod run;
 mod tcp;
 mod transfers;
 mod udp;
-mod wait;
-mod webhook;
 mod writer;
 
 use std::fmt;
@@ -172,7 +171,7 @@ impl Server {
             retired: Arc::default(),
             past: OnceLock::new(),
             agreed: AtomicU64::new(0),
-            unproven: Mutex::new(Trigger::new(webhook::UNPROVEN)),
+            unproven: Mutex::new(Trigger::new(http::UNPROVEN)),
             follower: OnceLock::new(),
             patience: config.update_patience,
             obstacle: Mutex::default(),
@@ -285,7 +284,7 @@ impl Server {
         }
         let hooks = config.webhook.clone().map(|webhook| {
             let what = || format!("listen on TCP port {} for --webhook", webhook.port);
-            webhook::listen(webhook.port).map_err(cannot(what())).map(|listeners| (listeners, webhook))
+            http::listen(webhook.port).map_err(cannot(what())).map(|listeners| (listeners, webhook))
         });
         let hooks = hooks.transpose()?;
         let addresses: Vec<String> = config.listen.iter().map(SocketAddr::to_string).collect();
@@ -297,7 +296,7 @@ impl Server {
             *self.history.lock().unwrap_or_else(PoisonError::into_inner) =
                 History::new(transfer::Limits { octets, ..DIFFERENCES });
         }
-        let connections = tcp::Connections::new(config.tcp_connections, memory);
+        let connections = tcp::connections(config.tcp_connections, memory);
         let start = |name: &str, stack: usize, work: Box<dyn FnOnce() + Send>| {
             let thread = thread::Builder::new().name(name.to_string()).stack_size(stack).spawn(work);
             thread.map(drop).map_err(cannot(format!("start the {name} thread")))
@@ -311,7 +310,7 @@ impl Server {
                 Origin::Git(remote) => Some(remote.to_string()),
                 Origin::Primaries { .. } => None,
             };
-            webhook::start(&self, listeners, webhook, remote)
+            http::start(&self, listeners, webhook, remote)
                 .map_err(cannot("start the thread that takes hooks".to_string()))?;
         }
         match config.origin {
@@ -557,9 +556,9 @@ mod tests {
     #[test]
     fn arguments_reach_the_replies() {
         let server = server(&["--edns-payload=4000", "--nsid=ns7"], 1);
-        let reply = ask(&server, Transport::Udp, "192.0.2.1", &query(&[0, 3, 0, 0])).unwrap();
+        let reply = ask(&server, Transport::UDP, "192.0.2.1", &query(&[0, 3, 0, 0])).unwrap();
         assert_eq!(reply[29..][..18], *b"\0\0\x29\x0f\xa0\0\0\0\0\0\x25\0\x03\0\x03ns7");
-        let reply = ask(&server, Transport::Tcp, "192.0.2.1", &query(&[0, 11, 0, 0])).unwrap();
+        let reply = ask(&server, Transport::TCP, "192.0.2.1", &query(&[0, 11, 0, 0])).unwrap();
         assert_eq!(reply[40..][..6], [0, 11, 0, 2, 0, 100]);
     }
 
@@ -571,11 +570,11 @@ mod tests {
         for (maker, prover, good) in
             [(server(&told, 1), server(&told, 2), true), (server(&[], 1), server(&["--rate-limit=1"], 2), false)]
         {
-            let reply = ask(&maker, Transport::Udp, "192.0.2.1", &asking).unwrap();
+            let reply = ask(&maker, Transport::UDP, "192.0.2.1", &asking).unwrap();
             let cookie = &reply[40..68];
             assert_eq!(cookie[..13], *b"\0\x0a\0\x181234567X\x01");
             let proving = query(cookie);
-            let replies = (0..100).filter_map(|_| ask(&prover, Transport::Udp, "::ffff:192.0.2.1", &proving));
+            let replies = (0..100).filter_map(|_| ask(&prover, Transport::UDP, "::ffff:192.0.2.1", &proving));
             let served = replies.filter(|reply| reply[3] == 2).count();
             assert_eq!(served, if good { 100 } else { 1 });
         }
@@ -586,10 +585,10 @@ mod tests {
         let given = ["--cookie-secret=000102030405060708090a0b0c0d0e0f"];
         for (server, renewed) in [(server(&[], 1), true), (server(&given, 1), false)] {
             let cookie =
-                || ask(&server, Transport::Tcp, "192.0.2.1", &query(b"\0\x0a\0\x081234567X")).unwrap()[40..68].to_vec();
+                || ask(&server, Transport::TCP, "192.0.2.1", &query(b"\0\x0a\0\x081234567X")).unwrap()[40..68].to_vec();
             // Of a cookie whose secret is known the very octets come back.
             let echoed =
-                |cookie: &[u8]| ask(&server, Transport::Tcp, "192.0.2.1", &query(cookie)).unwrap()[40..68] == *cookie;
+                |cookie: &[u8]| ask(&server, Transport::TCP, "192.0.2.1", &query(cookie)).unwrap()[40..68] == *cookie;
             let before = cookie();
             for same in [Run::current(), None] {
                 server.renew_secret(same);
@@ -618,7 +617,7 @@ mod tests {
     fn streams_are_not_limited() {
         let server = server(&["--rate-limit=1"], 1);
         let replies = |transport| (0..100).filter_map(|_| ask(&server, transport, "192.0.2.1", &query(&[]))).count();
-        assert_eq!((replies(Transport::Tcp), replies(Transport::Udp)), (100, 1));
+        assert_eq!((replies(Transport::TCP), replies(Transport::UDP)), (100, 1));
     }
 
     /// A server that serves a small example.org, with these arguments.
@@ -644,7 +643,7 @@ mod tests {
             let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
             let client = SocketAddr::from(([192, 0, 2, 1], 53));
             let back = queue::Back::Datagram(socket, client);
-            let done = server.deal_with(Transport::Udp, client.ip(), message, &mut reply, back);
+            let done = server.deal_with(Transport::UDP, client.ip(), message, &mut reply, back);
             if let aside::Done::Reply(length) = done {
                 assert!(length >= 12);
                 count += 1;
@@ -694,11 +693,11 @@ mod tests {
         server.past.set(past).unwrap();
         let deal = |source: [u8; 4], message: &[u8]| {
             let wait = Arc::default();
-            let back = queue::Back::Stream(wait::Promise::new(&wait));
+            let back = queue::Back::Stream(crate::net::Promise::new(&wait));
             // A wait for differences ends as soon as somebody needs the place.
             wait.end();
             let mut reply = vec![0; 65_535];
-            server.deal_with(Transport::Tcp, source.into(), message, &mut reply, back)
+            server.deal_with(Transport::TCP, source.into(), message, &mut reply, back)
         };
         let mut ixfr = b"\0\x01\0\0\0\x01\0\0\0\x01\0\0\x07example\x03org\0\0\xfb\0\x01".to_vec();
         ixfr.extend(b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");

@@ -437,7 +437,7 @@ fn request(from: Option<Serial>) -> Request {
         query.extend(serial.0.to_be_bytes());
         query.extend([0; 16]);
     }
-    Request::parse(&query, Transport::Tcp).unwrap()
+    Request::parse(&query, Transport::TCP).unwrap()
 }
 
 /// A record, to the letter: owner, type, TTL, data.

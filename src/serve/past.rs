@@ -13,10 +13,10 @@ use std::thread;
 use std::time::Duration;
 
 use super::complaints::Kind;
-use super::wait::{Promise, Wait};
 use super::{GIT_STACK, Server, Source};
 use crate::dns::{Name, Serial};
 use crate::git::{self, ObjectId, Timeouts, Upstream, Way};
+use crate::net::{Promise, Wait};
 use crate::transfer::{self, from_versions};
 use crate::zone::Zone;
 use crate::zonefile::{FileRole, IncludeError, may_be_part};

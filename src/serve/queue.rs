@@ -10,9 +10,9 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::wait::Promise;
 use crate::answer::{ExtendedError, Transport, Verdict, ede};
 use crate::dns::message::Rcode;
+use crate::net::Promise;
 use crate::text;
 use crate::tsig::{Key, Request};
 use crate::update::Update;
@@ -271,7 +271,7 @@ mod tests {
     fn waiter(port: u16) -> Waiter {
         let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
         let client = SocketAddr::from(([127, 0, 0, 1], port));
-        Waiter { transport: Transport::Udp, source: client.ip(), back: Back::Datagram(socket, client) }
+        Waiter { transport: Transport::UDP, source: client.ip(), back: Back::Datagram(socket, client) }
     }
 
     #[test]

@@ -1,29 +1,23 @@
 //! Queries over TCP (RFC 7766): one small thread a connection, pipelining, bounds on everything.
 //!
-//! A thread costs its stack and two buffers, and in exchange a connection is a straight line of code. The
-//! number of connections is bounded; when all places are taken, a new connection replaces another:
-//!
-//! * the one whose last query, or last progress of a transfer, was longest ago. Half a query and unread replies count as
-//!   nothing, since they cost a stranger nothing;
-//! * but not one that waits for an update's outcome or for git's history, unless these hold more than three quarters of the
-//!   places; then the one that has waited longest. Only holders of keys and clients that may transfer a zone can wait.
-//!
-//! The connection replaced is marked, so that the next new connection replaces another one, and its wait is ended.
+//! A thread costs its stack and two buffers, and in exchange a connection is a straight line of code. Whose place is given
+//! to the next when all are taken, `net::connections` decides: by the last query, or the last progress of a transfer. Half a
+//! query and unread replies count as nothing, since they cost a stranger nothing. What spares a connection is to wait for an
+//! update's outcome or for git's history, and only holders of keys and clients that may transfer a zone can.
 
-use std::collections::BTreeMap;
-use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::Server;
 use super::aside::Done;
 use super::complaints::Kind;
 use super::queue::Back;
-use super::wait::{Promise, Wait};
 use crate::answer::{Answer, Transport};
+use crate::net::connections::{Connection, Connections, STACK};
+use crate::net::framing::{FRAME, Inbox, PREFIX, seal, send};
+use crate::net::{Promise, Tcp};
 
 /// How long a connection may stay without a query (RFC 7766 §6.2.3).
 pub(super) const IDLE: Duration = Duration::from_secs(10);
@@ -38,20 +32,11 @@ const STREAMING: Duration = Duration::from_secs(60);
 /// How long a connection waits for what came of an update; then it ends, since that is not known.
 const OUTCOME: Duration = Duration::from_secs(300);
 
-/// How long a new connection waits for the one that makes room.
-const ROOM: Duration = Duration::from_secs(1);
-
-/// The longest message and the two octets of length before it (RFC 1035 §4.2.2).
-const FRAME: usize = 2 + 65_535;
-
 /// The room for queries that is kept between them.
 const INBOX: usize = 2048;
 
 /// Replies are sent together once they have this many octets.
 const BATCH: usize = 16 * 1024;
-
-/// The stack of a connection's thread.
-const STACK: usize = 64 * 1024;
 
 /// What a connection costs at most: stack, room for the longest query and for replies, and the socket's own.
 const COST: u64 = (STACK + FRAME + BATCH + FRAME + 24 * 1024) as u64;
@@ -62,123 +47,40 @@ const MOST: u64 = 512;
 /// The fewest connections, however little memory there is.
 const FEWEST: u64 = 16;
 
-/// The connections there are.
-pub(super) struct Connections {
-    most: usize,
-    /// Counts queries, to order connections by use.
-    clock: AtomicU64,
-    table: Mutex<Table>,
-    left: Condvar,
-}
-
-#[derive(Default)]
-struct Table {
-    next: u64,
-    open: BTreeMap<u64, Arc<Connection>>,
-}
-
-struct Connection {
-    stream: TcpStream,
-    /// When the last query came, or a transfer last made progress, as a count that grows with these of any connection.
-    used: AtomicU64,
-    /// What its thread waits for, if that is something other than the client.
-    wait: Mutex<Option<Arc<Wait>>>,
-    /// Its place is needed: it is about to end.
-    is_leaving: AtomicBool,
-}
-
-impl Connection {
-    fn new(stream: TcpStream, used: u64) -> Self {
-        Connection { stream, used: AtomicU64::new(used), wait: Mutex::default(), is_leaving: AtomicBool::new(false) }
-    }
-
-    /// Notes what its thread is going to wait for, so that [`Connection::end`] can end that.
-    fn begin_wait(&self, wait: &Arc<Wait>) {
-        *self.wait() = Some(Arc::clone(wait));
-        if self.is_leaving.load(Ordering::SeqCst) {
-            wait.end();
-        }
-    }
-
-    fn end_wait(&self) {
-        *self.wait() = None;
-    }
-
-    fn is_waiting(&self) -> bool {
-        self.wait().is_some()
-    }
-
-    /// Ends it: its thread sees that wherever it waits, and leaves.
-    fn end(&self) {
-        self.is_leaving.store(true, Ordering::SeqCst);
-        // An error means that it is gone already.
-        let _ = self.stream.shutdown(Shutdown::Both);
-        if let Some(wait) = &*self.wait() {
-            wait.end();
-        }
-    }
-
-    fn wait(&self) -> MutexGuard<'_, Option<Arc<Wait>>> {
-        self.wait.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Returns an empty table for `most` connections, or for as many as a quarter of `memory` octets holds.
+pub(super) fn connections(most: Option<usize>, memory: Option<u64>) -> Arc<Connections> {
+    let fitting = memory.map_or(MOST, |memory| (memory / 4 / COST).clamp(FEWEST, MOST));
+    Connections::new("tcp", most.unwrap_or(usize::try_from(fitting).unwrap_or(usize::MAX)))
 }
 
 /// Accepts connections on `listener`, for ever.
 pub(super) fn run(server: &Arc<Server>, listener: &TcpListener, connections: &Arc<Connections>) {
-    loop {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                log::debug!("accepting a connection: {error}");
-                // The peer is gone already, or descriptors are short: another connection has one.
-                if error.kind() != io::ErrorKind::ConnectionAborted {
-                    connections.lock().make_room(connections.most);
-                }
-                thread::sleep(Duration::from_millis(10));
-                continue;
-            }
-        };
-        let Some((number, connection)) = connections.enter(stream) else {
-            log::debug!("no room for a connection");
-            continue;
-        };
-        let (serving, all) = (Arc::clone(server), Arc::clone(connections));
-        let thread = thread::Builder::new().name("tcp connection".to_string()).stack_size(STACK).spawn(move || {
-            if let Err(error) = converse(&serving, &all, &connection) {
-                log::debug!("a TCP connection ended: {error}");
-            }
-            all.leave(number);
-        });
-        if let Err(error) = thread {
-            log::log!(server.complain(Kind::Thread), "cannot start a thread for a TCP connection: {error}");
-            connections.leave(number);
-        }
-    }
+    let serving = Arc::clone(server);
+    connections.serve(listener, || server.complain(Kind::Thread), move |connection| converse(&serving, connection));
 }
 
 /// Answers the queries of one connection until it ends.
-fn converse(server: &Server, connections: &Connections, connection: &Connection) -> io::Result<()> {
-    let stream = &connection.stream;
-    let source = stream.peer_addr()?.ip();
+fn converse(server: &Server, connection: &Connection) -> io::Result<()> {
+    let (stream, source) = (connection.socket(), connection.client());
     stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut inbox = Inbox::new(stream)?;
+    let mut inbox = Inbox::new(Tcp::over(stream, IDLE), INBOX).patience(PATIENCE);
+    let mut outlet = Tcp::over(stream, PATIENCE);
     let mut outbox = vec![0; BATCH + FRAME];
     let mut filled = 0;
     // A client that has said all may still listen: its last queries are answered before its end is seen.
-    while let Some(query) = inbox.next()? {
-        connection.used.store(connections.tick(), Ordering::Relaxed);
-        let message = &mut outbox[filled + 2..];
-        let room = message.len().min(FRAME - 2);
+    while let Some(query) = inbox.message()? {
+        connection.touch();
+        let message = &mut outbox[filled + PREFIX..];
+        let room = message.len().min(FRAME - PREFIX);
         let message = &mut message[..room];
-        let length = match server.respond(Transport::Tcp, source, query, message) {
+        let length = match server.respond(Transport::TCP, source, query, message) {
             Answer::Reply(length) => Some(length),
             Answer::Silence => None,
             Answer::Aside => {
                 let wait = Arc::default();
                 connection.begin_wait(&wait);
                 let back = Back::Stream(Promise::new(&wait));
-                let done = server.deal_with(Transport::Tcp, source, query, message, back);
+                let done = server.deal_with(Transport::TCP, source, query, message, back);
                 if !matches!(done, Done::Later) {
                     connection.end_wait();
                 }
@@ -186,26 +88,25 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
                     Done::Reply(length) => Some(length),
                     Done::Silence => None,
                     Done::Stream(mut messages) => {
-                        send(stream, &outbox[..filled], PATIENCE, || {})?;
+                        send(&mut outlet, &outbox[..filled], PATIENCE, || {})?;
                         filled = 0;
-                        let progress = || connection.used.store(connections.tick(), Ordering::Relaxed);
+                        let progress = || connection.touch();
                         while let Some(length) =
-                            messages.next(server, &mut outbox[2..FRAME]).map_err(io::Error::other)?
+                            messages.next(server, &mut outbox[PREFIX..FRAME]).map_err(io::Error::other)?
                         {
-                            let framed = u16::try_from(length).map_err(|_| io::Error::other("too long a message"))?;
-                            outbox[..2].copy_from_slice(&framed.to_be_bytes());
-                            send(stream, &outbox[..2 + length], STREAMING, progress)?;
+                            seal(&mut outbox, length)?;
+                            send(&mut outlet, &outbox[..PREFIX + length], STREAMING, progress)?;
                         }
                         continue;
                     }
                     Done::Later => {
                         // What was asked before needs not wait.
-                        send(stream, &outbox[..filled], PATIENCE, || {})?;
+                        send(&mut outlet, &outbox[..filled], PATIENCE, || {})?;
                         filled = 0;
                         let reply = wait.reply(OUTCOME);
                         connection.end_wait();
                         reply.map(|reply| {
-                            outbox[2..2 + reply.len()].copy_from_slice(&reply);
+                            outbox[PREFIX..PREFIX + reply.len()].copy_from_slice(&reply);
                             reply.len()
                         })
                     }
@@ -213,13 +114,11 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
             }
         };
         if let Some(length) = length {
-            let length_octets = &mut outbox[filled..filled + 2];
-            let framed = u16::try_from(length).map_err(|_| io::Error::other("a reply longer than a message"))?;
-            length_octets.copy_from_slice(&framed.to_be_bytes());
-            filled += 2 + length;
+            seal(&mut outbox[filled..], length)?;
+            filled += PREFIX + length;
         }
-        if filled >= BATCH || length.is_none() || !inbox.has_query() {
-            send(stream, &outbox[..filled], PATIENCE, || {})?;
+        if filled >= BATCH || length.is_none() || !inbox.has_message() {
+            send(&mut outlet, &outbox[..filled], PATIENCE, || {})?;
             filled = 0;
         }
         // Silence is right for what is no query; on a stream that means nothing good follows.
@@ -230,173 +129,12 @@ fn converse(server: &Server, connections: &Connections, connection: &Connection)
     Ok(())
 }
 
-/// Sends all of `octets`, however slowly the client takes them, but within `patience`; calls `progress` when some are gone.
-fn send(mut stream: &TcpStream, mut octets: &[u8], patience: Duration, progress: impl Fn()) -> io::Result<()> {
-    let deadline = Instant::now() + patience;
-    if patience > PATIENCE {
-        stream.set_write_timeout(Some(patience))?;
-    }
-    let mut slow = patience > PATIENCE;
-    while !octets.is_empty() {
-        match stream.write(octets) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => {
-                octets = &octets[count..];
-                progress();
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        if !octets.is_empty() {
-            slow = true;
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            stream.set_write_timeout(Some(left))?;
-        }
-    }
-    if slow { stream.set_write_timeout(Some(PATIENCE)) } else { Ok(()) }
-}
-
-/// The octets received on a connection, cut into messages.
-struct Inbox<'a> {
-    stream: &'a TcpStream,
-    octets: Vec<u8>,
-    /// Where the next message begins.
-    begin: usize,
-    /// Where what was received ends.
-    end: usize,
-}
-
-impl<'a> Inbox<'a> {
-    fn new(stream: &'a TcpStream) -> io::Result<Self> {
-        stream.set_read_timeout(Some(IDLE))?;
-        Ok(Inbox { stream, octets: vec![0; INBOX], begin: 0, end: 0 })
-    }
-
-    /// Returns the next message's length with its two octets, once these are here.
-    fn frame(&self) -> Option<usize> {
-        let length = self.octets[self.begin..self.end].first_chunk::<2>()?;
-        Some(2 + usize::from(u16::from_be_bytes(*length)))
-    }
-
-    /// Tells whether a whole message is here already.
-    fn has_query(&self) -> bool {
-        self.frame().is_some_and(|frame| self.begin + frame <= self.end)
-    }
-
-    /// Returns the next message, or `None` at the connection's end.
-    fn next(&mut self) -> io::Result<Option<&[u8]>> {
-        let mut deadline = None;
-        while !self.has_query() {
-            self.make_room();
-            if self.begin < self.end {
-                // A part of a message is here: the rest has a time limit of its own.
-                let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                self.stream.set_read_timeout(Some(left))?;
-            }
-            match self.stream.read(&mut self.octets[self.end..]) {
-                Ok(0) => return Ok(None),
-                Ok(count) => self.end += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if deadline.is_some() {
-            self.stream.set_read_timeout(Some(IDLE))?;
-        }
-        let frame = self.frame().unwrap_or(2);
-        let message = self.begin + 2..self.begin + frame;
-        self.begin += frame;
-        Ok(Some(&self.octets[message]))
-    }
-
-    /// Makes the buffer have space for the rest of the message that has begun.
-    fn make_room(&mut self) {
-        self.octets.copy_within(self.begin..self.end, 0);
-        self.end -= self.begin;
-        self.begin = 0;
-        if self.end == 0 && self.octets.len() > INBOX {
-            // A long query is rare, and the next one may be long in coming.
-            self.octets.truncate(INBOX);
-            self.octets.shrink_to_fit();
-        }
-        let need = self.frame().unwrap_or(2);
-        if need > self.octets.len() {
-            self.octets.resize(need, 0);
-        }
-    }
-}
-
-impl Connections {
-    /// Returns an empty table for `most` connections, or for as many as a quarter of `memory` octets holds.
-    pub(super) fn new(most: Option<usize>, memory: Option<u64>) -> Arc<Self> {
-        let fitting = memory.map_or(MOST, |memory| (memory / 4 / COST).clamp(FEWEST, MOST));
-        let most = most.unwrap_or(usize::try_from(fitting).unwrap_or(usize::MAX));
-        Arc::new(Connections { most, clock: AtomicU64::new(0), table: Mutex::default(), left: Condvar::new() })
-    }
-
-    /// Takes a connection in, at the cost of another when all places are taken; `None` if none becomes free in time.
-    fn enter(&self, stream: TcpStream) -> Option<(u64, Arc<Connection>)> {
-        let mut table = self.lock();
-        if table.open.len() >= self.most {
-            table.make_room(self.most);
-            let full = |table: &mut Table| table.open.len() >= self.most;
-            let waited = self.left.wait_timeout_while(table, ROOM, full).unwrap_or_else(PoisonError::into_inner);
-            if waited.1.timed_out() {
-                return None;
-            }
-            table = waited.0;
-        }
-        table.next += 1;
-        let number = table.next;
-        let connection = Arc::new(Connection::new(stream, self.tick()));
-        table.open.insert(number, Arc::clone(&connection));
-        Some((number, connection))
-    }
-
-    fn leave(&self, number: u64) {
-        self.lock().open.remove(&number);
-        self.left.notify_one();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the next number of the count that orders connections by use.
-    fn tick(&self) -> u64 {
-        self.clock.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-impl Table {
-    /// Ends a connection, of `most` there may be, that is not about to end already.
-    fn make_room(&self, most: usize) {
-        if let Some(connection) = self.dispensable(most) {
-            connection.end();
-        }
-    }
-
-    /// Returns the connection whose place is given to the next.
-    fn dispensable(&self, most: usize) -> Option<&Connection> {
-        let staying = self.open.values().filter(|connection| !connection.is_leaving.load(Ordering::SeqCst));
-        let (waiting, others): (Vec<&Connection>, Vec<&Connection>) =
-            staying.map(|connection| &**connection).partition(|connection| connection.is_waiting());
-        // Those that wait leave some places where others can come and go.
-        let from = if others.is_empty() || waiting.len() > most * 3 / 4 { waiting } else { others };
-        from.into_iter().min_by_key(|connection| connection.used.load(Ordering::Relaxed))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::{Shutdown, TcpStream};
+    use std::thread;
 
     /// A query for `example.org. A` with the message ID `id`, as it stands on a stream.
     fn query(id: u16) -> Vec<u8> {
@@ -410,7 +148,7 @@ mod tests {
     fn start(most: usize) -> (std::net::SocketAddr, Arc<Connections>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let connections = Connections::new(Some(most), None);
+        let connections = connections(Some(most), None);
         let (server, all) = (crate::serve::tests::server(&[], 1), Arc::clone(&connections));
         thread::spawn(move || run(&server, &listener, &all));
         (address, connections)
@@ -466,7 +204,7 @@ mod tests {
         ask(&mut third, 4);
         assert!(reply_id(&mut second).is_err(), "the second had been idle longest");
         ask(&mut first, 5);
-        assert_eq!(connections.table.lock().unwrap().open.len(), 2);
+        assert_eq!(connections.count(), 2);
     }
 
     #[test]
@@ -523,66 +261,16 @@ mod tests {
         let mut third = TcpStream::connect(address).unwrap();
         ask(&mut third, 2);
         ask(&mut other, 3);
-        assert_eq!(connections.lock().open.len(), 2);
-    }
-
-    /// A table of `most` places, all taken by connections of which those of `waiting` wait; and the clients' ends.
-    fn table(most: usize, waiting: &[usize]) -> (Arc<Connections>, Vec<Arc<Connection>>, Vec<TcpStream>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let connections = Connections::new(Some(most), None);
-        let (mut open, mut clients) = (Vec::new(), Vec::new());
-        for number in 0..most {
-            clients.push(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
-            let (_, connection) = connections.enter(listener.accept().unwrap().0).unwrap();
-            if waiting.contains(&number) {
-                connection.begin_wait(&Arc::default());
-            }
-            open.push(connection);
-        }
-        (connections, open, clients)
-    }
-
-    /// Which of `open` are about to end after room was made for `count` more.
-    fn ended(most: usize, waiting: &[usize], count: usize) -> Vec<usize> {
-        let (connections, open, _clients) = table(most, waiting);
-        for _ in 0..count {
-            connections.lock().make_room(most);
-        }
-        (0..most).filter(|number| open[*number].is_leaving.load(Ordering::SeqCst)).collect()
-    }
-
-    #[test]
-    fn one_that_cannot_leave_is_not_chosen_again_and_waiting_is_not_idle() {
-        assert_eq!(ended(4, &[], 2), [0, 1], "the next one is chosen, though the first has not left");
-        assert_eq!(ended(4, &[0, 1], 1), [2]);
-        assert_eq!(ended(4, &[0, 1], 2), [2, 3]);
-        assert_eq!(ended(4, &[0, 1, 2], 1), [3], "three quarters may wait");
-        assert_eq!(ended(4, &[0, 1, 2, 3], 1), [0], "but no more, so that others can come");
-        assert_eq!(ended(8, &[0, 1, 2, 3, 4, 5, 6], 1), [0]);
-        assert_eq!(ended(1, &[0], 1), [0]);
-        assert_eq!(ended(4, &[0, 1, 2, 3], 9), [0, 1, 2, 3]);
-    }
-
-    #[test]
-    fn a_wait_ends_when_the_place_is_needed_whichever_comes_first() {
-        let (_, open, _clients) = table(2, &[]);
-        let wait = Arc::new(Wait::default());
-        open[0].begin_wait(&wait);
-        open[0].end();
-        assert_eq!(wait.reply(OUTCOME), None);
-        open[1].end();
-        let wait = Arc::new(Wait::default());
-        open[1].begin_wait(&wait);
-        assert_eq!(wait.reply(OUTCOME), None);
+        assert_eq!(connections.count(), 2);
     }
 
     #[test]
     fn memory_decides_how_many_there_may_be() {
-        assert_eq!(Connections::new(None, None).most, 512);
-        assert_eq!(Connections::new(Some(3), Some(1 << 40)).most, 3);
-        assert_eq!(Connections::new(None, Some(1 << 40)).most, 512);
-        assert_eq!(Connections::new(None, Some(1 << 20)).most, 16);
-        let most = Connections::new(None, Some(64 << 20)).most as u64;
+        assert_eq!(connections(None, None).most(), 512);
+        assert_eq!(connections(Some(3), Some(1 << 40)).most(), 3);
+        assert_eq!(connections(None, Some(1 << 40)).most(), 512);
+        assert_eq!(connections(None, Some(1 << 20)).most(), 16);
+        let most = connections(None, Some(64 << 20)).most() as u64;
         assert!(most * COST <= 16 << 20 && most > 50, "{most}");
     }
 }

@@ -8,7 +8,7 @@ use super::complaints::Kind;
 use super::queue::Outcome;
 use super::retired::Retired;
 use super::{Served, Server, seconds};
-use crate::answer::{self, Context, Transport, ede};
+use crate::answer::{self, Context, Framing, ede};
 use crate::dns::message::Rcode;
 use crate::dns::{Name, Serial};
 use crate::transfer::{Content, Fault, NoRoom, Outgoing, Refusal, Request};
@@ -134,7 +134,7 @@ impl Server {
         let differences = behind.and_then(known);
         if let (Some(from), None) = (behind, &differences) {
             // A datagram's client waits for no git remote; it comes again over TCP.
-            if may_wait && context.transport == Transport::Tcp && self.past.get().is_some() {
+            if may_wait && context.transport.framing == Framing::Stream && self.past.get().is_some() {
                 return Transfer::Unknown { apex: zone.apex().clone(), from };
             }
         }
@@ -144,7 +144,7 @@ impl Server {
         let (opt, limit) = answer::envelope(context, message);
         let content = Content::of(&request, zone, differences.as_deref());
         let outgoing = Outgoing::new(request.reply(&opt), content);
-        if context.transport == Transport::Udp {
+        if context.transport.framing == Framing::Datagram {
             let limit = limit.min(reply.len());
             return Transfer::Reply(outgoing.datagram(reply, limit, context.reserve.unwrap_or(0)).ok());
         }

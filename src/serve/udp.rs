@@ -32,12 +32,12 @@ pub(super) fn run(server: &Server, socket: &Arc<UdpSocket>) {
             continue;
         }
         let query = &query[..length];
-        let length = match server.respond(Transport::Udp, source.ip(), query, &mut reply) {
+        let length = match server.respond(Transport::UDP, source.ip(), query, &mut reply) {
             Answer::Reply(length) => length,
             Answer::Silence => continue,
             Answer::Aside => {
                 let back = Back::Datagram(Arc::clone(socket), source);
-                match server.deal_with(Transport::Udp, source.ip(), query, &mut reply, back) {
+                match server.deal_with(Transport::UDP, source.ip(), query, &mut reply, back) {
                     Done::Reply(length) => length,
                     // A stream is for TCP alone.
                     Done::Silence | Done::Later | Done::Stream(_) => continue,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::outgoing::Reply;
-use crate::answer::Transport;
+use crate::answer::{Framing, Transport};
 use crate::dns::message::{Malformed, Rcode, Reader, Section, class, opcode};
 use crate::dns::{Name, Serial, Type};
 use crate::keys::{Grant, Operation};
@@ -140,7 +140,7 @@ impl Request {
         let kind = match (question.qtype, serial) {
             (Type::IXFR, None) => return Err(Fault::Authority),
             (_, Some(serial)) => Kind::Ixfr(serial),
-            (_, None) if transport == Transport::Udp => return Err(Fault::Datagram),
+            (_, None) if transport.framing == Framing::Datagram => return Err(Fault::Datagram),
             (_, None) => Kind::Axfr,
         };
         let mut octets = question.name.as_wire().to_vec();

@@ -106,7 +106,7 @@ fn query(kind: Kind) -> Vec<u8> {
 }
 
 fn request(kind: Kind) -> Request {
-    Request::parse(&query(kind), Transport::Tcp).unwrap()
+    Request::parse(&query(kind), Transport::TCP).unwrap()
 }
 
 /// An OPT record without options.

@@ -32,7 +32,7 @@ fn codes(reply: &[u8]) -> (u16, Option<u16>) {
 }
 
 fn udp(query: &[u8]) -> Vec<u8> {
-    send(&catalog(), Transport::Udp, query).unwrap()
+    send(&catalog(), Transport::UDP, query).unwrap()
 }
 
 /// RFC 1035 §4.1.1, RFC 6891 §6.1, RFC 8906 §3.
@@ -43,7 +43,7 @@ fn headers_and_edns() {
     let edit = |at: usize, value: u8| {
         let mut query = plain.clone();
         query[at] = value;
-        send(&zones, Transport::Udp, &query)
+        send(&zones, Transport::UDP, &query)
     };
     // RD comes back; CD, AD, Z and RA do not.
     let reply = edit(3, 0xf0).unwrap();
@@ -59,40 +59,40 @@ fn headers_and_edns() {
     assert_eq!(edit(5, 2).unwrap(), form_error);
     assert_eq!(edit(11, 1).unwrap(), form_error);
     for len in 12..plain.len() {
-        assert_eq!(send(&zones, Transport::Udp, &plain[..len]).unwrap(), form_error);
+        assert_eq!(send(&zones, Transport::UDP, &plain[..len]).unwrap(), form_error);
     }
     for len in 0..12 {
-        assert_eq!(send(&zones, Transport::Udp, &plain[..len]), None);
+        assert_eq!(send(&zones, Transport::UDP, &plain[..len]), None);
     }
     let trailing = [&plain[..], &[0]].concat();
-    assert_eq!(send(&zones, Transport::Udp, &trailing).unwrap(), form_error);
+    assert_eq!(send(&zones, Transport::UDP, &trailing).unwrap(), form_error);
 
     let mut edns = query("web.example.org", Type::A, Some(0));
     let opt = edns.len() - 11;
     edns[opt + 7] = 0x80;
-    let reply = send(&zones, Transport::Udp, &edns).unwrap();
+    let reply = send(&zones, Transport::UDP, &edns).unwrap();
     assert!(reply.ends_with(&[0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0]), "{reply:02x?}");
     // An unknown option is ignored, a broken one is not.
     let with_option = |option: &[u8]| {
         let mut query = edns.clone();
         *query.last_mut().unwrap() = option.len() as u8;
         query.extend(option);
-        send(&zones, Transport::Udp, &query).unwrap()[3]
+        send(&zones, Transport::UDP, &query).unwrap()[3]
     };
     assert_eq!(with_option(&[0xff, 0, 0, 1, 7]), 0);
     assert_eq!(with_option(&[0xff, 0, 0, 2, 7]), 1);
     edns[opt + 6] = 1;
-    let reply = send(&zones, Transport::Udp, &edns).unwrap();
+    let reply = send(&zones, Transport::UDP, &edns).unwrap();
     assert_eq!((reply[3], reply[7], reply[reply.len() - 6]), (0, 0, 1), "BADVERS is 16, one in the upper bits");
     edns[opt + 6] = 0;
     let mut twice = edns.clone();
     twice.extend_from_slice(&edns[opt..]);
     twice[11] = 2;
-    assert_eq!(send(&zones, Transport::Udp, &twice).unwrap()[3], 1);
+    assert_eq!(send(&zones, Transport::UDP, &twice).unwrap()[3], 1);
     let mut owned = query("web.example.org", Type::A, None);
     owned[11] = 1;
     owned.extend([1, b'a', 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(send(&zones, Transport::Udp, &owned).unwrap()[3], 1);
+    assert_eq!(send(&zones, Transport::UDP, &owned).unwrap()[3], 1);
 }
 
 /// RFC 1035 §4.1.1, RFC 6895 §2.2, RFC 8906 §3.1.5, §8: opcodes there are not, whatever else the message is.
@@ -220,11 +220,11 @@ fn options_that_are_asked_for() {
     let asked = |settings: &Settings, transport, options_sent: &[u8]| {
         options(&send_to(&context(Some(&zones), settings, transport), &with_options(options_sent)).unwrap())
     };
-    assert_eq!(asked(&told, Transport::Udp, &all), [(3, b"ns7".to_vec())]);
-    assert_eq!(asked(&told, Transport::Tcp, &all), [(3, b"ns7".to_vec()), (11, vec![0, 100])]);
-    assert_eq!(asked(&told, Transport::Tcp, &[]), []);
+    assert_eq!(asked(&told, Transport::UDP, &all), [(3, b"ns7".to_vec())]);
+    assert_eq!(asked(&told, Transport::TCP, &all), [(3, b"ns7".to_vec()), (11, vec![0, 100])]);
+    assert_eq!(asked(&told, Transport::TCP, &[]), []);
     // Nobody decided to tell, and no transport is encrypted, so there is no padding ever.
-    assert_eq!(asked(&settings(), Transport::Udp, &all), []);
+    assert_eq!(asked(&settings(), Transport::UDP, &all), []);
 }
 
 /// RFC 6891 §6.2.3, §6.2.5; the operator's bound.
@@ -240,7 +240,7 @@ fn payload_sizes() {
         (4096, 900, 900),
     ] {
         let settings = settings().payload(ours);
-        let context = context(Some(&zones), &settings, Transport::Udp);
+        let context = context(Some(&zones), &settings, Transport::UDP);
         let mut most = 0;
         for (owner, qtype) in [("many.large.example", Type::A), ("x.cut.large.example", Type::A)] {
             let reply = send_to(&context, &query(owner, qtype, Some(theirs))).unwrap();
@@ -258,7 +258,7 @@ fn payload_sizes() {
     let asking = [0, 3, 0, 0, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
     *query.last_mut().unwrap() = asking.len() as u8;
     query.extend(asking);
-    let reply = send_to(&context(Some(&zones), &settings, Transport::Udp), &query).unwrap();
+    let reply = send_to(&context(Some(&zones), &settings, Transport::UDP), &query).unwrap();
     assert_eq!((options(&reply).len(), reply.len() <= 512), (2, true));
 }
 
@@ -284,7 +284,7 @@ fn extended_errors() {
         assert_eq!(codes(&udp(&query(owner, qtype, Some(1232)))), expected, "{owner} {qtype}");
     }
     let settings = settings();
-    let reply = send_to(&context(None, &settings, Transport::Udp), &query("a", Type::A, Some(1232))).unwrap();
+    let reply = send_to(&context(None, &settings, Transport::UDP), &query("a", Type::A, Some(1232))).unwrap();
     assert_eq!(codes(&reply), (2, Some(14)));
     // Without EDNS there is no place for it.
     assert!(Message::from_vec(&udp(&query("example.com", Type::A, None))).unwrap().edns.is_none());
@@ -298,7 +298,7 @@ fn what_the_server_says_of_itself() {
     let ask = |settings: &Settings, owner: &str, qtype| {
         let mut query = query(owner, qtype, None);
         *query.last_mut().unwrap() = 3;
-        send_to(&context(Some(&zones), settings, Transport::Udp), &query).unwrap()
+        send_to(&context(Some(&zones), settings, Transport::UDP), &query).unwrap()
     };
     for (owner, text) in
         [("version.bind", "Zonule 9"), ("Version.Server", "Zonule 9"), ("id.server", "ns7"), ("HOSTNAME.BIND", "ns7")]
@@ -328,7 +328,7 @@ fn tsig(owner: &[u8]) -> Vec<u8> {
 fn messages_set_aside() {
     let zones = catalog();
     let settings = settings();
-    let unexamined = Context { reserve: None, ..context(Some(&zones), &settings, Transport::Udp) };
+    let unexamined = Context { reserve: None, ..context(Some(&zones), &settings, Transport::UDP) };
     let ask = |query: &[u8]| respond(&unexamined, query, &mut [0; 1232]);
     let key = tsig(b"\x03Key\x07example\0");
     let opt = vec![0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
@@ -367,7 +367,7 @@ fn room_for_a_signature() {
     let settings = settings();
     for (edns, limit) in [(None, 512), (Some(1232), 1232)] {
         for reserve in [0, 100, 300, 400, 500] {
-            let context = Context { reserve: Some(reserve), ..context(Some(&zones), &settings, Transport::Udp) };
+            let context = Context { reserve: Some(reserve), ..context(Some(&zones), &settings, Transport::UDP) };
             for owner in ["web.example.org", "many.large.example", "nowhere.example.org"] {
                 let mut reply = [0; 4096];
                 match respond(&context, &query(owner, Type::A, edns), &mut reply) {
@@ -383,7 +383,7 @@ fn room_for_a_signature() {
 #[test]
 fn reports() {
     let settings = settings();
-    let context = context(None, &settings, Transport::Udp);
+    let context = context(None, &settings, Transport::UDP);
     let verdict = Verdict::of(Rcode::YX_RRSET).because(ExtendedError { code: 0, text: "it exists" });
     for (edns, ending) in [(Some(1232), &b"\0\x0f\0\x0b\0\0it exists"[..]), (None, b"\x07example\x03org\0\0\x06\0\x01")]
     {
@@ -404,7 +404,7 @@ fn limited(slip: u8) -> Limiter {
 #[test]
 fn limited_replies() {
     let (zones, settings, limiter) = (catalog(), settings(), limited(2));
-    let base = context(Some(&zones), &settings, Transport::Udp);
+    let base = context(Some(&zones), &settings, Transport::UDP);
     let udp = Context { limiter: Some(&limiter), ..base };
     let ask = |context: &Context<'_>, query: &[u8]| send_to(context, query);
     let plain = query("web.example.org", Type::A, Some(1232));
@@ -426,7 +426,7 @@ fn limited_replies() {
     let elsewhere = Context { source: IpAddr::from([192, 0, 2, 2]), ..udp };
     let replies = [ask(&elsewhere, &proven), ask(&elsewhere, &proven)];
     assert_eq!(replies.map(|reply| reply.map(|reply| codes(&reply).0)), [None, Some(23)]);
-    assert_eq!(ask(&Context { transport: Transport::Tcp, ..udp }, &plain).unwrap()[7], 2);
+    assert_eq!(ask(&Context { transport: Transport::TCP, ..udp }, &plain).unwrap()[7], 2);
     // Denials and errors have buckets of their own; a truncated error helps nobody.
     for (owner, code) in [("nothing.example.org", 3), ("example.com", 5)] {
         let query = query(owner, Type::A, None);
@@ -459,7 +459,7 @@ proptest! {
         tcp: bool, ours: u16, told: bool, limiting: bool,
     ) {
         let zones = catalog();
-        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+        let transport = if tcp { Transport::TCP } else { Transport::UDP };
         let mut query = query(&owner, Type(qtype), None);
         *query.last_mut().unwrap() = class;
         query[2] = flags.0 & if one_opcode { 0x07 } else { 0x7f };

@@ -32,7 +32,7 @@ fn run(mut incoming: Incoming, request: &[u8], versions: &[Arc<Zone>], limit: us
     let verified = verify(request, |_| Some(key()), &Policy::default(), UNIX).unwrap();
     let mut chain = verified.as_ref().map(|verified| verified.request.chain());
     let plain = verified.as_ref().map_or(request, |verified| &verified.message);
-    let request = Request::parse(plain, Transport::Tcp).unwrap();
+    let request = Request::parse(plain, Transport::TCP).unwrap();
     let newest = versions.last().unwrap();
     let differences: Vec<_> = versions.windows(2).map(|pair| Arc::new(difference(&pair[0], &pair[1]))).collect();
     let known = (versions.len() > 1).then_some(&differences[..]);

@@ -33,7 +33,7 @@ fn forms() {
     let soa = record(here, 6, 1, &data);
     let opt = OPT.to_vec();
     let upper = record(name("EXAMPLE.org").as_wire(), 6, 1, &data);
-    let parse = |message: Vec<u8>| Request::parse(&message, Transport::Tcp).map(|request| request.kind());
+    let parse = |message: Vec<u8>| Request::parse(&message, Transport::TCP).map(|request| request.kind());
     let nine = Ok(Kind::Ixfr(Serial(9)));
 
     assert_eq!(parse(message(AXFR, [0, 0, 0], &[])), Ok(Kind::Axfr));
@@ -73,8 +73,8 @@ fn forms() {
         assert_eq!(parse(message), Err(Fault::NotForTransfer));
     }
     // RFC 5936 §4.2; RFC 1995 §2.
-    assert_eq!(Request::parse(&message(AXFR, [0, 0, 0], &[]), Transport::Udp), Err(Fault::Datagram));
-    assert!(Request::parse(&message(IXFR, [0, 1, 0], &[soa]), Transport::Udp).is_ok());
+    assert_eq!(Request::parse(&message(AXFR, [0, 0, 0], &[]), Transport::UDP), Err(Fault::Datagram));
+    assert!(Request::parse(&message(IXFR, [0, 1, 0], &[soa]), Transport::UDP).is_ok());
 }
 
 #[test]
@@ -121,6 +121,6 @@ fn who_may() {
 
     let mut chaos = query(Kind::Axfr);
     *chaos.last_mut().unwrap() = 3;
-    let chaos = Request::parse(&chaos, Transport::Tcp).unwrap();
+    let chaos = Request::parse(&chaos, Transport::TCP).unwrap();
     assert_eq!(chaos.admit(Some(&good), None, source, |_| true).unwrap_err(), Refusal::NotOurs);
 }

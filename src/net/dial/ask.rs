@@ -1,12 +1,13 @@
 //! One conversation with one resolver: both questions side by side, over UDP and where need be TCP.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::error::is_timeout;
 use super::lookup::{self, Family, Reply};
 use crate::dns::Name;
+use crate::net::framing::{Inbox, framed};
+use crate::net::{Deadline, Tcp, is_timeout};
 
 /// How long the first question is waited for before it is asked again; then twice as long.
 const AGAIN: Duration = Duration::from_millis(1500);
@@ -125,24 +126,15 @@ fn converse(
 /// Asks one question over TCP (RFC 7766).
 fn by_stream(server: SocketAddr, name: &Name, question: &Question, deadline: Instant) -> io::Result<Reply> {
     let left = || until(deadline).ok_or_else(|| io::Error::from(io::ErrorKind::TimedOut));
-    let mut stream = TcpStream::connect_timeout(&server, left()?)?;
-    stream.set_write_timeout(Some(left()?))?;
-    let mut framed = (question.message.len() as u16).to_be_bytes().to_vec();
-    framed.extend(&question.message);
-    stream.write_all(&framed)?;
-    let mut message = vec![0; 2];
-    let mut filled = 0;
-    while filled < message.len() {
-        stream.set_read_timeout(Some(left()?))?;
-        match stream.read(&mut message[filled..])? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => filled += count,
-        }
-        if filled == 2 && message.len() == 2 {
-            message.resize(2 + usize::from(u16::from_be_bytes([message[0], message[1]])), 0);
-        }
-    }
-    match lookup::read(&message[2..], question.id, name, question.family) {
+    let socket = TcpStream::connect_timeout(&server, left()?)?;
+    // The whole may take no longer than a wait.
+    let bound = left()?;
+    let mut stream = Tcp::over(socket, bound);
+    stream.set_deadline(Some(Deadline::from_now(bound)));
+    stream.write_all(&framed(&question.message)?)?;
+    let mut inbox = Inbox::new(stream, DATAGRAM);
+    let message = inbox.message()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    match lookup::read(message, question.id, name, question.family) {
         Some(Reply::Truncated) | None => Err(io::Error::other("it sent something else than an answer")),
         Some(reply) => Ok(reply),
     }

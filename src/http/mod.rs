@@ -6,11 +6,11 @@
 //! somebody pushed is reason enough to look at the remote, which alone says what is there.
 
 mod hook;
-mod http;
+mod request;
 mod status;
 
 pub use hook::{Denial, Hook};
-pub use http::{MOST_BODY, MOST_HEAD, Reply, Request};
+pub use request::{MOST_BODY, MOST_HEAD, Reply, Request};
 pub use status::Status;
 
 /// What a request wants.

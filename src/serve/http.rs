@@ -1,21 +1,22 @@
 //! Hooks and health checks by HTTP: one small thread a connection, one request each, bounds on everything.
 //!
-//! A connection has a deadline for all it does. There are at most a few; when all are taken, the oldest goes: a forge needs
-//! milliseconds, and who holds connections open for long is not one.
+//! A connection has a deadline for all it does. There are at most a few; when all places are taken, the oldest goes: a forge
+//! needs milliseconds, and who holds connections open for long is not one.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Server;
 use super::complaints::Kind;
 use crate::config::Webhook;
 use crate::git::Secret;
-use crate::webhook::{Denial, Hook, MOST_HEAD, Reply, Request, Status, Wish, route};
+use crate::http::{Denial, Hook, MOST_HEAD, Reply, Request, Status, Wish, route};
+use crate::net::connections::{Connection, Connections, STACK};
+use crate::net::{Deadline, Tcp, is_timeout};
 
 /// How far apart looks at the remote are that people bring about who prove nothing.
 pub(super) const UNPROVEN: Duration = Duration::from_secs(10);
@@ -32,25 +33,12 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How much it may say then.
 const CHATTER: usize = 2 << 20;
 
-/// The stack of a connection's thread, in octets.
-const STACK: usize = 64 * 1024;
-
 /// What all connections have in common.
 struct Office {
     server: Arc<Server>,
     secret: Option<Secret>,
     /// The git remote, without secrets; `None` in a secondary.
     remote: Option<String>,
-    table: Mutex<Table>,
-}
-
-#[derive(Default)]
-struct Table {
-    next: u64,
-    /// The connections, oldest first.
-    open: BTreeMap<u64, TcpStream>,
-    /// How many threads there are: those of connections that had to go may need a moment.
-    threads: usize,
 }
 
 /// Listens at `port` of every address: by one socket where one takes both families, else by one for each there is.
@@ -85,83 +73,37 @@ pub(super) fn start(
             UNPROVEN.as_secs()
         );
     }
-    let office = Arc::new(Office { server: Arc::clone(server), secret, remote, table: Mutex::default() });
+    let office = Arc::new(Office { server: Arc::clone(server), secret, remote });
+    let connections = Connections::new("webhook", MOST);
     for listener in listeners {
-        let office = Arc::clone(&office);
+        let (office, connections) = (Arc::clone(&office), Arc::clone(&connections));
         let thread = thread::Builder::new().name("webhook".to_string()).stack_size(STACK);
-        thread.spawn(move || run(&office, &listener))?;
+        thread.spawn(move || run(&office, &listener, &connections))?;
     }
     Ok(())
 }
 
 /// Takes requests on `listener`, for ever.
-fn run(office: &Arc<Office>, listener: &TcpListener) {
-    loop {
-        let (stream, client) = match listener.accept() {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                log::debug!("webhook: accepting a connection: {error}");
-                thread::sleep(Duration::from_millis(10));
-                continue;
-            }
-        };
-        let Some(number) = office.enter(&stream) else { continue };
-        let attended = Arc::clone(office);
-        let thread = thread::Builder::new().name("webhook connection".to_string()).stack_size(STACK).spawn(move || {
-            if let Err(error) = attended.attend(&stream, client.ip().to_canonical()) {
-                log::debug!("webhook: a connection from {client} ended: {error}");
-            }
-            attended.leave(number);
-        });
-        if let Err(error) = thread {
-            let level = office.server.complain(Kind::Thread);
-            log::log!(level, "webhook: cannot start a thread for a connection: {error}");
-            office.leave(number);
-        }
-    }
+fn run(office: &Arc<Office>, listener: &TcpListener, connections: &Arc<Connections>) {
+    let attending = Arc::clone(office);
+    connections.serve(
+        listener,
+        || office.server.complain(Kind::Thread),
+        move |connection| attending.attend(connection),
+    );
 }
 
 impl Office {
-    /// Takes a connection in, at the cost of the oldest when all places are taken.
-    fn enter(&self, stream: &TcpStream) -> Option<u64> {
-        let copy = stream.try_clone().ok()?;
-        let mut table = self.table();
-        if table.open.len() >= MOST
-            && let Some((_, oldest)) = table.open.pop_first()
-        {
-            // An error means that it is gone already.
-            let _ = oldest.shutdown(Shutdown::Both);
-        }
-        if table.threads >= 2 * MOST {
-            return None;
-        }
-        table.threads += 1;
-        table.next += 1;
-        let number = table.next;
-        table.open.insert(number, copy);
-        Some(number)
-    }
-
-    fn leave(&self, number: u64) {
-        let mut table = self.table();
-        table.open.remove(&number);
-        table.threads -= 1;
-    }
-
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Replies to the one request of a connection.
-    fn attend(&self, stream: &TcpStream, client: IpAddr) -> io::Result<()> {
-        let mut line = Line { stream, deadline: Instant::now() + PATIENCE };
+    fn attend(&self, connection: &Connection) -> io::Result<()> {
+        let (client, mut line) = (connection.client(), Line::new(connection.socket()));
         let mut head = Vec::with_capacity(1024);
         let (reply, whole) = loop {
             match Request::read(&head) {
                 Ok(Some(request)) => {
                     let (length, whole) = (request.length, request.method != "HEAD");
                     match self.reply(&request, &head[length..], &mut line, client) {
-                        Err(error) if error.kind() == io::ErrorKind::TimedOut => break (line.late(), whole),
+                        Err(error) if is_timeout(&error) => break (line.late(), whole),
                         reply => break (reply?, whole),
                     }
                 }
@@ -170,18 +112,16 @@ impl Office {
             }
             let mut piece = [0; 1024];
             let room = piece.len().min(MOST_HEAD + 1 - head.len());
-            match line.read(&mut piece[..room]) {
+            match line.tcp.read(&mut piece[..room]) {
                 Ok(0) if head.is_empty() => return Ok(()),
                 Ok(0) => break (Reply::text(400, "the request ends within its head"), true),
                 Ok(count) => head.extend_from_slice(&piece[..count]),
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && !head.is_empty() => {
-                    break (line.late(), true);
-                }
+                Err(error) if is_timeout(&error) && !head.is_empty() => break (line.late(), true),
                 Err(error) => return Err(error),
             }
         };
         log::debug!("webhook: {client} is told {}", reply.status());
-        line.write_all(&reply.octets(whole))?;
+        line.tcp.write_all(&reply.octets(whole))?;
         line.part()
     }
 
@@ -212,12 +152,12 @@ impl Office {
         hook.update(begun);
         left -= begun.len() as u64;
         if request.expects && left > 0 {
-            line.write_all(Reply::CONTINUE)?;
+            line.tcp.write_all(Reply::CONTINUE)?;
         }
         let mut piece = [0; 4096];
         while left > 0 {
             let room = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            match line.read(&mut piece[..room])? {
+            match line.tcp.read(&mut piece[..room])? {
                 0 => return Ok(Reply::text(400, "the body is shorter than its Content-Length")),
                 count => {
                     hook.update(&piece[..count]);
@@ -283,56 +223,34 @@ impl Server {
 
 /// A connection on which nothing waits beyond a deadline.
 struct Line<'s> {
-    stream: &'s TcpStream,
-    deadline: Instant,
+    tcp: Tcp<&'s TcpStream>,
+    socket: &'s TcpStream,
 }
 
-impl Line<'_> {
-    fn left(&self) -> io::Result<Option<Duration>> {
-        match self.deadline.saturating_duration_since(Instant::now()) {
-            left if left.is_zero() => Err(io::ErrorKind::TimedOut.into()),
-            left => Ok(Some(left)),
-        }
+impl<'s> Line<'s> {
+    fn new(socket: &'s TcpStream) -> Self {
+        let mut line = Line { tcp: Tcp::over(socket, PATIENCE), socket };
+        line.end_in(PATIENCE);
+        line
+    }
+
+    fn end_in(&mut self, patience: Duration) {
+        self.tcp.set_deadline(Some(Deadline::from_now(patience)));
     }
 
     /// Returns what is said to a client that is too slow, and leaves a moment to say it.
     fn late(&mut self) -> Reply {
-        self.deadline = Instant::now() + LINGER;
+        self.end_in(LINGER);
         Reply::text(408, "the request takes too long")
-    }
-
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        loop {
-            self.stream.set_read_timeout(self.left()?)?;
-            match self.stream.read(out) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The same by the name of another system.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(io::ErrorKind::TimedOut.into()),
-                result => return result,
-            }
-        }
-    }
-
-    fn write_all(&mut self, mut octets: &[u8]) -> io::Result<()> {
-        while !octets.is_empty() {
-            self.stream.set_write_timeout(self.left()?)?;
-            match self.stream.write(octets) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => octets = &octets[count..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     /// Ends the connection such that the client hears the reply, even if it is still talking (RFC 9112 §9.6).
     fn part(&mut self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)?;
-        self.deadline = Instant::now() + LINGER;
+        self.socket.shutdown(Shutdown::Write)?;
+        self.end_in(LINGER);
         let (mut piece, mut heard) = ([0; 4096], 0);
         while heard < CHATTER {
-            match self.read(&mut piece)? {
+            match self.tcp.read(&mut piece)? {
                 0 => return Ok(()),
                 count => heard += count,
             }

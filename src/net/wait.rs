@@ -6,13 +6,13 @@ use std::time::Duration;
 /// The wait of a connection's thread for one reply, or for something else to be done.
 ///
 /// It ends with the reply, when there will be none, or when the connection's place is needed for another.
-#[derive(Default)]
-pub(super) struct Wait {
+#[derive(Debug, Default)]
+pub struct Wait {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 enum State {
     #[default]
     Pending,
@@ -22,7 +22,7 @@ enum State {
 
 impl Wait {
     /// Waits for at most `patience`; returns the reply, if there is one.
-    pub(super) fn reply(&self, patience: Duration) -> Option<Vec<u8>> {
+    pub fn reply(&self, patience: Duration) -> Option<Vec<u8>> {
         let is_pending = |state: &mut State| matches!(state, State::Pending);
         let waited = self.changed.wait_timeout_while(self.lock(), patience, is_pending);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -33,7 +33,7 @@ impl Wait {
     }
 
     /// Ends the wait without a reply, unless one is there already.
-    pub(super) fn end(&self) {
+    pub fn end(&self) {
         self.resolve(State::Over);
     }
 
@@ -51,19 +51,22 @@ impl Wait {
 }
 
 /// The other side of a [`Wait`], which ends when this is dropped.
-pub(super) struct Promise(Arc<Wait>);
+#[derive(Debug)]
+pub struct Promise(Arc<Wait>);
 
 impl Promise {
-    pub(super) fn new(wait: &Arc<Wait>) -> Self {
+    /// Returns a promise to end `wait`.
+    pub fn new(wait: &Arc<Wait>) -> Self {
         Promise(Arc::clone(wait))
     }
 
-    pub(super) fn wait(&self) -> &Arc<Wait> {
+    /// Returns the wait that it ends.
+    pub fn wait(&self) -> &Arc<Wait> {
         &self.0
     }
 
     /// Gives the reply. Never waits, also if nobody waits for it any more.
-    pub(super) fn keep(self, reply: Vec<u8>) {
+    pub fn keep(self, reply: Vec<u8>) {
         self.0.resolve(State::Replied(reply));
     }
 }

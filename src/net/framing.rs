@@ -1,0 +1,203 @@
+//! Messages on a stream: two octets of length, then the message (RFC 1035 §4.2.2).
+
+use std::borrow::Borrow;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::{Deadline, Tcp};
+
+/// The octets of length before a message.
+pub const PREFIX: usize = 2;
+
+/// The longest message with its length, in octets.
+pub const FRAME: usize = PREFIX + 65_535;
+
+/// Writes the length of a message of `length` octets to where `frame` begins; the message stands behind it.
+///
+/// # Errors
+///
+/// That no message may be so long.
+pub fn seal(frame: &mut [u8], length: usize) -> io::Result<()> {
+    let length = u16::try_from(length).map_err(|_| io::Error::other("too long a message"))?;
+    frame[..PREFIX].copy_from_slice(&length.to_be_bytes());
+    Ok(())
+}
+
+/// Returns a message with its length before it.
+///
+/// # Errors
+///
+/// That no message may be so long.
+pub fn framed(message: &[u8]) -> io::Result<Vec<u8>> {
+    let mut frame = [&[0; PREFIX], message].concat();
+    seal(&mut frame, message.len())?;
+    Ok(frame)
+}
+
+/// Sends all of `octets`, however slowly the far side takes them, but within `patience`; calls `progress` when some are
+/// gone.
+///
+/// # Errors
+///
+/// That time is over, or how the connection broke. It is of no use any more then.
+pub fn send<S: Borrow<TcpStream>>(
+    stream: &mut Tcp<S>,
+    mut octets: &[u8],
+    patience: Duration,
+    progress: impl Fn(),
+) -> io::Result<()> {
+    let deadline = Deadline::from_now(patience);
+    // That bounds the first wait, which is mostly the only one, and costs nothing while it is the same.
+    stream.set_stall(patience);
+    while !octets.is_empty() {
+        match stream.write(octets)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            count => octets = &octets[count..],
+        }
+        progress();
+        stream.set_deadline((!octets.is_empty()).then_some(deadline));
+    }
+    Ok(())
+}
+
+/// The octets received on a connection, cut into messages.
+#[derive(Debug)]
+pub struct Inbox<S> {
+    stream: Tcp<S>,
+    patience: Option<Duration>,
+    /// The room that is kept between messages.
+    room: usize,
+    octets: Vec<u8>,
+    /// Where the next message begins.
+    begin: usize,
+    /// Where what was received ends.
+    end: usize,
+}
+
+impl<S: Borrow<TcpStream>> Inbox<S> {
+    /// Returns an inbox that keeps room for so many octets between messages, and more only while one needs more.
+    ///
+    /// It waits for messages as long as the bounds of `stream` allow.
+    pub fn new(stream: Tcp<S>, room: usize) -> Self {
+        let room = room.max(PREFIX);
+        Inbox { stream, patience: None, room, octets: vec![0; room], begin: 0, end: 0 }
+    }
+
+    /// Bounds how long a message may take from its first octet to its last.
+    #[must_use]
+    pub fn patience(self, patience: Duration) -> Self {
+        Inbox { patience: Some(patience), ..self }
+    }
+
+    /// Tells whether a whole message is here already.
+    pub fn has_message(&self) -> bool {
+        self.frame().is_some_and(|frame| self.begin + frame <= self.end)
+    }
+
+    /// Returns the next message, or `None` at the connection's end, be it within a message.
+    ///
+    /// # Errors
+    ///
+    /// That time is over, or how the connection broke.
+    pub fn message(&mut self) -> io::Result<Option<&[u8]>> {
+        let mut deadline = None;
+        while !self.has_message() {
+            self.make_room();
+            if let Some(patience) = self.patience
+                && self.begin < self.end
+            {
+                // A part of a message is here: the rest has a time limit of its own.
+                let deadline = *deadline.get_or_insert_with(|| Deadline::from_now(patience));
+                self.stream.set_deadline(Some(deadline));
+            }
+            match self.stream.read(&mut self.octets[self.end..])? {
+                0 => return Ok(None),
+                count => self.end += count,
+            }
+        }
+        if deadline.is_some() {
+            self.stream.set_deadline(None);
+        }
+        let frame = self.frame().unwrap_or(PREFIX);
+        let message = self.begin + PREFIX..self.begin + frame;
+        self.begin += frame;
+        Ok(Some(&self.octets[message]))
+    }
+
+    /// Returns the next message's length with its two octets, once these are here.
+    fn frame(&self) -> Option<usize> {
+        let length = self.octets[self.begin..self.end].first_chunk::<PREFIX>()?;
+        Some(PREFIX + usize::from(u16::from_be_bytes(*length)))
+    }
+
+    /// Makes the buffer have space for the rest of the message that has begun.
+    fn make_room(&mut self) {
+        self.octets.copy_within(self.begin..self.end, 0);
+        self.end -= self.begin;
+        self.begin = 0;
+        if self.end == 0 && self.octets.len() > self.room {
+            // A long message is rare, and the next one may be long in coming.
+            self.octets.truncate(self.room);
+            self.octets.shrink_to_fit();
+        }
+        let need = self.frame().unwrap_or(PREFIX);
+        if need > self.octets.len() {
+            self.octets.resize(need, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::is_timeout;
+    use std::net::TcpListener;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (near, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn what_is_framed_comes_out_whole_however_long_and_leaves_no_room_behind() {
+        let (near, mut far) = pair();
+        let mut inbox = Inbox::new(Tcp::over(&near, LONG), 16);
+        let messages: Vec<Vec<u8>> = [0, 1, 65_535, 13, 14, 30_000].map(|length| vec![length as u8; length]).to_vec();
+        let all: Vec<u8> = messages.iter().flat_map(|message| framed(message).unwrap()).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| far.write_all(&[&all[..], b"\0"].concat()).unwrap());
+            for message in &messages {
+                assert_eq!(inbox.message().unwrap(), Some(&message[..]));
+            }
+        });
+        far.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(inbox.message().unwrap(), None, "the end within a message is an end");
+        assert_eq!(inbox.octets.len(), 16);
+        assert!(framed(&vec![0; 65_536]).is_err());
+    }
+
+    #[test]
+    fn a_message_begun_has_a_time_limit_of_its_own() {
+        let (near, mut far) = pair();
+        let mut inbox = Inbox::new(Tcp::over(&near, LONG), 16).patience(Duration::from_millis(50));
+        far.write_all(b"\0\x03abc\0\x03ab").unwrap();
+        assert_eq!(inbox.message().unwrap(), Some(&b"abc"[..]));
+        assert!(is_timeout(&inbox.message().unwrap_err()));
+    }
+
+    #[test]
+    fn sending_to_one_that_reads_nothing_has_an_end() {
+        let (near, _far) = pair();
+        let mut tcp = Tcp::over(&near, LONG);
+        let error = loop {
+            if let Err(error) = send(&mut tcp, &[0; 64 * 1024], Duration::from_millis(200), || {}) {
+                break error;
+            }
+        };
+        assert!(is_timeout(&error), "{error}");
+    }
+}
