@@ -1,9 +1,8 @@
-//! Boot arguments: one typed parser and one `--help` for image and Linux binary.
+//! Boot arguments: one typed parser and one `--help` for the image and the Linux binary.
 //!
-//! Every argument is `--name=value`. On a hypervisor the words come from the kernel command line, where
-//! the boot loader leaves words of its own (`reboot=k`, `panic=1`): those do not begin with `--` and are
-//! skipped. Anything else that is not understood is an error, because a server that silently ignores a
-//! misspelt argument is one that fails at night.
+//! Every argument has the form `--name=value`. On a hypervisor the words come from the kernel command line, to which
+//! the boot loader adds its own (`reboot=k`, `panic=1`): words that do not begin with `--` are skipped. Every other
+//! unknown word is an error, because silently ignoring a misspelt argument causes failures later.
 
 mod arguments;
 mod git;
@@ -35,7 +34,7 @@ use crate::secondary::Primary;
 use crate::telemetry::LogFilter;
 use crate::tsig::Key;
 
-/// What the program runs on, which decides the arguments that make sense.
+/// The host of the program, which determines the available arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
     /// A machine of its own, booted by a hypervisor.
@@ -44,76 +43,76 @@ pub enum Host {
     Process,
 }
 
-/// What the boot arguments ask for.
+/// The configuration from the boot arguments.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How the machine is reached; `Some` on [`Host::Machine`] only.
+    /// The network configuration; `Some` on [`Host::Machine`] only.
     pub network: Option<Network>,
-    /// Where the zones come from.
+    /// The source of the zones.
     pub origin: Origin,
-    /// What logs in to the git remote, and which one is believed.
+    /// The credentials for the git remote, and how the remote is authenticated.
     pub git_access: Access,
-    /// Finds the git remote's host.
+    /// The dialer that resolves the git remote's host and connects to it.
     pub dialer: Dialer,
-    /// Who is asked for the time of day; on [`Host::Machine`] only.
+    /// The time servers; on [`Host::Machine`] only.
     pub ntp: Vec<SocketAddr>,
-    /// Where forges tell of pushes.
+    /// The endpoint where forges report pushes.
     pub webhook: Option<Webhook>,
-    /// The time between two looks at the remote.
+    /// The polling interval of the remote.
     pub git_poll: Duration,
-    /// How many commits are looked back at for differences.
+    /// The maximum number of past commits that are read for differences.
     pub git_history: u32,
-    /// Whom commits name as their committer.
+    /// The committer of commits.
     pub git_author: Author,
-    /// Keys beside those in the repository.
+    /// Keys in addition to those in the repository.
     pub tsig_keys: Vec<Arc<Key>>,
-    /// Whence updates may come, beside being signed; `None` for anywhere.
+    /// The networks from which signed updates are accepted; `None` for all.
     pub allow_update: Option<Networks>,
-    /// Who may transfer zones without a key.
+    /// The networks that may transfer zones without a key.
     pub allow_transfer: Networks,
-    /// Who may notify without a key.
+    /// The networks that may send notifications without a key.
     pub allow_notify: Networks,
-    /// Who is notified of changes, besides those the zones and keys name.
+    /// The servers to notify of changes, in addition to those in zones and key names.
     pub notify: Vec<Configured>,
-    /// The catalog zone that is produced of all zones, or consumed (RFC 9432).
+    /// The catalog zone to produce or to consume (RFC 9432).
     pub catalog: Option<Name>,
-    /// How long an update may wait for the remote before it is given up.
+    /// The time limit for pushing an update to the remote.
     pub update_patience: Duration,
-    /// What becomes of a zone that was changed without a higher serial number.
+    /// How to handle a zone that was changed without a new serial number.
     pub serial: SerialPolicy,
-    /// What is logged.
+    /// The log filter.
     pub log: LogFilter,
-    /// The addresses served over UDP and TCP.
+    /// The addresses to listen on, over UDP and TCP.
     pub listen: Vec<SocketAddr>,
-    /// The most octets of a UDP reply, 512 to 4096.
+    /// The maximum size of a UDP reply in octets, 512 to 4096.
     pub edns_payload: u16,
-    /// What tells this server from others at the same address (RFC 5001).
+    /// The identity of this server among those at the same address (RFC 5001).
     pub nsid: Option<String>,
-    /// What is said of the server's version.
+    /// The version text for clients.
     pub version_text: Option<String>,
-    /// The secrets of DNS cookies (RFC 9018 §5), the first for new ones; none to have one made up.
+    /// The secrets of DNS cookies (RFC 9018 §5), the first one for new cookies; empty for a random one.
     pub cookie_secrets: Vec<Secret>,
-    /// How many replies a client gets, or `None` for any number.
+    /// The limit on replies to a client network; `None` for no limit.
     pub rate_limit: Option<RateLimit>,
-    /// The most TCP connections at a time, or `None` to let memory decide.
+    /// The maximum number of TCP connections; `None` to derive it from the memory size.
     pub tcp_connections: Option<usize>,
 }
 
-/// Where zones come from.
+/// The source of the zones.
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// A git remote, to which changes are pushed.
     Git(Remote),
     /// Other servers.
     Primaries {
-        /// The zones told by name, with the primaries of each.
+        /// The configured zones, with the primaries of each.
         zones: BTreeMap<Name, Vec<Primary>>,
-        /// The primaries of the zones that a catalog tells.
+        /// The primaries of the zones in a catalog.
         primaries: Vec<Primary>,
     },
 }
 
-/// A person or machine as commits name it.
+/// The author of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
     /// The name.
@@ -122,27 +121,27 @@ pub struct Author {
     pub email: String,
 }
 
-/// What a valid command line asks the program to do.
+/// The command that a valid command line requests.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Serve.
     Serve(Box<Config>),
-    /// Print this text and end.
+    /// Print this text and exit.
     Help(String),
 }
 
-/// An argument that cannot be used: which, why, and what would be right.
+/// An invalid argument, with the reason and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArgumentError {
     argument: String,
     reason: String,
 }
 
-/// Reads the arguments `words`, the program's name left out.
+/// Parses the arguments `words`, without the program's name.
 ///
 /// # Errors
 ///
-/// The first argument that is unknown, repeated, of the other host, malformed or missing.
+/// Returns the first argument that is unknown, repeated, only valid on the other host, malformed or missing.
 pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Command, ArgumentError> {
     let mut given = Given::default();
     for argument in arguments(host) {
@@ -158,7 +157,7 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
             match (host, word.as_str()) {
                 (Host::Machine, _) => continue,
                 (Host::Process, "-h") => return Ok(Command::Help(help(host))),
-                (Host::Process, _) => return Err(error(&word, "arguments are written --name=value; see --help")),
+                (Host::Process, _) => return Err(error(&word, "arguments have the form --name=value; see --help")),
             }
         };
         let (name, value) = body.split_once('=').unwrap_or((body, ""));
@@ -171,7 +170,7 @@ pub fn parse(host: Host, words: impl IntoIterator<Item = String>) -> Result<Comm
         }
         let is_first = seen.insert(argument.name);
         if !is_first && !argument.is_repeatable {
-            return Err(error(&format!("--{name}"), "is given twice; give it once"));
+            return Err(error(&format!("--{name}"), "is given twice; give it only once"));
         }
         let wrong = |reason| error(&format!("--{name}={}", argument.printable(value)), reason);
         (argument.take)(&mut given, &arguments::Value { host, text: value, word: &word }).map_err(wrong)?;

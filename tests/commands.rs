@@ -89,7 +89,7 @@ fn a_directory_and_files_of_it_are_checked() {
     let mail = "parts/mail:1:6: error: expected a number from 0 to 65535, not `ns`
      1 | @ MX ns
        |      ^
-       = valid is, for example, `MX 10 mail.example.org.`
+       = a valid record is, for example, `MX 10 mail.example.org.`
 ";
     let bad = "bad.example:5:5: error: there is no record type AA
      5 | www\tAA 192.0.2.1
@@ -295,7 +295,7 @@ fn revisions_are_compared_in_dns_terms() {
     place.write("_keys", key("t._transfer.a.example")).write("docs/a", "x");
     fs::remove_file(place.dir().join("b.example")).unwrap();
     fs::remove_file(place.dir().join("a.example._keys")).unwrap();
-    // A link is a zone as what it leads to is.
+    // A symbolic link to a zone file is a zone.
     std::os::unix::fs::symlink("a.example", place.dir().join("l.example")).unwrap();
     place.commit("Change");
     let expected = "zone a.example.: serial 1 -> 2
@@ -371,7 +371,7 @@ fn what_cannot_be_done_is_said() {
         (&["query", "."], "asks a directory for a name, such as: zonule query . www.example.org AAAA".to_string()),
         (
             &["query", ".", "a..b"],
-            "a..b: the name has an empty label (two dots in a row, or a dot in front)".to_string(),
+            "a..b: the name has an empty label (two dots in a row, or a leading dot)".to_string(),
         ),
         (&["query", ".", "a", "AAA"], "there is no type AAA".to_string()),
         (
@@ -504,12 +504,12 @@ fn serving_is_as_it_was() {
     let Ran(code, _, said) = place.zonule(&[]);
     assert_eq!(code, 2);
     assert!(said.starts_with("zonule: argument --git-remote: is required"), "{said}");
-    let expected = "zonule: argument serve: arguments are written --name=value; see --help\n";
+    let expected = "zonule: argument serve: arguments have the form --name=value; see --help\n";
     assert_eq!(place.zonule(&["serve"]), ran(2, "", expected));
     assert_eq!(place.zonule(&["--git-remote=git://192.0.2.1/zones", "check"]).0, 2, "no command behind arguments");
 }
 
-/// What is open in a page hides all that follows it.
+/// An unclosed code block would swallow the rest of the page.
 #[test]
 fn code_blocks_of_the_pages_are_closed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -519,9 +519,9 @@ fn code_blocks_of_the_pages_are_closed() {
         let mut open = None;
         for (line, text) in (1..).zip(fs::read_to_string(&page).unwrap().lines()) {
             let Some(word) = text.trim_start().strip_prefix("```") else { continue };
-            assert!(open.is_none() || word.is_empty(), "{}:{line}: a block begins within another", page.display());
+            assert!(open.is_none() || word.is_empty(), "{}:{line}: a code block starts inside another", page.display());
             open = if open.is_none() { Some(line) } else { None };
         }
-        assert_eq!(open, None, "{}: the block of this line is never closed", page.display());
+        assert_eq!(open, None, "{}: the code block that starts at this line is never closed", page.display());
     }
 }

@@ -42,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
         for zone in VERSIONS.iter() {
             let entry = Entry::Zone(zone.clone());
             let Ok(zone) = request.admit(Some(&entry), None, [192, 0, 2, 1].into(), |_| true) else { continue };
-            let chain = HISTORY.chain(request.behind(&zone).unwrap_or(Serial(0)), &zone);
+            let chain = HISTORY.chain(request.outdated_serial(&zone).unwrap_or(Serial(0)), &zone);
             let begin = || {
                 let content = Content::of(&request, zone.clone(), chain.as_deref());
                 Outgoing::new(request.reply(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]), content)

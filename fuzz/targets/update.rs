@@ -7,7 +7,7 @@ use zonule::zonefile;
 
 use libfuzzer_sys::fuzz_target;
 use zonule::dns::{Name, print};
-use zonule::update::{Effect, MOST_REASON, Scope, Update, commit_message};
+use zonule::update::{Effect, MAX_REASON, Scope, Update, commit_message};
 use zonule::zone::{Zone, difference};
 
 static ZONE: LazyLock<Zone> = LazyLock::new(|| {
@@ -20,7 +20,7 @@ fuzz_target!(|message: &[u8]| {
     let update = match Update::parse(message) {
         Ok(update) => update,
         Err(refusal) => {
-            assert!(!refusal.reason.is_empty() && refusal.reason.len() <= MOST_REASON && refusal.reason.is_ascii());
+            assert!(!refusal.reason.is_empty() && refusal.reason.len() <= MAX_REASON && refusal.reason.is_ascii());
             return;
         }
     };

@@ -1,30 +1,30 @@
-//! The additional section: records the client will want next (RFC 1034 §4.3.2 step 6).
+//! The additional section: records that the client will probably need next (RFC 1034 §4.3.2 step 6).
 
 use super::writer::{Full, Section, Writer};
 use crate::dns::rdata::naptr;
 use crate::dns::{Additional, Type, name};
 use crate::zone::{Key, Lookup, Node, RRset, Zone};
 
-/// The most hosts whose records are added to one answer.
+/// The maximum number of hosts whose records are added to an answer.
 const MAX_HOSTS: usize = 64;
 
 const ADDRESSES: &[Type] = &[Type::A, Type::AAAA];
 
-/// A host an answer's data names, and the types of the records that are wanted of it.
-type Wanted<'z> = (&'z [u8], &'static [Type]);
+/// A host in the data of an answer, and the types of its records to add.
+type HostAndTypes<'z> = (&'z [u8], &'static [Type]);
 
-/// Returns whether the data of a type names hosts whose records belong to the answer.
+/// Returns whether the data of a type contains hosts whose records belong to the answer.
 #[inline]
 pub(super) fn is_due(rtype: Type) -> bool {
     rtype.additional() != Additional::None
 }
 
-/// Adds the records of the hosts that the data of `owner`'s `rrset` names, as far as there is room.
+/// Adds the records of the hosts in the data of `owner`'s `rrset`, as far as there is room.
 pub(super) fn add(writer: &mut Writer<'_>, zone: &Zone, rrset: RRset<'_>, owner: &[u8]) {
     let mut added: [&[u8]; MAX_HOSTS] = [&[]; MAX_HOSTS];
     let mut count = 0;
-    for (host, types) in rrset.rdata().filter_map(|data| wanted(rrset.rtype(), data)) {
-        // RFC 9460 §2.5.2: in service mode the root stands for the owner.
+    for (host, types) in rrset.rdata().filter_map(|data| host_and_types(rrset.rtype(), data)) {
+        // RFC 9460 §2.5.2: in service mode the root means the owner.
         let host = if host.len() == 1 && matches!(rrset.rtype(), Type::SVCB | Type::HTTPS) { owner } else { host };
         // Several services may run on one host.
         if added[..count].iter().any(|other| name::eq(other, host)) {
@@ -38,13 +38,13 @@ pub(super) fn add(writer: &mut Writer<'_>, zone: &Zone, rrset: RRset<'_>, owner:
     }
 }
 
-/// Adds the addresses of a host a delegation names, be they below the cut or not.
+/// Adds the addresses of a host in a delegation, whether below the cut or not.
 pub(super) fn glue(writer: &mut Writer<'_>, zone: &Zone, host: &[u8]) -> Result<(), Full> {
     records(writer, zone, host, ADDRESSES, true)
 }
 
-/// Returns what a record's data makes a client want next.
-fn wanted(rtype: Type, data: &[u8]) -> Option<Wanted<'_>> {
+/// Returns the host in a record's data and the types to add for it.
+fn host_and_types(rtype: Type, data: &[u8]) -> Option<HostAndTypes<'_>> {
     let name_at = |at: usize| data.get(at..).and_then(|rest| rest.get(..name::wire_len(rest)?));
     match rtype.additional() {
         Additional::None => None,
@@ -69,7 +69,7 @@ fn wanted(rtype: Type, data: &[u8]) -> Option<Wanted<'_>> {
     }
 }
 
-/// Adds the RRsets of some types of a host in the zone, of one below a cut only if they are wanted as glue.
+/// Adds a host's RRsets of the given types; those below a zone cut only if `glue` is set.
 fn records(writer: &mut Writer<'_>, zone: &Zone, host: &[u8], types: &[Type], glue: bool) -> Result<(), Full> {
     let Some(node) = find(zone, host, glue) else { return Ok(()) };
     for rrset in types.iter().filter_map(|rtype| node.rrset(*rtype)) {
@@ -78,7 +78,7 @@ fn records(writer: &mut Writer<'_>, zone: &Zone, host: &[u8], types: &[Type], gl
     Ok(())
 }
 
-/// Returns the node of a host in the zone, or the wildcard that stands in for it.
+/// Returns the node of a host in the zone, or of the wildcard that matches it.
 fn find<'z>(zone: &'z Zone, host: &[u8], glue: bool) -> Option<&'z Node> {
     if !name::is_at_or_below(host, zone.apex().as_wire()) {
         return None;

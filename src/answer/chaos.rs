@@ -1,4 +1,4 @@
-//! What the server says of itself, as TXT records of class CHAOS (RFC 4892).
+//! Server identity and version as TXT records of class CHAOS (RFC 4892).
 
 use super::query::Query;
 use super::writer::{Full, Writer};
@@ -6,7 +6,7 @@ use super::{ExtendedError, Settings, Verdict};
 use crate::dns::message::Rcode;
 use crate::dns::{Type, name};
 
-/// Answers a query of class CHAOS: REFUSED for what the operator did not decide to tell.
+/// Answers a query of class CHAOS; REFUSED unless the operator configured the text.
 #[cold]
 pub(super) fn answer(settings: &Settings, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict<'static> {
     let is = |owner: &[u8]| name::eq(query.name, owner);

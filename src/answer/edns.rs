@@ -1,16 +1,16 @@
-//! EDNS: what a query's OPT record asks for and what the reply's says (RFC 6891).
+//! EDNS: the OPT records of queries and replies (RFC 6891).
 
 use super::ExtendedError;
 use super::cookie::{COOKIES, Cookies};
 use crate::dns::message::Rcode;
 
-/// Octets of an OPT record without options.
+/// The length of an OPT record without options, in octets.
 const OPT: usize = 11;
 
-/// Octets in front of an option's data.
+/// The length of an option's header, in octets.
 const OPTION: usize = 4;
 
-/// Options by number.
+/// Option codes.
 mod code {
     /// RFC 5001.
     pub(super) const NSID: u16 = 3;
@@ -22,27 +22,27 @@ mod code {
     pub(super) const EXTENDED_ERROR: u16 = 15;
 }
 
-/// What the query's OPT record says (RFC 6891 §6.1).
+/// The OPT record of a query (RFC 6891 §6.1).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edns<'q> {
-    /// The most octets of a UDP reply the client takes.
+    /// The maximum UDP payload that the client accepts, in octets.
     pub(super) payload: u16,
     pub(super) version: u8,
-    /// The client wants DNSSEC records (RFC 3225).
+    /// Whether the client requests DNSSEC records (RFC 3225).
     pub(super) dnssec_ok: bool,
-    /// The client wants to know which server it is that answers.
+    /// Whether the client requests the server's identity (RFC 5001).
     pub(super) nsid: bool,
-    /// The client wants to know how long an idle connection lasts.
+    /// Whether the client requests the idle timeout (RFC 7828).
     pub(super) keepalive: bool,
-    /// The client's cookies, well-formed.
+    /// The data of the client's COOKIE option, well-formed.
     pub(super) cookies: Option<&'q [u8]>,
 }
 
 impl<'q> Edns<'q> {
-    /// Takes note of the options in `data`; `None` if they are not whole or one is not what it must be.
+    /// Reads the options in `data`; returns `None` if they are truncated or one is malformed.
     ///
-    /// Options that are not known do not matter (RFC 6891 §6.1.2). Nor does padding (RFC 7830): there is no
-    /// encrypted channel yet, so replies have nothing to hide by it.
+    /// Unknown options are ignored (RFC 6891 §6.1.2). Padding (RFC 7830) is ignored, too: no supported transport is
+    /// encrypted, so replies are not padded.
     pub(super) fn read_options(&mut self, mut data: &'q [u8]) -> Option<()> {
         while !data.is_empty() {
             let (&[c0, c1, l0, l1], tail) = data.split_first_chunk::<OPTION>()?;
@@ -51,7 +51,7 @@ impl<'q> Edns<'q> {
             match u16::from_be_bytes([c0, c1]) {
                 code::NSID => self.nsid = true,
                 code::TCP_KEEPALIVE => self.keepalive = true,
-                // RFC 7873 §5.2: the first counts.
+                // RFC 7873 §5.2: only the first one counts.
                 code::COOKIE if self.cookies.is_none() => {
                     if !Cookies::is_well_formed(option) {
                         return None;
@@ -65,21 +65,21 @@ impl<'q> Edns<'q> {
     }
 }
 
-/// What the reply's OPT record says, apart from what the answer comes to.
+/// The OPT record of a reply, without the parts that depend on the answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opt<'s> {
-    /// The most octets of a query over UDP we take, which is what we send at most, too.
+    /// The maximum UDP payload that this server accepts, and sends, in octets.
     pub(super) payload: u16,
-    /// DO as asked (RFC 3225 §3).
+    /// The DO flag of the query (RFC 3225 §3).
     pub(super) dnssec_ok: bool,
     pub(super) nsid: Option<&'s [u8]>,
     pub(super) cookies: Option<[u8; COOKIES]>,
-    /// How long an idle connection lasts, in tenths of a second.
+    /// The idle timeout, in tenths of a second.
     pub(super) keepalive: Option<u16>,
 }
 
 impl Opt<'_> {
-    /// Returns how many octets the record has without an extended error.
+    /// Returns the length of the record without an extended error, in octets.
     #[inline]
     pub(super) fn len(&self) -> usize {
         let nsid = self.nsid.map_or(0, |nsid| OPTION + nsid.len());
@@ -88,8 +88,8 @@ impl Opt<'_> {
         OPT + nsid + cookies + keepalive
     }
 
-    /// Writes the record into `room`, which has [`Self::len`] octets at least, and returns its length; the extended
-    /// error is left out, or its text, if there is no room for it.
+    /// Writes the record into `room`, which must have at least [`Self::len`] octets, and returns its length. The
+    /// extended error, or only its text, is omitted if there is no room for it.
     #[inline]
     pub(super) fn write(&self, rcode: Rcode, extended: Option<ExtendedError<'_>>, room: &mut [u8]) -> Option<usize> {
         let record = room.first_chunk_mut::<OPT>()?;
@@ -111,15 +111,15 @@ impl Opt<'_> {
         }
         if let Some(ExtendedError { code, text }) = extended {
             let code = code.to_be_bytes();
-            let whole = option(room, at, code::EXTENDED_ERROR, &[&code, text.as_bytes()]);
-            at = whole.or_else(|| option(room, at, code::EXTENDED_ERROR, &[&code])).unwrap_or(at);
+            let with_text = option(room, at, code::EXTENDED_ERROR, &[&code, text.as_bytes()]);
+            at = with_text.or_else(|| option(room, at, code::EXTENDED_ERROR, &[&code])).unwrap_or(at);
         }
         room[OPT - 2..OPT].copy_from_slice(&((at - OPT) as u16).to_be_bytes());
         Some(at)
     }
 }
 
-/// Writes an option at `at` and returns where it ends, or `None` if there is no room for it.
+/// Writes an option at `at` and returns the offset after it, or `None` if there is no room.
 fn option(room: &mut [u8], at: usize, code: u16, data: &[&[u8]]) -> Option<usize> {
     let len: usize = data.iter().map(|part| part.len()).sum();
     let (head, mut rest) = room.get_mut(at..at + OPTION + len)?.split_at_mut(OPTION);

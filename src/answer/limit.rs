@@ -1,19 +1,19 @@
-//! Response rate limiting: no victim of forged queries gets more of our replies than a resolver needs.
+//! Response rate limiting: a victim of forged queries gets no more replies from this server than a resolver needs.
 //!
-//! Replies over UDP are counted by the client's network and by kind. The state of a pair is one word, so the threads
-//! that answer share the table without a lock: when the pair's bucket will be full again (the generic cell rate
-//! algorithm, which is a token bucket that needs no refilling), what tells the pair from others, and a count of the
-//! replies held back. The table is sized once:
+//! Replies over UDP are counted for each pair of client network and kind. The state of a pair is one word, so the
+//! threads share the table without a lock. The word contains the time when the pair's bucket will be full again (the
+//! generic cell rate algorithm, a token bucket that needs no refilling), a tag that identifies the pair, and a count of
+//! the replies held back. The table has a fixed size:
 //!
 //! ```text
 //! network, kind ─ keyed hash ─► set of eight words (a cache line) ─► the word with the pair's tag,
 //!                                                                    else the one whose bucket is fullest
 //! ```
 //!
-//! A full bucket is as good as none, so replacing its word loses nothing. A pair that sends one query fills its bucket
-//! again within milliseconds: a flood from as many networks as a link can carry finds room, and the pairs that are held
-//! back, whose buckets are the emptiest, are the last to be forgotten. The hash is keyed lest somebody choose networks
-//! that share a set with a victim.
+//! A full bucket carries no information, so its word can be replaced. The bucket of a pair that sends one query is full
+//! again within milliseconds. So the table has room for a flood from as many networks as a link can carry, and the
+//! limited pairs, whose buckets are the emptiest, are the last to be replaced. The hash is keyed so that an attacker
+//! cannot choose networks that share a set with a victim.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -26,59 +26,60 @@ use siphasher::sip::SipHasher13;
 use super::Verdict;
 use crate::dns::message::Rcode;
 
-/// How many replies a client's network gets over UDP.
+/// The limit on replies over UDP to a client's network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Replies of one kind to one network, per second and at once.
+    /// The number of replies of one kind to one network, per second and as a burst.
     pub per_second: u32,
-    /// Every how many-th reply beyond that is sent truncated, for honest clients to come again over TCP; 0 for none.
+    /// One in this many limited replies is sent truncated, so that legitimate clients retry over TCP; 0 for none.
     pub slip: u8,
-    /// The length of the prefix that makes a network of IPv4 addresses, in bits.
+    /// The prefix length of IPv4 networks, in bits.
     pub prefix4: u8,
-    /// The length of the prefix that makes a network of IPv6 addresses, in bits.
+    /// The prefix length of IPv6 networks, in bits.
     pub prefix6: u8,
 }
 
 impl Default for RateLimit {
-    /// What NSD limits to, by the networks BIND and Knot tell apart; a truncated reply for every other query lets an honest
-    /// client through nearly always.
+    /// Returns the rate of NSD with the network sizes of BIND and Knot DNS. A truncated reply to every second query
+    /// lets legitimate clients through almost always.
     fn default() -> Self {
         Self { per_second: 200, slip: 2, prefix4: 24, prefix6: 56 }
     }
 }
 
-/// Kinds of replies, counted apart: a flood of one hardly touches the others.
+/// The kind of a reply. Kinds are counted separately, so a flood of one hardly affects the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The data asked for, or that there is none of that type.
+    /// The requested data, or no data of that type.
     Answer,
-    /// There is no such name, or others know: what random names get.
+    /// A nonexistent name, or a referral: the answer to random names.
     Denial,
     /// Everything else.
     Error,
 }
 
-/// What becomes of a reply.
+/// The limiter's decision about a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ruling {
-    /// It is sent.
+pub(super) enum LimitAction {
+    /// Send the reply.
     Send,
-    /// It is not sent.
+    /// Do not send the reply.
     Drop,
-    /// It is sent without its records, as one that asks for TCP.
+    /// Send the reply without records, so that the client retries over TCP.
     Slip,
 }
 
-/// Words that share a cache line, and a place in the table.
+/// Words that share a cache line, the unit of the table.
 #[repr(align(64))]
 struct Set([AtomicU64; WAYS]);
 
 const WAYS: usize = 8;
 
-/// Sets in the table, 128 KiB of them; a power of two.
+/// The number of sets in the table (128 KiB); a power of two.
 const SETS: usize = 2048;
 
-/// A word's bits: 20 of tag, 4 that count replies held back, 40 of the time, in microseconds, at which the bucket is full.
+/// The bits of a word: 20 of tag, 4 of the count of replies held back, 40 of the time in microseconds when the bucket
+/// is full.
 const TIME: u64 = (1 << COUNT_AT) - 1;
 const COUNT_AT: u32 = 40;
 const COUNT: u64 = 0xf << COUNT_AT;
@@ -87,16 +88,16 @@ const TAG: u64 = !(COUNT | TIME);
 /// The time from an empty bucket to a full one, in microseconds.
 const BURST: u64 = 1_000_000;
 
-/// How often a word that other threads keep changing is tried.
+/// The number of attempts to update a word that other threads keep changing.
 const TRIES: usize = 4;
 
-/// Networks whose limiting is told of at a time.
-const TOLD: usize = 16;
+/// The maximum number of limited networks that are tracked for the log.
+const MAX_TRACKED: usize = 16;
 
-/// For how long a network must not have been limited to be told of as free again.
-const CALM: Duration = Duration::from_secs(60);
+/// How long a network must not be limited before it is reported as no longer limited.
+const CALM_PERIOD: Duration = Duration::from_secs(60);
 
-/// Counts replies and decides which are sent; many threads may ask.
+/// The rate limiter: counts replies and decides which are sent. Threads share it.
 pub struct Limiter {
     limit: RateLimit,
     /// The time one reply takes out of a bucket, in microseconds.
@@ -113,7 +114,7 @@ struct Limited {
     network: Network,
     kind: Kind,
     last: Duration,
-    told: bool,
+    reported: bool,
 }
 
 /// A network by its prefix.
@@ -125,17 +126,17 @@ pub struct Network {
     pub prefix: u8,
 }
 
-/// What there is to tell of limiting.
+/// A change of limiting, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Replies of a kind to a network are held back from now on.
+    /// Replies of a kind to a network are limited from now on.
     Began(Network, Kind),
-    /// They are not any more.
+    /// Replies of a kind to a network are no longer limited.
     Ended(Network, Kind),
 }
 
 impl Limiter {
-    /// Returns a limiter under whose eyes nobody has got a reply yet; `key` should be random.
+    /// Returns a limiter with full buckets; `key` should be random.
     #[must_use]
     pub fn new(limit: RateLimit, key: [u8; 16]) -> Self {
         Self {
@@ -145,13 +146,13 @@ impl Limiter {
             sets: (0..SETS).map(|_| Set(Default::default())).collect(),
             dropped: AtomicU64::new(0),
             truncated: AtomicU64::new(0),
-            limited: Mutex::new(Vec::with_capacity(TOLD)),
+            limited: Mutex::new(Vec::with_capacity(MAX_TRACKED)),
         }
     }
 
-    /// Decides what becomes of a reply to `source`; `now` is a time since any moment, the same for all calls.
+    /// Decides about a reply to `source`; `now` is the monotonic time since a fixed moment.
     #[inline]
-    pub(super) fn rule(&self, source: IpAddr, kind: Kind, now: Duration) -> Ruling {
+    pub(super) fn decide(&self, source: IpAddr, kind: Kind, now: Duration) -> LimitAction {
         let hash = self.hash(source, kind);
         let set = &self.sets[hash as usize % SETS].0;
         let now_short = (now.as_secs() * 1_000_000 + u64::from(now.subsec_micros())) & TIME;
@@ -159,35 +160,35 @@ impl Limiter {
             let (word, old) = find(set, hash & TAG, now_short);
             let ahead = ahead(old, now_short);
             let known = old & TAG == hash & TAG;
-            // A pair that takes another's word inherits what that has used up: crowding a set refills no bucket.
-            let (new, ruling) = if ahead + self.interval <= BURST {
-                (hash & TAG | (now_short + ahead + self.interval) & TIME, Ruling::Send)
+            // A pair that replaces another inherits its bucket level, so crowding a set does not refill buckets.
+            let (new, action) = if ahead + self.interval <= BURST {
+                (hash & TAG | (now_short + ahead + self.interval) & TIME, LimitAction::Send)
             } else if !known {
-                // Every bucket of the set is nearly empty, which takes floods from thousands of networks at once: this
-                // pair may be one of them, but more likely it is not.
-                return Ruling::Send;
+                // Every bucket of the set is nearly empty, which requires simultaneous floods from thousands of
+                // networks. This pair is probably not one of them.
+                return LimitAction::Send;
             } else {
                 self.hold_back(old)
             };
-            // Relaxed: the word is all there is.
+            // Relaxed ordering is enough, because the word is the whole state.
             if word.compare_exchange_weak(old, new, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                if ruling != Ruling::Send {
-                    self.note(source, kind, now, ruling);
+                if action != LimitAction::Send {
+                    self.track(source, kind, now, action);
                 }
-                return ruling;
+                return action;
             }
         }
-        Ruling::Send
+        LimitAction::Send
     }
 
-    /// Returns the word of a pair whose bucket is empty after one more reply is held back, and what becomes of that.
-    fn hold_back(&self, old: u64) -> (u64, Ruling) {
+    /// Returns the new word of a pair with an empty bucket after one more reply, and the decision about that reply.
+    fn hold_back(&self, old: u64) -> (u64, LimitAction) {
         let slip = u64::from(self.limit.slip);
         let count = ((old & COUNT) >> COUNT_AT) + 1;
         if count < slip {
-            return (old & !COUNT | count << COUNT_AT, Ruling::Drop);
+            return (old & !COUNT | count << COUNT_AT, LimitAction::Drop);
         }
-        (old & !COUNT, if slip == 0 { Ruling::Drop } else { Ruling::Slip })
+        (old & !COUNT, if slip == 0 { LimitAction::Drop } else { LimitAction::Slip })
     }
 
     #[inline]
@@ -205,18 +206,18 @@ impl Limiter {
         }
     }
 
-    /// Counts a reply held back, and remembers whose it was if nobody else is about to.
+    /// Counts a limited reply, and tracks its network unless another thread is doing so.
     #[cold]
-    fn note(&self, source: IpAddr, kind: Kind, now: Duration, ruling: Ruling) {
-        let count = if ruling == Ruling::Slip { &self.truncated } else { &self.dropped };
+    fn track(&self, source: IpAddr, kind: Kind, now: Duration, action: LimitAction) {
+        let count = if action == LimitAction::Slip { &self.truncated } else { &self.dropped };
         count.fetch_add(1, Ordering::Relaxed);
         let Ok(mut limited) = self.limited.try_lock() else { return };
         let network = self.network(source);
         if let Some(entry) = limited.iter_mut().find(|entry| entry.network == network && entry.kind == kind) {
             entry.last = now;
-        } else if limited.len() < TOLD {
-            // Never more than there is room for: this must not allocate.
-            limited.push(Limited { network, kind, last: now, told: false });
+        } else if limited.len() < MAX_TRACKED {
+            // Never exceed the capacity, because this must not allocate.
+            limited.push(Limited { network, kind, last: now, reported: false });
         }
     }
 
@@ -233,16 +234,16 @@ impl Limiter {
         }
     }
 
-    /// Returns what began or ended since the last call: never more than some events a minute, whatever the flood.
+    /// Returns the changes since the last call: never more than a few events per minute, whatever the flood.
     pub fn events(&self, now: Duration) -> Vec<Event> {
         let mut events = Vec::new();
         let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
         limited.retain_mut(|entry| {
-            if !entry.told {
-                entry.told = true;
+            if !entry.reported {
+                entry.reported = true;
                 events.push(Event::Began(entry.network, entry.kind));
             }
-            let calm = now.saturating_sub(entry.last) > CALM;
+            let calm = now.saturating_sub(entry.last) > CALM_PERIOD;
             if calm {
                 events.push(Event::Ended(entry.network, entry.kind));
             }
@@ -251,14 +252,14 @@ impl Limiter {
         events
     }
 
-    /// Returns how many replies were held back so far: dropped, and sent truncated.
+    /// Returns the numbers of limited replies so far: dropped, and sent truncated.
     pub fn held_back(&self) -> (u64, u64) {
         (self.dropped.load(Ordering::Relaxed), self.truncated.load(Ordering::Relaxed))
     }
 }
 
 impl Kind {
-    /// Returns the kind of the reply a verdict makes.
+    /// Returns the kind of a reply with a verdict.
     #[inline]
     pub(super) fn of(verdict: &Verdict<'_>) -> Self {
         match verdict.rcode {
@@ -269,7 +270,7 @@ impl Kind {
     }
 }
 
-/// Finds the word with a tag, or the one whose bucket is fullest, and what is in it.
+/// Returns the word with a tag, or otherwise the one with the fullest bucket, and its value.
 #[inline]
 fn find(set: &[AtomicU64; WAYS], tag: u64, now: u64) -> (&AtomicU64, u64) {
     let mut fullest = (&set[0], 0, u64::MAX);
@@ -286,7 +287,7 @@ fn find(set: &[AtomicU64; WAYS], tag: u64, now: u64) -> (&AtomicU64, u64) {
     (fullest.0, fullest.1)
 }
 
-/// Returns how long a word's bucket still takes to be full; what seems longer than ever is the past.
+/// Returns the time until a word's bucket is full, in microseconds; a value above the maximum is in the past.
 #[inline]
 fn ahead(word: u64, now: u64) -> u64 {
     match word.wrapping_sub(now) & TIME {
@@ -337,79 +338,84 @@ mod tests {
         Limiter::new(RateLimit { per_second, slip, ..RateLimit::default() }, [7; 16])
     }
 
-    fn rulings(limiter: &Limiter, source: &str, now: Duration, count: usize) -> [usize; 3] {
+    fn count_actions(limiter: &Limiter, source: &str, now: Duration, count: usize) -> [usize; 3] {
         let source = source.parse().unwrap();
         let mut counts = [0; 3];
         for _ in 0..count {
-            counts[limiter.rule(source, Kind::Answer, now) as usize] += 1;
+            counts[limiter.decide(source, Kind::Answer, now) as usize] += 1;
         }
         counts
     }
 
     #[test]
-    fn a_network_gets_its_rate_and_no_more() {
+    fn a_network_is_limited_to_its_rate() {
         for per_second in [1, 3, 200, 1000] {
             let limiter = limiter(per_second, 2);
-            let most = per_second as usize;
-            assert_eq!(rulings(&limiter, "192.0.2.1", SECOND, most), [most, 0, 0]);
-            assert_eq!(rulings(&limiter, "192.0.2.99", SECOND, 100), [0, 50, 50], "a neighbour shares the bucket");
-            assert_eq!(rulings(&limiter, "192.0.3.1", SECOND, 1), [1, 0, 0], "the next network has its own");
-            // A tenth of a second later a tenth of the rate is there again, and after a long time no more than all.
+            let rate = per_second as usize;
+            assert_eq!(count_actions(&limiter, "192.0.2.1", SECOND, rate), [rate, 0, 0]);
+            assert_eq!(
+                count_actions(&limiter, "192.0.2.99", SECOND, 100),
+                [0, 50, 50],
+                "a neighbour shares the bucket"
+            );
+            assert_eq!(count_actions(&limiter, "192.0.3.1", SECOND, 1), [1, 0, 0], "the next network has its own");
+            // After a tenth of a second a tenth of the rate is available again, and after a long time no more than the
+            // burst.
             let tenth = per_second as usize / 10;
-            assert_eq!(rulings(&limiter, "192.0.2.1", SECOND * 11 / 10, 1000)[0], tenth);
-            assert_eq!(rulings(&limiter, "192.0.2.1", SECOND * 1000, 2000)[0], most);
+            assert_eq!(count_actions(&limiter, "192.0.2.1", SECOND * 11 / 10, 1000)[0], tenth);
+            assert_eq!(count_actions(&limiter, "192.0.2.1", SECOND * 1000, 2000)[0], rate);
         }
     }
 
     #[test]
-    fn slip_says_which_are_truncated() {
+    fn slip_selects_truncated_replies() {
         for (slip, expected) in [(0, [1, 60, 0]), (1, [1, 0, 60]), (2, [1, 30, 30]), (3, [1, 40, 20]), (10, [1, 54, 6])]
         {
-            assert_eq!(rulings(&limiter(1, slip), "2001:db8::1", SECOND, 61), expected, "slip {slip}");
+            assert_eq!(count_actions(&limiter(1, slip), "2001:db8::1", SECOND, 61), expected, "slip {slip}");
         }
     }
 
     #[test]
-    fn kinds_and_networks_are_apart() {
+    fn kinds_and_networks_are_separate() {
         let limiter = limiter(1, 2);
-        let rule = |source: &str, kind| limiter.rule(source.parse().unwrap(), kind, SECOND);
+        let decide = |source: &str, kind| limiter.decide(source.parse().unwrap(), kind, SECOND);
         for kind in [Kind::Answer, Kind::Denial, Kind::Error] {
             for source in ["192.0.2.0", "2001:db8::", "2001:db8:0:100::"] {
-                assert_eq!(rule(source, kind), Ruling::Send);
+                assert_eq!(decide(source, kind), LimitAction::Send);
             }
             for source in ["192.0.2.255", "2001:db8:0:ff::", "2001:db8:0:1ff::"] {
-                assert_eq!(rule(source, kind), Ruling::Drop, "{source}");
+                assert_eq!(decide(source, kind), LimitAction::Drop, "{source}");
             }
         }
     }
 
-    /// Time is kept in few bits; whatever it is, nobody is limited without cause.
+    /// The time has few bits; wrapping around must not limit anyone without cause.
     #[test]
-    fn no_time_is_special() {
+    fn time_wraps_around() {
         let limiter = limiter(1, 2);
         let wrap = Duration::from_micros(1 << COUNT_AT);
         for now in [Duration::ZERO, wrap - SECOND * 2, wrap, wrap + SECOND * 2, wrap * 3 / 2, wrap * 3, SECOND] {
-            assert_eq!(rulings(&limiter, "192.0.2.1", now, 2), [1, 1, 0], "{now:?}");
+            assert_eq!(count_actions(&limiter, "192.0.2.1", now, 2), [1, 1, 0], "{now:?}");
         }
     }
 
     #[test]
-    fn a_flood_from_one_network_or_from_all_hinders_nobody_else() {
+    fn floods_do_not_affect_other_networks() {
         let limiter = limiter(10, 2);
         let mut now = SECOND;
         let mut got = [0; 3];
         for step in 0..200_000_u32 {
-            // Five microseconds a query: one in two from the victim's network, the others from anywhere.
+            // One query every five microseconds: every second one from the victim's network, the others from anywhere.
             now += Duration::from_micros(5);
             let anywhere = Ipv4Addr::from_bits(step.wrapping_mul(0x9e37_79b9) | 0x8000_0000);
-            assert_eq!(limiter.rule(anywhere.into(), Kind::Answer, now), Ruling::Send);
-            let victim = rulings(&limiter, "10.1.2.3", now, 1);
+            assert_eq!(limiter.decide(anywhere.into(), Kind::Answer, now), LimitAction::Send);
+            let victim = count_actions(&limiter, "10.1.2.3", now, 1);
             got = [got[0] + victim[0], got[1] + victim[1], got[2] + victim[2]];
             if step % 20_000 == 0 {
-                assert_eq!(rulings(&limiter, "172.16.0.1", now, 1), [1, 0, 0]);
+                assert_eq!(count_actions(&limiter, "172.16.0.1", now, 1), [1, 0, 0]);
             }
         }
-        assert!((19..=21).contains(&got[0]), "one second's worth at once and one second: {got:?}");
+        assert!((19..=21).contains(&got[0]), "a burst and one second of the rate: {got:?}");
     }
 
     #[test]
@@ -417,36 +423,36 @@ mod tests {
         let limiter = limiter(1000, 2);
         let got = thread::scope(|scope| {
             let threads: Vec<_> =
-                (0..4).map(|_| scope.spawn(|| rulings(&limiter, "192.0.2.1", SECOND, 1000))).collect();
+                (0..4).map(|_| scope.spawn(|| count_actions(&limiter, "192.0.2.1", SECOND, 1000))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()[0]).sum::<usize>()
         });
-        // A word that others keep changing lets a query pass rather than wait.
+        // If other threads keep changing the word, the reply is sent rather than delayed.
         assert!((1000..1100).contains(&got), "{got}");
     }
 
     #[test]
-    fn beginning_and_end_are_told_once() {
+    fn beginning_and_end_are_reported_once() {
         let limiter = limiter(1, 2);
         assert_eq!(limiter.events(SECOND), []);
-        rulings(&limiter, "192.0.2.1", SECOND, 10);
-        rulings(&limiter, "2001:db8::1", SECOND, 10);
+        count_actions(&limiter, "192.0.2.1", SECOND, 10);
+        count_actions(&limiter, "2001:db8::1", SECOND, 10);
         let networks = ["192.0.2.0/24", "2001:db8::/56"];
-        let told = |events: Vec<Event>| {
-            let told = events.into_iter().map(|event| match event {
+        let reported = |events: Vec<Event>| {
+            let reported = events.into_iter().map(|event| match event {
                 Event::Began(network, kind) => format!("+{network} {kind}"),
                 Event::Ended(network, kind) => format!("-{network} {kind}"),
             });
-            told.collect::<Vec<_>>()
+            reported.collect::<Vec<_>>()
         };
-        assert_eq!(told(limiter.events(SECOND)), networks.map(|network| format!("+{network} answers")));
+        assert_eq!(reported(limiter.events(SECOND)), networks.map(|network| format!("+{network} answers")));
         assert_eq!(limiter.events(SECOND * 2), []);
-        assert_eq!(told(limiter.events(SECOND * 100)), networks.map(|network| format!("-{network} answers")));
+        assert_eq!(reported(limiter.events(SECOND * 100)), networks.map(|network| format!("-{network} answers")));
         assert_eq!(limiter.events(SECOND * 100), []);
         assert_eq!(limiter.held_back(), (10, 8));
-        // Many networks at once are told of in part.
+        // If many networks are limited at once, only some are reported.
         for number in 0..=255 {
-            rulings(&limiter, &format!("10.0.{number}.1"), SECOND * 200, 2);
+            count_actions(&limiter, &format!("10.0.{number}.1"), SECOND * 200, 2);
         }
-        assert_eq!(limiter.events(SECOND * 200).len(), TOLD);
+        assert_eq!(limiter.events(SECOND * 200).len(), MAX_TRACKED);
     }
 }

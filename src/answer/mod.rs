@@ -1,6 +1,7 @@
-//! Answers: a query's octets in, a reply's octets out.
+//! Answers to queries: the octets of a query in, the octets of a reply out.
 //!
-//! [`respond`] is a function of the query and its [`Context`]: no clock, no lock to wait for, no allocation, no panic.
+//! [`respond`] is a pure function of the query and its [`Context`]: it has no clock, never waits for a lock, never
+//! allocates and never panics.
 //!
 //! ```text
 //! query octets ─ query, edns ─► Query ─┬ chaos ────────────────────────┬─► limit ─► writer ─► reply octets
@@ -8,11 +9,11 @@
 //!                                        additional
 //! ```
 //!
-//! Signed messages, updates, notifications and requests for transfers are set aside for who has keys and time: these
-//! come back here, signature examined, or with an outcome to `report`.
+//! Signed messages, updates, notifications and transfer requests are set aside for a slower path, which has the keys.
+//! They return here after their signature is verified, or with an outcome for `report`.
 //!
-//! The usual answer is a header, the question as it came and an RRset's octets as the zone holds them, so
-//! three copies; all else is built record by record with name compression.
+//! The usual answer consists of three copies: a header, the question, and the octets of an RRset as stored in the zone.
+//! Everything else is built record by record with name compression.
 
 mod additional;
 mod chaos;
@@ -31,7 +32,7 @@ pub use self::limit::{Event, Kind, Limiter, Network, RateLimit};
 
 use self::cookie::{Cookies, Standing};
 use self::edns::{Edns, Opt};
-use self::limit::Ruling;
+use self::limit::LimitAction;
 use self::query::{Extras, Query, Reason, Rejection};
 use self::writer::Writer;
 use crate::dns::Type;
@@ -73,19 +74,20 @@ pub enum Channel {
     Encrypted,
 }
 
-/// The payload size of UDP messages every client takes (RFC 1035 §4.2.1), in octets, and the least there may be.
-pub const LEAST_PAYLOAD: u16 = 512;
+/// The minimum UDP payload size, which every client accepts (RFC 1035 §4.2.1), in octets.
+pub const MIN_PAYLOAD: u16 = 512;
 
-/// The payload size of UDP messages that passes any path in one piece, in octets.
+/// The default UDP payload size, which avoids fragmentation on any path, in octets.
 pub const DEFAULT_PAYLOAD: u16 = 1232;
 
-/// The largest payload size of UDP messages there may be, in octets.
-pub const MOST_PAYLOAD: u16 = 4096;
+/// The maximum UDP payload size, in octets.
+pub const MAX_PAYLOAD: u16 = 4096;
 
-/// The most octets of a text the server tells of itself: it must fit any reply beside the longest question.
-pub const MOST_TEXT: usize = 128;
+/// The maximum length of the identity and version texts, in octets: they must fit into any reply together with the
+/// longest question.
+pub const MAX_TEXT: usize = 128;
 
-/// What the operator decides about replies.
+/// The operator's settings for replies.
 #[derive(Debug)]
 pub struct Settings {
     payload: u16,
@@ -96,79 +98,80 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Returns settings under which nothing is told of the server, and cookies are made with the first of `secrets` and
-    /// proved with any.
+    /// Returns settings that reveal nothing about the server, and that generate cookies with the first of `secrets` and
+    /// verify them with all.
     #[must_use]
     pub fn new(secrets: &[Secret]) -> Self {
         Self { payload: DEFAULT_PAYLOAD, nsid: None, version: None, cookies: Cookies::new(secrets), idle: 0 }
     }
 
-    /// Replaces the secret that cookies are made with; queries may be answered meanwhile.
+    /// Replaces the secret that generates cookies, possibly while queries are answered.
     pub fn renew_secret(&self, secret: &Secret) {
         self.cookies.renew(secret);
     }
 
-    /// Sets the payload size of UDP messages that is advertised and never exceeded, in octets.
+    /// Sets the UDP payload size that is advertised and never exceeded, in octets.
     #[must_use]
     pub fn payload(self, octets: u16) -> Self {
-        Self { payload: octets.clamp(LEAST_PAYLOAD, MOST_PAYLOAD), ..self }
+        Self { payload: octets.clamp(MIN_PAYLOAD, MAX_PAYLOAD), ..self }
     }
 
-    /// Sets the server's identity (RFC 5001, RFC 4892), of at most [`MOST_TEXT`] octets.
+    /// Sets the server's identity (RFC 5001, RFC 4892), of at most [`MAX_TEXT`] octets.
     #[must_use]
     pub fn nsid(self, nsid: Option<String>) -> Self {
-        Self { nsid: nsid.filter(|nsid| nsid.len() <= MOST_TEXT), ..self }
+        Self { nsid: nsid.filter(|nsid| nsid.len() <= MAX_TEXT), ..self }
     }
 
-    /// Sets what is said of the server's version, of at most [`MOST_TEXT`] octets.
+    /// Sets the version text, of at most [`MAX_TEXT`] octets.
     #[must_use]
     pub fn version(self, version: Option<String>) -> Self {
-        Self { version: version.filter(|version| version.len() <= MOST_TEXT), ..self }
+        Self { version: version.filter(|version| version.len() <= MAX_TEXT), ..self }
     }
 
-    /// Sets how long a TCP connection may be idle (RFC 7828).
+    /// Sets the idle timeout of TCP connections (RFC 7828).
     #[must_use]
     pub fn idle(self, idle: Duration) -> Self {
         Self { idle: u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX), ..self }
     }
 }
 
-/// All that a reply depends on but the query.
+/// Everything except the query that a reply depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// What is served; `None` until the first zones are loaded.
+    /// The served zones; `None` until the first ones are loaded.
     pub zones: Option<&'a Zones>,
-    /// What the operator decided.
+    /// The operator's settings.
     pub settings: &'a Settings,
-    /// What limits replies over UDP, if anything does.
+    /// The rate limiter for replies over UDP, if any.
     pub limiter: Option<&'a Limiter>,
-    /// How the query arrived.
+    /// The transport of the query.
     pub transport: Transport,
-    /// Whence it came.
+    /// The source address of the query.
     pub source: IpAddr,
-    /// The time since some moment that is the same for all queries.
+    /// The monotonic time since a fixed moment.
     pub uptime: Duration,
     /// The time in seconds since 1970, modulo 2³².
     pub unix: u32,
-    /// Octets to leave free at the reply's end for a signature; `None` while it is not known whether the message's own
-    /// is right, if it has one.
+    /// The number of octets to reserve for a signature at the end of the reply; `None` while the signature of the
+    /// message, if any, is not yet verified.
     pub reserve: Option<usize>,
 }
 
-/// What becomes of a message.
+/// The outcome for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The reply is written and has this many octets.
+    /// The reply was written and has this length in octets.
     Reply(usize),
-    /// Silence is right: for what is no query, for what the limiter drops, and where there is no room for a question.
+    /// No reply must be sent: the message is not a query, the limiter dropped the reply, or there is no room for the
+    /// question.
     Silence,
-    /// The message is signed and its signature not examined, or it is no query but an update, a notification or a
-    /// request for a transfer: none of these is answered at once.
+    /// The message needs the slower path: its signature is not yet verified, or it is an update, a notification or a
+    /// transfer request.
     Aside,
 }
 
 impl Answer {
-    /// Returns how many octets the reply has that was written, if one was.
+    /// Returns the length of the written reply in octets, if there is one.
     #[must_use]
     pub fn octets(self) -> Option<usize> {
         match self {
@@ -178,14 +181,14 @@ impl Answer {
     }
 }
 
-/// Why the answer is what it is, told to clients that speak EDNS (RFC 8914).
+/// An extended error, which explains the answer to clients with EDNS (RFC 8914).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ExtendedError<'t> {
     pub(crate) code: u16,
     pub(crate) text: &'t str,
 }
 
-/// What extended errors are called by (RFC 8914 §4).
+/// Codes of extended errors (RFC 8914 §4).
 pub(crate) mod ede {
     pub(crate) const OTHER: u16 = 0;
     pub(crate) const NOT_READY: u16 = 14;
@@ -204,7 +207,7 @@ impl ExtendedError<'_> {
     const NOT_AUTHORITATIVE: Self = Self { code: ede::NOT_AUTHORITATIVE, text: "" };
     const NOT_SUPPORTED: Self = Self { code: ede::NOT_SUPPORTED, text: "" };
     const INVALID_DATA: Self = Self { code: ede::INVALID_DATA, text: "the zone's file has errors" };
-    const EXPIRED: Self = Self { code: ede::INVALID_DATA, text: "the zone has expired: no primary was heard" };
+    const EXPIRED: Self = Self { code: ede::INVALID_DATA, text: "the zone has expired: no primary answered" };
     const AWAITED: Self = Self { code: ede::NOT_READY, text: "the zone is not transferred yet" };
     const INVALID_TYPE: Self = Self { code: ede::INVALID_TYPE, text: "" };
 }
@@ -219,7 +222,7 @@ impl From<&Fault> for ExtendedError<'_> {
     }
 }
 
-/// What a reply's header and OPT record say, apart from what is copied from the query.
+/// The parts of a reply's header and OPT record that are not copied from the query.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verdict<'t> {
     pub(crate) rcode: Rcode,
@@ -229,7 +232,7 @@ pub(crate) struct Verdict<'t> {
 }
 
 impl<'t> Verdict<'t> {
-    /// A verdict without authority.
+    /// Returns a non-authoritative verdict.
     pub(crate) fn of(rcode: Rcode) -> Self {
         Self { rcode, authoritative: false, truncated: false, extended: None }
     }
@@ -246,34 +249,34 @@ impl<'t> Verdict<'t> {
 #[inline]
 pub fn respond(context: &Context<'_>, query: &[u8], reply: &mut [u8]) -> Answer {
     let Some(header) = query.first_chunk::<HEADER>() else { return Answer::Silence };
-    // Two servers that answer each other's replies would never stop.
+    // Replying to replies could cause endless loops between servers.
     if header[2] & 0x80 != 0 {
         return Answer::Silence;
     }
     let parsed = Query::parse(query);
-    let (extras, is_for_others) = match &parsed {
+    let (extras, is_transfer_or_aside) = match &parsed {
         Ok(query) => (&query.extras, matches!(query.qtype, Type::AXFR | Type::IXFR)),
         Err(rejection) => (&rejection.extras, rejection.reason == Reason::Aside),
     };
-    if context.reserve.is_none() && (extras.signed || is_for_others) {
+    if context.reserve.is_none() && (extras.signed || is_transfer_or_aside) {
         return Answer::Aside;
     }
     compose(context, header, &parsed, None, reply).map_or(Answer::Silence, Answer::Reply)
 }
 
-/// Writes into `reply` what came of a `request`, which has a header, and returns the reply's length, or `None` where
-/// silence is right.
+/// Writes the reply with the outcome of a `request` into `reply` and returns its length, or `None` if no reply must be
+/// sent.
 ///
-/// The reply repeats the question, which for an update is the zone (RFC 2136 §3.8).
+/// The reply repeats the question, which is the zone section of an update (RFC 2136 §3.8).
 pub(crate) fn report(context: &Context<'_>, request: &[u8], verdict: Verdict<'_>, reply: &mut [u8]) -> Option<usize> {
     let header = request.first_chunk::<HEADER>()?;
     compose(context, header, &Query::parse(request), Some(verdict), reply)
 }
 
-/// Asks the limiter about a reply with records that is written elsewhere, to a `request` for them.
+/// Asks the limiter about a reply with records to this `request`, for replies that are written elsewhere.
 ///
-/// Returns `None` if it is to be sent; else what takes its place in `reply`: the length of a truncated reply, for which the
-/// client comes again over TCP, or nothing.
+/// Returns `None` if the reply is to be sent. Otherwise returns what to send instead: the length of a truncated reply in
+/// `reply`, which makes the client retry over TCP, or `None` for no reply.
 pub(crate) fn hold_back(context: &Context<'_>, request: &[u8], reply: &mut [u8]) -> Option<Option<usize>> {
     let parsed = Query::parse(request);
     let extras = match &parsed {
@@ -282,31 +285,31 @@ pub(crate) fn hold_back(context: &Context<'_>, request: &[u8], reply: &mut [u8])
     };
     let (opt, standing) = opt(context, extras);
     let verdict = Verdict { authoritative: true, ..Verdict::of(Rcode::NO_ERROR) };
-    match rule(context, standing, Kind::of(&verdict)) {
-        Ruling::Send => None,
-        Ruling::Drop => Some(None),
-        Ruling::Slip => {
-            let verdict = slipped(&verdict, opt.is_some_and(|opt| opt.cookies.is_some()));
-            // It was counted once.
+    match limit_action(context, standing, Kind::of(&verdict)) {
+        LimitAction::Send => None,
+        LimitAction::Drop => Some(None),
+        LimitAction::Slip => {
+            let verdict = slip(&verdict, opt.is_some_and(|opt| opt.cookies.is_some()));
+            // The reply has already been counted.
             let context = Context { limiter: None, ..*context };
             Some(report(&context, request, verdict, reply))
         }
     }
 }
 
-/// Returns what becomes of a reply of this kind to a client whose cookies came to this.
+/// Returns the limiter's decision about a reply of this kind to a client with cookies of this standing.
 #[inline]
-fn rule(context: &Context<'_>, standing: Standing, kind: Kind) -> Ruling {
+fn limit_action(context: &Context<'_>, standing: Standing, kind: Kind) -> LimitAction {
     match (context.transport.framing, context.limiter) {
-        (Framing::Datagram, Some(limiter)) if standing != Standing::Proven => {
-            limiter.rule(context.source, kind, context.uptime)
+        (Framing::Datagram, Some(limiter)) if standing != Standing::Verified => {
+            limiter.decide(context.source, kind, context.uptime)
         }
-        _ => Ruling::Send,
+        _ => LimitAction::Send,
     }
 }
 
-/// Returns the OPT record of the reply to a `request`, empty if there is none, and how many octets the reply may have,
-/// which need not be written as one of ours.
+/// Returns the OPT record for the reply to a `request` (empty if there must be none) and the maximum length of the
+/// reply in octets, for replies that are written elsewhere.
 pub(crate) fn envelope(context: &Context<'_>, request: &[u8]) -> (Vec<u8>, usize) {
     let parsed = Query::parse(request);
     let extras = match &parsed {
@@ -316,13 +319,13 @@ pub(crate) fn envelope(context: &Context<'_>, request: &[u8]) -> (Vec<u8>, usize
     let (opt, _) = opt(context, extras);
     let mut record = vec![0; opt.as_ref().map_or(0, Opt::len)];
     if let Some(opt) = opt {
-        // It fits: the room was measured by it.
+        // The record fits, because the buffer has exactly its length.
         let _ = opt.write(Rcode::NO_ERROR, None, &mut record);
     }
-    (record, most_octets(context, extras))
+    (record, max_octets(context, extras))
 }
 
-/// Returns what the reply's OPT record says, if there is to be one, and what the client's cookies came to.
+/// Returns the content of the reply's OPT record, if there must be one, and the standing of the client by its cookies.
 #[inline]
 fn opt<'s>(context: &Context<'s>, extras: &Extras<'_>) -> (Option<Opt<'s>>, Standing) {
     let settings = context.settings;
@@ -337,25 +340,25 @@ fn opt<'s>(context: &Context<'s>, extras: &Extras<'_>) -> (Option<Opt<'s>>, Stan
             dnssec_ok: edns.dnssec_ok,
             nsid: settings.nsid.as_deref().filter(|_| edns.nsid).map(str::as_bytes),
             cookies: checked.map(|checked| checked.octets),
-            // RFC 7828 §3.2.1: over UDP it means nothing.
+            // RFC 7828 §3.2.1: the option has no meaning over UDP.
             keepalive: (edns.keepalive && context.transport.framing == Framing::Stream).then_some(settings.idle),
         }
     });
     (opt, standing)
 }
 
-/// Returns the most octets the reply may have.
+/// Returns the maximum length of the reply in octets.
 #[inline]
-fn most_octets(context: &Context<'_>, extras: &Extras<'_>) -> usize {
+fn max_octets(context: &Context<'_>, extras: &Extras<'_>) -> usize {
     usize::from(match (context.transport.framing, &extras.edns) {
         (Framing::Stream, _) => u16::MAX,
-        (Framing::Datagram, None) => LEAST_PAYLOAD,
-        // RFC 6891 §6.2.3: less than the least means the least.
-        (Framing::Datagram, Some(edns)) => edns.payload.clamp(LEAST_PAYLOAD, context.settings.payload),
+        (Framing::Datagram, None) => MIN_PAYLOAD,
+        // RFC 6891 §6.2.3: values below the minimum mean the minimum.
+        (Framing::Datagram, Some(edns)) => edns.payload.clamp(MIN_PAYLOAD, context.settings.payload),
     })
 }
 
-/// Writes a reply: with a `verdict` given, or with what the query is due.
+/// Writes a reply with the given `verdict`, or otherwise with the answer to the query.
 #[inline]
 fn compose(
     context: &Context<'_>,
@@ -369,40 +372,40 @@ fn compose(
         Err(rejection) => (rejection.question, &rejection.extras),
     };
     let (opt, standing) = opt(context, extras);
-    let limit = most_octets(context, extras).min(reply.len()).checked_sub(context.reserve.unwrap_or(0))?;
+    let limit = max_octets(context, extras).min(reply.len()).checked_sub(context.reserve.unwrap_or(0))?;
     let records_end = limit.checked_sub(opt.as_ref().map_or(0, Opt::len))?;
     let mut names = writer::name_table();
     let mut writer = Writer::new(reply, &mut names, records_end, question)?;
     let mut verdict = match (verdict, parsed) {
         (Some(verdict), _) => verdict,
-        (None, Ok(query)) => judge(context, query, &mut writer),
-        (None, Err(rejection)) => dismiss(rejection, standing),
+        (None, Ok(query)) => answer_query(context, query, &mut writer),
+        (None, Err(rejection)) => reject(rejection, standing),
     };
     let kind = Kind::of(&verdict);
     let with_cookie = opt.is_some_and(|opt| opt.cookies.is_some());
-    match rule(context, standing, kind) {
-        Ruling::Send => {}
-        Ruling::Slip if with_cookie || kind != Kind::Error => {
+    match limit_action(context, standing, kind) {
+        LimitAction::Send => {}
+        LimitAction::Slip if with_cookie || kind != Kind::Error => {
             writer.clear();
-            verdict = slipped(&verdict, with_cookie);
+            verdict = slip(&verdict, with_cookie);
         }
-        // Nobody asks again over TCP because of a truncated error.
-        Ruling::Drop | Ruling::Slip => return None,
+        // A truncated error would not make clients retry over TCP.
+        LimitAction::Drop | LimitAction::Slip => return None,
     }
     Some(writer.finish(header, &verdict, opt.as_ref(), limit))
 }
 
-/// Returns what a limited client is told: to come again, with the cookie it gets with this reply (RFC 7873 §5.2.3) or
-/// over TCP.
+/// Returns the verdict for a rate-limited client: it makes the client retry with the cookie in this reply (RFC 7873
+/// §5.2.3) or over TCP.
 #[cold]
-fn slipped<'t>(verdict: &Verdict<'t>, with_cookie: bool) -> Verdict<'t> {
+fn slip<'t>(verdict: &Verdict<'t>, with_cookie: bool) -> Verdict<'t> {
     if with_cookie { Verdict::of(Rcode::BAD_COOKIE) } else { Verdict { truncated: true, extended: None, ..*verdict } }
 }
 
-/// Decides what a message without a question for us is due.
+/// Returns the verdict on a message without a question to answer.
 #[cold]
-fn dismiss(rejection: &Rejection<'_>, standing: Standing) -> Verdict<'static> {
-    if let Some(verdict) = before_anything_else(&rejection.extras) {
+fn reject(rejection: &Rejection<'_>, standing: Standing) -> Verdict<'static> {
+    if let Some(verdict) = precedent_error(&rejection.extras) {
         return verdict;
     }
     if (rejection.reason, standing) == (Reason::CookieOnly, Standing::Bad) {
@@ -412,25 +415,25 @@ fn dismiss(rejection: &Rejection<'_>, standing: Standing) -> Verdict<'static> {
     Verdict { extended, ..Verdict::of(rcode) }
 }
 
-/// Returns the verdict on what is wrong with any message, whatever it asks for.
+/// Returns the verdict on errors that take precedence over everything else.
 #[inline]
-fn before_anything_else(extras: &Extras<'_>) -> Option<Verdict<'static>> {
+fn precedent_error(extras: &Extras<'_>) -> Option<Verdict<'static>> {
     match extras {
         Extras { edns: Some(Edns { version: 1.., .. }), .. } => Some(Verdict::of(Rcode::BAD_VERSION)),
         _ => None,
     }
 }
 
-/// Decides what a well-formed query is due and writes the records of its answer.
+/// Answers a well-formed query: writes the records and returns the verdict.
 #[inline]
-fn judge(context: &Context<'_>, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict<'static> {
+fn answer_query(context: &Context<'_>, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict<'static> {
     const IN: u16 = 1;
     const CHAOS: u16 = 3;
-    if let Some(verdict) = before_anything_else(&query.extras) {
+    if let Some(verdict) = precedent_error(&query.extras) {
         return verdict;
     }
     match query.qtype {
-        // RFC 6895 §3.1, RFC 9824 §3.2: nobody asks for these.
+        // RFC 6895 §3.1, RFC 9824 §3.2: these are not valid query types.
         Type::OPT | Type::NXNAME | Type::TKEY | Type::TSIG => {
             return Verdict::of(Rcode::FORMAT_ERROR).because(ExtendedError::INVALID_TYPE);
         }

@@ -1,4 +1,5 @@
-//! A query read in place: header, question, EDNS, whether it is signed (RFC 1035 §4.1, RFC 6891, RFC 8945).
+//! The query parser, which works in place: header, question, EDNS, presence of a signature (RFC 1035 §4.1, RFC 6891,
+//! RFC 8945).
 
 use super::ExtendedError;
 use super::edns::Edns;
@@ -9,50 +10,50 @@ use crate::dns::name::wire_len;
 /// A well-formed query with one question.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Query<'q> {
-    /// The question as it came, letter case and all: name, type, class.
+    /// The question in its original letter case: name, type, class.
     pub(super) question: &'q [u8],
-    /// The name asked for, in wire form.
+    /// The queried name, in wire form.
     pub(super) name: &'q [u8],
     pub(super) qtype: Type,
     pub(super) qclass: u16,
     pub(super) extras: Extras<'q>,
 }
 
-/// What comes with any message beside its question.
+/// The parts of a message other than its question.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Extras<'q> {
     pub(super) edns: Option<Edns<'q>>,
-    /// The last record is a TSIG record, whatever it says.
+    /// Whether the last record is a TSIG record, valid or not.
     pub(super) signed: bool,
 }
 
-/// A message that has no question to be answered.
+/// A message without a question to answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rejection<'q> {
     pub(super) reason: Reason,
-    /// What stands in an update or notification in the place of the question: its zone; empty if there is not just one.
+    /// The zone of an update or notification, which takes the place of the question; empty unless there is exactly one.
     pub(super) question: &'q [u8],
-    /// What was read before the fault.
+    /// The parts that were read before the error.
     pub(super) extras: Extras<'q>,
 }
 
-/// Why a message is answered without looking at its question.
+/// The reason why a message has no question to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// It asks for an operation there is not.
+    /// The opcode is not supported.
     Opcode,
-    /// It is an update (RFC 2136) or a notification (RFC 1996), which are no affair of who answers questions.
+    /// The message is an update (RFC 2136) or a notification (RFC 1996), which another path handles.
     Aside,
-    /// It is not what the RFCs say a message is.
+    /// The message is malformed.
     Malformed,
-    /// It has no question or several.
+    /// The message has no question or several.
     QuestionCount,
-    /// It has no question because it asks for a server cookie only (RFC 7873 §5.4).
+    /// The message has no question because it only requests a server cookie (RFC 7873 §5.4).
     CookieOnly,
 }
 
 impl Reason {
-    /// Returns the response code, and what more there is to say.
+    /// Returns the response code and the extended error.
     pub(super) fn verdict(self) -> (Rcode, Option<ExtendedError<'static>>) {
         match self {
             Self::Opcode | Self::Aside => (Rcode::NOT_IMPLEMENTED, Some(ExtendedError::NOT_SUPPORTED)),
@@ -65,7 +66,7 @@ impl Reason {
 }
 
 impl<'q> Query<'q> {
-    /// Reads a message that has a header.
+    /// Parses a message that has a header.
     #[inline]
     pub(super) fn parse(message: &'q [u8]) -> Result<Self, Rejection<'q>> {
         let malformed = Rejection { reason: Reason::Malformed, question: &[], extras: Extras::default() };
@@ -95,25 +96,25 @@ impl<'q> Query<'q> {
     }
 }
 
-/// Reads a message that is no question for us, for what its reply must take note of.
+/// Reads the parts of a message without a question that its reply depends on.
 #[cold]
 fn without_question<'q>(message: &'q [u8], header: &[u8; HEADER]) -> Rejection<'q> {
     let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
     let mut extras = Extras::default();
     let questions = count(4);
-    let whole = skip_questions(message, questions)
+    let parsed = skip_questions(message, questions)
         .and_then(|records| extras.read(message, records, count(6) + count(8), count(10)));
     let opcode = header[2] >> 3 & 0xf;
     if opcode != opcode::QUERY {
         if !matches!(opcode, opcode::NOTIFY | opcode::UPDATE) {
-            // Only of the others is it known that they may be signed.
+            // Messages with unknown opcodes count as unsigned.
             extras.signed = false;
             return Rejection { reason: Reason::Opcode, question: &[], extras };
         }
         let zone = if questions == 1 { first_question(message) } else { None };
         return Rejection { reason: Reason::Aside, question: zone.unwrap_or_default(), extras };
     }
-    let reason = match (whole, extras.edns) {
+    let reason = match (parsed, extras.edns) {
         (None, _) => Reason::Malformed,
         (Some(()), Some(Edns { cookies: Some(_), .. })) if questions == 0 => Reason::CookieOnly,
         (Some(()), _) => Reason::QuestionCount,
@@ -121,16 +122,16 @@ fn without_question<'q>(message: &'q [u8], header: &[u8; HEADER]) -> Rejection<'
     Rejection { reason, question: &[], extras }
 }
 
-/// Returns the first question of a message, if its name is written out.
+/// Returns the first question of a message, if its name is not compressed.
 fn first_question(message: &[u8]) -> Option<&[u8]> {
     let body = message.get(HEADER..)?;
     body.get(..wire_len(body)? + 4)
 }
 
-/// Returns where in a message its questions end.
+/// Returns the offset after the questions of a message.
 fn skip_questions(message: &[u8], count: usize) -> Option<usize> {
     let mut at = HEADER;
-    // Each takes five octets at least, so the message's length bounds the walk.
+    // Each question takes at least five octets, so the message length bounds this loop.
     for _ in 0..count {
         let (name_len, _) = skip_name(message.get(at..)?)?;
         at += name_len + 4;
@@ -140,12 +141,12 @@ fn skip_questions(message: &[u8], count: usize) -> Option<usize> {
 }
 
 impl<'q> Extras<'q> {
-    /// Walks over a message's records from `start` on, `others` of them in front of the additional section, and takes
-    /// note of OPT and TSIG; `None` if they do not fill the message or one of these is wrong.
+    /// Reads the OPT and TSIG records among a message's records, which begin at `start`; `others` of them precede the
+    /// additional section. Returns `None` if the records do not fill the message, or OPT or TSIG is invalid.
     #[inline]
     fn read(&mut self, message: &'q [u8], start: usize, others: usize, additional: usize) -> Option<()> {
         let mut rest = message.get(start..)?;
-        // Each record takes eleven octets at least, so the message's length bounds the walk.
+        // Each record takes at least eleven octets, so the message length bounds this loop.
         for index in 0..others + additional {
             let (name_len, is_root) = skip_name(rest)?;
             let (fixed, tail) = rest.get(name_len..)?.split_first_chunk::<10>()?;
@@ -157,7 +158,7 @@ impl<'q> Extras<'q> {
             }
             match Type(u16::from_be_bytes([t0, t1])) {
                 Type::OPT => {
-                    // RFC 6891 §6.1.1, §6.1.2: one at most, owned by the root.
+                    // RFC 6891 §6.1.1, §6.1.2: at most one, owned by the root.
                     if !is_root || self.edns.is_some() {
                         return None;
                     }
@@ -172,7 +173,7 @@ impl<'q> Extras<'q> {
                     self.edns.insert(edns).read_options(data)?;
                 }
                 Type::TSIG => {
-                    // RFC 8945 §5.1: the last record.
+                    // RFC 8945 §5.1: TSIG must be the last record.
                     if index + 1 < others + additional {
                         return None;
                     }
@@ -186,7 +187,7 @@ impl<'q> Extras<'q> {
 }
 
 /// Returns the length of the name at the start of `octets`, which may end in a compression pointer, and whether it is
-/// the root written out.
+/// the uncompressed root.
 fn skip_name(octets: &[u8]) -> Option<(usize, bool)> {
     let mut at = 0;
     loop {

@@ -1,4 +1,4 @@
-//! The answer to a question from our zones (RFC 1034 §4.3.2 as corrected since).
+//! The resolution of a question in the served zones (RFC 1034 §4.3.2 as updated).
 
 use super::query::Query;
 use super::writer::{Full, Section, Writer};
@@ -9,7 +9,7 @@ use crate::dns::name::{self, MAX_NAME};
 use crate::zone::node::Marks;
 use crate::zone::{Entry, Key, Lookup, Node, Zone, Zones};
 
-/// The most aliases that are followed for one question.
+/// The maximum number of aliases that are followed for a question.
 const MAX_CHAIN: usize = 16;
 
 /// Finds the answer to a question and writes its records.
@@ -23,7 +23,7 @@ pub(super) fn resolve(zones: &Zones, query: &Query<'_>, writer: &mut Writer<'_>)
         Some(Entry::Zone(zone)) => zone,
     };
     let verdict = Verdict { authoritative: true, ..Verdict::of(Rcode::NO_ERROR) };
-    let mut answer = Answer { qtype: query.qtype, qname: query.name, writer, verdict, dname_at: None };
+    let mut answer = Resolution { qtype: query.qtype, qname: query.name, writer, verdict, dname_at: None };
     match answer.step(zone, None, query.name, &key) {
         Ok(Step::Done) => {}
         Ok(Step::Alias(target)) => {
@@ -36,7 +36,7 @@ pub(super) fn resolve(zones: &Zones, query: &Query<'_>, writer: &mut Writer<'_>)
     answer.verdict
 }
 
-/// Returns the zone a question belongs to: the one with the longest name, but for DS the one above (RFC 4035 §3.1.4.1).
+/// Returns the zone that answers a question: the closest enclosing one, or for DS its parent (RFC 4035 §3.1.4.1).
 #[inline]
 fn find_zone<'z>(zones: &'z Zones, qtype: Type, name: &[u8], key: &Key) -> Option<&'z Entry> {
     let entry = zones.find(name, key)?;
@@ -51,7 +51,7 @@ fn find_zone<'z>(zones: &'z Zones, qtype: Type, name: &[u8], key: &Key) -> Optio
     }
 }
 
-/// A name in a buffer of its own.
+/// A name in its own buffer.
 struct Target {
     octets: [u8; MAX_NAME],
     len: usize,
@@ -69,56 +69,56 @@ impl Target {
     }
 }
 
-/// What looking up one name of a chain of aliases led to.
+/// The result of looking up one name in a chain of aliases.
 #[allow(clippy::large_enum_variant, reason = "it lives on the stack; boxing would allocate")]
 enum Step {
     /// The answer is complete.
     Done,
-    /// The answer goes on at another name.
+    /// The answer continues at another name.
     Alias(Target),
 }
 
-/// An answer under way.
-struct Answer<'a, 'r> {
+/// An answer that is being built.
+struct Resolution<'a, 'r> {
     qtype: Type,
     qname: &'a [u8],
     writer: &'a mut Writer<'r>,
     verdict: Verdict<'static>,
-    /// Where the owner of the last DNAME record stands in the message.
+    /// The offset in the message of the last DNAME record's owner.
     dname_at: Option<usize>,
 }
 
-impl Answer<'_, '_> {
-    /// Answers for one name of a zone; `owner` is the name, unless it is the question's.
+impl Resolution<'_, '_> {
+    /// Answers for one name in a zone; `owner` is the name, or `None` if it is the one in the question.
     #[inline]
     fn step(&mut self, zone: &Zone, owner: Option<&[u8]>, name: &[u8], key: &Key) -> Result<Step, Full> {
         match zone.lookup(name, key) {
             Lookup::Node(node) | Lookup::Wildcard(node) => self.node(zone, owner, node),
             Lookup::Delegation { cut, at_cut: true } if self.qtype == Type::DS => self.node(zone, owner, cut),
             Lookup::Delegation { cut, .. } => {
-                // After an alias of ours the answer stays authoritative (RFC 1035 §4.1.1).
+                // After an alias in our zones, the answer stays authoritative (RFC 1035 §4.1.1).
                 self.verdict.authoritative &= owner.is_some();
                 self.referral(zone, cut)
             }
             Lookup::Redirected(node) => self.redirected(owner, name, node),
             Lookup::EmptyNonTerminal | Lookup::EmptyWildcard => self.negative(zone),
             Lookup::NoName => {
-                // RFC 6604 §3: the code tells of the chain's last name.
+                // RFC 6604 §3: the code refers to the last name of the chain.
                 self.verdict.rcode = Rcode::NAME_ERROR;
                 self.negative(zone)
             }
         }
     }
 
-    /// Answers from the node of a name or the wildcard that stands in for it.
+    /// Answers from the node of a name or of the wildcard that matches it.
     #[inline]
     fn node(&mut self, zone: &Zone, owner: Option<&[u8]>, node: &Node) -> Result<Step, Full> {
-        let wanted = match self.qtype {
-            // RFC 8482 §4.1: one RRset will do.
+        let rrset = match self.qtype {
+            // RFC 8482 §4.1: one RRset is enough.
             Type::ANY => node.rrsets().find(|rrset| !matches!(rrset.rtype(), Type::RRSIG | Type::NSEC)),
             qtype => node.rrset(qtype),
         };
-        if let Some(rrset) = wanted {
+        if let Some(rrset) = rrset {
             match owner {
                 None => self.writer.answer(rrset)?,
                 Some(_) => self.writer.rrset(Section::Answer, owner, rrset)?,
@@ -137,9 +137,9 @@ impl Answer<'_, '_> {
         self.negative(zone)
     }
 
-    /// Follows aliases from name to name as long as they lie in our zones.
+    /// Follows aliases as long as they stay in the served zones.
     fn follow(&mut self, zones: &Zones, first: Target) -> Result<(), Full> {
-        // Where in the message the names stand that were answered for: the question's, then the aliases' targets.
+        // The offsets in the message of the names answered so far: that of the question, then the targets of aliases.
         let mut seen = [HEADER; MAX_CHAIN];
         let mut key = Key::empty();
         let mut target = first;
@@ -163,7 +163,7 @@ impl Answer<'_, '_> {
     fn redirected(&mut self, owner: Option<&[u8]>, name: &[u8], node: &Node) -> Result<Step, Full> {
         let Some(dname) = node.rrset(Type::DNAME) else { return Ok(Step::Done) };
         let Some(to) = dname.rdata().next() else { return Ok(Step::Done) };
-        // A chain that passes the same DNAME again needs it once only.
+        // A chain that passes the same DNAME again includes it only once.
         if !self.dname_at.is_some_and(|at| self.writer.name_is(at, node.owner())) {
             self.dname_at = Some(self.writer.position());
             self.writer.rrset(Section::Answer, Some(node.owner()), dname)?;
@@ -179,15 +179,15 @@ impl Answer<'_, '_> {
         space[front.len()..].copy_from_slice(to);
         let target = Target { octets, len };
         self.writer.synthesized(owner, target.as_wire(), dname.ttl())?;
-        // The alias may be just what was asked for, as other servers have it; and a DNAME that leads below itself
-        // would redirect for ever.
+        // A query for CNAME is answered by the alias itself, as in other servers. A DNAME that points below itself
+        // would redirect endlessly.
         if self.qtype == Type::CNAME || name::is_at_or_below(to, node.owner()) {
             return Ok(Step::Done);
         }
         Ok(Step::Alias(target))
     }
 
-    /// Says with the SOA record that there is nothing (RFC 2308 §2).
+    /// Adds the SOA record of a negative answer (RFC 2308 §2).
     fn negative(&mut self, zone: &Zone) -> Result<Step, Full> {
         if let Some(soa) = zone.soa() {
             self.writer.negative(zone.apex().as_wire(), soa)?;
@@ -195,15 +195,15 @@ impl Answer<'_, '_> {
         Ok(Step::Done)
     }
 
-    /// Refers to the servers of a delegated zone, with the addresses that lie in this one.
+    /// Adds a referral to the servers of a delegated zone, with the addresses that are in this zone.
     fn referral(&mut self, zone: &Zone, cut: &Node) -> Result<Step, Full> {
         let Some(servers) = cut.rrset(Type::NS) else { return Ok(Step::Done) };
         self.writer.rrset(Section::Authority, Some(cut.owner()), servers)?;
-        // RFC 9471 §3.1: addresses of servers within the delegated zone cannot be had elsewhere, so they come
-        // first and their absence means truncation; those of other hosts may be left out.
+        // RFC 9471 §3.1: the addresses of servers within the delegated zone are not available elsewhere, so they come
+        // first, and TC is set if they do not fit; those of other hosts may be omitted.
         for in_domain in [true, false] {
             for host in servers.rdata().filter(|host| name::is_at_or_below(host, cut.owner()) == in_domain) {
-                // One host with more addresses than there is room for must not keep out the others.
+                // A host with too many addresses must not prevent the others from being added.
                 if additional::glue(self.writer, zone, host).is_err() && in_domain {
                     return Err(Full);
                 }

@@ -1,4 +1,4 @@
-//! Answers checked through an independent reader of messages.
+//! Tests that check answers with an independent message parser.
 
 use crate::zonefile;
 use std::sync::Arc;
@@ -75,30 +75,30 @@ fn name(text: &str) -> Name {
     Name::from_text(text).unwrap()
 }
 
-fn load(catalog: &mut Zones, apex: &str, text: &str) {
+fn load(zones: &mut Zones, apex: &str, text: &str) {
     let reading = zonefile::read(&name(apex), apex, text.as_bytes());
     let zone = reading.zone.unwrap_or_else(|| panic!("{:?}", reading.diagnostics));
-    catalog.insert(Arc::new(zone));
+    zones.insert(Arc::new(zone));
 }
 
-fn catalog() -> Zones {
-    let mut catalog = Zones::default();
-    load(&mut catalog, "example.org", EXAMPLE);
-    load(&mut catalog, "sub2.example.org", SUB2);
+fn zones() -> Zones {
+    let mut zones = Zones::default();
+    load(&mut zones, "example.org", EXAMPLE);
+    load(&mut zones, "sub2.example.org", SUB2);
     let many: String = (0..100).map(|n| format!("many A 192.0.2.{n}\nbig TXT \"{n} {}\"\n", "x".repeat(90))).collect();
     let cut: String =
         (0..12).map(|n| format!("cut NS ns{n}.cut\nns{n}.cut A 192.0.2.{n}\nns{n}.cut AAAA 2001:db8::{n}\n")).collect();
     let sibling: String = (0..13).map(|n| format!("sibling NS ns{n}.cut\n")).collect();
     load(
-        &mut catalog,
+        &mut zones,
         "large.example",
         &format!("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n{many}{cut}{sibling}"),
     );
-    catalog.insert_broken(name("broken.example"), Fault::Errors);
-    catalog
+    zones.insert_broken(name("broken.example"), Fault::Errors);
+    zones
 }
 
-/// A query for `owner` with an OPT record, if wanted, of some payload size.
+/// A query for `owner`, with an OPT record of the given payload size if there is one.
 fn query(owner: &str, qtype: Type, edns: Option<u16>) -> Vec<u8> {
     let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())];
     query.extend(name(owner).as_wire());
@@ -116,7 +116,7 @@ fn settings() -> Settings {
     Settings::new(&[Secret::new([1; 16])])
 }
 
-/// A context in which nothing is limited and nothing told.
+/// A context without rate limiting and without server texts.
 fn context<'a>(zones: Option<&'a Zones>, settings: &'a Settings, transport: Transport) -> Context<'a> {
     let source = IpAddr::from([192, 0, 2, 1]);
     Context {
@@ -138,11 +138,11 @@ fn send_to(context: &Context<'_>, query: &[u8]) -> Option<Vec<u8>> {
     Some(reply)
 }
 
-fn send(catalog: &Zones, transport: Transport, query: &[u8]) -> Option<Vec<u8>> {
-    send_to(&context(Some(catalog), &settings(), transport), query)
+fn send(zones: &Zones, transport: Transport, query: &[u8]) -> Option<Vec<u8>> {
+    send_to(&context(Some(zones), &settings(), transport), query)
 }
 
-/// Shows a reply: flags and code, then each record on a line with its section.
+/// Formats a reply: flags and code, then one line for each record with its section.
 fn shown(reply: &[u8]) -> String {
     let message = Message::from_vec(reply).unwrap_or_else(|error| panic!("{error}: {reply:02x?}"));
     let mut out = format!("{:?}", message.metadata.response_code);
@@ -154,7 +154,7 @@ fn shown(reply: &[u8]) -> String {
     for (section, records) in [("an", &message.answers), ("au", &message.authorities), ("ad", &message.additionals)] {
         for record in records {
             let data = match &record.data {
-                // hickory-proto does not know DNAME.
+                // hickory-proto does not support DNAME.
                 RData::Unknown { code, rdata } if u16::from(*code) == 39 => {
                     Name::from_wire(&rdata.anything).unwrap().to_string()
                 }
@@ -167,7 +167,7 @@ fn shown(reply: &[u8]) -> String {
 }
 
 fn ask(owner: &str, qtype: Type) -> String {
-    shown(&send(&catalog(), Transport::TCP, &query(owner, qtype, None)).unwrap())
+    shown(&send(&zones(), Transport::TCP, &query(owner, qtype, None)).unwrap())
 }
 
 const SOA: &str = "au example.org. 300 SOA ns1.example.org. hostmaster.example.org. 2026010101 3600 900 604800 300";
@@ -272,10 +272,10 @@ fn aliases() {
     );
 }
 
-/// A chain has an end, ours or its own.
+/// Chains of aliases are limited, and loops end.
 #[test]
 fn chains() {
-    let mut zones = catalog();
+    let mut zones = zones();
     let links: String = (0..40).map(|n| format!("c{n} CNAME c{}\n", n + 1)).collect();
     load(
         &mut zones,
@@ -309,7 +309,7 @@ fn dname() {
     assert!(alias.ends_with("\nan host.old.example.org. 3600 CNAME host.new.example.org."), "{alias}");
     let long = format!("{}old.example.org", "a.".repeat(119));
     assert!(ask(&long, Type::A).starts_with("NXDomain AA\nan old.example.org. 3600 DNAME"));
-    let mut zones = catalog();
+    let mut zones = zones();
     load(&mut zones, "d.example", "$TTL 1\n@ SOA n h 1 1 1 1 1\n@ NS n.e.\na DNAME much.longer\nself DNAME x.self\n");
     let send = |owner: &str| shown(&send(&zones, Transport::TCP, &query(owner, Type::A, None)).unwrap());
     let long = format!("{}a.d.example", "a.".repeat(120));
@@ -336,26 +336,26 @@ fn delegations() {
     expect("x.sub.example.org", Type::DS, &referral);
     let ds = ask("sub.example.org", Type::DS);
     assert!(ds.starts_with("NoError AA\nan sub.example.org. 3600 DS"), "{ds}");
-    // The parent answers for DS even where the child is ours too.
+    // The parent answers for DS even if the child is served here, too.
     expect("sub2.example.org", Type::DS, &["NoError AA", SOA]);
     expect(
         "sub2.example.org",
         Type::NS,
         &["NoError AA", "an sub2.example.org. 60 NS ns.sub2.example.org.", "ad ns.sub2.example.org. 60 A 192.0.2.54"],
     );
-    // So it does when the child's file is broken, though nothing else is said of the child then.
-    let mut zones = catalog();
+    // It also does if the child is broken, although other queries for the child then fail.
+    let mut zones = zones();
     zones.insert_broken(name("sub.example.org"), Fault::Awaited);
     let code = |owner, qtype| send(&zones, Transport::TCP, &query(owner, qtype, None)).unwrap()[3];
     assert_eq!(
         (code("sub.example.org", Type::DS), code("sub.example.org", Type::A), code("x.sub.example.org", Type::DS)),
         (0, 2, 2)
     );
-    // A zone whose parent is not ours answers for itself.
+    // A zone whose parent is not served here answers for itself.
     expect("example.org", Type::DS, &["NoError AA", SOA]);
 }
 
-/// RFC 1035 §3.3.9, RFC 2782: addresses of hosts named in the data, each once.
+/// RFC 1035 §3.3.9, RFC 2782: addresses of hosts in the data, without duplicates.
 #[test]
 fn additional() {
     expect(
@@ -370,7 +370,7 @@ fn additional() {
     );
     let srv = ask("_sip._tcp.example.org", Type::SRV);
     assert!(srv.ends_with("\nad mail.example.org. 3600 A 192.0.2.25") && srv.lines().count() == 4, "{srv}");
-    // RFC 3403 §4.1: what the flags say comes next; nothing for URIs, and nothing for rules.
+    // RFC 3403 §4.1: the flags determine the records; none for URIs and rules.
     let naptr = ask("naptr.example.org", Type::NAPTR);
     let added: Vec<&str> = naptr.lines().filter(|line| line.starts_with("ad")).collect();
     assert_eq!(
@@ -409,7 +409,7 @@ fn additional() {
 
 #[test]
 fn outside_our_zones() {
-    let zones = catalog();
+    let zones = zones();
     for (owner, expected) in
         [("com", "Refused"), ("org", "Refused"), ("broken.example", "ServFail"), ("x.broken.example", "ServFail")]
     {
@@ -434,11 +434,11 @@ fn outside_our_zones() {
     }
 }
 
-/// RFC 1035 §2.3.3, §4.1.4: the question's letter case comes back, also in names that point at it.
+/// RFC 1035 §2.3.3, §4.1.4: the letter case of the question is kept, also in names that point to it.
 #[test]
 fn letter_case_is_kept() {
     let query = query("wWw.eXample.oRg", Type::A, None);
-    let reply = send(&catalog(), Transport::UDP, &query).unwrap();
+    let reply = send(&zones(), Transport::UDP, &query).unwrap();
     assert_eq!(&reply[12..query.len()], &query[12..]);
     // CNAME to `web` and a pointer into the question, then two A records owned by a pointer to that.
     let target = [3, b'w', b'e', b'b', 0xc0, 16];
@@ -450,7 +450,7 @@ fn letter_case_is_kept() {
 /// RFC 2181 §9, RFC 6891 §6.2.5, RFC 9471 §3.
 #[test]
 fn truncation() {
-    let zones = catalog();
+    let zones = zones();
     let udp = |owner: &str, qtype, payload| send(&zones, Transport::UDP, &query(owner, qtype, payload)).unwrap();
     for (payload, limit) in [(None, 512), (Some(0), 512), (Some(600), 600), (Some(4096), 1232)] {
         let reply = udp("many.large.example", Type::A, payload);
@@ -460,13 +460,13 @@ fn truncation() {
         let all = reply[11] == 24 + u8::from(payload.is_some());
         assert!(reply.len() <= limit && (reply[2] & 2 == 0) == all, "{}", shown(&reply));
         assert!(reply[9] == 12);
-        // Addresses of servers elsewhere are worth no second query.
+        // Missing addresses of servers elsewhere do not set TC.
         let reply = udp("x.sibling.large.example", Type::A, payload);
         assert!(reply.len() <= limit && reply[2] & 2 == 0);
     }
     let reply = send(&zones, Transport::TCP, &query("many.large.example", Type::A, None)).unwrap();
     assert_eq!((reply[2] & 2, reply[7]), (0, 100));
-    // The caller's buffer is a bound too.
+    // The caller's buffer is a limit, too.
     let query = query("many.large.example", Type::A, Some(4096));
     for room in 0..600 {
         let mut reply = vec![0; room];
@@ -477,9 +477,9 @@ fn truncation() {
     }
 }
 
-/// RFC 9471 §3.2: addresses of sibling servers, as far as they fit; one that has too many does not keep out others.
+/// RFC 9471 §3.2: addresses of sibling servers are added as far as they fit; one with too many does not prevent others.
 #[test]
-fn sibling_glue_behind_what_does_not_fit() {
+fn sibling_glue_after_a_host_that_does_not_fit() {
     let many: String = (0..90).map(|n| format!("a.cut A 192.0.2.{n}\n")).collect();
     let mut zones = Zones::default();
     let text = format!(
@@ -493,7 +493,7 @@ fn sibling_glue_behind_what_does_not_fit() {
     assert!(reply.ends_with("\nad b.cut.example.org. 60 A 192.0.2.2"), "{reply}");
 }
 
-/// RFC 1035 §2.3.4: names of 255 octets, labels of 63; RFC 1035 §4.2.2: RRsets no message can hold.
+/// RFC 1035 §2.3.4: names of 255 octets, labels of 63; RFC 1035 §4.2.2: RRsets that do not fit into any message.
 #[test]
 fn extremes() {
     let label = "a".repeat(63);
@@ -572,10 +572,10 @@ fn any_owner() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Every reply is a message that an independent reader understands, and fits.
+    /// Every reply is a message that an independent parser accepts, and respects the size limit.
     #[test]
     fn replies_are_messages(owner in any_owner(), qtype in any_qtype(), edns in proptest::option::of(any::<u16>()), tcp: bool) {
-        let zones = catalog();
+        let zones = zones();
         let transport = if tcp { Transport::TCP } else { Transport::UDP };
         let reply = send(&zones, transport, &query(&owner, Type(qtype), edns)).unwrap();
         let message = Message::from_vec(&reply).unwrap();
@@ -589,7 +589,7 @@ proptest! {
     #[test]
     fn random_octets_never_panic(octets in proptest::collection::vec(any::<u8>(), 0..100), room in 0..700_usize) {
         let mut reply = vec![0; room];
-        if let Some(len) = respond(&context(Some(&catalog()), &settings(), Transport::UDP), &octets, &mut reply).octets() {
+        if let Some(len) = respond(&context(Some(&zones()), &settings(), Transport::UDP), &octets, &mut reply).octets() {
             prop_assert!(len <= room);
         }
     }
@@ -605,7 +605,7 @@ proptest! {
             query[at] = value;
         }
         query.truncate(cut.index(query.len() * 2) + 1);
-        if let Some(reply) = send(&catalog(), Transport::UDP, &query) {
+        if let Some(reply) = send(&zones(), Transport::UDP, &query) {
             prop_assert!(reply.len() >= 12 && reply.len() <= 1232);
             prop_assert_eq!(&reply[..2], &query[..2]);
         }

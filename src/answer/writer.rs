@@ -1,8 +1,8 @@
-//! A reply written record by record into a caller's buffer.
+//! The writer of replies, which works in the caller's buffer.
 //!
-//! Records are written whole RRsets at a time: one that does not fit leaves no trace (RFC 2181 §9). Names
-//! are compressed against all written before, the question's first (RFC 1035 §4.1.4); which names stand
-//! where is kept in a table of bounded size, so a huge reply compresses a little less, not slower.
+//! Records are written as whole RRsets: one that does not fit is not written at all (RFC 2181 §9). Names are compressed
+//! against all names written before, starting with the question (RFC 1035 §4.1.4). The table of their offsets has a
+//! fixed size, so a huge reply compresses slightly less, but not more slowly.
 
 use super::Verdict;
 use super::edns::Opt;
@@ -11,11 +11,11 @@ use crate::dns::{Type, name};
 use crate::zone::RRset;
 use crate::zone::node::{QUESTION_POINTER, RECORD_HEAD};
 
-/// There is no room for what was to be written.
+/// The error that there is no room left.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Full;
 
-/// A section of a message that holds records, in the order they stand in it.
+/// A section of records, in the order of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Section {
     Answer,
@@ -26,39 +26,39 @@ pub(super) enum Section {
 /// The largest offset a compression pointer reaches.
 const MAX_POINTER: usize = 0x3fff;
 
-/// How many names are remembered for compression.
+/// The maximum number of names in the table for compression.
 const MAX_NAMES: usize = 64;
 
-/// Offsets of names written, with their uncompressed lengths.
+/// The offsets of written names, with their uncompressed lengths.
 pub(super) type NameTable = [(u16, u16); MAX_NAMES];
 
-/// Returns a table for a [`Writer`] to keep names in.
+/// Returns an empty table for a [`Writer`].
 ///
-/// It is the caller's so that a writer is small enough to be handed around.
+/// The caller owns the table, so that the writer itself is small enough to be moved.
 #[inline]
 pub(super) fn name_table() -> NameTable {
     [(0, 0); MAX_NAMES]
 }
 
-/// A reply under way.
+/// A reply that is being written.
 pub(super) struct Writer<'r> {
     message: &'r mut [u8],
     at: usize,
-    /// Where records must end; the OPT record follows.
+    /// The limit for records; the OPT record follows.
     limit: usize,
-    /// Octets of the question; none when the reply has no question.
+    /// The length of the question in octets; 0 if there is none.
     question: usize,
     counts: [u16; 3],
     names: &'r mut NameTable,
     names_len: usize,
-    /// Where the data of the last record written by [`Self::data`] begins.
+    /// The offset of the last data written by [`Self::data`].
     data_at: usize,
 }
 
 impl<'r> Writer<'r> {
-    /// Begins a reply that repeats the question, if there is one, and whose records end at `limit`.
+    /// Starts a reply that repeats the question, if there is one, and whose records end at or before `limit`.
     ///
-    /// Returns `None` if `message` has no room for the question; this takes less than 300 octets.
+    /// Returns `None` if `message` has no room for header and question, which take less than 300 octets.
     #[inline]
     pub(super) fn new(message: &'r mut [u8], names: &'r mut NameTable, limit: usize, question: &[u8]) -> Option<Self> {
         let at = HEADER + question.len();
@@ -69,7 +69,7 @@ impl<'r> Writer<'r> {
         Some(Self { message, at, limit, question: question.len(), counts: [0; 3], names, names_len: 0, data_at: 0 })
     }
 
-    /// Adds an RRset under its owner's name in the question.
+    /// Adds an RRset whose owner is the name in the question.
     #[inline]
     pub(super) fn answer(&mut self, rrset: RRset<'_>) -> Result<(), Full> {
         if rrset.rtype().compressible().is_some() {
@@ -88,7 +88,7 @@ impl<'r> Writer<'r> {
 
     /// Adds an RRset owned by `owner`, or by the name in the question if that is `None`.
     pub(super) fn rrset(&mut self, section: Section, owner: Option<&[u8]>, rrset: RRset<'_>) -> Result<(), Full> {
-        self.whole(|writer| {
+        self.atomically(|writer| {
             let mut pointer = match owner {
                 None => Some(QUESTION_POINTER),
                 Some(_) => None,
@@ -103,11 +103,11 @@ impl<'r> Writer<'r> {
         })
     }
 
-    /// Adds the SOA RRset for a negative answer, with the TTL RFC 2308 §5 prescribes.
+    /// Adds the SOA RRset for a negative answer, with the TTL of RFC 2308 §5.
     pub(super) fn negative(&mut self, apex: &[u8], soa: RRset<'_>) -> Result<(), Full> {
         let Some(minimum) = soa.rdata().next().and_then(|data| data.last_chunk::<4>()) else { return Ok(()) };
         let ttl = soa.ttl().min(u32::from_be_bytes(*minimum));
-        self.whole(|writer| {
+        self.atomically(|writer| {
             writer.name(apex)?;
             let fixed = writer.at;
             for record in soa.records().take(1) {
@@ -120,9 +120,9 @@ impl<'r> Writer<'r> {
         })
     }
 
-    /// Adds the CNAME record a DNAME record implies (RFC 6672 §3.1).
+    /// Adds the CNAME record that is synthesized from a DNAME record (RFC 6672 §3.1).
     pub(super) fn synthesized(&mut self, owner: Option<&[u8]>, target: &[u8], ttl: u32) -> Result<(), Full> {
-        self.whole(|writer| {
+        self.atomically(|writer| {
             let mut pointer = owner.is_none().then_some(QUESTION_POINTER);
             writer.owner(owner, &mut pointer)?;
             writer.put(&Type::CNAME.0.to_be_bytes())?;
@@ -137,9 +137,9 @@ impl<'r> Writer<'r> {
 
     /// Adds a TXT record of class CHAOS, owned by the name in the question, with one text of at most 255 octets.
     pub(super) fn chaos_text(&mut self, text: &[u8]) -> Result<(), Full> {
-        self.whole(|writer| {
+        self.atomically(|writer| {
             writer.put(&QUESTION_POINTER)?;
-            // TTL 0: no resolver shall remember what another server might say of itself.
+            // TTL 0: resolvers must not cache the text, because another server may answer differently.
             writer.put(&[0, 16, 0, 3, 0, 0, 0, 0])?;
             writer.put(&(text.len() as u16 + 1).to_be_bytes())?;
             writer.put(&[text.len() as u8])?;
@@ -149,7 +149,7 @@ impl<'r> Writer<'r> {
         })
     }
 
-    /// Takes all records out again.
+    /// Removes all records.
     pub(super) fn clear(&mut self) {
         self.at = HEADER + self.question;
         self.counts = [0; 3];
@@ -167,7 +167,7 @@ impl<'r> Writer<'r> {
     ) -> usize {
         let mut end = self.at;
         let mut additional = self.counts[Section::Additional as usize];
-        // The room for it was set aside from the start.
+        // Its room was reserved at the start.
         if let Some(opt) = opt
             && let Some(len) =
                 self.message.get_mut(end..limit).and_then(|room| opt.write(verdict.rcode, verdict.extended, room))
@@ -192,19 +192,19 @@ impl<'r> Writer<'r> {
         self.at
     }
 
-    /// Returns where the data of the last record begins, which for an alias is the name it leads to.
+    /// Returns the offset of the last record's data, which is the target in the case of an alias.
     pub(super) fn data_at(&self) -> usize {
         self.data_at
     }
 
-    /// Returns whether the name written at `at` is the one sought.
-    pub(super) fn name_is(&self, at: usize, sought: &[u8]) -> bool {
-        let (mut at, mut rest) = (at, sought);
-        // The question's names, which most others end in, stand in one piece.
-        if self.message.get(at..at + sought.len()).is_some_and(|piece| name::eq(piece, sought)) {
+    /// Returns whether the name at offset `at` equals `name`.
+    pub(super) fn name_is(&self, at: usize, wanted_name: &[u8]) -> bool {
+        let (mut at, mut rest) = (at, wanted_name);
+        // The names of the question, which are the most frequent suffixes, are uncompressed.
+        if self.message.get(at..at + wanted_name.len()).is_some_and(|piece| name::eq(piece, wanted_name)) {
             return true;
         }
-        // Every label or pointer followed comes from a name of at most 255 octets, so this ends.
+        // Every label and pointer belongs to a name of at most 255 octets, so this loop ends.
         for _ in 0..2 * name::MAX_NAME {
             let Some(&len) = self.message.get(at) else { return false };
             if len >= 0xc0 {
@@ -226,8 +226,8 @@ impl<'r> Writer<'r> {
         false
     }
 
-    /// Writes all or nothing.
-    fn whole(&mut self, write: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), Full> {
+    /// Runs `write` and undoes everything if it fails.
+    fn atomically(&mut self, write: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), Full> {
         let before = (self.at, self.counts, self.names_len);
         let result = write(self);
         if result.is_err() {
@@ -247,7 +247,7 @@ impl<'r> Writer<'r> {
         Ok(())
     }
 
-    /// Writes a record's owner: the pointer to where it stands already, or the name, which is then pointed to.
+    /// Writes the owner of a record: the pointer if there is one, or the name, to which `pointer` is then set.
     fn owner(&mut self, owner: Option<&[u8]>, pointer: &mut Option<[u8; 2]>) -> Result<(), Full> {
         match (*pointer, owner) {
             (Some(pointer), _) => self.put(&pointer),
@@ -266,7 +266,7 @@ impl<'r> Writer<'r> {
         }
     }
 
-    /// Writes a record's data, whose length the two octets before are to hold.
+    /// Writes a record's data and corrects the length in the two octets before it if the data is compressed.
     fn data(&mut self, rtype: Type, data: &[u8]) -> Result<(), Full> {
         let Some((front, names)) = rtype.compressible() else { return self.put(data) };
         let start = self.at;
@@ -284,17 +284,17 @@ impl<'r> Writer<'r> {
         Ok(())
     }
 
-    /// Writes a name, compressed.
+    /// Writes a name with compression.
     fn name(&mut self, name: &[u8]) -> Result<(), Full> {
         if self.names_len == 0 {
-            self.remember_question();
+            self.add_question_names();
         }
         let mut rest = name;
         while let Some(&label @ 1..) = rest.first() {
             if let Some(pointer) = self.find(rest) {
                 return self.put(&(0xc000 | pointer).to_be_bytes());
             }
-            self.remember(self.at, rest.len());
+            self.add_name(self.at, rest.len());
             let (label, after) = rest.split_at(usize::from(label) + 1);
             self.put(label)?;
             rest = after;
@@ -302,22 +302,22 @@ impl<'r> Writer<'r> {
         self.put(&[0])
     }
 
-    fn remember_question(&mut self) {
+    fn add_question_names(&mut self) {
         let (mut at, end) = (HEADER, HEADER + self.question.saturating_sub(4));
         while at + 1 < end {
-            self.remember(at, end - at);
+            self.add_name(at, end - at);
             at += usize::from(self.message[at]) + 1;
         }
     }
 
-    fn remember(&mut self, at: usize, len: usize) {
+    fn add_name(&mut self, at: usize, len: usize) {
         if let (true, Some(slot)) = (at <= MAX_POINTER, self.names.get_mut(self.names_len)) {
             *slot = (at as u16, len as u16);
             self.names_len += 1;
         }
     }
 
-    /// Finds where a name stands already.
+    /// Returns the offset where a name was already written.
     fn find(&self, name: &[u8]) -> Option<u16> {
         let same_length = self.names[..self.names_len].iter().filter(|&&(_, len)| usize::from(len) == name.len());
         same_length.map(|&(at, _)| at).find(|&at| self.name_is(usize::from(at), name))

@@ -1,4 +1,4 @@
-//! A catalog consumed: the member zones a catalog zone tells of (RFC 9432 §4).
+//! The consumer: reads the member zones from a catalog zone (RFC 9432 §4).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -7,14 +7,14 @@ use std::fmt;
 use crate::dns::{Name, Type, name};
 use crate::zone::{Node, Zone};
 
-/// What a catalog tells of a member zone (§4.1, §4.3).
+/// The properties of a member zone in a catalog (§4.1, §4.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The label that stands for it in the catalog, in lower case; where it changes, the zone is to begin anew (§5.4).
+    /// The label of the member in the catalog, in lower case; a change of it resets the zone (§5.4).
     pub label: Box<[u8]>,
     /// The catalog that may take the zone over (§4.3.1).
     pub owner_to_be: Option<Name>,
-    /// How many groups it is in (§4.3.2), which have no meaning here.
+    /// The number of groups of the member (§4.3.2), which are ignored.
     pub groups: usize,
 }
 
@@ -22,7 +22,7 @@ pub struct Member {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members(BTreeMap<Name, Member>);
 
-/// Why a zone is no catalog to go by: broken in the words of RFC 9432 §5.1.
+/// The reason why a catalog is broken (RFC 9432 §5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Broken {
     /// There is no TXT record at this name, or more than one (§4.2.1).
@@ -31,7 +31,7 @@ pub enum Broken {
     OtherVersion,
     /// A member, or its change of ownership, has more than one PTR record (§4.1, §4.3.1).
     ManyNames(Name),
-    /// A zone is a member twice (§4.1).
+    /// A zone is listed as a member more than once (§4.1).
     Twice(Name),
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for Broken {
             Self::NoVersion(name) => write!(f, "there is not exactly one TXT record at {name}"),
             Self::OtherVersion => f.write_str("its version is not 2"),
             Self::ManyNames(name) => write!(f, "{name} has more than one PTR record"),
-            Self::Twice(zone) => write!(f, "{zone} is a member twice"),
+            Self::Twice(zone) => write!(f, "{zone} is listed as a member more than once"),
         }
     }
 }
@@ -49,7 +49,7 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 impl Members {
-    /// Returns what is told of a zone, if it is a member.
+    /// Returns the properties of a zone, if it is a member.
     pub fn get(&self, zone: &Name) -> Option<&Member> {
         self.0.get(zone)
     }
@@ -59,22 +59,22 @@ impl Members {
         self.0.iter()
     }
 
-    /// Returns how many there are.
+    /// Returns the number of members.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there are no members.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Reads a catalog. What stands at names or has types that are not known is passed over (§4.2).
+/// Reads a catalog, ignoring unknown names and types (§4.2).
 ///
 /// # Errors
 ///
-/// The catalog is broken, and all must stay as it is (§5.1).
+/// The catalog is broken; nothing may change (§5.1).
 pub fn consume(catalog: &Zone) -> Result<Members, Broken> {
     let apex = catalog.apex();
     version(catalog)?;
@@ -120,7 +120,7 @@ fn version(catalog: &Zone) -> Result<(), Broken> {
     if texts.rdata().all(|text| text == b"\x012") { Ok(()) } else { Err(Broken::OtherVersion) }
 }
 
-/// Returns the one name a node's PTR record points to, if it has one.
+/// Returns the target of a node's single PTR record, if it has one.
 fn pointer(node: &Node) -> Result<Option<Name>, Broken> {
     let Some(names) = node.rrset(Type::PTR) else { return Ok(None) };
     if names.len() > 1 {

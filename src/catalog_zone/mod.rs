@@ -1,4 +1,4 @@
-//! Catalog zones (RFC 9432): which zones there are, told as a zone.
+//! Catalog zones: zones that list member zones (RFC 9432).
 //!
 //! ```text
 //! names ─ produce ─► Zone ─ transfers ─► Zone ─ consume ─► Members ─► Subscription ─► Steps: follow, forget

@@ -1,4 +1,4 @@
-//! A catalog produced from the names of zones (RFC 9432 §4).
+//! The producer: builds a catalog from the names of zones (RFC 9432 §4).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,36 +9,39 @@ use sha2::{Digest, Sha256};
 use crate::dns::{Name, Serial, Type, name};
 use crate::zone::{Amendment, Zone, difference};
 
-/// How many octets of the hash of a name its label spells: enough that no two names ever have the same.
+/// The number of octets of a name's hash in its label: enough to rule out collisions.
 const HASHED: usize = 16;
 
-/// REFRESH, RETRY, EXPIRE and MINIMUM in seconds: those of RFC 9432, appendix A, where a catalog practically never
-/// expires.
+/// REFRESH, RETRY, EXPIRE and MINIMUM in seconds, as in RFC 9432, appendix A; the catalog practically never expires.
 const TIMERS: [u32; 4] = [3600, 600, 2_147_483_646, 0];
 
-/// The name of nobody (RFC 6761 §6.4), which stands for server and mailbox (RFC 9432 §4).
+/// The name `invalid.` (RFC 6761 §6.4), used for server and mailbox (RFC 9432 §4).
 const INVALID: &[u8] = b"\x07invalid\0";
 
-/// A catalog's name is so long that names of members below it would be longer than 255 octets.
+/// The error that a catalog's name is too long: member names below it would exceed 255 octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unproducible(pub Name);
 
 impl fmt::Display for Unproducible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a catalog cannot be named {}: there is no room for its members' names below it", self.0)
+        write!(
+            f,
+            "the catalog name {} is too long: member names below it would exceed 255 octets; choose a shorter name",
+            self.0
+        )
     }
 }
 
 impl std::error::Error for Unproducible {}
 
-/// Makes the catalog of this name whose members are these zones; the catalog itself is not one.
+/// Builds the catalog with the given name and member zones, of which the catalog itself is not one.
 ///
-/// `previous` is the catalog produced last, which comes back if the members are the same. A new one has the serial
-/// number `unix`, the time in seconds since 1970, or that after `previous` if it is later: so it rises with each change,
-/// and across a reboot as long as there was less than one change a second before it and the clock was not set back.
+/// `previous` is the last catalog, which is returned if the members are unchanged. A new catalog has the serial number
+/// `unix`, the time in seconds since 1970, or the one after `previous` if that is newer. So the serial rises with each
+/// change, and across a reboot if there was less than one change per second before it and the clock was not set back.
 ///
-/// A member's label is made of its name alone, so it stays the same across changes and reboots and never asks for a
-/// reset (§5.6).
+/// A member's label depends only on its name, so it is stable across changes and reboots and never triggers a reset
+/// (§5.6).
 ///
 /// # Errors
 ///
@@ -54,7 +57,7 @@ pub fn produce<'n>(
     let below = |labels: &[&[u8]]| below(catalog, labels).ok_or_else(unproducible);
     let mut amendments =
         vec![amendment(catalog.clone(), Type::NS, INVALID), amendment(below(&[b"version"])?, Type::TXT, b"\x012")];
-    // Also a catalog without members must have room for them.
+    // A catalog without members must also have room for them.
     below(&[&[b'0'; 2 * HASHED], b"zones"])?;
     for member in members {
         let label = label(member);
@@ -81,7 +84,7 @@ fn label(member: &Name) -> String {
     HEXLOWER.encode(&hash[..HASHED])
 }
 
-/// Returns a name below the catalog; `None` if it would be too long.
+/// Returns a name below the catalog, or `None` if it would be too long.
 fn below(catalog: &Name, labels: &[&[u8]]) -> Option<Name> {
     let mut wire = Vec::new();
     for label in labels {

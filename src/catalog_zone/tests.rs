@@ -1,4 +1,4 @@
-//! Catalogs produced and consumed, sound and broken: RFC 9432 §4, §5.
+//! Tests for valid and broken catalogs, produced and consumed (RFC 9432 §4, §5).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,14 +20,14 @@ fn names(texts: &[&str]) -> Vec<Name> {
     texts.iter().map(|text| name(text)).collect()
 }
 
-/// A catalog of these lines.
+/// A catalog with these lines.
 fn catalog_of(apex: &str, lines: &str) -> Zone {
     let text = format!("$TTL 0\n@ SOA invalid. invalid. 1 3600 600 2147483646 0\n@ NS invalid.\n{lines}");
     let reading = read(&name(apex), apex, text.as_bytes());
     reading.zone.unwrap_or_else(|| panic!("{:?}", reading.diagnostics))
 }
 
-/// The example of RFC 9432, appendix A, as far as it concerns us.
+/// The relevant parts of the example in RFC 9432, appendix A.
 const EXAMPLE: &str = "version TXT \"2\"\nnj2xg5b.zones PTR example.com.\nnvxxezj.zones PTR example.net.\n\
     group.nvxxezj.zones TXT \"operator-x-foo\"\nnfwxa33.zones PTR example.org.\ncoo.nfwxa33.zones PTR newcatz.invalid.\n\
     group.nfwxa33.zones TXT \"operator-y-bar\"\nmetrics.vendor.ext TXT \"x\"\nx.ext.nj2xg5b.zones TXT \"y\"\n";
@@ -45,7 +45,7 @@ fn produced() {
     let got = consume(&catalog).unwrap();
     let zones: Vec<_> = got.iter().map(|(zone, _)| zone.clone()).collect();
     assert_eq!(zones, names(&[".", "example.net", "example.org"]), "the catalog is no member of itself");
-    // The label is made of the name in lower case, and of nothing else.
+    // The label depends only on the name in lower case.
     let alone = produce(&name("other.invalid"), &names(&["EXAMPLE.org"]), None, 1).unwrap();
     let alone = consume(&alone).unwrap();
     assert_eq!(alone.get(&name("example.org")).unwrap().label, got.get(&name("example.org")).unwrap().label);
@@ -55,7 +55,8 @@ fn produced() {
     assert_eq!(produce(&long, &[], None, 1).unwrap_err(), Unproducible(long));
 }
 
-/// Half of the name's SHA-256 in hexadecimal: it may never change, since all secondaries would begin anew (§5.4).
+/// The label is half of the name's SHA-256 in hexadecimal. It must never change, because all secondaries would reset
+/// the zones (§5.4).
 fn label_of(wire: &[u8]) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(wire)[..16].iter().map(|octet| format!("{octet:02x}")).collect()
@@ -81,7 +82,7 @@ fn serials_rise_with_each_change() {
 #[test]
 fn consumed() {
     let members = consume(&catalog_of("catz.invalid", EXAMPLE)).unwrap();
-    let told: Vec<_> = members
+    let consumed: Vec<_> = members
         .iter()
         .map(|(zone, member)| {
             let label = String::from_utf8_lossy(&member.label).into_owned();
@@ -89,7 +90,7 @@ fn consumed() {
         })
         .collect();
     assert_eq!(
-        told,
+        consumed,
         [
             ("example.com.".into(), "nj2xg5b".into(), None, 0),
             ("example.net.".into(), "nvxxezj".into(), None, 1),
@@ -116,7 +117,7 @@ fn broken() {
     let coo = "a.zones PTR x.\ncoo.a.zones PTR y.\ncoo.a.zones PTR z.\n";
     assert_eq!(consume(&format!("{version}{coo}")), many("coo.a.zones.catz.invalid"));
     assert_eq!(consume(&format!("{version}a.zones PTR x.\nb.zones PTR X.\n")), Err(Broken::Twice(name("x"))));
-    // §4.2: unknown names and types are passed over.
+    // §4.2: unknown names and types are ignored.
     let odd =
         "a.zones TXT x\ncoo.a.zones TXT x\nb.c.d.zones PTR x.\nzones PTR y.\ncoo.zones TXT q\ngroup.e.zones TXT x\n";
     assert_eq!(consume(&format!("{version}{odd}")), Ok(0));
@@ -131,7 +132,7 @@ fn forget(apex: &str) -> Step {
     Step::Forget { apex: name(apex) }
 }
 
-/// The steps, without lines for the log, and how many errors and warnings those tell.
+/// The steps without log lines, and the number of errors and warnings among the log lines.
 fn update(subscription: &mut Subscription, apex: &str, lines: &str) -> (Vec<Step>, usize) {
     let steps = subscription.update(&catalog_of(apex, &format!("version TXT \"2\"\n{lines}")));
     let bad = steps.iter().filter(|step| matches!(step, Step::Log(Level::Warn | Level::Error, _))).count();
@@ -140,11 +141,11 @@ fn update(subscription: &mut Subscription, apex: &str, lines: &str) -> (Vec<Step
 
 /// §5.1, §5.3, §5.4.
 #[test]
-fn zones_come_and_go() {
+fn zones_are_added_and_removed() {
     let mut subscription = Subscription::new(BTreeSet::from([name("one"), name("mine")]));
     let lines = "a.zones PTR x.\nb.zones PTR y.\nc.zones PTR one.\nd.zones PTR mine.\n";
     assert_eq!(update(&mut subscription, "one", lines), (vec![follow("x", "one"), follow("y", "one")], 2));
-    assert_eq!(update(&mut subscription, "one", lines), (vec![], 0), "clashes are told once");
+    assert_eq!(update(&mut subscription, "one", lines), (vec![], 0), "clashes are logged once");
     let before = subscription.clone();
     let steps = subscription.update(&catalog_of("one", "a.zones PTR x.\n"));
     assert!(matches!(&steps[..], [Step::Log(Level::Warn, _)]), "{steps:?}");
@@ -177,9 +178,9 @@ fn migration() {
 }
 
 proptest! {
-    /// What is produced is consumed again, in whatever order the names come.
+    /// A produced catalog is consumed correctly, whatever the order of the names.
     #[test]
-    fn there_and_back(numbers in proptest::collection::btree_set(0..1000_u32, 0..30), seed in any::<bool>()) {
+    fn produced_catalogs_are_consumed(numbers in proptest::collection::btree_set(0..1000_u32, 0..30), seed in any::<bool>()) {
         let mut members: Vec<Name> = numbers.iter().map(|n| name(&format!("Z{n}.example"))).collect();
         if seed {
             members.reverse();
@@ -189,8 +190,8 @@ proptest! {
         prop_assert_eq!(got, members.into_iter().collect::<BTreeSet<_>>());
     }
 
-    /// Following the steps leads to just the zones that belong to a catalog, each from its own; a broken catalog changes
-    /// nothing; nothing is taken from a catalog that has not said so.
+    /// The steps yield exactly the zones that belong to a catalog, each from its own catalog. A broken catalog changes
+    /// nothing. No zone moves without an announced change of ownership.
     #[test]
     fn steps_lead_to_what_is_subscribed(
         versions in proptest::collection::vec((0..2_usize, proptest::collection::vec((0..3_u8, 0..4_u8, 0..4_u8), 0..5), 0..8_u8), 0..20),
@@ -229,7 +230,7 @@ proptest! {
                 prop_assert!(named[catalog.to_string().trim_end_matches('.')].contains(zone));
                 prop_assert!(*zone != name("z3"));
             }
-            // Whatever some catalog names is followed, unless it is configured.
+            // Every zone that a catalog lists is followed, unless it is configured.
             for zone in named.values().flatten().filter(|zone| **zone != name("z3")) {
                 prop_assert!(followed.contains_key(zone), "{zone}");
             }

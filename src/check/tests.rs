@@ -133,13 +133,13 @@ example.org:8:8: error: expected an IPv4 address, not `192.0.2`
         // Keys, whose lines are never shown.
         (vec![("_keys", Some(format!("one DNSKEY 0 3 163 {A}x\n{}", key("two._update", 8))))], "_keys:1:20: error: expected base64
        = a key is written `name DNSKEY 0 3 163 <base64>`, where 163 is HMAC-SHA256
-_keys:2:1: error: algorithm 8: the algorithm is not known; it is one of hmac-sha1, hmac-sha224, hmac-sha256, hmac-sha384, hmac-sha512
+_keys:2:1: error: algorithm 8: the algorithm is unknown; use one of hmac-sha1, hmac-sha224, hmac-sha256, hmac-sha384, hmac-sha512
        = a key is written `name DNSKEY 0 3 163 <base64>`, where 163 is HMAC-SHA256
 "),
         (vec![("_keys", Some(key("k._update.b", 164)))], "_keys:1:1: error: the key k._update.b. is in b._keys:1 too, with another algorithm; neither is used
        = keep one of them, or give one another name
 "),
-        (vec![("c._keys", Some(key("k._update", 163))), ("a..b._keys", Some(String::new()))], "a..b._keys: error: the file's name is no zone's name with `._keys`: the name has an empty label (two dots in a row, or a dot in front); none of its keys is used
+        (vec![("c._keys", Some(key("k._update", 163))), ("a..b._keys", Some(String::new()))], "a..b._keys: error: the file's name is no zone's name with `._keys`: the name has an empty label (two dots in a row, or a leading dot); none of its keys is used
 "),
         (vec![("example.org", Some(zone(8, "$INCLUDE b._keys\n")))], "example.org:7:10: error: b._keys is a key file, whose secrets would be served to everybody
      7 | $INCLUDE b._keys
@@ -219,7 +219,7 @@ fn a_change_of_a_part_is_one_of_the_zones_that_include_it() {
     let expected = "parts/inner:1:6: error: expected a number from 0 to 65535, not `x`
      1 | @ MX x
        |      ^
-       = valid is, for example, `MX 10 mail.example.org.`
+       = a valid record is, for example, `MX 10 mail.example.org.`
 ";
     assert_eq!(told(Some(&old), &old.with([part("@ MX x\n")])), expected);
     let expected = "parts/mail:1:10: error: there is no file parts/inner in the repository
@@ -259,7 +259,7 @@ fn a_file_that_is_only_a_part_of_zones_is_none_itself() {
     assert_eq!(told(Some(&old), &old.with([left, taken])), "", "another does");
     // Making a zone of it is a change of those that include it.
     let found = told(Some(&old), &old.with([("mail", Some(zone(5, "x A 192.0.2.9\n")))]));
-    let expected = "mail:2:1: error: z.example. has a second SOA record
+    let expected = "mail:2:1: error: z.example. has more than one SOA record
      2 | @ SOA ns hostmaster (
        | ^
        = it can have only one
@@ -355,14 +355,14 @@ fn for_programs_and_reviewers() {
     let found = check(Some(&old), &old.with(changes), &Options::default()).below("zones/");
     let expected = r#"{"errors":1,"warnings":1,"zones":1,"key_files":0,"findings":[
 {"kind":"misnamed","severity":"warning","zone":null,"file":"zones/a,b: 1%","line":null,"column":null,"reason":"a zone's file bears the zone's name, which has no ','","hint":"rename it, or put it into a sub-directory if it is no zone","source":null},
-{"kind":"zone","severity":"error","zone":"example.org.","file":"zones/example.org","line":7,"column":7,"reason":"this quote is never closed","hint":"a quoted string ends on its line","source":"w\u0009TXT \"x"}
+{"kind":"zone","severity":"error","zone":"example.org.","file":"zones/example.org","line":7,"column":7,"reason":"this quoted string is not closed","hint":"a quoted string must end on the line where it begins","source":"w\u0009TXT \"x"}
 ]}
 "#;
     assert_eq!(found.json(), expected);
     let expected =
         "::warning file=zones/a%2Cb%3A 1%25::a zone's file bears the zone's name, which has no ',' (hint: rename it, \
         or put it into a sub-directory if it is no zone)
-::error file=zones/example.org,line=7,col=7::this quote is never closed (hint: a quoted string ends on its line)
+::error file=zones/example.org,line=7,col=7::this quoted string is not closed (hint: a quoted string must end on the line where it begins)
 ";
     assert_eq!(found.github(), expected);
     assert_eq!(found.summary(), "1 zone read: 1 error, 1 warning");

@@ -159,7 +159,7 @@ static ARGUMENTS: &[Argument] = &[
         "ip",
         "ADDR/PREFIX|dhcp[,ADDR/PREFIX]",
         "this machine's IPv4 and IPv6 addresses with prefix length, or dhcp; required",
-        |given, value| given.network.take_sources(value.text),
+        |given, value| given.network.add_sources(value.text),
     )
     .only(Host::Machine)
     .repeatable()
@@ -169,7 +169,7 @@ static ARGUMENTS: &[Argument] = &[
         "gateway",
         "ADDR[,ADDR]",
         "the router, one of each address family",
-        |given, value| given.network.take_gateways(value.text),
+        |given, value| given.network.add_gateways(value.text),
     )
     .only(Host::Machine)
     .repeatable()
@@ -406,7 +406,7 @@ static ARGUMENTS: &[Argument] = &[
         Secondaries,
         "notify",
         "ADDR[:PORT][,KEY]",
-        "send NOTIFY to this server, too, signed with the key of this name, of --tsig-key or the repository",
+        "also send NOTIFY to this server, signed with the key of this name from --tsig-key or the repository",
         |given, value| values::parse_peer(value.text).map(|peer| given.notify.push((value.word.into(), peer))),
     )
     .repeatable()
@@ -435,7 +435,7 @@ static ARGUMENTS: &[Argument] = &[
         "OCTETS",
         "largest reply over UDP, 512 to 4096",
         |given, value| {
-            let octets = values::parse_number(value.text, answer::LEAST_PAYLOAD, answer::MOST_PAYLOAD);
+            let octets = values::parse_number(value.text, answer::MIN_PAYLOAD, answer::MAX_PAYLOAD);
             octets.map(|octets| given.edns_payload = octets)
         },
     )

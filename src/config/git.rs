@@ -1,9 +1,9 @@
-//! Values of the arguments on how the git remote is reached, and which of them go together.
+//! Values of the arguments for access to the git remote, and which of them may be combined.
 
 use super::{ArgumentError, error, ssh};
 use crate::git::{Access, Kind, Remote, Secret, Trust};
 
-/// The arguments on logging in to the remote and on believing it, as far as they were given.
+/// The arguments for authentication to the remote and of the remote, as far as they were given.
 #[derive(Default)]
 pub(super) struct Given {
     pub(super) user: Option<Secret>,
@@ -15,31 +15,36 @@ pub(super) struct Given {
     pub(super) ssh_host_key: Option<ssh::HostKeys>,
 }
 
-/// Reads a user of HTTP.
+/// Parses a user name for HTTP.
 pub(super) fn parse_user(value: &str) -> Result<Secret, String> {
-    // RFC 7617 §2: the colon ends the user.
+    // RFC 7617 §2: a colon ends the user name.
     if value.contains(':') {
-        return Err("has a colon, which no user of HTTP has; the token goes into --git-token".to_string());
+        return Err(
+            "has a colon, which is not allowed in a user name for HTTP; give the token with --git-token".to_string()
+        );
     }
     parse_token(value)
 }
 
-/// Reads a token or password.
+/// Parses a token or password.
 pub(super) fn parse_token(value: &str) -> Result<Secret, String> {
-    const MOST: usize = 4096;
+    const MAX_LEN: usize = 4096;
     match value {
-        value if value.len() > MOST => Err(format!("has more than {MOST} octets")),
-        value if value.contains(char::is_control) => Err("has a control character".to_string()),
+        value if value.len() > MAX_LEN => Err(format!("has more than {MAX_LEN} octets")),
+        value if value.contains(char::is_control) => Err("contains a control character".to_string()),
         value => Ok(Secret::new(value.to_string())),
     }
 }
 
 impl Given {
-    /// Checks that the arguments fit each other and the remote, and returns them.
+    /// Checks that the arguments are compatible with each other and the remote, and returns them.
     pub(super) fn access(self, remote: Option<&Remote>) -> Result<Access, ArgumentError> {
         let kind = remote.map(Remote::kind);
         let (http, https) = (kind == Some(Kind::Http), kind == Some(Kind::Https));
-        let (any, tls) = ("is for a --git-remote of https:// or http://", "is for a --git-remote of https://");
+        let (any, tls) = (
+            "is only valid with a --git-remote of https:// or http://",
+            "is only valid with a --git-remote of https://",
+        );
         for (name, given, fits, reason) in [
             ("--git-user", self.user.is_some(), http || https, any),
             ("--git-token", self.token.is_some(), http || https, any),
@@ -49,7 +54,7 @@ impl Given {
                 "--git-credentials-in-clear",
                 self.credentials_in_clear.is_some(),
                 http,
-                "is for a --git-remote of http://; elsewhere they never are",
+                "is only valid with a --git-remote of http://; other remotes encrypt them",
             ),
         ] {
             if given && !fits {
@@ -61,13 +66,16 @@ impl Given {
         if http && credentials && !credentials_in_clear {
             return Err(error(
                 "--git-remote",
-                "is http://, on which all on the way can read user and token: use https://, or insist with \
+                "is http://, over which anyone on the path can read user and token; use https://, or allow it with \
                  --git-credentials-in-clear=yes",
             ));
         }
         let tls = match (self.tls_ca, self.tls_fingerprint) {
             (Some(_), Some(_)) => {
-                return Err(error("--git-tls-fingerprint", "and --git-tls-ca exclude each other: give one"));
+                return Err(error(
+                    "--git-tls-fingerprint",
+                    "and --git-tls-ca exclude each other; give only one of them",
+                ));
             }
             (Some(trust), None) | (None, Some(trust)) => trust,
             (None, None) => Trust::default(),
@@ -92,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_fit_the_remote_and_each_other() {
+    fn arguments_must_be_compatible() {
         let pin = format!("--git-tls-fingerprint=sha256:{}", "00".repeat(32));
         let (pin, https, http) = (pin.as_str(), "--git-remote=https://h/z", "--git-remote=http://h/z");
         let access = read(&[https, "--git-user=me", "--git-token=s3cret", pin]).unwrap();
@@ -107,13 +115,16 @@ mod tests {
             (vec!["--git-remote=http://u:s3cret@h/z"], "--git-credentials-in-clear=yes"),
             (
                 vec![https, "--git-credentials-in-clear=yes"],
-                "--git-credentials-in-clear: is for a --git-remote of http://",
+                "--git-credentials-in-clear: is only valid with a --git-remote of http://",
             ),
             (vec![http, "--git-credentials-in-clear=on"], "is neither yes nor no"),
-            (vec!["--git-remote=git://h/z", "--git-token=s3cret"], "--git-token: is for a --git-remote of https://"),
-            (vec![http, pin], "--git-tls-fingerprint: is for a --git-remote of https://"),
+            (
+                vec!["--git-remote=git://h/z", "--git-token=s3cret"],
+                "--git-token: is only valid with a --git-remote of https://",
+            ),
+            (vec![http, pin], "--git-tls-fingerprint: is only valid with a --git-remote of https://"),
             (vec![https, "--git-user=me:s3cret"], "--git-user=…: has a colon"),
-            (vec![https, "--git-token=s3cret\u{7}"], "--git-token=…: has a control character"),
+            (vec![https, "--git-token=s3cret\u{7}"], "--git-token=…: contains a control character"),
             (vec![https, "--git-tls-ca=x"], "is not base64"),
             (vec![https, "--git-tls-fingerprint=00"], "is not a fingerprint"),
         ] {

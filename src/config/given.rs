@@ -1,4 +1,4 @@
-//! The arguments as they were given, defaults filled in, and the configuration they make together.
+//! The given arguments with defaults filled in, and the configuration that results from them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::secondary::{self, Primary};
 use crate::telemetry::LogFilter;
 use crate::tsig::Key;
 
-/// The values of all arguments. Those that have a default value in the table hold it before anything is given.
+/// The values of all arguments. Arguments with a default value in the table have it from the start.
 #[derive(Default)]
 pub(super) struct Given {
     pub(super) network: network::Given,
@@ -34,7 +34,7 @@ pub(super) struct Given {
     tsig_keys: Vec<Arc<Key>>,
     pub(super) allow_update: Option<Networks>,
     pub(super) update_patience: Duration,
-    /// The words they were given by, for errors, and the primaries.
+    /// The primaries, each with the word that gave it, for errors.
     pub(super) primaries: Vec<(String, values::Peer)>,
     pub(super) zones: Option<Vec<Name>>,
     pub(super) catalog: Option<Name>,
@@ -53,13 +53,13 @@ pub(super) struct Given {
 impl Given {
     pub(super) fn add_key(&mut self, key: Key) -> Result<(), String> {
         if self.tsig_keys.iter().any(|other| other.name() == key.name()) {
-            return Err(format!("gives the key {} twice; give it once", key.name()));
+            return Err(format!("gives the key {} twice; give it only once", key.name()));
         }
         self.tsig_keys.push(Arc::new(key));
         Ok(())
     }
 
-    /// Makes the configuration; an error says which argument is missing or contradicts another.
+    /// Returns the configuration; the error is an argument that is missing or contradicts another.
     pub(super) fn finish(self, host: Host) -> Result<Config, ArgumentError> {
         let network = match host {
             Host::Machine => Some(self.network.finish()?),
@@ -73,14 +73,14 @@ impl Given {
             None => {}
         }
         let tsig_keys = self.tsig_keys;
-        // Keys may stand behind the arguments that name them.
+        // Keys may follow the arguments that name them.
         let resolve = |peers: Vec<(String, values::Peer)>| -> Result<Vec<values::Resolved>, ArgumentError> {
             let keyed =
                 |(word, peer): (String, values::Peer)| peer.with_key(&tsig_keys).map_err(|reason| error(&word, reason));
             peers.into_iter().map(keyed).collect()
         };
         if self.git_remote.is_none() {
-            // There are no keys but those of the arguments.
+            // Without a repository, only the keys of the arguments exist.
             resolve(self.notify.clone())?;
         }
         let notify =
@@ -119,7 +119,7 @@ impl Given {
     }
 }
 
-/// Decides where zones come from.
+/// Returns the source of the zones.
 fn origin(
     git_remote: Option<Remote>,
     primaries: Vec<Primary>,
@@ -131,34 +131,43 @@ fn origin(
     let has_zones = zones.is_some();
     match git_remote {
         Some(_) if !primaries.is_empty() => {
-            return Err(error("--primary", "and --git-remote exclude each other: a server is primary or secondary"));
+            return Err(error(
+                "--primary",
+                "and --git-remote exclude each other, because a server is either primary or secondary; give only one of them",
+            ));
         }
         Some(_) if has_zones => {
             return Err(error(
                 "--zones",
-                "is for secondaries; with --git-remote the files of the repository say which",
+                "is only valid on a secondary; with --git-remote, the files in the repository determine the zones",
             ));
         }
         Some(remote) => return Ok(Origin::Git(remote)),
         None => {}
     }
-    // As the forerunner has it, a transfer key may name the primary and the zone.
+    // As in the MirageOS DNS servers, the name of a transfer key may contain the primary and the zone.
     let (keyring, _) = Keyring::load(keys, []);
     let mut by_name = secondary::named_by_keys(&keyring, own);
     for zone in zones.unwrap_or_default() {
         if primaries.is_empty() && !by_name.contains_key(&zone) {
-            return Err(error("--zones", format!("has {zone}, but no --primary says where to get it")));
+            return Err(error(
+                "--zones",
+                format!("has {zone}, but there is no primary to transfer it from; add --primary=ADDR"),
+            ));
         }
         by_name.entry(zone).or_default().extend(primaries.iter().cloned());
     }
     if primaries.is_empty() && by_name.is_empty() {
         return Err(error(
             "--git-remote",
-            "is required: where the zones are, such as --git-remote=git://192.0.2.1/zones; or --primary to be a secondary",
+            "is required: the repository with the zones, such as --git-remote=git://192.0.2.1/zones; or give --primary to run a secondary",
         ));
     }
     if !has_zones && catalog.is_none() && by_name.is_empty() {
-        return Err(error("--zones", "is required with --primary: which zones to get, or --catalog=NAME to be told"));
+        return Err(error(
+            "--zones",
+            "is required with --primary: the zones to transfer; or give --catalog=NAME to take them from a catalog",
+        ));
     }
     Ok(Origin::Primaries { zones: by_name, primaries })
 }

@@ -1,37 +1,37 @@
-//! Whom names and the time are asked of: the arguments `--resolver` and `--ntp`.
+//! The arguments `--resolver` and `--ntp`.
 
 use std::net::SocketAddr;
 
 use super::{Host, values};
 use crate::net::Dialer;
 
-/// The most servers of a kind; more do not make it more certain.
-const MOST: usize = 8;
+/// The maximum number of servers of a kind; more do not improve reliability.
+const MAX_SERVERS: usize = 8;
 
-/// Where a machine's network leaves the resolvers it learns of.
-const LEARNT: &str = "/etc/resolv.conf";
+/// The file in which the machine's network stores the resolvers that it learns.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// Reads `ADDR[:PORT][,ADDR…]`.
+/// Parses `ADDR[:PORT][,ADDR…]`.
 pub(super) fn parse(value: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let mut servers: Vec<SocketAddr> = Vec::new();
     for word in value.split(',') {
         let server = values::parse_address(word, port)?;
         if server.ip().is_unspecified() || server.ip().is_multicast() || server.port() == 0 {
-            return Err(format!("has {server}, where no server can be"));
+            return Err(format!("has {server}, which cannot be the address of a server"));
         }
         if servers.contains(&server) {
-            return Err(format!("has {server} twice; give it once"));
+            return Err(format!("has {server} twice; give it only once"));
         }
         servers.push(server);
     }
-    if servers.len() > MOST { Err(format!("has more than {MOST} servers")) } else { Ok(servers) }
+    if servers.len() > MAX_SERVERS { Err(format!("has more than {MAX_SERVERS} servers")) } else { Ok(servers) }
 }
 
-/// Returns what finds hosts: the servers told, else whom the network or the operating system knows.
+/// Returns the dialer that uses the given servers, or otherwise those of the network or the operating system.
 pub(super) fn dialer(host: Host, servers: Option<Vec<SocketAddr>>) -> Dialer {
     match (servers, host) {
         (Some(servers), _) => Dialer::with_servers(servers),
-        (None, Host::Machine) => Dialer::from_file(LEARNT),
+        (None, Host::Machine) => Dialer::from_file(RESOLV_CONF),
         (None, Host::Process) => Dialer::system(),
     }
 }
@@ -50,9 +50,9 @@ mod tests {
             ("dns.example.org", "is not an address, such as 192.0.2.1"),
             ("192.0.2.1,", "is not an address"),
             ("192.0.2.1,192.0.2.1:53", "has 192.0.2.1:53 twice"),
-            ("0.0.0.0", "where no server can be"),
-            ("224.0.0.251", "where no server can be"),
-            ("192.0.2.1:0", "where no server can be"),
+            ("0.0.0.0", "cannot be the address of a server"),
+            ("224.0.0.251", "cannot be the address of a server"),
+            ("192.0.2.1:0", "cannot be the address of a server"),
         ] {
             let reason = parse(bad, 53).unwrap_err();
             assert!(reason.contains(why), "{bad}: {reason}");

@@ -37,14 +37,14 @@ fn a_machine_takes_address_gateway_and_remote() {
 }
 
 #[test]
-fn words_of_the_boot_loader_are_skipped_on_a_machine_only() {
+fn boot_loader_words_are_skipped_only_on_a_machine() {
     let words = ["reboot=k", "panic=1", "virtio_mmio.device=4K@0xd0000000:5", "--ip=10.0.0.2/24", REMOTE];
     serve(Host::Machine, &words);
     assert!(refusal(Host::Process, &["zones", REMOTE]).contains("--name=value"));
 }
 
 #[test]
-fn an_unknown_argument_names_the_nearest() {
+fn an_unknown_argument_suggests_the_nearest() {
     assert!(refusal(Host::Machine, &["--gatway=10.0.0.1"]).ends_with("did you mean --gateway?"));
     assert!(refusal(Host::Machine, &["--remote=git://h/p"]).ends_with("did you mean --git-remote?"));
     assert!(refusal(Host::Machine, &["--ipv4=10.0.0.1/24"]).ends_with("did you mean --ip?"));
@@ -54,18 +54,18 @@ fn an_unknown_argument_names_the_nearest() {
 }
 
 #[test]
-fn arguments_of_the_other_host_say_so() {
+fn arguments_of_the_other_host_are_explained() {
     assert!(refusal(Host::Process, &["--ip=10.0.0.2/24"]).contains("--listen=ADDR:PORT"));
     assert!(refusal(Host::Process, &["--accept-ra=yes"]).contains("bootable image"));
     assert!(refusal(Host::Machine, &["--listen=127.0.0.1:53"]).contains("Linux binary"));
 }
 
 #[test]
-fn wrong_values_say_which_and_why() {
+fn invalid_values_are_explained() {
     for (word, reason) in [
         ("--ip=10.0.0.2", "no prefix length"),
         ("--ip=10.0.0.2/33", "not a number from 1 to 32"),
-        ("--ip=10.0.0.0/24", "network's own"),
+        ("--ip=10.0.0.0/24", "the network itself"),
         ("--ip=10.0.0.255/24", "broadcast"),
         ("--ip=ten/24", "is not an address with a prefix length"),
         ("--ip", "needs a value: --ip=ADDR/PREFIX|dhcp"),
@@ -78,12 +78,12 @@ fn wrong_values_say_which_and_why() {
         ("--edns-payload=511", "not a number from 512 to 4096"),
         ("--edns-payload=4097", "not a number from 512 to 4096"),
         ("--tcp-connections=0", "not a number from 1 to 65536"),
-        ("--rate-limit=0", "has a rate that is not a number from 1 to 1000000 replies a second, nor is it off"),
-        ("--rate-limit=on", "nor is it off"),
+        ("--rate-limit=0", "has a rate that is not a number from 1 to 1000000 replies per second, nor off"),
+        ("--rate-limit=on", "per second, nor off"),
         ("--rate-limit=5,slip=11", "has a slip that is not a number from 0 to 10"),
         ("--rate-limit=5,prefix4=33", "has a prefix4 that is not a number from 8 to 32"),
         ("--rate-limit=5,prefix6=x", "has a prefix6 that is not a number from 16 to 128"),
-        ("--rate-limit=5,burst=3", "\"burst=3\"; behind the rate"),
+        ("--rate-limit=5,burst=3", "\"burst=3\"; only slip="),
     ] {
         let text = refusal(Host::Machine, &[word]);
         assert!(text.contains(reason), "{word}: {text}");
@@ -94,7 +94,7 @@ fn wrong_values_say_which_and_why() {
 }
 
 #[test]
-fn what_is_missing_or_contradicts_is_said() {
+fn missing_and_contradictory_arguments_are_reported() {
     assert!(refusal(Host::Machine, &[REMOTE]).contains("--ip: is required"));
     assert!(refusal(Host::Machine, &["--ip=10.0.0.2/24"]).contains("--git-remote: is required"));
     assert!(refusal(Host::Machine, &["--ip=10.0.0.2/24", "--gateway=10.0.1.1"]).contains("outside the network"));
@@ -110,7 +110,7 @@ fn a_password_in_a_url_is_not_shown() {
 }
 
 #[test]
-fn what_answers_need_has_defaults_and_arguments() {
+fn arguments_for_answers() {
     let config = serve(Host::Process, &[REMOTE]);
     assert_eq!((config.edns_payload, config.nsid, config.version_text), (1232, None, None));
     assert!(config.cookie_secrets.is_empty() && config.tcp_connections.is_none());
@@ -148,9 +148,15 @@ fn keys_of_ssh_are_read_and_never_shown() {
         assert!(text.starts_with("argument --git-ssh-key=…: ") && !text.contains(&SEED[..20]), "{text}");
     }
     let text = refusal(Host::Process, &[SSH]);
-    assert_eq!(text, "argument --git-ssh-key: is required to log in at 192.0.2.1: make one with `zonule keygen`");
-    assert!(refusal(Host::Process, &[REMOTE, &key]).contains("is for remotes like ssh://git@host/path"));
-    assert!(refusal(Host::Process, &[REMOTE, &pin]).contains("is for remotes like ssh://git@host/path"));
+    assert_eq!(text, "argument --git-ssh-key: is required to log in at 192.0.2.1; generate one with `zonule keygen`");
+    assert!(
+        refusal(Host::Process, &[REMOTE, &key])
+            .contains("is only valid with a --git-remote such as ssh://git@host/path")
+    );
+    assert!(
+        refusal(Host::Process, &[REMOTE, &pin])
+            .contains("is only valid with a --git-remote such as ssh://git@host/path")
+    );
     assert!(refusal(Host::Process, &[SSH, &key, "--git-ssh-host-key=SHA256:abc"]).contains("cut short or mistyped"));
     assert!(refusal(Host::Process, &["--ssh-key=x"]).ends_with("did you mean --git-ssh-key?"));
 }
@@ -178,7 +184,7 @@ fn help_names_every_argument_of_the_host() {
 }
 
 #[test]
-fn what_updates_need_has_defaults_and_arguments() {
+fn arguments_for_updates() {
     let config = serve(Host::Process, &[REMOTE]);
     assert_eq!((config.serial, config.update_patience), (SerialPolicy::Bump, Duration::from_secs(5)));
     assert!(config.tsig_keys.is_empty() && config.allow_update.is_none());
@@ -210,9 +216,9 @@ fn what_updates_need_has_defaults_and_arguments() {
         ("--serial=date", "is neither bump nor strict"),
         ("--update-patience=0", "1 to 300"),
         ("--git-author=dns", "such as Zonule<dns@example.org>"),
-        ("--git-author=<dns@example.org>", "a commit cannot bear"),
-        ("--allow-update=192.0.2.0/33", "prefix length is not 0 to 32"),
-        ("--allow-update=here", "has \"here\", which is no network"),
+        ("--git-author=<dns@example.org>", "that git does not allow"),
+        ("--allow-update=192.0.2.0/33", "prefix length is not from 0 to 32"),
+        ("--allow-update=here", "has \"here\", which is not a network"),
     ] {
         let text = refusal(Host::Process, &[REMOTE, word]);
         assert!(text.contains(reason), "{word}: {text}");
@@ -236,7 +242,7 @@ fn keys_are_read_and_never_shown() {
 }
 
 #[test]
-fn who_is_asked_for_names_and_the_time() {
+fn resolvers_and_time_servers() {
     let config = serve(Host::Machine, &["--ip=10.0.2.15/24", REMOTE, "--ntp=192.0.2.1,192.0.2.2:1123"]);
     assert_eq!(config.ntp, ["192.0.2.1:123".parse().unwrap(), "192.0.2.2:1123".parse().unwrap()]);
     assert!(config.webhook.is_none());
@@ -258,7 +264,7 @@ fn a_webhook_s_secret_is_never_shown() {
 }
 
 #[test]
-fn the_page_of_arguments_is_made_from_the_table() {
+fn the_arguments_page_is_generated_from_the_table() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/arguments.md");
     if std::env::var_os("ZONULE_WRITE_DOCS").is_some() {
         std::fs::write(path, reference()).unwrap();

@@ -1,4 +1,4 @@
-//! Values of boot arguments: what they may be, and what is said of those that may not.
+//! Parsers for values of boot arguments, with errors for invalid ones.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -7,27 +7,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Author;
-use crate::answer::{MOST_TEXT, RateLimit, Secret};
+use crate::answer::{MAX_TEXT, RateLimit, Secret};
 use crate::dns::Name;
 use crate::dns::message::PORT;
 use crate::primary::SerialPolicy;
 use crate::tsig::Key;
 
-/// The most cookie secrets: the one before, the one now and the one to come, and one to spare.
+/// The maximum number of cookie secrets: the previous, current and next one, and a spare.
 const MAX_SECRETS: usize = 4;
 
-/// Networks by their prefixes: whence something may come.
+/// A set of networks, by their prefixes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<(IpAddr, u8)>);
 
-/// Another server as an argument tells it: its address and the name of a key.
+/// Another server in an argument: its address and the name of a key.
 #[derive(Clone)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
     pub(super) key: Option<Name>,
 }
 
-/// Reads `ADDR[:PORT][,KEY]`.
+/// Parses `ADDR[:PORT][,KEY]`.
 pub(super) fn parse_peer(value: &str) -> Result<Peer, String> {
     let (address, key) = match value.split_once(',') {
         Some((address, key)) => (address, Some(parse_name(key)?)),
@@ -37,7 +37,7 @@ pub(super) fn parse_peer(value: &str) -> Result<Peer, String> {
     Ok(Peer { address, key })
 }
 
-/// Reads `ADDR[:PORT]`.
+/// Parses `ADDR[:PORT]`, with `port` as the default.
 pub(super) fn parse_address(value: &str, port: u16) -> Result<SocketAddr, String> {
     let bare = value.strip_prefix('[').and_then(|value| value.strip_suffix(']')).unwrap_or(value);
     match (value.parse(), bare.parse::<IpAddr>()) {
@@ -47,27 +47,27 @@ pub(super) fn parse_address(value: &str, port: u16) -> Result<SocketAddr, String
     }
 }
 
-/// Another server: its address, and what to sign with.
+/// Another server: its address and its key, if any.
 pub(super) type Resolved = (SocketAddr, Option<Arc<Key>>);
 
 impl Peer {
-    /// Returns the address and the key of that name.
+    /// Returns the address and the key with that name.
     pub(super) fn with_key(self, keys: &[Arc<Key>]) -> Result<Resolved, String> {
         let Some(name) = self.key else { return Ok((self.address, None)) };
         match keys.iter().find(|key| *key.name() == name) {
             Some(key) => Ok((self.address, Some(Arc::clone(key)))),
-            None => Err(format!("names the key {name}, which no --tsig-key gives")),
+            None => Err(format!("names the key {name}, but there is no such --tsig-key; add it")),
         }
     }
 }
 
-/// Reads a domain name, with or without its final dot.
+/// Parses a domain name, with or without its final dot.
 pub(super) fn parse_name(value: &str) -> Result<Name, String> {
     Name::from_text(value)
-        .map_err(|error| format!("has \"{}\", which is no domain name: {error}", value.escape_debug()))
+        .map_err(|error| format!("has \"{}\", which is not a domain name: {error}", value.escape_debug()))
 }
 
-/// Reads domain names separated by commas.
+/// Parses domain names separated by commas.
 pub(super) fn parse_names(value: &str) -> Result<Vec<Name>, String> {
     value.split(',').map(parse_name).collect()
 }
@@ -80,7 +80,7 @@ pub(super) fn parse_listen(value: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Reads `yes` or `no`.
+/// Parses `yes` or `no`.
 pub(super) fn yes_or_no(value: &str) -> Result<bool, String> {
     match value {
         "yes" => Ok(true),
@@ -89,11 +89,11 @@ pub(super) fn yes_or_no(value: &str) -> Result<bool, String> {
     }
 }
 
-/// Reads a number of seconds from 1 to `most`.
-pub(super) fn parse_seconds(value: &str, most: u64) -> Result<Duration, String> {
+/// Parses a number of seconds from 1 to `max`.
+pub(super) fn parse_seconds(value: &str, max: u64) -> Result<Duration, String> {
     match value.parse::<u64>() {
-        Ok(seconds) if (1..=most).contains(&seconds) => Ok(Duration::from_secs(seconds)),
-        _ => Err(format!("is not a number of seconds from 1 to {most}")),
+        Ok(seconds) if (1..=max).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("is not a number of seconds from 1 to {max}")),
     }
 }
 
@@ -105,35 +105,34 @@ pub(super) fn parse_serial(value: &str) -> Result<SerialPolicy, String> {
     }
 }
 
-/// Reads `NAME<MAIL>`.
+/// Parses `NAME<MAIL>`.
 pub(super) fn parse_author(value: &str) -> Result<Author, String> {
     let parts = value.strip_suffix('>').and_then(|value| value.split_once('<'));
     let Some((name, email)) = parts.map(|(name, email)| (name.trim(), email.trim())) else {
-        return Err("is not a name and a mail address, such as Zonule<dns@example.org>".to_string());
+        return Err("is not a name and an email address, such as Zonule<dns@example.org>".to_string());
     };
     let odd = |c: char| c.is_control() || matches!(c, '<' | '>');
     if name.is_empty() || email.is_empty() || name.contains(odd) || email.contains(odd) || value.len() > 200 {
-        return Err("has a name or a mail address that a commit cannot bear".to_string());
+        return Err(
+            "has an empty name or email address, or one that is too long or has characters that git does not allow"
+                .to_string(),
+        );
     }
     Ok(Author { name: name.to_string(), email: email.to_string() })
 }
 
-/// Reads a number within bounds.
-pub(super) fn parse_number<T: FromStr + PartialOrd + fmt::Display>(
-    value: &str,
-    least: T,
-    most: T,
-) -> Result<T, String> {
+/// Parses a number from `min` to `max`.
+pub(super) fn parse_number<T: FromStr + PartialOrd + fmt::Display>(value: &str, min: T, max: T) -> Result<T, String> {
     match value.parse() {
-        Ok(number) if (&least..=&most).contains(&&number) => Ok(number),
-        _ => Err(format!("is not a number from {least} to {most}")),
+        Ok(number) if (&min..=&max).contains(&&number) => Ok(number),
+        _ => Err(format!("is not a number from {min} to {max}")),
     }
 }
 
 pub(super) fn parse_text(value: &str) -> Result<String, String> {
     match value.len() {
-        ..=MOST_TEXT => Ok(value.to_string()),
-        _ => Err(format!("has more than {MOST_TEXT} octets")),
+        ..=MAX_TEXT => Ok(value.to_string()),
+        _ => Err(format!("has more than {MAX_TEXT} octets")),
     }
 }
 
@@ -145,13 +144,13 @@ pub(super) fn parse_secrets(value: &str) -> Result<Vec<Secret>, String> {
         })
         .collect();
     match secrets {
-        None => Err("is not 32 hexadecimal digits a secret, more than one separated by commas".to_string()),
+        None => Err("is not a list of secrets; write 32 hexadecimal digits for each, separated by commas".to_string()),
         Some(secrets) if secrets.len() > MAX_SECRETS => Err(format!("has more than {MAX_SECRETS} secrets")),
         Some(secrets) => Ok(secrets),
     }
 }
 
-/// Reads `N[,slip=N][,prefix4=BITS][,prefix6=BITS]`, or `off`.
+/// Parses `N[,slip=N][,prefix4=BITS][,prefix6=BITS]`, or `off`.
 pub(super) fn parse_rate_limit(value: &str) -> Result<Option<RateLimit>, String> {
     if value == "off" {
         return Ok(None);
@@ -160,7 +159,7 @@ pub(super) fn parse_rate_limit(value: &str) -> Result<Option<RateLimit>, String>
     let mut limit = RateLimit::default();
     let within = |what: &'static str| move |reason: String| format!("has {what} that {reason}");
     limit.per_second = parse_number(parts.next().unwrap_or_default(), 1, 1_000_000)
-        .map_err(|reason| format!("has a rate that {reason} replies a second, nor is it off"))?;
+        .map_err(|reason| format!("has a rate that {reason} replies per second, nor off"))?;
     for part in parts {
         match part.split_once('=') {
             Some(("slip", number)) => limit.slip = parse_number(number, 0, 10).map_err(within("a slip"))?,
@@ -168,9 +167,7 @@ pub(super) fn parse_rate_limit(value: &str) -> Result<Option<RateLimit>, String>
             Some(("prefix6", bits)) => limit.prefix6 = parse_number(bits, 16, 128).map_err(within("a prefix6"))?,
             _ => {
                 let part = part.escape_debug();
-                return Err(format!(
-                    "has the part \"{part}\"; behind the rate there may be slip=, prefix4= and prefix6="
-                ));
+                return Err(format!("has the part \"{part}\"; only slip=, prefix4= and prefix6= may follow the rate"));
             }
         }
     }
@@ -178,7 +175,7 @@ pub(super) fn parse_rate_limit(value: &str) -> Result<Option<RateLimit>, String>
 }
 
 impl Networks {
-    /// Tells whether `address` is in one of these networks.
+    /// Returns whether `address` is in one of these networks.
     #[must_use]
     pub fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|&(network, prefix)| match (network, address) {
@@ -193,7 +190,7 @@ impl Networks {
     }
 }
 
-/// Reads networks and single addresses of both families, separated by commas.
+/// Parses networks and single addresses of both families, separated by commas.
 impl FromStr for Networks {
     type Err = String;
 
@@ -205,11 +202,11 @@ impl FromStr for Networks {
             };
             let shown = part.escape_debug();
             let address: IpAddr = address.parse().map_err(|_| {
-                format!("has \"{shown}\", which is no network; write 192.0.2.0/24, 2001:db8::/32 or an address")
+                format!("has \"{shown}\", which is not a network; write 192.0.2.0/24, 2001:db8::/32 or an address")
             })?;
-            let most = if address.is_ipv4() { 32 } else { 128 };
-            let prefix = prefix.map_or(Ok(most), |prefix| parse_number(prefix, 0, most));
-            Ok((address, prefix.map_err(|_| format!("has \"{shown}\", whose prefix length is not 0 to {most}"))?))
+            let max = if address.is_ipv4() { 32 } else { 128 };
+            let prefix = prefix.map_or(Ok(max), |prefix| parse_number(prefix, 0, max));
+            Ok((address, prefix.map_err(|_| format!("has \"{shown}\", whose prefix length is not from 0 to {max}"))?))
         };
         text.split(',').map(one).collect::<Result<_, String>>().map(Networks)
     }

@@ -1,15 +1,14 @@
-//! Zone-file text cut into entries and tokens (RFC 1035 §5.1).
+//! The lexer for zone files: splits the text into entries and tokens (RFC 1035 §5.1).
 //!
-//! An entry is what stands on one line, or on several held together by parentheses. Tokens are spans of
-//! the text, escapes still in place, so that every later finding can name its line and column and an
-//! editor can replace just what changes.
+//! An entry is one line, or several lines joined by parentheses. Tokens are spans of the text with escapes still in
+//! place, so that later findings can name line and column and an editor can replace only what changes.
 
 use std::ops::Range;
 
 use crate::dns::diagnostic::Fault;
 
-/// The most octets one entry may have, comments and blanks within parentheses included; the largest data
-/// a record can have takes a quarter of it with every octet escaped.
+/// The maximum number of octets in one entry, including comments and blanks within parentheses. The largest possible
+/// record data takes a quarter of it with every octet escaped.
 const MAX_ENTRY: usize = 1 << 20;
 
 /// A word or a quoted string.
@@ -17,7 +16,7 @@ const MAX_ENTRY: usize = 1 << 20;
 pub(crate) struct Token {
     start: u32,
     end: u32,
-    /// The token stood in quotes, which are not part of the span.
+    /// Whether the token was quoted; the quotes are not part of the span.
     pub(crate) quoted: bool,
 }
 
@@ -38,31 +37,31 @@ impl Token {
     }
 }
 
-/// One entry of a zone file.
+/// An entry of a zone file.
 pub(crate) struct Entry {
-    /// From the first octet of its first line to the end of its last, the line's end excluded.
+    /// The span from the first octet of the first line to the end of the last line, without the line ending.
     pub(crate) span: Range<usize>,
-    /// The entry begins with a blank, so its owner is the one before.
+    /// Whether the entry begins with a blank, so that it inherits the previous owner.
     pub(crate) indented: bool,
 }
 
-/// Cuts a text into entries.
+/// A lexer that splits a text into entries.
 pub(crate) struct Lexer<'t> {
     text: &'t [u8],
     at: usize,
 }
 
 impl<'t> Lexer<'t> {
-    /// Begins at the start of `text`, which has less than 4 GiB.
+    /// Creates a lexer at the start of `text`, which must be shorter than 4 GiB.
     pub(crate) fn new(text: &'t [u8]) -> Self {
-        // A byte-order mark is no part of the first owner.
+        // A byte-order mark is not part of the first owner.
         let at = if text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
         Self { text, at }
     }
 
-    /// Finds the next entry and puts its tokens, at least one, into `tokens`; `None` at the end of the text.
+    /// Finds the next entry and stores its tokens, at least one, in `tokens`; returns `None` at the end of the text.
     ///
-    /// After an error the next call goes on behind the line, or behind the parentheses, it occurred in.
+    /// After an error, the next call continues after the faulty line or after the parentheses that contain it.
     pub(crate) fn entry(&mut self, tokens: &mut Vec<Token>) -> Option<Result<Entry, Fault>> {
         tokens.clear();
         let mut start = self.at;
@@ -70,7 +69,7 @@ impl<'t> Lexer<'t> {
         loop {
             let Some(&octet) = self.text.get(self.at) else {
                 if let Some(&first) = open.first() {
-                    return Some(Err(Fault::at(first, "this parenthesis is never closed").hint("add the missing `)`")));
+                    return Some(Err(Fault::at(first, "this parenthesis is not closed").hint("add the missing `)`")));
                 }
                 return (!tokens.is_empty()).then(|| Ok(self.finish(start, self.at)));
             };
@@ -92,7 +91,9 @@ impl<'t> Lexer<'t> {
                 }
                 b')' => {
                     if open.pop().is_none() {
-                        return Some(Err(self.fail(false, Fault::at(self.at, "this parenthesis closes nothing"))));
+                        return Some(Err(
+                            self.fail(false, Fault::at(self.at, "this closing parenthesis has no opening one"))
+                        ));
                     }
                     self.at += 1;
                 }
@@ -119,7 +120,7 @@ impl<'t> Lexer<'t> {
         Entry { span: start..end, indented: matches!(self.text[start], b' ' | b'\t') }
     }
 
-    /// Moves behind the faulty line; within parentheses, behind the line that closes them.
+    /// Skips the faulty line; within parentheses, skips to the end of the line that closes them.
     fn fail(&mut self, in_parentheses: bool, fault: Fault) -> Fault {
         if in_parentheses {
             let rest = &self.text[self.at..];
@@ -139,7 +140,7 @@ impl<'t> Lexer<'t> {
         while let Some(&octet) = self.text.get(self.at) {
             match octet {
                 b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(' | b')' | b'"' => break,
-                // What is escaped never ends a word; an end of line cannot be escaped.
+                // An escaped character never ends a word; a line ending cannot be escaped.
                 b'\\' if !matches!(self.text.get(self.at + 1), None | Some(b'\n' | b'\r')) => self.at += 2,
                 _ => self.at += 1,
             }
@@ -157,7 +158,8 @@ impl<'t> Lexer<'t> {
                     return Ok(self.token(quote + 1, self.at - 1, true));
                 }
                 None | Some(b'\n') => {
-                    return Err(Fault::at(quote, "this quote is never closed").hint("a quoted string ends on its line"));
+                    return Err(Fault::at(quote, "this quoted string is not closed")
+                        .hint("a quoted string must end on the line where it begins"));
                 }
                 Some(b'\\') if self.text.get(self.at + 1).is_some_and(|&next| next != b'\n') => self.at += 2,
                 Some(_) => self.at += 1,
@@ -166,7 +168,7 @@ impl<'t> Lexer<'t> {
     }
 
     fn token(&self, start: usize, end: usize, quoted: bool) -> Token {
-        // The text has less than 4 GiB, as the constructor demands.
+        // The constructor requires a text shorter than 4 GiB.
         Token { start: start as u32, end: end as u32, quoted }
     }
 }
@@ -204,11 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn faults_cost_their_line_only() {
+    fn an_error_skips_only_its_line() {
         let rest = || Ok((false, vec!["x".to_string()]));
-        assert_eq!(cut("a )\nx"), [Err("2: this parenthesis closes nothing".into()), rest()]);
-        assert_eq!(cut("a \"b\nx"), [Err("2: this quote is never closed".into()), rest()]);
-        assert_eq!(cut("a ( \"b\nc )\nx"), [Err("4: this quote is never closed".into()), rest()]);
-        assert_eq!(cut("x\na ( b\nc"), [rest(), Err("4: this parenthesis is never closed".into())]);
+        assert_eq!(cut("a )\nx"), [Err("2: this closing parenthesis has no opening one".into()), rest()]);
+        assert_eq!(cut("a \"b\nx"), [Err("2: this quoted string is not closed".into()), rest()]);
+        assert_eq!(cut("a ( \"b\nc )\nx"), [Err("4: this quoted string is not closed".into()), rest()]);
+        assert_eq!(cut("x\na ( b\nc"), [rest(), Err("4: this parenthesis is not closed".into())]);
     }
 }

@@ -1,11 +1,11 @@
-//! DNS messages read section by section, names and data written out (RFC 1035 §4).
+//! A reader for DNS messages that decompresses names and data (RFC 1035 §4).
 //!
-//! [`Reader`] hands out one question or record after the other, so what is held of a message is what its reader keeps.
-//! A name costs at most 254 steps and 255 octets, wherever its pointers lead. Of a message's own octets each becomes at
-//! most 51 in [`Record`]s kept (a record of sixteen octets whose owner and two names all are pointers to longest names),
-//! so all records of the largest message take less than 4 MB.
+//! [`Reader`] returns one question or record at a time, so the caller decides how much of a message stays in memory. A
+//! name costs at most 254 steps and 255 octets, wherever its pointers lead. Each octet of a message expands to at most
+//! 51 octets of [`Record`]s (the worst case is a record of sixteen octets whose owner and two names are all pointers to
+//! names of maximum length), so all records of the largest message take less than 4 MB.
 //!
-//! The fast path of the queries does not come here: it reads in place and writes nothing out.
+//! The fast path for queries does not use this module: it reads in place and decompresses nothing.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,61 +14,61 @@ use crate::dns::name::{MAX_LABEL, MAX_LABELS, MAX_NAME};
 use crate::dns::rdata::naptr;
 use crate::dns::{Name, Type, check_data_form};
 
-/// How many octets a message's header has (RFC 1035 §4.1.1).
+/// The length of a message's header in octets (RFC 1035 §4.1.1).
 pub(crate) const HEADER: usize = 12;
 
-/// The port that DNS is served on, over UDP and TCP (RFC 1035 §4.2).
+/// The DNS port for UDP and TCP (RFC 1035 §4.2).
 pub const PORT: u16 = 53;
 
 /// A message's header (RFC 1035 §4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What the client tells its messages apart by.
+    /// The identifier by which the client matches responses to requests.
     pub id: u16,
-    /// The third and fourth octet: what kind of message it is.
+    /// The third and fourth octets: QR, opcode, flags and response code.
     pub flags: u16,
-    /// How many questions the message says it has, and how many records in each section.
+    /// The number of questions, and of records in each section, as the header states them.
     pub counts: [u16; 4],
 }
 
-/// A response code, EDNS's upper bits included (RFC 1035 §4.1.1, RFC 6895 §2.3).
+/// A response code, including the upper bits from EDNS (RFC 1035 §4.1.1, RFC 6895 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rcode(u16);
 
 impl Rcode {
-    /// All is well.
+    /// No error.
     pub const NO_ERROR: Self = Self(0);
-    /// The message cannot be understood.
+    /// The server could not interpret the message.
     pub const FORMAT_ERROR: Self = Self(1);
-    /// The server cannot do it now.
+    /// The server failed to process the request.
     pub const SERVER_FAILURE: Self = Self(2);
     /// The name does not exist.
     pub const NAME_ERROR: Self = Self(3);
-    /// The server does not do this.
+    /// The server does not support this operation.
     pub const NOT_IMPLEMENTED: Self = Self(4);
-    /// The server does not do this for the client.
+    /// The server refuses the operation to this client.
     pub const REFUSED: Self = Self(5);
-    /// A name exists that should not.
+    /// A name exists when it should not.
     pub const YX_DOMAIN: Self = Self(6);
-    /// An RRset exists that should not.
+    /// An RRset exists when it should not.
     pub const YX_RRSET: Self = Self(7);
-    /// An RRset does not exist that should.
+    /// An RRset that should exist does not.
     pub const NX_RRSET: Self = Self(8);
-    /// The server has no authority for the zone, or the client none for what it asks.
+    /// The server is not authoritative for the zone, or the client is not authorized.
     pub const NOT_AUTHORITATIVE: Self = Self(9);
     /// The name is outside the zone.
     pub const NOT_ZONE: Self = Self(10);
-    /// The version of EDNS is not known.
+    /// The EDNS version is not supported.
     pub const BAD_VERSION: Self = Self(16);
     /// The cookie is missing or wrong.
     pub const BAD_COOKIE: Self = Self(23);
 
-    /// Returns what of it stands in a header's flags: the lower four bits.
+    /// Returns the part for the header's flags: the lower four bits.
     pub(crate) fn flags(self) -> u16 {
         self.0 & 0xf
     }
 
-    /// Returns what of it stands in an OPT record: the bits above (RFC 6891 §6.1.3).
+    /// Returns the part for an OPT record: the upper eight bits (RFC 6891 §6.1.3).
     pub(crate) fn upper(self) -> u8 {
         (self.0 >> 4) as u8
     }
@@ -96,7 +96,7 @@ impl fmt::Display for Rcode {
     }
 }
 
-/// Classes, and what stands in their place (RFC 1035 §3.2.4, RFC 2136 §2.4, §2.5).
+/// Classes, and the special values that updates use (RFC 1035 §3.2.4, RFC 2136 §2.4, §2.5).
 pub(crate) mod class {
     /// The class of all zones served.
     pub(crate) const IN: u16 = 1;
@@ -104,7 +104,7 @@ pub(crate) mod class {
     pub(crate) const ANY: u16 = 255;
 }
 
-/// Operations by number (RFC 6895 §2.2).
+/// Opcodes (RFC 6895 §2.2).
 pub(crate) mod opcode {
     pub(crate) const QUERY: u8 = 0;
     /// RFC 1996 §3.3.
@@ -113,14 +113,14 @@ pub(crate) mod opcode {
     pub(crate) const UPDATE: u8 = 5;
 }
 
-/// A question (RFC 1035 §4.1.2); an update's zone section has its form (RFC 2136 §2.3).
+/// A question (RFC 1035 §4.1.2); an update's zone section has the same form (RFC 2136 §2.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// The name asked for.
+    /// The queried name.
     pub name: Name,
-    /// The type asked for.
+    /// The queried type.
     pub qtype: Type,
-    /// The class asked for.
+    /// The queried class.
     pub qclass: u16,
 }
 
@@ -131,55 +131,55 @@ pub struct Record {
     pub owner: Name,
     /// The type.
     pub rtype: Type,
-    /// The class, or what stands in its place (RFC 2136 §2.4, RFC 6891 §6.1.2).
+    /// The class, or what replaces it in updates and OPT records (RFC 2136 §2.4, RFC 6891 §6.1.2).
     pub class: u16,
-    /// The time to live in seconds, or what stands in its place.
+    /// The time to live in seconds, or what replaces it in an OPT record.
     pub ttl: u32,
-    /// The data in wire form, names in it written out. It is empty, or sound data of its type.
+    /// The data in uncompressed wire form: either empty or valid for the type.
     pub data: Box<[u8]>,
 }
 
-/// A section of records; an update calls them prerequisite, update and additional (RFC 2136 §2).
+/// A section of records; in an update they are the prerequisite, update and additional sections (RFC 2136 §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
-    /// The first.
+    /// The first section.
     Answer,
-    /// The second.
+    /// The second section.
     Authority,
-    /// The third.
+    /// The third section.
     Additional,
 }
 
-/// Why octets are no message.
+/// The reason why octets are not a DNS message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// The message ends within what begins at this octet.
+    /// The message ends within the item that begins at this octet.
     Truncated {
-        /// Where it begins.
+        /// The offset of the item.
         at: usize,
     },
     /// A label has more than 63 octets, or a name more than 255.
     Name {
-        /// Where the name begins.
+        /// The offset of the name.
         at: usize,
     },
-    /// A name's pointer does not lead to what stands before, or too many follow each other.
+    /// A compression pointer does not point backwards, or there are too many in one name.
     Pointer {
-        /// Where the name begins.
+        /// The offset of the name.
         at: usize,
     },
-    /// The data of a record are not what its type allows.
+    /// The data of a record is not valid for its type.
     Data {
-        /// Where the record begins.
+        /// The offset of the record.
         at: usize,
         /// The record's type.
         rtype: Type,
-        /// What is wrong.
+        /// The reason.
         reason: Cow<'static, str>,
     },
-    /// There are octets behind the last record.
+    /// There are octets after the last record.
     Trailing {
-        /// Where they begin.
+        /// The offset of the first such octet.
         at: usize,
     },
 }
@@ -188,10 +188,12 @@ impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated { at } => write!(f, "octet {at}: the message ends within a header, name or record"),
-            Self::Name { at } => write!(f, "octet {at}: the name or a label of it is too long"),
-            Self::Pointer { at } => write!(f, "octet {at}: the name's pointers lead nowhere"),
+            Self::Name { at } => write!(f, "octet {at}: the name or one of its labels is too long"),
+            Self::Pointer { at } => write!(f, "octet {at}: the name has an invalid compression pointer"),
             Self::Data { at, rtype, reason } => write!(f, "octet {at}: bad {rtype} record: {reason}"),
-            Self::Trailing { at } => write!(f, "octet {at}: there is more than the header counts"),
+            Self::Trailing { at } => {
+                write!(f, "octet {at}: there are octets after the last record that the header counts")
+            }
         }
     }
 }
@@ -204,28 +206,28 @@ impl Header {
         self.flags & 0x8000 != 0
     }
 
-    /// Returns the operation's number (RFC 6895 §2.2).
+    /// Returns the opcode (RFC 6895 §2.2).
     pub fn opcode(&self) -> u8 {
         (self.flags >> 11 & 0xf) as u8
     }
 
-    /// Returns whether the responder has authority.
+    /// Returns whether the responder is authoritative (flag AA).
     pub fn is_authoritative(&self) -> bool {
         self.flags & 0x0400 != 0
     }
 
-    /// Returns whether records were left out.
+    /// Returns whether the message is truncated (flag TC).
     pub fn is_truncated(&self) -> bool {
         self.flags & 0x0200 != 0
     }
 
-    /// Returns the response code, without the upper bits that EDNS has.
+    /// Returns the response code without the upper bits from EDNS.
     pub fn rcode(&self) -> Rcode {
         Rcode(self.flags & 0xf)
     }
 }
 
-/// Makes a message of a header and one question.
+/// Builds a message that consists of a header and one question of class IN.
 pub(crate) fn request(id: u16, flags: u16, name: &Name, qtype: Type) -> Vec<u8> {
     let mut message = Vec::with_capacity(512);
     for field in [id, flags, 1, 0, 0, 0] {
@@ -237,13 +239,13 @@ pub(crate) fn request(id: u16, flags: u16, name: &Name, qtype: Type) -> Vec<u8> 
     message
 }
 
-/// Reads a message from its front to its end.
+/// A reader that goes through a message from start to end.
 #[derive(Clone, Debug)]
 pub struct Reader<'m> {
     message: &'m [u8],
     at: usize,
     header: Header,
-    /// How many questions and records are still to come.
+    /// The number of questions, and of records in each section, not yet read.
     left: [u16; 4],
 }
 
@@ -265,11 +267,11 @@ impl<'m> Reader<'m> {
         &self.header
     }
 
-    /// Reads the next question; `None` after the last.
+    /// Reads the next question; returns `None` after the last.
     ///
     /// # Errors
     ///
-    /// What is wrong with it. The message cannot be read further then.
+    /// Returns what is wrong with the question. The message cannot be read further after an error.
     pub fn question(&mut self) -> Result<Option<Question>, Malformed> {
         if self.left[0] == 0 {
             return Ok(None);
@@ -281,11 +283,12 @@ impl<'m> Reader<'m> {
         Ok(Some(Question { name, qtype: Type(u16::from_be_bytes([t0, t1])), qclass: u16::from_be_bytes([c0, c1]) }))
     }
 
-    /// Reads the next record, passing over questions not read; `None` after the last, which the message ends with.
+    /// Reads the next record, skipping unread questions; returns `None` after the last, where the message must end.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, or with what stands behind the last. The message cannot be read further then.
+    /// Returns what is wrong with the record, or that octets follow the last one. The message cannot be read further
+    /// after an error.
     pub fn record(&mut self) -> Result<Option<(Section, Record)>, Malformed> {
         while self.question()?.is_some() {}
         let sections = [Section::Answer, Section::Authority, Section::Additional];
@@ -303,7 +306,7 @@ impl<'m> Reader<'m> {
         }
         let data = self.data(rtype, end).map_err(|fault| match fault {
             Malformed::Truncated { .. } => {
-                Malformed::Data { at, rtype, reason: "its fields do not end where it does".into() }
+                Malformed::Data { at, rtype, reason: "its fields end before or after the data does".into() }
             }
             other => other,
         })?;
@@ -316,21 +319,21 @@ impl<'m> Reader<'m> {
         Ok(Some((section, Record { owner, rtype, class, ttl, data })))
     }
 
-    /// Reads the name here and goes behind it.
+    /// Reads the name at the current offset and moves past it.
     fn name(&mut self) -> Result<Name, Malformed> {
         let (name, end) = expand(self.message, self.at)?;
         self.at = end;
         Ok(name)
     }
 
-    /// Takes octets of what begins at `start`.
+    /// Takes the next `N` octets, part of the item that begins at `start`.
     fn take<const N: usize>(&mut self, start: usize) -> Result<&'m [u8; N], Malformed> {
         let octets = self.message.get(self.at..).and_then(|rest| rest.first_chunk());
         self.at += N;
         octets.ok_or(Malformed::Truncated { at: start })
     }
 
-    /// Returns the data from here to `end` with the names in them written out.
+    /// Returns the data from the current offset to `end` with its names decompressed.
     fn data(&self, rtype: Type, end: usize) -> Result<Box<[u8]>, Malformed> {
         let message = &self.message[..end];
         let data = &message[self.at..];
@@ -338,33 +341,33 @@ impl<'m> Reader<'m> {
         let Some((front, count)) = names_to_expand(rtype, data).filter(|_| !data.is_empty()) else {
             return Ok(data.into());
         };
-        let mut written = data.get(..front).ok_or(truncated)?.to_vec();
+        let mut expanded = data.get(..front).ok_or(truncated)?.to_vec();
         let mut at = self.at + front;
         for _ in 0..count {
             let (name, after) = expand(message, at)?;
-            written.extend_from_slice(name.as_wire());
+            expanded.extend_from_slice(name.as_wire());
             at = after;
         }
-        written.extend_from_slice(&message[at..]);
-        Ok(written.into())
+        expanded.extend_from_slice(&message[at..]);
+        Ok(expanded.into())
     }
 }
 
-/// Returns where in a type's data names lie that may come compressed, however it should have been sent: how many
-/// octets before them and how many names (RFC 3597 §4).
+/// Returns where in a type's data the names are that a receiver must decompress (RFC 3597 §4): the number of octets
+/// before them and the number of names.
 fn names_to_expand(rtype: Type, data: &[u8]) -> Option<(usize, usize)> {
     match rtype {
-        // Of data that ends before the name the check says what is wrong.
+        // If the data ends before the name, the later check reports it.
         Type::NAPTR => Some((naptr::replacement_at(data)?, 1)),
         _ => rtype.expandable(),
     }
 }
 
-/// Returns the name at an offset of a message, written out, and where what follows it begins.
+/// Returns the decompressed name at an offset of a message, and the offset after it.
 fn expand(message: &[u8], start: usize) -> Result<(Name, usize), Malformed> {
     let mut wire = [0; MAX_NAME];
     let (mut len, mut at) = (0, start);
-    // Where the labels begin that are being read: a pointer leads before them (RFC 1035 §4.1.4).
+    // The start of the labels being read; a pointer must point before it (RFC 1035 §4.1.4).
     let mut labels = start;
     let mut end = None;
     let mut pointers = 0;
@@ -376,7 +379,7 @@ fn expand(message: &[u8], start: usize) -> Result<(Name, usize), Malformed> {
                 let to = usize::from(octet & 0x3f) << 8 | usize::from(low);
                 end = end.or(Some(at + 2));
                 pointers += 1;
-                // One in front of each label are as many as can mean something.
+                // More than one pointer per label serves no purpose.
                 if to >= labels || to < HEADER || pointers > MAX_LABELS + 1 {
                     return Err(Malformed::Pointer { at: start });
                 }

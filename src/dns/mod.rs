@@ -1,7 +1,7 @@
-//! The vocabulary of DNS: names, record types and their data, serial numbers, messages, and the words of master files.
+//! The vocabulary of DNS: names, record types and their data, serial numbers, messages, and the tokens of master files.
 //!
-//! This is the lowest room of the house: it knows no zone, no server and no transport, and every other room speaks its
-//! language.
+//! This is the lowest room of the crate: it has no notion of zones, servers or transports, and all other rooms use its
+//! types.
 
 pub(crate) mod diagnostic;
 pub(crate) mod lexer;

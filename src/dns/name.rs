@@ -1,36 +1,36 @@
 //! Absolute domain names in wire form, and their canonical order.
 //!
-//! A name is the octets that stand in a message (RFC 1035 §3.1): length-prefixed labels and the root's
-//! zero octet, in the letter case it was written in. The functions on octet slices below work on such
-//! whole, valid, uncompressed names wherever they lie (a query, a node of a zone), so that the answer
-//! path compares names in place. They rely on one fact: a label's length octet is at most 63 and so
-//! never an ASCII letter, which lets a whole name be compared without regard to case in one pass.
+//! A name is stored as the octets of its wire form (RFC 1035 §3.1): length-prefixed labels and the root's zero octet,
+//! in the original letter case. The functions on octet slices below work on complete, valid, uncompressed names
+//! wherever they are stored (a query, a node of a zone), so that the answer path compares names in place. They rely on
+//! one fact: a label's length octet is at most 63 and therefore never an ASCII letter, so a whole name can be compared
+//! case-insensitively in one pass.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// The most octets a name may have in wire form (RFC 1035 §3.1).
+/// The maximum length of a name in wire form, in octets (RFC 1035 §3.1).
 pub(crate) const MAX_NAME: usize = 255;
 
-/// The most octets a label may have (RFC 1035 §3.1).
+/// The maximum length of a label, in octets (RFC 1035 §3.1).
 pub(crate) const MAX_LABEL: usize = 63;
 
-/// The most labels a name may have: 127 of one octet each.
+/// The maximum number of labels in a name: 127 labels of one octet each.
 pub(crate) const MAX_LABELS: usize = 127;
 
 /// An absolute domain name.
 ///
-/// Equality, hashing and order disregard ASCII case; the order is the canonical order of RFC 4034 §6.1.
+/// Equality, hashing and order ignore ASCII case; the order is the canonical order of RFC 4034 §6.1.
 #[derive(Clone)]
 pub struct Name(Box<[u8]>);
 
-/// Why octets or text are not a domain name.
+/// The reason why octets or text are not a domain name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// There is nothing to read.
+    /// The text is empty.
     Empty,
-    /// A label has no octets: two dots in a row, or a leading dot.
+    /// A label is empty: two dots in a row, or a leading dot.
     EmptyLabel,
     /// A label has more than 63 octets.
     LabelTooLong,
@@ -38,7 +38,7 @@ pub enum NameError {
     NameTooLong,
     /// A backslash is not followed by a character or by three digits up to 255.
     BadEscape,
-    /// The octets end inside the name, go on behind it, or use a compression pointer.
+    /// The octets end inside the name, continue after it, or contain a compression pointer.
     BadWire,
 }
 
@@ -46,11 +46,11 @@ impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "the name is empty",
-            Self::EmptyLabel => "the name has an empty label (two dots in a row, or a dot in front)",
+            Self::EmptyLabel => "the name has an empty label (two dots in a row, or a leading dot)",
             Self::LabelTooLong => "a label of the name is longer than 63 octets",
             Self::NameTooLong => "the name is longer than 255 octets",
             Self::BadEscape => "a backslash must be followed by one character or by three digits up to 255",
-            Self::BadWire => "the octets are not one whole uncompressed name",
+            Self::BadWire => "the octets are not exactly one uncompressed name",
         })
     }
 }
@@ -63,20 +63,20 @@ impl Name {
         Self(Box::new([0]))
     }
 
-    /// Reads a name in the text form of RFC 1035 §5.1, with `\.` and `\DDD` escapes.
+    /// Parses a name in the text form of RFC 1035 §5.1, with `\.` and `\DDD` escapes.
     ///
     /// The name is absolute whether or not it ends in a dot.
     ///
     /// # Errors
     ///
-    /// Any [`NameError`] but [`NameError::BadWire`].
+    /// Any [`NameError`] except [`NameError::BadWire`].
     pub fn from_text(text: &str) -> Result<Self, NameError> {
         let mut wire = Vec::with_capacity(text.len() + 2);
         push_text(text.as_bytes(), &[0], &mut wire)?;
         Ok(Self(wire.into()))
     }
 
-    /// Reads a name from its uncompressed wire form, which must fill `octets`.
+    /// Parses a name in uncompressed wire form, which must fill `octets`.
     ///
     /// # Errors
     ///
@@ -91,12 +91,12 @@ impl Name {
         }
     }
 
-    /// Returns the wire form, the root's zero octet included.
+    /// Returns the wire form, including the root's zero octet.
     pub fn as_wire(&self) -> &[u8] {
         &self.0
     }
 
-    /// Returns how many labels the name has; the root has none.
+    /// Returns the number of labels; the root has none.
     pub fn label_count(&self) -> usize {
         labels(&self.0).count()
     }
@@ -163,7 +163,7 @@ impl fmt::Debug for Name {
     }
 }
 
-/// A wire-form name shown in the escaped text form of RFC 1035 §5.1, with its final dot.
+/// A wire-form name that displays as the escaped text form of RFC 1035 §5.1, with the final dot.
 pub(crate) struct Display<'n>(pub(crate) &'n [u8]);
 
 impl fmt::Display for Display<'_> {
@@ -204,7 +204,7 @@ pub(crate) fn wire_len(octets: &[u8]) -> Option<usize> {
     }
 }
 
-/// Iterates over the labels of a wire-form name, first label first, the root's left out.
+/// Iterates over the labels of a wire-form name, first label first, without the root label.
 pub(crate) fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = wire;
     std::iter::from_fn(move || {
@@ -215,10 +215,10 @@ pub(crate) fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Returns whether two wire-form names, or parts of names, are the same but for letter case.
+/// Returns whether two wire-form names, or parts of names, are equal apart from letter case.
 ///
-/// Every answer compares names several times, and mostly they are equal, case included: eight octets at a
-/// time take a sixth of the standard library's octet by octet.
+/// Every answer compares names several times, and most are equal including case. Comparing eight octets at a time takes
+/// a sixth of the time of the standard library's comparison by octet.
 #[inline]
 pub(crate) fn eq(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
@@ -229,7 +229,7 @@ pub(crate) fn eq(a: &[u8], b: &[u8]) -> bool {
         a == b || lower_case(a) == lower_case(b)
     };
     match (a.last_chunk::<8>(), b.last_chunk::<8>()) {
-        // The last eight octets cover what is left over by whole groups of eight.
+        // The last eight octets cover the remainder after whole groups of eight.
         (Some(a_last), Some(b_last)) => {
             same(a_last, b_last) && a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0).all(|(a, b)| same(a, b))
         }
@@ -237,12 +237,12 @@ pub(crate) fn eq(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
-/// Turns the capitals among eight octets into small letters.
+/// Converts the ASCII capitals among eight octets to lower case.
 #[inline]
 fn lower_case(octets: u64) -> u64 {
     const ALL: u64 = 0x0101_0101_0101_0101;
     let seven_bits = octets & (0x7f * ALL);
-    // Adding carries into an octet's top bit where it reaches `A`, or exceeds `Z`.
+    // The additions carry into an octet's top bit if it is at least `A`, or above `Z`.
     let from_a = seven_bits + (0x80 - b'A' as u64) * ALL;
     let above_z = seven_bits + (0x7f - b'Z' as u64) * ALL;
     let capitals = (from_a ^ above_z) & !octets & (0x80 * ALL);
@@ -259,7 +259,7 @@ pub(crate) fn is_at_or_below(name: &[u8], ancestor: &[u8]) -> bool {
     at == above && eq(&name[at..], ancestor)
 }
 
-/// Returns what is left of a wire-form name when all but its last `keep` labels are taken off.
+/// Returns the suffix of a wire-form name that consists of its last `keep` labels.
 pub(crate) fn suffix(name: &[u8], keep: usize) -> &[u8] {
     let mut rest = name;
     for _ in keep..labels(name).count() {
@@ -268,7 +268,7 @@ pub(crate) fn suffix(name: &[u8], keep: usize) -> &[u8] {
     rest
 }
 
-/// Returns how many labels, counted from the root, two wire-form names have in common.
+/// Returns the number of labels, counted from the root, that two wire-form names have in common.
 pub(crate) fn common_labels(a: &[u8], b: &[u8]) -> usize {
     let (a_at, b_at) = (LabelOffsets::of(a), LabelOffsets::of(b));
     let pairs = a_at.as_slice().iter().rev().zip(b_at.as_slice().iter().rev());
@@ -296,8 +296,8 @@ pub(crate) fn canonical_cmp(a: &[u8], b: &[u8]) -> Ordering {
     a_at.len().cmp(&b_at.len())
 }
 
-/// Appends the name written in `text` (RFC 1035 §5.1) to `out` in wire form, relative to `origin` unless it
-/// ends in a dot; on an error `out` is as before.
+/// Appends the name written in `text` (RFC 1035 §5.1) to `out` in wire form, relative to `origin` unless it ends in a
+/// dot. On an error `out` is unchanged.
 pub(crate) fn push_text(text: &[u8], origin: &[u8], out: &mut Vec<u8>) -> Result<(), NameError> {
     let start = out.len();
     let result = push_labels(text, origin, out);
@@ -342,7 +342,7 @@ fn push_labels(text: &[u8], origin: &[u8], out: &mut Vec<u8>) -> Result<(), Name
                 at += 1;
             }
         }
-        // The bound is checked as we go so that a monstrous token costs no memory.
+        // Check the limit in the loop so that a huge token costs no memory.
         if out.len() - start > MAX_NAME + 1 {
             return Err(if out.len() - label > MAX_LABEL + 1 {
                 NameError::LabelTooLong
@@ -360,7 +360,7 @@ fn push_labels(text: &[u8], origin: &[u8], out: &mut Vec<u8>) -> Result<(), Name
     if out.len() - start > MAX_NAME { Err(NameError::NameTooLong) } else { Ok(()) }
 }
 
-/// Sets the length octet at `label` of the label that ends where `out` ends.
+/// Sets the length octet at `label`; the label ends where `out` ends.
 fn close_label(out: &mut [u8], label: usize) -> Result<(), NameError> {
     let len = out.len() - label - 1;
     match u8::try_from(len) {
@@ -373,7 +373,7 @@ fn close_label(out: &mut [u8], label: usize) -> Result<(), NameError> {
     }
 }
 
-/// Reads the escape at the start of `text` (`\X` or `\DDD`); returns its octet and its length in the text.
+/// Reads the escape at the start of `text` (`\X` or `\DDD`); returns the octet and the length of the escape.
 pub(crate) fn unescape(text: &[u8]) -> Option<(u8, usize)> {
     match *text {
         [b'\\', a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', ..] => {
@@ -386,7 +386,7 @@ pub(crate) fn unescape(text: &[u8]) -> Option<(u8, usize)> {
     }
 }
 
-/// The offsets at which the labels of a name begin, first label first, the root's left out.
+/// The offsets at which the labels of a name begin, first label first, without the root label.
 pub(crate) struct LabelOffsets {
     at: [u8; MAX_LABELS + 1],
     len: u8,
@@ -428,7 +428,7 @@ pub(crate) mod tests {
         Name::from_text(text).unwrap()
     }
 
-    /// RFC 4034 §6.1's own example.
+    /// The example of RFC 4034 §6.1.
     #[test]
     fn canonical_order() {
         let sorted = [
@@ -496,7 +496,7 @@ pub(crate) mod tests {
         assert_eq!(common_labels(name("x.b.c").as_wire(), name("y.B.c").as_wire()), 2);
     }
 
-    /// Names that often share labels, but for their letter case or length.
+    /// Names that often share labels, or differ from each other only in letter case or length.
     fn few_labels() -> impl Strategy<Value = Name> {
         let octet = prop::sample::select(b"aAbB[\0".as_slice());
         proptest::collection::vec(proptest::collection::vec(octet, 1..3), 0..4).prop_map(|labels| {
@@ -511,7 +511,7 @@ pub(crate) mod tests {
         names_of(any::<u8>(), 1..8, 0..6)
     }
 
-    /// A name of so many labels of so many octets each.
+    /// A name with the given numbers of labels and octets per label.
     pub(crate) fn names_of(
         octet: impl Strategy<Value = u8>,
         octets: std::ops::Range<usize>,
@@ -536,7 +536,7 @@ pub(crate) mod tests {
             prop_assert_eq!(back.as_wire(), name.as_wire());
         }
 
-        /// RFC 4034 §6.1: labels compared from the right, in lower case, as octets, and a missing one first.
+        /// RFC 4034 §6.1: labels are compared from the right, in lower case, as octets; a missing label sorts first.
         #[test]
         fn canonical_order_as_defined(a in few_labels(), b in few_labels()) {
             let by_definition = |name: &Name| {

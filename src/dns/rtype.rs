@@ -1,18 +1,18 @@
 //! Record types: their numbers, mnemonics and the layout of their data.
 //!
-//! Each type is one row of [`TABLE`]: its mnemonic, the fields of its data, what is done with the names among them, and
-//! which hosts a reply adds. `rdata/` follows the row to turn text into octets and octets into text, the reply writer to
-//! find the names it may compress.
+//! Each type is one row of [`TABLE`]: its mnemonic, the fields of its data, how the names among them are handled, and
+//! the hosts whose addresses a reply adds. `rdata/` uses the row to convert between text and octets, and the reply
+//! writer uses it to find the names that it may compress.
 
 use std::fmt;
 
 use super::rdata::rules::{self, Rule};
 
-/// A record type (RFC 1035 §3.2.2 and later), known or not.
+/// A record type, known or unknown (RFC 1035 §3.2.2 and later).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Type(pub u16);
 
-/// One field of a type's data, as it is written in text (first) and on the wire (second).
+/// A field of a type's data; each variant states its text form, then its wire form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
     /// A decimal number, one octet.
@@ -35,11 +35,11 @@ pub(crate) enum Field {
     String,
     /// One or more character strings up to the end.
     Strings,
-    /// A character string, perhaps absent (ISDN's subaddress).
+    /// An optional character string (the subaddress of ISDN).
     OptionalString,
     /// A property tag of letters and digits; a length octet and its octets (RFC 8659 §4.1).
     Tag,
-    /// A character string of any length; its octets without a length, up to the end.
+    /// A character string of any length; its octets without a length octet, up to the end.
     Octets,
     /// Hexadecimal digits, blanks allowed, up to the end; at least one octet.
     Hex,
@@ -55,29 +55,29 @@ pub(crate) enum Field {
     Types,
     /// A DNSSEC algorithm, number or mnemonic; one octet (RFC 4034 §A.1).
     Algorithm,
-    /// The kind of a DS record's digest, number or mnemonic; one octet (RFC 4034 §5.1.3).
+    /// The digest type of a DS record, number or mnemonic; one octet (RFC 4034 §5.1.3).
     DigestType,
-    /// A certificate's kind, number or mnemonic; two octets (RFC 4398 §2.1).
+    /// A certificate type, number or mnemonic; two octets (RFC 4398 §2.1).
     CertificateType,
     /// A date `YYYYMMDDHHMMSS` or seconds since 1970; four octets (RFC 4034 §3.2).
     Time,
-    /// So many groups of two hexadecimal digits joined by hyphens (RFC 7043).
+    /// The given number of groups of two hexadecimal digits, joined by hyphens (RFC 7043).
     Eui(u8),
     /// Four groups of up to four hexadecimal digits joined by colons (RFC 6742).
     Locator64,
     /// Service parameters up to the end (RFC 9460 §2.1).
     Parameters,
-    /// Domain names up to the end, perhaps none.
+    /// Zero or more domain names up to the end.
     Names,
     /// The types of an NXT record up to the end; a plain bitmap of the types 1 to 127 (RFC 2535 §5.2).
     OldTypes,
-    /// A gateway: `.`, an address or a name, as the second octet of the data says (RFC 4025 §2.3 to §2.5).
+    /// A gateway: `.`, an address or a name, depending on the second octet of the data (RFC 4025 §2.3 to §2.5).
     Gateway,
-    /// Algorithm, host identity tag and public key; lengths and algorithm stand first (RFC 8005 §5).
+    /// Algorithm, host identity tag and public key; on the wire, lengths and algorithm come first (RFC 8005 §5).
     HostIdentity,
-    /// All of a LOC record (RFC 1876).
+    /// The whole data of a LOC record (RFC 1876).
     Location,
-    /// Address prefixes up to the end, perhaps none (RFC 3123).
+    /// Zero or more address prefixes up to the end (RFC 3123).
     Prefixes,
 }
 
@@ -87,48 +87,48 @@ use Field::{
     String, Strings, Tag, Time, Types, U8, U16, U32,
 };
 
-/// What is known of a type.
+/// The properties of a known type.
 struct Known {
     code: u16,
     mnemonic: &'static str,
-    /// Data as it is written in a zone file: shown to whoever wrote it wrong.
+    /// Example data in zone-file form, used in hints.
     example: &'static str,
-    /// What the data consists of.
+    /// The fields of the data.
     fields: &'static [Field],
-    /// The data has a text form of its own, not only that of RFC 3597 §5.
+    /// Whether the data has a text form in addition to the generic one of RFC 3597 §5.
     has_text: bool,
-    /// What the data must keep to beyond the form of each field.
+    /// The rule that the data must satisfy beyond the form of each field.
     rule: Option<Rule>,
-    /// Where the data's first names lie: how many octets before them, and how many names follow each other. Derived from
-    /// the fields; there are none if what stands before them has no fixed length.
+    /// The position of the data's first names: the number of octets before them and the number of consecutive names. It
+    /// is derived from the fields; both are 0 if the fields before the names have no fixed length.
     names: (u8, u8),
-    /// What is done with the names in the data.
+    /// How the names in the data are handled.
     handling: Handling,
-    /// Which hosts in the data a reply adds records of.
+    /// The hosts in the data whose records a reply adds.
     additional: Additional,
-    /// Records of the type may stand beside a CNAME record.
-    beside_cname: bool,
+    /// Whether records of the type may exist at the owner of a CNAME record.
+    coexists_with_cname: bool,
 }
 
-/// What is done with the domain names in a type's data; each includes those before it.
+/// How the domain names in a type's data are handled; each variant includes the ones above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Handling {
-    /// They stay as they are, in canonical form too (RFC 3597 §4 and §7, RFC 6840 §5.1).
+    /// Names keep their letter case, in canonical form too (RFC 3597 §4 and §7, RFC 6840 §5.1).
     Verbatim,
-    /// They are in lower case in canonical form (RFC 4034 §6.2).
+    /// Names are in lower case in canonical form (RFC 4034 §6.2).
     LowerCase,
-    /// Other servers may send them compressed (RFC 3597 §4).
+    /// Other servers may send names compressed (RFC 3597 §4).
     Expanded,
-    /// Replies may compress them (RFC 1035 §3.3).
+    /// Replies may compress names (RFC 1035 §3.3).
     Compressed,
 }
 
 /// The hosts in a type's data whose records a reply adds (RFC 1034 §4.3.2 step 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Additional {
-    /// There are none.
+    /// No hosts.
     None,
-    /// The first name is a host, whose addresses are added.
+    /// The first name is a host; its addresses are added.
     Host,
     /// The target of a service binding (RFC 9460 §4.1).
     Service,
@@ -136,6 +136,7 @@ pub(crate) enum Additional {
     Replacement,
 }
 
+/// Returns a row with defaults for everything that depends on the fields only.
 const fn known(code: u16, mnemonic: &'static str, example: &'static str, fields: &'static [Field]) -> Known {
     let (names, handling) = names(fields);
     Known {
@@ -148,11 +149,11 @@ const fn known(code: u16, mnemonic: &'static str, example: &'static str, fields:
         names,
         handling,
         additional: Additional::None,
-        beside_cname: false,
+        coexists_with_cname: false,
     }
 }
 
-/// Returns where the first names of data with these fields lie, and what is done with them unless a row says otherwise.
+/// Returns the position of the first names in data with these fields, and their default handling.
 const fn names(fields: &[Field]) -> ((u8, u8), Handling) {
     let (mut front, mut count, mut at) = (0, 0, 0);
     let mut handling = Handling::Verbatim;
@@ -189,7 +190,7 @@ impl Known {
         (usize::from(self.names.0), usize::from(self.names.1))
     }
 
-    /// Data is written in the form of RFC 3597 §5 only: it has no text form, or hardly anyone knew it.
+    /// Allows only the form of RFC 3597 §5 in text: the type has no text form, or none that is widely known.
     const fn in_generic_form(mut self) -> Self {
         self.has_text = false;
         self
@@ -200,37 +201,37 @@ impl Known {
         self
     }
 
-    /// The names in the data may come compressed.
+    /// Marks the names in the data as possibly compressed by other servers.
     const fn expanded(mut self) -> Self {
         self.handling = Handling::Expanded;
         self
     }
 
-    /// The names in the data are in lower case in canonical form.
+    /// Marks the names in the data as lower case in canonical form.
     const fn lower_case(mut self) -> Self {
         self.handling = Handling::LowerCase;
         self
     }
 
-    /// A reply adds records of hosts in the data.
+    /// Sets the hosts in the data whose records a reply adds.
     const fn adding(mut self, additional: Additional) -> Self {
         self.additional = additional;
         self
     }
 
-    const fn beside_cname(mut self) -> Self {
-        self.beside_cname = true;
+    const fn coexists_with_cname(mut self) -> Self {
+        self.coexists_with_cname = true;
         self
     }
 }
 
-/// The types that can stand in a zone file, by number.
+/// The types that a zone file may contain, by number.
 const TABLE: &[Known] = &[
     known(1, "A", "192.0.2.1", &[Ipv4]),
     known(2, "NS", "ns.example.org.", &[CompressedName]).adding(Additional::Host),
     known(3, "MD", "mail.example.org.", &[CompressedName]),
     known(4, "MF", "mail.example.org.", &[CompressedName]),
-    known(5, "CNAME", "www.example.org.", &[CompressedName]).beside_cname(),
+    known(5, "CNAME", "www.example.org.", &[CompressedName]).coexists_with_cname(),
     known(
         6,
         "SOA",
@@ -257,13 +258,13 @@ const TABLE: &[Known] = &[
     known(24, "SIG", "A 8 3 300 20300101000000 20200101000000 12345 example.org. AQID", RRSIG)
         .with(rules::sig)
         .expanded()
-        .beside_cname(),
-    known(25, "KEY", "512 3 8 AQID", DNSKEY).with(rules::key).beside_cname(),
+        .coexists_with_cname(),
+    known(25, "KEY", "512 3 8 AQID", DNSKEY).with(rules::key).coexists_with_cname(),
     known(26, "PX", "10 example.org. px.example.org.", &[U16, Name, Name]).expanded(),
     known(27, "GPOS", "-32.6882 116.8652 10.0", &[String, String, String]),
     known(28, "AAAA", "2001:db8::1", &[Ipv6]),
     known(29, "LOC", "52 22 23 N 4 53 32 E -2m 1m 10000m 10m", &[Location]).with(rules::location),
-    known(30, "NXT", "www.example.org. A NXT", &[Name, OldTypes]).expanded().beside_cname(),
+    known(30, "NXT", "www.example.org. A NXT", &[Name, OldTypes]).expanded().coexists_with_cname(),
     known(31, "EID", "0123", &[Hex]),
     known(32, "NIMLOC", "0123", &[Hex]),
     known(33, "SRV", "0 5 5060 sip.example.org.", &[U16, U16, U16, Name]).expanded().adding(Additional::Host),
@@ -286,8 +287,8 @@ const TABLE: &[Known] = &[
     known(46, "RRSIG", "A 13 3 300 20300101000000 20200101000000 12345 example.org. AQID", RRSIG)
         .with(rules::rrsig)
         .lower_case()
-        .beside_cname(),
-    known(47, "NSEC", "www.example.org. A RRSIG NSEC", &[Name, Types]).with(rules::nsec).beside_cname(),
+        .coexists_with_cname(),
+    known(47, "NSEC", "www.example.org. A RRSIG NSEC", &[Name, Types]).with(rules::nsec).coexists_with_cname(),
     known(48, "DNSKEY", "256 3 13 AQID", DNSKEY).with(rules::public_key),
     known(49, "DHCID", "AAIBY2/AuCccgoJbsaxcQc9TUapptP69lOjxfNuVAA2kjEA=", &[Base64]),
     known(50, "NSEC3", "1 0 0 - 2T7B4G4VSA5SMI47K61MV5BV1A22BOJR A RRSIG", &[U8, U8, U16, Salt, Base32, Types])
@@ -340,10 +341,10 @@ const TABLE: &[Known] = &[
         .with(rules::delegation_digest),
 ];
 
-/// Codes below this one are found by [`ROWS`].
+/// [`ROWS`] covers the codes below this one.
 const DENSE: usize = 264;
 
-/// By code the number of a type's row, from 1; 0 for types that are not known.
+/// The row number of each code, counted from 1; 0 for unknown types.
 static ROWS: [u8; DENSE] = rows();
 
 const fn rows() -> [u8; DENSE] {
@@ -376,23 +377,22 @@ impl Type {
         NXNAME = 128, TKEY = 249, TSIG = 250, IXFR = 251, AXFR = 252, MAILB = 253, MAILA = 254, ANY = 255,
     }
 
-    /// Returns whether records of this type may stand where a CNAME record is: it alone and what signs it (RFC 2181 §10.1,
-    /// RFC 4034 §2.5).
-    pub(crate) fn goes_with_cname(self) -> bool {
-        self.known().is_some_and(|known| known.beside_cname)
+    /// Returns whether records of this type may exist at the owner of a CNAME record (RFC 2181 §10.1, RFC 4034 §2.5).
+    pub(crate) fn may_coexist_with_cname(self) -> bool {
+        self.known().is_some_and(|known| known.coexists_with_cname)
     }
 
-    /// Returns the type that a record with this data covers, if this is a type of signatures (RFC 4034 §3.1.1,
-    /// RFC 2535 §4.1.1); octets that are missing count as zero.
+    /// Returns the type that a record with this data covers, if this is a signature type (RFC 4034 §3.1.1, RFC 2535
+    /// §4.1.1); missing octets count as zero.
     #[inline]
     pub fn covers(self, data: &[u8]) -> Option<Self> {
         let octet = |at| data.get(at).copied().unwrap_or(0);
         matches!(self, Self::RRSIG | Self(24)).then(|| Self(u16::from_be_bytes([octet(0), octet(1)])))
     }
 
-    /// Reads a mnemonic, or `TYPE` and a number (RFC 3597 §5), in any letter case.
+    /// Parses a mnemonic, or `TYPE` and a number (RFC 3597 §5), in any letter case.
     pub fn from_text(text: &[u8]) -> Option<Self> {
-        // Nearly all records of nearly all zones are of these.
+        // Most records of most zones have one of these types.
         match text {
             b"A" => return Some(Self::A),
             b"AAAA" => return Some(Self::AAAA),
@@ -410,13 +410,13 @@ impl Type {
         std::str::from_utf8(number).ok()?.parse().ok().map(Self)
     }
 
-    /// Iterates over all types that are known by name.
+    /// Iterates over all types that have a mnemonic.
     pub fn all() -> impl Iterator<Item = Self> {
         TABLE.iter().map(|known| Self(known.code))
     }
 
-    /// Returns data of the type as it is written in a zone file, for example `10 mail.example.org.`; `None` if the type
-    /// is not known.
+    /// Returns example data of the type in zone-file form, such as `10 mail.example.org.`; `None` if the type is
+    /// unknown.
     pub fn example(self) -> Option<&'static str> {
         self.known().map(|known| known.example)
     }
@@ -429,30 +429,30 @@ impl Type {
         }
     }
 
-    /// Returns the fields that the type's data is written in, or `None` if it has no text form of its own.
+    /// Returns the fields of the type's text form, or `None` if only the generic form exists.
     pub(crate) fn fields(self) -> Option<&'static [Field]> {
         self.known().filter(|known| known.has_text).map(|known| known.fields)
     }
 
-    /// Returns the fields of the type's data on the wire, or `None` if they are not known.
+    /// Returns the fields of the type's wire form, or `None` if the type is unknown.
     pub(crate) fn layout(self) -> Option<&'static [Field]> {
         self.known().map(|known| known.fields)
     }
 
-    /// Returns what the type's data must keep to beyond the form of its fields.
+    /// Returns the rule that the type's data must satisfy beyond the form of its fields.
     pub(crate) fn rule(self) -> Option<Rule> {
         self.known().and_then(|known| known.rule)
     }
 
-    /// Returns where in the type's data the names lie that may be compressed: how many octets before them and how
-    /// many names.
+    /// Returns the position in the type's data of names that a reply may compress: the number of octets before them and
+    /// the number of names.
     #[inline]
     pub(crate) fn compressible(self) -> Option<(usize, usize)> {
         self.known().filter(|known| known.handling == Handling::Compressed).map(Known::place)
     }
 
-    /// Returns where in the type's data the names lie that other servers may send compressed, where that is a fixed place
-    /// (RFC 3597 §4).
+    /// Returns the position in the type's data of names that other servers may send compressed (RFC 3597 §4), if it is
+    /// fixed.
     pub(crate) fn expandable(self) -> Option<(usize, usize)> {
         self.known().filter(|known| known.handling >= Handling::Expanded && known.names.1 > 0).map(Known::place)
     }
@@ -462,25 +462,25 @@ impl Type {
         self.known().is_some_and(|known| known.handling >= Handling::LowerCase)
     }
 
-    /// Returns where in the type's data its first names lie, where that is a fixed place: how many octets before them and
-    /// how many names follow each other.
+    /// Returns the position of the first names in the type's data, if it is fixed: the number of octets before them and
+    /// the number of consecutive names.
     pub(crate) fn names(self) -> Option<(usize, usize)> {
         self.known().filter(|known| known.names.1 > 0).map(Known::place)
     }
 
-    /// Returns which hosts in the type's data a reply adds records of.
+    /// Returns the hosts in the type's data whose records a reply adds.
     #[inline]
     pub(crate) fn additional(self) -> Additional {
         self.known().map_or(Additional::None, |known| known.additional)
     }
 
-    /// Returns whether the type asks something other than for records of that type, so none can have it
-    /// (RFC 6895 §3.1: 0, OPT, and 128 to 255).
+    /// Returns whether the type is a query type or meta-type, which no record in a zone can have (RFC 6895 §3.1: 0,
+    /// OPT, and 128 to 255).
     pub fn is_meta(self) -> bool {
         matches!(self.0, 0 | 41 | 128..=255)
     }
 
-    /// Returns the mnemonic nearest to a misspelt one.
+    /// Returns the mnemonic that is closest to a misspelt one.
     pub(crate) fn nearest(text: &[u8]) -> Option<&'static str> {
         let names = TABLE.iter().map(|known| known.mnemonic);
         let text = text.get(..16).unwrap_or(text).to_ascii_uppercase();
@@ -501,7 +501,7 @@ impl fmt::Display for Type {
     }
 }
 
-/// Returns the number of insertions, deletions and replacements that lead from one word to the other.
+/// Returns the edit distance of two words in insertions, deletions and replacements.
 fn distance(a: &[u8], b: &[u8]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
@@ -533,9 +533,9 @@ mod tests {
         assert_eq!(Type(u16::MAX).known().map(|known| known.code), None);
     }
 
-    /// RFC 3597 §4 lists the types whose names may come compressed besides those of RFC 1035.
+    /// RFC 3597 §4 lists the types, in addition to those of RFC 1035, whose names may be received compressed.
     #[test]
-    fn names_lie_where_the_fields_say() {
+    fn name_positions_follow_from_the_fields() {
         let place = |text: &str| Type::from_text(text.as_bytes()).unwrap();
         for (text, names) in [
             ("A", None),
@@ -567,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn misspelt() {
+    fn nearest_mnemonic() {
         assert_eq!(Type::nearest(b"CNAM"), Some("CNAME"));
         assert_eq!(Type::nearest(b"aaa"), Some("AAAA"));
         assert_eq!(Type::nearest(b"completely-different"), None);

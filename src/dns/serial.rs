@@ -1,8 +1,8 @@
-//! SOA serial numbers and their circular order.
+//! SOA serial numbers and their circular order (RFC 1982).
 
 use std::fmt;
 
-/// A zone's serial number (RFC 1982), compared on the circle of 2³² values.
+/// The serial number of a zone, compared by serial number arithmetic (RFC 1982).
 ///
 /// It is deliberately not `Ord`: serial comparison is not transitive and some pairs have no order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,13 +14,13 @@ impl Serial {
         matches!(self.0.wrapping_sub(other.0), 1..=0x7fff_ffff)
     }
 
-    /// Returns the serial that follows, by serial addition (RFC 1982 §3.1).
+    /// Returns the next serial, by serial number addition (RFC 1982 §3.1).
     pub fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
     }
 }
 
-/// RFC 1982 §3.2; `None` where the RFC leaves the comparison undefined (exactly 2³¹ apart).
+/// Compares as RFC 1982 §3.2 defines; `None` where the RFC leaves the order undefined (exactly 2³¹ apart).
 impl PartialOrd for Serial {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         use std::cmp::Ordering::{Equal, Greater, Less};
@@ -43,7 +43,7 @@ impl fmt::Display for Serial {
 mod tests {
     use crate::dns::serial::*;
 
-    /// RFC 1982 §5.2, the examples with 8 bits, scaled to 32.
+    /// The 8-bit examples of RFC 1982 §5.2, scaled to 32 bits.
     #[test]
     fn wraps_around_the_circle() {
         let s = |top: u32| Serial(top << 24);

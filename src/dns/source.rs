@@ -1,14 +1,14 @@
-//! The texts that are read for a zone, and where in them a place is.
+//! The texts of a zone's files, and positions in them.
 //!
-//! A place is an offset into all texts laid end to end, in the order in which they were opened. So four
-//! octets are enough for a record to remember where it came from, and sorting by place sorts by file.
+//! A position is an offset into the concatenation of all texts, in the order in which they were opened. A record
+//! therefore needs only four octets to remember where it came from, and sorting by position sorts by file.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-/// The files opened so far, the zone's own first.
+/// The files opened so far, the zone's main file first.
 ///
-/// It grows while its texts are being read; a list of cells lets it do so without copying them.
+/// The list grows while its texts are being read; a linked list of cells allows that without copying them.
 pub(crate) struct Files<'t> {
     first: File<'t>,
 }
@@ -22,17 +22,17 @@ pub(crate) struct File<'t> {
 }
 
 impl<'t> Files<'t> {
-    /// Begins with a zone's own file.
+    /// Creates the list from a zone's main file.
     pub(crate) fn new(path: &'t str, text: &'t [u8]) -> Self {
         Self { first: File { path: path.into(), text: text.into(), base: 0, next: OnceCell::new() } }
     }
 
-    /// Returns the zone's own file.
+    /// Returns the zone's main file.
     pub(crate) fn first(&self) -> &File<'t> {
         &self.first
     }
 
-    /// Iterates over the files in the order of their places.
+    /// Iterates over the files in the order of their positions.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &File<'t>> {
         std::iter::successors(Some(&self.first), |file| file.next.get().map(Box::as_ref))
     }
@@ -40,19 +40,19 @@ impl<'t> Files<'t> {
     /// Adds a file.
     pub(crate) fn add(&self, path: String, text: Vec<u8>) -> &File<'t> {
         let last = self.iter().last().unwrap_or(&self.first);
-        // The end of a text is a place of its own.
+        // The end of a text is a position, too.
         let base = last.base + last.text.len() + 1;
         last.next.get_or_init(|| Box::new(File { path: path.into(), text: text.into(), base, next: OnceCell::new() }))
     }
 
-    /// Returns the file a place lies in.
-    pub(crate) fn at(&self, place: usize) -> &File<'t> {
-        self.iter().take_while(|file| file.base <= place).last().unwrap_or(&self.first)
+    /// Returns the file that contains a position.
+    pub(crate) fn at(&self, position: usize) -> &File<'t> {
+        self.iter().take_while(|file| file.base <= position).last().unwrap_or(&self.first)
     }
 }
 
 impl Drop for Files<'_> {
-    /// Frees the files one by one: by itself, a long list would be freed by as deep a recursion.
+    /// Frees the files one by one: the default drop would recurse once per file and could overflow the stack.
     fn drop(&mut self) {
         let mut next = self.first.next.take();
         while let Some(mut file) = next {
@@ -62,7 +62,7 @@ impl Drop for Files<'_> {
 }
 
 impl File<'_> {
-    /// Returns the path, from the root of the repository.
+    /// Returns the path relative to the root of the repository.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
@@ -72,7 +72,7 @@ impl File<'_> {
         &self.text
     }
 
-    /// Returns the place of the first octet.
+    /// Returns the position of the first octet.
     pub(crate) fn base(&self) -> usize {
         self.base
     }
@@ -83,12 +83,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places() {
+    fn positions() {
         let files = Files::new("a", b"12");
         let b = files.add("b".into(), b"345".to_vec());
         let c = files.add("c".into(), Vec::new());
         assert_eq!((b.base(), c.base()), (3, 7));
-        let path = |place| files.at(place).path().to_string();
+        let path = |position| files.at(position).path().to_string();
         assert_eq!([0, 2, 3, 6, 7].map(path), ["a", "a", "b", "b", "c"]);
     }
 }

@@ -1,16 +1,17 @@
-//! Words of a zone file and what they stand for.
+//! Parsers for single words of a zone file.
 
 use super::lexer::Token;
 use crate::dns::diagnostic::Fault;
 use crate::dns::name;
 
+/// Returns whether a word is a class: a mnemonic or `CLASS` and a number (RFC 3597 §5).
 pub(crate) fn is_class(word: &[u8]) -> bool {
     let classes: [&[u8]; 4] = [b"IN", b"CH", b"HS", b"CS"];
     word.len() == 2 && classes.iter().any(|class| word.eq_ignore_ascii_case(class))
         || word.len() > 5 && word[..5].eq_ignore_ascii_case(b"CLASS") && word[5..].iter().all(u8::is_ascii_digit)
 }
 
-/// Appends the name a token spells, `@` being the origin.
+/// Appends the domain name that a token denotes; `@` is the origin.
 pub(crate) fn push_name(text: &[u8], token: &Token, origin: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
     match token.of(text) {
         b"@" if !token.quoted => {
@@ -21,7 +22,7 @@ pub(crate) fn push_name(text: &[u8], token: &Token, origin: &[u8], out: &mut Vec
     }
 }
 
-/// Reads a number of seconds: digits alone, or groups of digits and one of the units `w d h m s`.
+/// Parses a number of seconds: digits alone, or groups of digits each followed by one of the units `w d h m s`.
 pub(crate) fn seconds(word: &[u8]) -> Option<u32> {
     let (mut total, mut number, mut digits, mut units) = (0_u32, 0_u32, false, false);
     for &octet in word {
@@ -51,11 +52,12 @@ pub(crate) fn seconds(word: &[u8]) -> Option<u32> {
     }
 }
 
+/// Returns the finding about a token after the end of a record or directive.
 pub(crate) fn surplus(token: &Token) -> Fault {
-    Fault::at(token.at(), "there is more on the line than belongs to it").hint("a comment begins with `;`")
+    Fault::at(token.at(), "unexpected text at the end of the line").hint("a comment begins with `;`")
 }
 
-/// Returns a word for showing, cut to a bearable length.
+/// Returns a word for display, escaped and cut to 40 octets.
 pub(crate) fn lossy(word: &[u8]) -> String {
     let shown: String =
         String::from_utf8_lossy(word.get(..40).unwrap_or(word)).chars().flat_map(char::escape_debug).collect();

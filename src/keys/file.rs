@@ -139,10 +139,10 @@ const FIELDS: [&str; 4] =
 const PLAIN: [&str; 8] = [
     "there is no owner name before this line to inherit",
     "the line ends without a record type",
-    "there is more on the line than belongs to it",
-    "this parenthesis is never closed",
-    "this parenthesis closes nothing",
-    "this quote is never closed",
+    "unexpected text at the end of the line",
+    "this parenthesis is not closed",
+    "this closing parenthesis has no opening one",
+    "this quoted string is not closed",
     "this entry is longer than 1 MiB",
     "the file is larger than 1 GiB",
 ];
@@ -325,7 +325,7 @@ mod tests {
             ("c DNSKEY 0 3 163", Some("17: error: base64 is missing here")),
             ("c DNSKEY 0 3", Some("13: error: an algorithm's number or mnemonic is missing here")),
             ("d DNSKEY 0 3 c2VjcmV0", Some("14: error: expected an algorithm's number or mnemonic")),
-            ("e DNSKEY 0 3 8 c2VjcmV0", Some("1: error: algorithm 8: the algorithm is not known")),
+            ("e DNSKEY 0 3 8 c2VjcmV0", Some("1: error: algorithm 8: the algorithm is unknown")),
             ("f DNSKEY 0 3 157 c2VjcmV0", Some("1: error: algorithm 157: HMAC-MD5 is broken")),
             ("g DNSKEY 0 2 163 c2VjcmV0", Some("1: error: the protocol is 3, not 2")),
             ("h DNSKEY 0 3 163", Some("17: error: base64 is missing here")),

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! zone changed ─ targets ─► Notifier ─► datagrams ─► secondaries ─ acknowledgements ─► Notifier
-//! datagram ─ Notification::parse ─ decide ─► reply at once, and perhaps Trigger ─► a fetch, later
+//! datagram ─ Notification::parse ─ decide ─► reply at once; if authorized, Trigger ─► a fetch, later
 //! ```
 //!
-//! [`Notifier`] and [`Trigger`] are values that events and the time change; what they want done comes back as values.
-//! Neither knows a clock, a socket or a random source. Whoever drives them calls again when the time they tell has come.
+//! [`Notifier`] and [`Trigger`] are state machines: they take events and the time, and return the actions to perform.
+//! Neither has a clock, a socket or a random source. The caller must call them again at the time that they return.
 
 mod notifier;
 mod received;
@@ -20,23 +20,23 @@ use std::time::Duration;
 pub use notifier::{Effect, Event, Limits, Notifier};
 #[cfg(test)]
 pub(crate) use received::reply;
-pub use received::{Notification, Ruling, Sender, decide};
+pub use received::{Decision, Notification, Sender, decide};
 pub use targets::{Configured, Target, targets};
 pub use trigger::Trigger;
 
 pub(crate) use received::serial_of;
 pub(crate) use warnings::Warnings;
 
-/// What the clocks show.
+/// The current time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// The time since some moment that is the same for all events; it never goes back.
+    /// The monotonic time since a fixed moment.
     pub uptime: Duration,
     /// The time in seconds since 1970, for signatures.
     pub unix: u64,
 }
 
-/// Returns an address by which a peer is told from others: IPv4 is IPv4 however it is written, and scopes do not count.
+/// Returns an address in the form that identifies a peer: IPv4-mapped addresses become IPv4, and scopes are removed.
 pub(crate) fn peer(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

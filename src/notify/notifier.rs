@@ -1,6 +1,6 @@
-//! Notifications sent: to whom, when, and how often (RFC 1996 §3, §4).
+//! The sender of notifications: scheduling, retransmission and limits (RFC 1996 §3, §4).
 //!
-//! For each zone and target there is one *job* at most, however often the zone changes:
+//! For each zone and target there is at most one *job*, however often the zone changes:
 //!
 //! ```text
 //! queued ─ a slot is free ─► waiting ─ acknowledged ─► resting ─ the interval is over ─► gone, or queued again
@@ -9,12 +9,12 @@
 //!                            no reply
 //! ```
 //!
-//! What is sent is always the newest version. A zone that changes while a reply is awaited is sent at the time the old
-//! version would have been sent again, or when that is acknowledged: a storm of changes makes no storm of messages.
+//! A notification always announces the newest version. If a zone changes while a reply is outstanding, the new version
+//! is sent when the old one would have been retransmitted, or when it is acknowledged. So a burst of changes does not
+//! cause a burst of messages.
 //!
-//! Slots are bounded over all targets and for each. A target that has not acknowledged anything while a job went through
-//! all its tries has one slot only until it is heard again, so that the many jobs of a dead server neither keep the
-//! others waiting nor send much.
+//! Slots are limited for all targets together and for each one. A target that does not answer any try of a job has only
+//! one slot until it answers again, so that the jobs of a dead server neither delay others nor send many messages.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -29,35 +29,36 @@ use crate::dns::{Name, Serial, Type};
 use crate::tsig::{Sent, sign};
 use crate::zone::Zone;
 
-/// The opcode with the bit that says the sender has authority (RFC 1996 §4.1).
+/// The opcode NOTIFY with the AA flag (RFC 1996 §4.1).
 const FLAGS: u16 = (opcode::NOTIFY as u16) << 11 | 0x0400;
 
-/// The most octets of a message without EDNS over UDP (RFC 1035 §2.3.4); the hint is left out if it does not fit.
-const MOST_OCTETS: usize = 512;
+/// The maximum length of a UDP message without EDNS, in octets (RFC 1035 §2.3.4); the SOA hint is omitted if it does
+/// not fit.
+const MAX_MESSAGE: usize = 512;
 
-/// How many tries are forgotten when a newer version takes the place of one not acknowledged: all but these.
-const TRIES_KEPT: u32 = 3;
+/// The maximum count of tries that is kept when a newer version replaces an unacknowledged one.
+const MAX_INHERITED_TRIES: u32 = 3;
 
-/// How many peers are remembered that there is nothing to do for.
-const MOST_IDLE_PEERS: usize = 4096;
+/// The number of peers above which idle ones are removed.
+const MAX_IDLE_PEERS: usize = 4096;
 
-/// How much is sent at a time, and how often.
+/// Limits for concurrency and retransmission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How long to wait for the first reply; each further wait is twice as long as the one before.
+    /// The timeout of the first try; it doubles with each further try.
     pub timeout: Duration,
-    /// How often a notification is sent at most.
+    /// The maximum number of tries for a notification.
     pub tries: u32,
-    /// How long after one notification of a zone the next may follow to the same target at the earliest.
+    /// The minimum time between two notifications for one zone to one target.
     pub interval: Duration,
-    /// How many replies are awaited at a time, over all targets.
+    /// The maximum number of outstanding replies over all targets.
     pub outstanding: usize,
-    /// How many replies are awaited at a time from one target.
+    /// The maximum number of outstanding replies from one target.
     pub per_target: usize,
 }
 
 impl Default for Limits {
-    /// Six tries within a minute (RFC 1996 §3.6 leaves both to us), a zone's at least half a second apart.
+    /// Allows six tries within a minute (RFC 1996 §3.6 leaves both open), at least half a second apart for one zone.
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(1),
@@ -69,63 +70,63 @@ impl Default for Limits {
     }
 }
 
-/// What happens to a [`Notifier`].
+/// An event for a [`Notifier`].
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A zone has a new serial number, or is served for the first time.
+    /// A zone has a new serial number, or is newly served.
     Changed {
-        /// The zone as it is served now.
+        /// The current version of the zone.
         zone: &'a Zone,
-        /// Who is to be told; see [`targets`](super::targets()).
+        /// The servers to notify; see [`targets`](super::targets()).
         targets: Vec<Target>,
     },
-    /// A zone is not served any more.
+    /// A zone is no longer served.
     Removed {
         /// Its name.
         apex: &'a Name,
     },
-    /// A datagram has come.
+    /// A datagram arrived.
     Reply {
-        /// Whence.
+        /// The source address.
         source: SocketAddr,
-        /// Its octets.
+        /// The message.
         message: &'a [u8],
     },
-    /// Nothing but that time has passed.
+    /// Time has passed.
     Tick,
 }
 
-/// What a [`Notifier`] wants done.
+/// An action that a [`Notifier`] requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Send a datagram, from a port that replies come in at.
+    /// Send a datagram, from a port that receives the replies.
     Send {
-        /// Whither.
+        /// The destination address.
         to: SocketAddr,
-        /// Its octets.
+        /// The message.
         message: Vec<u8>,
     },
-    /// Write a line to the log.
+    /// Write a log line.
     Log(Level, String),
 }
 
-/// Sends notifications until they are acknowledged or given up.
+/// The notifier: sends notifications until they are acknowledged or abandoned.
 #[derive(Debug, Default)]
 pub struct Notifier {
     limits: Limits,
-    /// Jobs by a number that rises, so that the first to come is the first to be served.
+    /// The jobs by ascending number, so that they are processed in order of arrival.
     jobs: HashMap<u64, Job>,
     last_job: u64,
     index: BTreeMap<(Name, SocketAddr), u64>,
     peers: HashMap<SocketAddr, Peer>,
-    /// Peers with something queued and a free slot, each once.
+    /// The peers with a queued job and a free slot, without duplicates.
     ready: VecDeque<SocketAddr>,
     timers: BTreeSet<(Duration, u64)>,
     outstanding: usize,
     warnings: Warnings,
 }
 
-/// The version of a zone that is to be told of.
+/// The version of a zone to announce.
 #[derive(Debug)]
 struct Version {
     apex: Name,
@@ -139,12 +140,12 @@ struct Job {
     target: Target,
     version: Arc<Version>,
     state: State,
-    /// How often was sent since the target last replied.
+    /// The number of tries since the target last replied.
     tries: u32,
-    /// When was sent first since then, and when last.
+    /// The times of the first and of the last try since then.
     first_sent: Duration,
     last_sent: Duration,
-    /// It has been told that replies cannot be verified.
+    /// Whether a warning about an unverifiable reply was logged.
     warned: bool,
 }
 
@@ -155,7 +156,7 @@ enum State {
     Resting { due: Duration, again: bool },
 }
 
-/// A message whose reply is awaited.
+/// A message whose reply is outstanding.
 #[derive(Debug)]
 struct Waiting {
     id: u16,
@@ -168,7 +169,7 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct Peer {
     queue: BTreeSet<u64>,
-    /// The jobs that await a reply, by the identifiers of their messages.
+    /// The jobs that wait for a reply, by message ID.
     ids: HashMap<u16, u64>,
     is_ready: bool,
     silent: bool,
@@ -182,22 +183,22 @@ impl Peer {
 }
 
 impl Notifier {
-    /// Makes a notifier with nothing to do.
+    /// Creates an idle notifier.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self { limits, ..Self::default() }
     }
 
-    /// Lets an event happen, and returns what is to be done. `random` yields random numbers.
+    /// Handles an event and returns the requested actions. `random` returns random numbers.
     pub fn handle(&mut self, now: Now, event: Event<'_>, random: &mut dyn FnMut() -> u32) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
             Event::Changed { zone, targets } => self.changed(zone, targets),
-            Event::Removed { apex } => self.keep(apex, &BTreeSet::new()),
+            Event::Removed { apex } => self.retain_targets(apex, &BTreeSet::new()),
             Event::Reply { source, message } => self.reply(now, peer(source), message, &mut effects),
             Event::Tick => {}
         }
-        self.pass(now, random, &mut effects);
+        self.run_timers(now, random, &mut effects);
         self.send_queued(now, random, &mut effects);
         effects
     }
@@ -219,24 +220,24 @@ impl Notifier {
         let Some((soa, rrset)) = rrset.and_then(|rrset| Some((rrset.rdata().next()?, rrset))) else { return };
         let (apex, serial) = (zone.apex().clone(), zone.serial());
         let version = Arc::new(Version { apex: apex.clone(), serial, ttl: rrset.ttl(), soa: soa.into() });
-        self.keep(&apex, &targets.iter().map(|target| peer(target.address)).collect());
+        self.retain_targets(&apex, &targets.iter().map(|target| peer(target.address)).collect());
         for target in targets {
             let address = peer(target.address);
             let Some(id) = self.index.get(&(apex.clone(), address)) else {
-                self.begin(target, version.clone());
+                self.add_job(target, version.clone());
                 continue;
             };
             let Some(job) = self.jobs.get_mut(id) else { continue };
             (job.target, job.version) = (target, version.clone());
             match &mut job.state {
                 State::Queued => {}
-                State::Waiting(_) => job.tries = job.tries.min(TRIES_KEPT),
+                State::Waiting(_) => job.tries = job.tries.min(MAX_INHERITED_TRIES),
                 State::Resting { again, .. } => *again = true,
             }
         }
     }
 
-    fn begin(&mut self, target: Target, version: Arc<Version>) {
+    fn add_job(&mut self, target: Target, version: Arc<Version>) {
         self.last_job += 1;
         let (id, address) = (self.last_job, peer(target.address));
         self.index.insert((version.apex.clone(), address), id);
@@ -244,7 +245,7 @@ impl Notifier {
         let job =
             Job { target, version, state: State::Queued, tries: 0, first_sent: never, last_sent: never, warned: false };
         self.jobs.insert(id, job);
-        if self.peers.len() > MOST_IDLE_PEERS {
+        if self.peers.len() > MAX_IDLE_PEERS {
             self.peers.retain(|_, peer| peer.is_ready || !peer.queue.is_empty() || !peer.ids.is_empty());
         }
         self.enqueue(id, address);
@@ -255,7 +256,7 @@ impl Notifier {
         self.make_ready(address);
     }
 
-    /// Puts a peer among those that something can be sent to, if that is so.
+    /// Adds a peer to the ready queue if it has a queued job and a free slot.
     fn make_ready(&mut self, address: SocketAddr) {
         let Some(peer) = self.peers.get_mut(&address) else { return };
         if !peer.is_ready && !peer.queue.is_empty() && peer.has_slot(&self.limits) {
@@ -264,8 +265,8 @@ impl Notifier {
         }
     }
 
-    /// Ends the jobs of a zone whose targets are not among these.
-    fn keep(&mut self, apex: &Name, targets: &BTreeSet<SocketAddr>) {
+    /// Ends the jobs of a zone whose targets are not in the set.
+    fn retain_targets(&mut self, apex: &Name, targets: &BTreeSet<SocketAddr>) {
         let first = (apex.clone(), SocketAddr::from(([0, 0, 0, 0], 0)));
         let all = self.index.range(first..).take_while(|((name, _), _)| name == apex);
         let gone: Vec<u64> = all.filter(|((_, to), _)| !targets.contains(to)).map(|(_, id)| *id).collect();
@@ -282,7 +283,7 @@ impl Notifier {
         self.jobs.remove(&id);
     }
 
-    /// Takes a job out of the queue, the slot or the timer that its state means; another state is to be set.
+    /// Releases the queue entry, slot or timer that belongs to a job's state; the caller must set a new state.
     fn leave_state(&mut self, id: u64) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let address = peer(job.target.address);
@@ -304,8 +305,8 @@ impl Notifier {
         }
     }
 
-    /// Does what is due.
-    fn pass(&mut self, now: Now, random: &mut dyn FnMut() -> u32, effects: &mut Vec<Effect>) {
+    /// Performs all due actions.
+    fn run_timers(&mut self, now: Now, random: &mut dyn FnMut() -> u32, effects: &mut Vec<Effect>) {
         while let Some(&(due, id)) = self.timers.first() {
             if due > now.uptime {
                 return;
@@ -333,7 +334,10 @@ impl Notifier {
     fn give_up(&mut self, now: Now, id: u64, effects: &mut Vec<Effect>) {
         let Some(job) = self.jobs.get(&id) else { return };
         let Version { apex, serial, .. } = &*job.version;
-        let text = format!("{apex} {serial}: no reply to {} notifications from {}", job.tries, job.target.address);
+        let text = format!(
+            "{apex}: no reply from {} to {} notifications of serial {serial}; giving up",
+            job.target.address, job.tries
+        );
         if let Some(peer) = self.peers.get_mut(&peer(job.target.address)) {
             peer.silent |= peer.last_heard.is_none_or(|heard| heard < job.first_sent);
         }
@@ -342,10 +346,10 @@ impl Notifier {
     }
 
     fn warn(&mut self, now: Now, text: String, effects: &mut Vec<Effect>) {
-        effects.extend(self.warnings.tell(now.uptime, text).map(|text| Effect::Log(Level::Warn, text)));
+        effects.extend(self.warnings.admit(now.uptime, text).map(|text| Effect::Log(Level::Warn, text)));
     }
 
-    /// Sends what is queued, target by target in turn, as far as there are slots.
+    /// Sends queued jobs while there are free slots, taking the targets in turn.
     fn send_queued(&mut self, now: Now, random: &mut dyn FnMut() -> u32, effects: &mut Vec<Effect>) {
         while self.outstanding < self.limits.outstanding {
             let Some(address) = self.ready.pop_front() else { return };
@@ -360,7 +364,7 @@ impl Notifier {
         }
     }
 
-    /// Sends a job's message for the first time or again.
+    /// Sends or retransmits the message of a job.
     fn send(&mut self, now: Now, id: u64, random: &mut dyn FnMut() -> u32, effects: &mut Vec<Effect>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(peer) = self.peers.get_mut(&peer(job.target.address)) else { return };
@@ -378,7 +382,7 @@ impl Notifier {
             same_key && Arc::ptr_eq(&waiting.version, &job.version)
         };
         let mut waiting = match before {
-            // The same octets, so that a reply to any of them can be verified.
+            // Send the same octets again, so that a reply to any try can be verified.
             Some(waiting) if is_current(&waiting) => waiting,
             _ => {
                 let mut message_id = random() as u16;
@@ -402,7 +406,7 @@ impl Notifier {
         job.state = State::Waiting(waiting);
     }
 
-    /// Takes a datagram; what is no reply that is awaited is passed over.
+    /// Handles a datagram; ignores it unless it is an expected reply.
     fn reply(&mut self, now: Now, source: SocketAddr, message: &[u8], effects: &mut Vec<Effect>) {
         let Ok(reader) = Reader::new(message) else { return };
         let Some(&id) = self.peers.get(&source).and_then(|peer| peer.ids.get(&reader.header().id)) else { return };
@@ -412,9 +416,12 @@ impl Notifier {
         if let Some(sent) = &waiting.sent
             && let Err(error) = sent.verify(message, now.unix)
         {
-            // Anybody may have sent it: the true reply may still come.
+            // The message may be forged; the genuine reply may still arrive.
             if !std::mem::replace(&mut job.warned, true) {
-                let text = format!("{}: notification of {}: {error}", job.version.apex, job.target.address);
+                let text = format!(
+                    "{}: invalid reply from {} to a notification: {error}; waiting for another",
+                    job.version.apex, job.target.address
+                );
                 self.warn(now, text, effects);
             }
             return;
@@ -424,11 +431,11 @@ impl Notifier {
         }
         match code {
             Rcode::NO_ERROR => {}
-            // It may do better the next time.
+            // The next try may succeed.
             Rcode::SERVER_FAILURE => return,
             code => {
                 let (code, address) = (code, job.target.address);
-                let text = format!("{}: {address} answers {code} to a notification", job.version.apex);
+                let text = format!("{}: {address} answered {code} to a notification; giving up", job.version.apex);
                 self.warn(now, text, effects);
                 self.end(id);
                 return;
@@ -437,7 +444,7 @@ impl Notifier {
         let again = waiting.version.serial != job.version.serial;
         let due = job.last_sent + self.limits.interval;
         let (apex, serial) = (&job.version.apex, waiting.version.serial);
-        let text = format!("{apex} {serial}: acknowledged by {}", job.target.address);
+        let text = format!("{apex}: {} acknowledged serial {serial}", job.target.address);
         effects.push(Effect::Log(Level::Debug, text));
         self.leave_state(id);
         if let Some(job) = self.jobs.get_mut(&id) {
@@ -448,11 +455,11 @@ impl Notifier {
 }
 
 impl Version {
-    /// Writes the notification, with the SOA record as a hint (RFC 1996 §3.7).
+    /// Builds the notification, with the SOA record as a hint (RFC 1996 §3.7).
     fn message(&self, id: u16) -> Vec<u8> {
         let mut message = request(id, FLAGS, &self.apex, Type::SOA);
         let Ok(len) = u16::try_from(self.soa.len()) else { return message };
-        if message.len() + 12 + self.soa.len() > MOST_OCTETS {
+        if message.len() + 12 + self.soa.len() > MAX_MESSAGE {
             return message;
         }
         message[7] = 1;
@@ -465,7 +472,7 @@ impl Version {
 }
 
 impl Waiting {
-    /// Returns the response code if a message with the right identifier is the reply (RFC 1996 §3.8).
+    /// Returns the response code if a message with the right ID is the reply (RFC 1996 §3.8).
     fn code_of(&self, mut reader: Reader<'_>) -> Option<Rcode> {
         let header = *reader.header();
         if !header.is_response() || header.opcode() != opcode::NOTIFY {
@@ -476,7 +483,7 @@ impl Waiting {
                 let same = question.name == self.version.apex && question.qtype == Type::SOA;
                 same && question.qclass == class::IN && header.counts[0] == 1
             }
-            // Who cannot read a question, or does not want to, does not repeat it.
+            // Servers that do not support the operation may omit the question.
             None => header.rcode() != Rcode::NO_ERROR,
         };
         is_ours.then_some(header.rcode())

@@ -1,4 +1,4 @@
-//! Notifications received: what they say, who may send them, and the reply.
+//! Received notifications: content, authorization and reply.
 
 use std::fmt;
 
@@ -6,43 +6,43 @@ use crate::dns::message::{Rcode, Reader, Section, class, opcode};
 use crate::dns::{Name, Serial, Type};
 use crate::keys::{Grant, Operation};
 
-/// What a notification says (RFC 1996 §3.7).
+/// The content of a notification (RFC 1996 §3.7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
     /// The zone that has changed.
     pub zone: Name,
-    /// The serial number it is said to have: a hint that is to be checked with the primary (§3.11).
+    /// The announced serial number, a hint that must be checked with the primary (§3.11).
     pub serial: Option<Serial>,
 }
 
-/// Who sent a notification.
+/// The sender of a notification.
 #[derive(Clone, Copy, Debug)]
 pub enum Sender<'s> {
-    /// It is not signed; `allowed` if its address may notify unsigned, as that of a zone's primary may.
+    /// The notification is not signed; `allowed` if its address may send unsigned notifications, as primaries may.
     Unsigned {
-        /// Whether the address may notify unsigned.
+        /// Whether the address may send unsigned notifications.
         allowed: bool,
     },
-    /// It is signed with a key, which may do this.
+    /// The notification is signed with a key that has this grant.
     Signed(Option<&'s Grant>),
 }
 
-/// What becomes of a notification.
+/// The decision about a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ruling {
-    /// The reply's response code.
+pub struct Decision {
+    /// The response code for the reply.
     pub rcode: Rcode,
-    /// Whether to look for changes.
-    pub look: bool,
+    /// Whether to check for changes.
+    pub check: bool,
 }
 
 impl Notification {
-    /// Reads a notification whose signature has been taken off.
+    /// Parses a notification whose signature was removed.
     ///
     /// # Errors
     ///
-    /// The response code: FORMERR for what cannot be read or does not ask for one SOA record, NOTAUTH for another class
-    /// than IN, NOTIMP for another operation.
+    /// The response code: FORMERR if the message is malformed or has not exactly one question of type SOA, NOTAUTH for
+    /// a class other than IN, NOTIMP for another opcode.
     pub fn parse(message: &[u8]) -> Result<Self, Rcode> {
         let mut reader = Reader::new(message).map_err(|_| Rcode::FORMAT_ERROR)?;
         if reader.header().is_response() || reader.header().opcode() != opcode::NOTIFY {
@@ -71,30 +71,31 @@ impl Notification {
 impl fmt::Display for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.serial {
-            Some(serial) => write!(f, "{} is said to have serial {serial}", self.zone),
-            None => write!(f, "{} is said to have changed", self.zone),
+            Some(serial) => write!(f, "{} announces serial {serial}", self.zone),
+            None => write!(f, "{} announces a change", self.zone),
         }
     }
 }
 
-/// Rules on a notification of a zone that is `served`, or should be.
+/// Decides about a notification; `served` is whether its zone is served here or should be.
 ///
-/// A key that may notify makes us look for changes also if the zone is not served: it may just have been made. The code
-/// is NOTAUTH then all the same. All others are told REFUSED first, so that nobody learns what is served.
+/// A notification with an authorized key triggers a check even if the zone is not served, because it may have just been
+/// created; the code is still NOTAUTH. Unauthorized senders always get REFUSED, so that they do not learn which zones
+/// are served.
 #[must_use]
-pub fn decide(notification: &Notification, sender: Sender<'_>, served: bool) -> Ruling {
-    let (may, signed) = match sender {
+pub fn decide(notification: &Notification, sender: Sender<'_>, served: bool) -> Decision {
+    let (is_authorized, signed) = match sender {
         Sender::Unsigned { allowed } => (allowed, false),
         Sender::Signed(grant) => (grant.is_some_and(|grant| grant.allows(Operation::Notify, &notification.zone)), true),
     };
-    match (may, served) {
-        (false, _) => Ruling { rcode: Rcode::REFUSED, look: false },
-        (true, true) => Ruling { rcode: Rcode::NO_ERROR, look: true },
-        (true, false) => Ruling { rcode: Rcode::NOT_AUTHORITATIVE, look: signed },
+    match (is_authorized, served) {
+        (false, _) => Decision { rcode: Rcode::REFUSED, check: false },
+        (true, true) => Decision { rcode: Rcode::NO_ERROR, check: true },
+        (true, false) => Decision { rcode: Rcode::NOT_AUTHORITATIVE, check: signed },
     }
 }
 
-/// Makes the reply of a secondary in a test (RFC 1996 §3.8), to be signed as the request was; `None` if that has no header.
+/// Builds the reply of a secondary for tests (RFC 1996 §3.8); returns `None` if the request has no header.
 #[cfg(test)]
 pub(crate) fn reply(message: &[u8], rcode: Rcode) -> Option<Vec<u8>> {
     const RESPONSE: u16 = 0x8000;
@@ -152,11 +153,11 @@ mod tests {
         let acknowledged = reply(&message, Rcode::NO_ERROR).unwrap();
         assert_eq!(acknowledged[..8], [0, 7, 0xa4, 0, 0, 1, 0, 0]);
         assert_eq!(reply(&message, Rcode::REFUSED).unwrap()[2..4], [0xa0, 5]);
-        assert_eq!(Notification::parse(&acknowledged), Err(Rcode::NOT_IMPLEMENTED), "a reply is no notification");
+        assert_eq!(Notification::parse(&acknowledged), Err(Rcode::NOT_IMPLEMENTED), "a reply is not a notification");
     }
 
     #[test]
-    fn what_is_none() {
+    fn other_messages() {
         for (message, code) in [
             (request(7, FLAGS, &name("a"), Type::A), Rcode::FORMAT_ERROR),
             (request(7, 0, &name("a"), Type::SOA), Rcode::NOT_IMPLEMENTED),
@@ -168,15 +169,15 @@ mod tests {
         assert_eq!(Notification::parse(&chaos), Err(Rcode::NOT_AUTHORITATIVE));
     }
 
-    /// RFC 1996 §3.10, §3.11: who may, and for what.
+    /// RFC 1996 §3.10, §3.11: authorization.
     #[test]
-    fn who_may() {
+    fn authorization() {
         let notification = Notification { zone: name("example.org"), serial: None };
         let grant = Grant::of(&name("k._notify.example.org")).unwrap();
         let elsewhere = Grant::of(&name("k._update.example.net")).unwrap();
         let rule = |sender, served| {
-            let Ruling { rcode, look } = decide(&notification, sender, served);
-            (rcode, look)
+            let Decision { rcode, check } = decide(&notification, sender, served);
+            (rcode, check)
         };
         assert_eq!(rule(Sender::Signed(Some(&grant)), true), (Rcode::NO_ERROR, true));
         assert_eq!(rule(Sender::Signed(Some(&grant)), false), (Rcode::NOT_AUTHORITATIVE, true));

@@ -1,4 +1,4 @@
-//! Who is told of a zone's changes: a function of what is served and which keys there are.
+//! The targets of notifications, computed from the zones and keys.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,24 +11,24 @@ use crate::keys::{Addresses, Grant, Keyring, Operation};
 use crate::tsig::Key;
 use crate::zone::{Node, Zone, Zones};
 
-/// The most targets a zone may have: its contents decide who gets messages from us.
-const MOST: usize = 100;
+/// The maximum number of targets of a zone, since zone authors decide who gets messages from this server.
+const MAX_TARGETS: usize = 100;
 
-/// A server to be notified.
+/// A server to notify.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Where it is.
+    /// The address.
     pub address: SocketAddr,
-    /// What to sign with; `None` not to sign.
+    /// The key that signs notifications; `None` to send them unsigned.
     pub key: Option<Arc<Key>>,
 }
 
-/// A server to be notified as it is configured: its key may be one of the repository's, which come and go.
+/// A server to notify as configured: its key may be one of the repository, whose keys change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configured {
-    /// Where it is.
+    /// The address.
     pub address: SocketAddr,
-    /// The name of the key to sign with; `None` not to sign.
+    /// The name of the key that signs notifications; `None` to send them unsigned.
     pub key: Option<Name>,
 }
 
@@ -37,40 +37,40 @@ impl Configured {
     ///
     /// # Errors
     ///
-    /// What to log: there is no such key, and nothing is sent without it.
+    /// Returns a message to log if the key does not exist; nothing is sent without it.
     pub fn resolve(&self, keys: &Keyring) -> Result<Target, String> {
         let address = self.address;
         let Some(name) = &self.key else { return Ok(Target { address, key: None }) };
         let key = keys.get(name).cloned().ok_or_else(|| {
             format!(
                 "--notify={address},{name}: there is no key {name}, so {address} is not notified; add the key to the \
-                 repository (`_keys` or `<zone>._keys`) or give it as --tsig-key"
+                 repository (`_keys` or `<zone>._keys`) or as --tsig-key"
             )
         })?;
         Ok(Target { address, key: Some(key) })
     }
 }
 
-/// Returns who is to be notified of a zone's changes, in the order of their addresses and at most a hundred.
+/// Returns the targets for changes of a zone, ordered by address, at most a hundred.
 ///
-/// These are, and where one is found twice the first that is signed holds:
+/// The targets are the following; if an address occurs more than once, the first one with a key is used:
 ///
-/// 1. those `configured`;
-/// 2. those that names of transfer keys name (see [`Addresses`]), signed with that key, the key of the closest subtree
-///    first;
-/// 3. the zone's name servers other than the primary its SOA record names (RFC 1996 §2.1), if their addresses are in the
-///    zone, as glue too, or in another of `zones`; unsigned.
+/// 1. the `configured` ones;
+/// 2. the secondaries in the names of transfer keys (see [`Addresses`]), signed with that key, the key of the closest
+///    subtree first;
+/// 3. the zone's name servers except the primary in its SOA record (RFC 1996 §2.1), unsigned, if their addresses are in
+///    the zone (including glue) or in another of `zones`.
 ///
-/// Nobody is told at addresses that are `spared`: where we answer ourselves, for instance.
+/// Addresses for which `is_excluded` returns true are omitted, for example those of this server.
 #[must_use]
 pub fn targets(
     zone: &Zone,
     zones: &Zones,
     keys: &Keyring,
     configured: &[Target],
-    spared: impl Fn(SocketAddr) -> bool,
+    is_excluded: impl Fn(SocketAddr) -> bool,
 ) -> Vec<Target> {
-    let mut found = Found { spared, targets: BTreeMap::new() };
+    let mut found = Found { is_excluded, targets: BTreeMap::new() };
     for target in configured {
         found.add(target.address, target.key.as_ref());
     }
@@ -88,28 +88,28 @@ pub fn targets(
 }
 
 struct Found<S> {
-    spared: S,
+    is_excluded: S,
     targets: BTreeMap<SocketAddr, Target>,
 }
 
 impl<S: Fn(SocketAddr) -> bool> Found<S> {
     fn add(&mut self, address: SocketAddr, key: Option<&Arc<Key>>) {
         let ip = address.ip().to_canonical();
-        let nobody = ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
-        if nobody || address.port() == 0 {
+        let is_invalid = ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if is_invalid || address.port() == 0 {
             return;
         }
-        let full = self.targets.len() >= MOST;
+        let full = self.targets.len() >= MAX_TARGETS;
         match self.targets.get_mut(&peer(address)) {
             Some(target) if target.key.is_none() => target.key = key.cloned(),
             Some(_) => {}
-            None if full || (self.spared)(address) => {}
+            None if full || (self.is_excluded)(address) => {}
             None => drop(self.targets.insert(peer(address), Target { address, key: key.cloned() })),
         }
     }
 }
 
-/// Returns the secondaries that transfer keys of a zone name.
+/// Returns the secondaries in the names of a zone's transfer keys.
 fn named_by_keys(apex: &Name, keys: &Keyring) -> Vec<(SocketAddr, Arc<Key>)> {
     let mut named: Vec<_> = keys
         .iter()
@@ -123,7 +123,7 @@ fn named_by_keys(apex: &Name, keys: &Keyring) -> Vec<(SocketAddr, Arc<Key>)> {
     named.into_iter().map(|(_, address, key)| (address, key)).collect()
 }
 
-/// Returns the names of a zone's servers other than its primary.
+/// Returns the names of a zone's servers except its primary.
 fn servers(zone: &Zone) -> Vec<Name> {
     let Some(apex) = zone.node(zone.apex()) else { return Vec::new() };
     let soa = apex.rrset(Type::SOA).and_then(|soa| soa.rdata().next()).unwrap_or_default();
@@ -132,8 +132,7 @@ fn servers(zone: &Zone) -> Vec<Name> {
     names.filter_map(|name| Name::from_wire(name).ok()).filter(|name| Some(name) != primary.as_ref()).collect()
 }
 
-/// Adds the addresses of a server: those in the zone, or else those in the closest of the zones above the name that has
-/// any.
+/// Adds the addresses of a server: those in the zone, or otherwise those in the closest enclosing zone that has any.
 fn addresses_of(server: &Name, zone: &Zone, zones: &Zones, addresses: &mut Vec<IpAddr>) {
     let before = addresses.len();
     if server.is_at_or_below(zone.apex()) {
@@ -177,7 +176,7 @@ mod tests {
         targets.iter().map(|target| format!("{} {}", target.address, key(target))).collect()
     }
 
-    /// RFC 1996 §2.1: the servers but the SOA's primary; addresses in the zone, as glue, and in another zone.
+    /// RFC 1996 §2.1: the servers except the primary in the SOA; addresses in the zone, as glue, and in another zone.
     #[test]
     fn name_servers_with_known_addresses() {
         let org = zone(
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_name_secondaries_and_signed_wins() {
+    fn secondaries_from_key_names_and_signed_targets_win() {
         let org = zone("example.org", "$TTL 1\n@ SOA ns h 1 1 1 1 1\n@ NS a\n@ NS b\na A 192.0.2.2\nb A 192.0.2.5\n");
         let keys = [
             key("192.0.2.1.192.0.2.2._transfer.example.org"),

@@ -1,54 +1,53 @@
-//! When to look for changes: at once, but one look at a time and not too often.
+//! A rate limiter for checks: one at a time, with a minimum interval.
 
 use std::time::Duration;
 
-/// Turns any number of wishes into few looks: one at a time, begun at least an interval after the one before.
+/// A trigger that merges any number of requests into few checks: one at a time, started at least an interval apart.
 ///
-/// A wish that comes while a look is under way leads to another look after it, since the change may have come too late
-/// for this one.
+/// A request during a check leads to another check after it, because the current one may have missed the change.
 #[derive(Clone, Debug)]
 pub struct Trigger {
     interval: Duration,
-    wanted: bool,
-    under_way: bool,
-    /// When the last look began.
-    begun: Option<Duration>,
+    requested: bool,
+    in_progress: bool,
+    /// When the last check started.
+    started: Option<Duration>,
 }
 
 impl Trigger {
-    /// Makes a trigger whose looks begin at least `interval` apart.
+    /// Creates a trigger whose checks start at least `interval` apart.
     #[must_use]
     pub fn new(interval: Duration) -> Self {
-        Self { interval, wanted: false, under_way: false, begun: None }
+        Self { interval, requested: false, in_progress: false, started: None }
     }
 
-    /// Notes that somebody wants a look.
+    /// Requests a check.
     pub fn want(&mut self) {
-        self.wanted = true;
+        self.requested = true;
     }
 
-    /// Begins a look if one is due at the time `now`; then the caller looks, and calls [`Self::finished`].
+    /// Starts a check if one is due at the time `now`; the caller must then perform it and call [`Self::finished`].
     #[must_use]
     pub fn begin(&mut self, now: Duration) -> bool {
         let due = self.due().is_some_and(|due| due <= now);
         if due {
-            (self.wanted, self.under_way, self.begun) = (false, true, Some(now));
+            (self.requested, self.in_progress, self.started) = (false, true, Some(now));
         }
         due
     }
 
-    /// Notes that the look has ended, however it went.
+    /// Records that the check has ended, successfully or not.
     pub fn finished(&mut self) {
-        self.under_way = false;
+        self.in_progress = false;
     }
 
-    /// Returns when the next look is due; `None` if none is wanted or one is under way.
+    /// Returns when the next check is due; `None` if none is requested or one is in progress.
     #[must_use]
     pub fn due(&self) -> Option<Duration> {
-        if !self.wanted || self.under_way {
+        if !self.requested || self.in_progress {
             return None;
         }
-        Some(self.begun.map_or(Duration::ZERO, |begun| begun + self.interval))
+        Some(self.started.map_or(Duration::ZERO, |started| started + self.interval))
     }
 }
 
@@ -57,31 +56,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_wishes_few_looks() {
+    fn many_requests_few_checks() {
         let second = Duration::from_secs(1);
         let mut trigger = Trigger::new(second);
         assert!(!trigger.begin(second));
-        let (mut looks, mut last_wish_seen) = (0, true);
+        let (mut checks, mut last_request_handled) = (0, true);
         for tick in 0..1000_u32 {
             let now = Duration::from_millis(u64::from(tick) * 10) + second;
             if tick < 500 {
                 trigger.want();
-                last_wish_seen = false;
+                last_request_handled = false;
             }
             if trigger.begin(now) {
-                looks += 1;
-                last_wish_seen = true;
+                checks += 1;
+                last_request_handled = true;
             }
             if tick % 30 == 29 {
                 trigger.finished();
             }
         }
-        assert!(last_wish_seen && (5..=6).contains(&looks), "{looks}");
+        assert!(last_request_handled && (5..=6).contains(&checks), "{checks}");
         assert_eq!(trigger.due(), None);
     }
 
     #[test]
-    fn at_once_and_again_after_a_wish_meanwhile() {
+    fn request_during_a_check_triggers_another() {
         let mut trigger = Trigger::new(Duration::ZERO);
         trigger.want();
         assert!(trigger.begin(Duration::ZERO));

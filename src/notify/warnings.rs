@@ -1,48 +1,49 @@
-//! Log lines in bounds: of what happens to ten thousand zones at once, or again and again, a few are logged.
+//! A rate limit for log messages: an event that affects ten thousand zones at once, or that repeats, is logged only a
+//! few times.
 
 use std::time::Duration;
 
-/// How many warnings there may be in a period.
-const MOST: u32 = 20;
+/// The maximum number of warnings in a period.
+const MAX_WARNINGS: u32 = 20;
 
-/// How long a period is, unless it is said.
+/// The default length of a period.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Counts warnings, and says which are to be told.
+/// A rate limiter for log messages.
 #[derive(Clone, Debug)]
 pub(crate) struct Warnings {
     period: Duration,
     since: Duration,
-    told: u32,
-    left_out: u32,
+    logged: u32,
+    suppressed: u32,
 }
 
 impl Default for Warnings {
     fn default() -> Self {
-        Self::each(PERIOD)
+        Self::with_period(PERIOD)
     }
 }
 
 impl Warnings {
-    /// Makes one with periods of this length.
-    pub(crate) fn each(period: Duration) -> Self {
-        Warnings { period, since: Duration::ZERO, told: 0, left_out: 0 }
+    /// Creates a limiter with periods of this length.
+    pub(crate) fn with_period(period: Duration) -> Self {
+        Warnings { period, since: Duration::ZERO, logged: 0, suppressed: 0 }
     }
 
-    /// Returns the warning as it is to be told at the time `now`, with a word on those left out before; `None` if it
-    /// is one too many.
-    pub(crate) fn tell(&mut self, now: Duration, text: String) -> Option<String> {
+    /// Returns the message to log at the time `now`, with the number of suppressed messages before it; returns `None`
+    /// if the limit is exceeded.
+    pub(crate) fn admit(&mut self, now: Duration, text: String) -> Option<String> {
         if now.saturating_sub(self.since) >= self.period {
-            (self.since, self.told) = (now, 0);
+            (self.since, self.logged) = (now, 0);
         }
-        if self.told >= MOST {
-            self.left_out = self.left_out.saturating_add(1);
+        if self.logged >= MAX_WARNINGS {
+            self.suppressed = self.suppressed.saturating_add(1);
             return None;
         }
-        self.told += 1;
-        match std::mem::take(&mut self.left_out) {
+        self.logged += 1;
+        match std::mem::take(&mut self.suppressed) {
             0 => Some(text),
-            left_out => Some(format!("{text} (and {left_out} more before)")),
+            suppressed => Some(format!("{text} ({suppressed} earlier messages suppressed)")),
         }
     }
 }
@@ -54,10 +55,10 @@ mod tests {
     #[test]
     fn a_flood_is_cut_short_and_counted() {
         let mut warnings = Warnings::default();
-        let told = (0..100).filter_map(|n| warnings.tell(Duration::from_secs(1), n.to_string())).count();
-        assert_eq!(told, 20);
-        let next = warnings.tell(Duration::from_secs(11), "x".into());
-        assert_eq!(next.as_deref(), Some("x (and 80 more before)"));
-        assert_eq!(warnings.tell(Duration::from_secs(12), "y".into()).as_deref(), Some("y"));
+        let logged = (0..100).filter_map(|n| warnings.admit(Duration::from_secs(1), n.to_string())).count();
+        assert_eq!(logged, 20);
+        let next = warnings.admit(Duration::from_secs(11), "x".into());
+        assert_eq!(next.as_deref(), Some("x (80 earlier messages suppressed)"));
+        assert_eq!(warnings.admit(Duration::from_secs(12), "y".into()).as_deref(), Some("y"));
     }
 }

@@ -1,21 +1,21 @@
-//! What a primary says to an SOA query.
+//! The answers of primaries to SOA queries.
 
 use crate::dns::message::{Rcode, Reader, Section, class, opcode};
 use crate::dns::{Name, Serial, Type};
 use crate::notify::serial_of;
 
-/// What a primary says to an SOA query.
-pub(super) enum Answer {
-    /// It has this serial number.
+/// The answers of primaries to SOA queries.
+pub(super) enum SoaAnswer {
+    /// The primary has this serial number.
     Serial(Serial),
-    /// Over TCP there is room.
+    /// The answer is truncated; retry over TCP.
     Truncated,
-    /// Nothing to go by, for this reason.
+    /// The answer is unusable for this reason.
     No(String),
 }
 
-/// Reads the reply to an SOA query; `None` if it is none.
-pub(super) fn read(message: &[u8], apex: &Name) -> Option<Answer> {
+/// Parses the reply to an SOA query; returns `None` if the message is something else.
+pub(super) fn read(message: &[u8], apex: &Name) -> Option<SoaAnswer> {
     let mut reader = Reader::new(message).ok()?;
     let header = *reader.header();
     let question = reader.question().ok()??;
@@ -24,19 +24,19 @@ pub(super) fn read(message: &[u8], apex: &Name) -> Option<Answer> {
         return None;
     }
     if header.rcode() != Rcode::NO_ERROR {
-        return Some(Answer::No(format!("answers {}", header.rcode())));
+        return Some(SoaAnswer::No(format!("answers {}", header.rcode())));
     }
     if header.is_truncated() {
-        return Some(Answer::Truncated);
+        return Some(SoaAnswer::Truncated);
     }
     if !header.is_authoritative() {
-        return Some(Answer::No("does not answer with authority".into()));
+        return Some(SoaAnswer::No("answers without authority (AA is not set)".into()));
     }
     while let Ok(Some((section, record))) = reader.record() {
         let is_answer = section == Section::Answer && record.owner == *apex && record.class == class::IN;
         if is_answer && record.rtype == Type::SOA {
-            return serial_of(&record.data).map(Answer::Serial);
+            return serial_of(&record.data).map(SoaAnswer::Serial);
         }
     }
-    Some(Answer::No("answers without an SOA record".into()))
+    Some(SoaAnswer::No("answers without an SOA record".into()))
 }

@@ -1,4 +1,4 @@
-//! What happens to a secondary, what it wants done, and within which limits.
+//! The events that a secondary handles, the effects it requests, and its limits.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -12,31 +12,31 @@ use super::sources::Primary;
 use crate::dns::{Name, Serial};
 use crate::zone::Zone;
 
-/// How much is done at a time, how often, and how long is waited.
+/// Limits for concurrency, retries and waiting times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many transfers there are at a time, over all zones.
+    /// The maximum number of concurrent transfers over all zones.
     pub transfers: usize,
-    /// How many transfers there are at a time from one primary.
+    /// The maximum number of concurrent transfers from one primary.
     pub per_primary: usize,
-    /// How many replies to SOA queries are awaited at a time.
+    /// The maximum number of outstanding SOA queries.
     pub queries: usize,
-    /// How long to wait for the reply to an SOA query; each further wait is twice as long as the one before.
+    /// The timeout of the first SOA query; it doubles with each retry.
     pub timeout: Duration,
-    /// How often an SOA query is sent before the transfer is tried without one.
+    /// The number of SOA queries sent before a transfer is tried without a reply.
     pub tries: u32,
-    /// How long a transfer may go without progress.
+    /// The maximum time without progress in a transfer.
     pub idle: Duration,
-    /// How long a transfer may take.
-    pub longest: Duration,
-    /// For how long a primary that cannot be reached is passed over.
+    /// The maximum duration of a transfer.
+    pub max_duration: Duration,
+    /// How long an unreachable primary is skipped.
     pub unreachable: Duration,
-    /// How long after one look for changes of a zone a notification may bring about the next at the earliest.
+    /// The minimum time between two checks of a zone if the second one is triggered by a notification.
     pub interval: Duration,
-    /// The shortest time between looks that a zone's SOA record may ask for (REFRESH).
-    pub least_refresh: Duration,
-    /// The shortest time between looks after a failure that a zone's SOA record may ask for (RETRY).
-    pub least_retry: Duration,
+    /// The minimum REFRESH that is honoured.
+    pub min_refresh: Duration,
+    /// The minimum RETRY that is honoured.
+    pub min_retry: Duration,
 }
 
 impl Default for Limits {
@@ -48,30 +48,30 @@ impl Default for Limits {
             timeout: Duration::from_secs(1),
             tries: 3,
             idle: Duration::from_secs(60),
-            longest: Duration::from_secs(3600),
+            max_duration: Duration::from_secs(3600),
             unreachable: Duration::from_secs(10),
             interval: Duration::from_millis(500),
-            least_refresh: Duration::from_secs(10),
-            least_retry: Duration::from_secs(5),
+            min_refresh: Duration::from_secs(10),
+            min_retry: Duration::from_secs(5),
         }
     }
 }
 
-/// A transfer to be made.
+/// A transfer to be performed.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// What the transfer is called in events and effects.
+    /// The identifier of the transfer in events and effects.
     pub id: u64,
     /// The zone.
     pub apex: Name,
-    /// Whom to connect to.
+    /// The primary to connect to.
     pub primary: Primary,
-    /// The version that differences are wanted from; `None` for the whole zone.
+    /// The version from which to request differences; `None` to request the whole zone.
     pub held: Option<Arc<Zone>>,
 }
 
 impl Order {
-    /// Makes the request, and what takes the reply; see [`Incoming::whole`].
+    /// Returns the receiver of the reply and the request; see [`Incoming::whole`].
     #[must_use]
     pub fn begin(&self, bounds: Bounds, id: u16, unix: u64) -> Option<(Incoming, Vec<u8>)> {
         let key = self.primary.key.as_ref();
@@ -82,97 +82,97 @@ impl Order {
     }
 }
 
-/// Why a transfer has brought nothing.
+/// The reason why a transfer failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// No connection could be made; the reason follows.
+    /// The connection could not be established, for the given reason.
     Unreachable(String),
-    /// The connection broke, or nothing came for too long; the reason follows.
+    /// The connection was lost or timed out, for the given reason.
     Lost(String),
-    /// What came is no good.
+    /// The received messages are invalid.
     Transfer(TransferError),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(reason) => write!(f, "it cannot be reached: {reason}"),
-            Self::Lost(reason) => write!(f, "the connection is lost: {reason}"),
+            Self::Unreachable(reason) => write!(f, "cannot connect: {reason}"),
+            Self::Lost(reason) => write!(f, "connection lost: {reason}"),
             Self::Transfer(error) => error.fmt(f),
         }
     }
 }
 
-/// What happens to a [`Secondary`](super::Secondary).
+/// An event for a [`Secondary`](super::Secondary).
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A zone is to be followed, or from other primaries than before.
+    /// Follow a zone, or follow it from other primaries than before.
     Follow {
         /// The zone's name.
         apex: Name,
-        /// Its primaries, in the order in which they are to be tried.
+        /// Its primaries, in the order in which to try them.
         primaries: Vec<Primary>,
     },
-    /// A zone is not to be followed any more.
+    /// Stop following a zone.
     Forget {
         /// The zone's name.
         apex: &'a Name,
     },
-    /// A notification has come that may be acted upon; see [`decide`](crate::notify::decide).
+    /// An authorized notification arrived; see [`decide`](crate::notify::decide).
     Notified {
         /// The zone's name.
         apex: &'a Name,
-        /// Whence it came.
+        /// Its source address.
         source: IpAddr,
-        /// The serial number it tells.
+        /// The serial number in it, if any.
         serial: Option<Serial>,
     },
-    /// A datagram has come.
+    /// A datagram arrived.
     Reply {
-        /// Whence.
+        /// The source address.
         source: SocketAddr,
-        /// Its octets.
+        /// The message.
         message: &'a [u8],
     },
-    /// A transfer has got a message; once a second is often enough.
+    /// A transfer received a message; reporting this once per second is enough.
     Progress {
         /// The order's identifier.
         order: u64,
     },
-    /// A transfer has ended.
+    /// A transfer ended.
     Ended {
         /// The order's identifier.
         order: u64,
-        /// What it has brought.
+        /// The result.
         result: Result<Outcome, Failure>,
     },
-    /// Nothing but that time has passed.
+    /// Time has passed.
     Tick,
 }
 
-/// What a [`Secondary`](super::Secondary) wants done.
+/// An action that a [`Secondary`](super::Secondary) requests.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Send a datagram, from a port that replies come in at.
+    /// Send a datagram, from a port that receives the replies.
     Send {
-        /// Whither.
+        /// The destination address.
         to: SocketAddr,
-        /// Its octets.
+        /// The message.
         message: Vec<u8>,
     },
-    /// Make a transfer over TCP, and tell of its progress and end.
+    /// Perform a transfer over TCP, and report its progress and end.
     Transfer(Order),
-    /// Break a transfer off. Its end need not be told any more.
+    /// Abort a transfer, whose end need not be reported.
     Abort {
         /// The order's identifier.
         order: u64,
     },
-    /// Serve this version of a zone, new or fresh again after it had expired.
+    /// Serve this version of a zone, which is new, or current again after it had expired.
     Serve(Arc<Zone>),
-    /// Answer SERVFAIL for a zone: no primary was heard for too long (RFC 1034 §4.3.5).
+    /// Answer SERVFAIL for a zone that expired because no primary answered (RFC 1034 §4.3.5).
     Expire(Name),
-    /// Serve a zone no more.
+    /// Stop serving a zone.
     Withdraw(Name),
-    /// Write a line to the log.
+    /// Write a log line.
     Log(Level, String),
 }

@@ -1,4 +1,4 @@
-//! One zone followed: what is held of it, and when to look again.
+//! The state of one followed zone: its current version and its timers.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -12,59 +12,59 @@ use crate::telemetry::Trouble;
 use crate::tsig::Sent;
 use crate::zone::Zone;
 
-/// The longest REFRESH and RETRY that are honoured: a typing error must not make a zone stale for years.
-const LONGEST: Duration = Duration::from_secs(28 * 86_400);
+/// The maximum REFRESH and RETRY that are honoured: a typo must not make a zone stale for years.
+const MAX_INTERVAL: Duration = Duration::from_secs(28 * 86_400);
 
-/// How long to wait at most after a failure while there is nothing good to serve, or a primary cannot be reached.
-const LONGEST_URGENT: Duration = Duration::from_secs(60);
+/// The maximum wait after a failure if there is nothing current to serve and the primaries cannot be reached.
+const MAX_UNREACHABLE_WAIT: Duration = Duration::from_secs(60);
 
-/// How long to wait at most if a primary can be reached but its transfers are no good.
-const LONGEST_WRONG: Duration = Duration::from_secs(900);
+/// The maximum wait after a failure if a primary can be reached but its transfers are invalid.
+const MAX_INVALID_WAIT: Duration = Duration::from_secs(900);
 
-/// A zone followed.
+/// A followed zone.
 #[derive(Debug)]
 pub(super) struct Follower {
     pub(super) primaries: Vec<Primary>,
-    /// The last good version; it is kept when it has expired, so that differences suffice afterwards.
+    /// The last valid version. It is kept after expiry, so that differences are enough afterwards.
     pub(super) held: Option<Arc<Zone>>,
     pub(super) expired: bool,
-    /// When the version held expires, if no primary is heard before.
+    /// When the current version expires, unless a primary answers before.
     pub(super) expires: Option<Duration>,
     pub(super) phase: Phase,
-    /// The primaries the round has not come to yet.
-    pub(super) left: VecDeque<Primary>,
-    /// How many rounds have failed in a row.
+    /// The primaries that this round has not tried yet.
+    pub(super) remaining: VecDeque<Primary>,
+    /// The number of consecutive failed rounds.
     pub(super) failures: u32,
-    /// What is wrong with its primaries, other than that they cannot be reached.
+    /// The repeated failures of its primaries, except that they cannot be reached.
     pub(super) trouble: Trouble,
-    /// How many transfers of differences got lost since a primary last answered.
+    /// The number of transfers of differences that were lost since a primary last answered.
     pub(super) lost_differences: u32,
-    /// A primary is known to have a newer version.
+    /// Whether a primary is known to have a newer version.
     pub(super) behind: bool,
-    /// A notification came while a round was under way, telling this serial number if any.
-    again: Option<Option<Serial>>,
-    /// Who sent the last notification.
+    /// Whether a notification arrived during a round, with its serial number if it had one.
+    pending: Option<Option<Serial>>,
+    /// The sender of the last notification.
     notifier: Option<IpAddr>,
-    /// When the last round began, or its query was sent again.
-    pub(super) begun: Option<Duration>,
-    /// When the timer is set to.
+    /// When the last round began, or its query was retransmitted.
+    pub(super) started: Option<Duration>,
+    /// When the timer expires.
     pub(super) timer: Option<Duration>,
 }
 
-/// What is being done for a zone.
+/// The current activity for a zone.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// Nothing, until then.
+    /// Idle until `due`.
     Idle { due: Duration },
-    /// A reply to an SOA query is awaited.
+    /// Waiting for the reply to an SOA query.
     Asking(Box<Asking>),
-    /// A transfer is to begin when there may be one more; `whole` if it is to be of the whole zone.
+    /// Waiting for a free transfer slot; `whole` to transfer the whole zone.
     Queued { primary: Primary, whole: bool },
-    /// A transfer is under way; it fails if there is no progress until `idle`, and at `end` in any case.
+    /// Transferring; fails if there is no progress until `idle`, and at `end` in any case.
     Transferring { primary: Primary, order: u64, whole: bool, idle: Duration, end: Duration },
 }
 
-/// An SOA query whose reply is awaited.
+/// An outstanding SOA query.
 #[derive(Debug)]
 pub(super) struct Asking {
     pub(super) primary: Primary,
@@ -77,7 +77,7 @@ pub(super) struct Asking {
 }
 
 impl Phase {
-    /// Returns when something is to be done.
+    /// Returns when the next action is due.
     pub(super) fn due(&self) -> Option<Duration> {
         match self {
             Self::Idle { due } => Some(*due),
@@ -96,51 +96,51 @@ impl Follower {
             expired: false,
             expires: None,
             phase: Phase::Idle { due: Duration::ZERO },
-            left: VecDeque::new(),
+            remaining: VecDeque::new(),
             failures: 0,
             trouble: Trouble::default(),
             lost_differences: 0,
             behind: false,
-            again: None,
+            pending: None,
             notifier: None,
-            begun: None,
+            started: None,
             timer: None,
         }
     }
 
-    /// Returns when something is to be done.
+    /// Returns when the next action is due.
     pub(super) fn due(&self) -> Option<Duration> {
         let expires = self.expires.filter(|_| !self.expired);
         self.phase.due().into_iter().chain(expires).min()
     }
 
-    /// Returns whether a version of this serial number is to replace what is held.
-    pub(super) fn wants(&self, serial: Serial) -> bool {
+    /// Returns whether a version with this serial number should replace the current one.
+    pub(super) fn is_outdated_by(&self, serial: Serial) -> bool {
         self.held.as_ref().is_none_or(|held| serial.is_newer_than(held.serial()))
     }
 
-    /// Begins to look for changes, first with the primary that has notified us.
+    /// Starts a round, with the primary that sent a notification first.
     pub(super) fn begin_round(&mut self, now: Duration) {
-        self.begun = Some(now);
-        self.again = None;
-        self.left = self.primaries.iter().cloned().collect();
+        self.started = Some(now);
+        self.pending = None;
+        self.remaining = self.primaries.iter().cloned().collect();
         if let Some(notifier) = self.notifier.take()
-            && let Some(at) = self.left.iter().position(|primary| primary.address.ip().to_canonical() == notifier)
-            && let Some(primary) = self.left.remove(at)
+            && let Some(at) = self.remaining.iter().position(|primary| primary.address.ip().to_canonical() == notifier)
+            && let Some(primary) = self.remaining.remove(at)
         {
-            self.left.push_front(primary);
+            self.remaining.push_front(primary);
         }
     }
 
-    /// Takes a notification over (RFC 1996 §4.3–§4.5): the zone is looked after as soon as it may.
+    /// Handles a notification (RFC 1996 §4.3–§4.5): schedules a check of the zone as soon as the limits allow.
     pub(super) fn notified(&mut self, source: IpAddr, serial: Option<Serial>, now: Duration, limits: &Limits) {
-        if !self.expired && serial.is_some_and(|serial| !self.wants(serial)) {
+        if !self.expired && serial.is_some_and(|serial| !self.is_outdated_by(serial)) {
             return;
         }
         self.notifier = Some(source);
         self.behind |= serial.is_some();
-        if !self.look(now, limits) {
-            self.again = Some(match (self.again, serial) {
+        if !self.schedule(now, limits) {
+            self.pending = Some(match (self.pending, serial) {
                 (None, serial) => serial,
                 (Some(Some(a)), Some(b)) => Some(if b.is_newer_than(a) { b } else { a }),
                 _ => None,
@@ -148,44 +148,45 @@ impl Follower {
         }
     }
 
-    /// Sees to it that a zone that is idle is looked after at this time, or as soon as it may; returns whether it is.
-    pub(super) fn look(&mut self, at: Duration, limits: &Limits) -> bool {
-        let soonest = self.soonest(at, limits);
+    /// Schedules a check at this time, or as soon as the limits allow, if the zone is idle; returns whether it is.
+    pub(super) fn schedule(&mut self, at: Duration, limits: &Limits) -> bool {
+        let earliest = self.earliest(at, limits);
         match &mut self.phase {
-            Phase::Idle { due } => *due = soonest.min(*due),
+            Phase::Idle { due } => *due = earliest.min(*due),
             _ => return false,
         }
         true
     }
 
-    /// Returns when the next round may begin that was not planned.
-    fn soonest(&self, now: Duration, limits: &Limits) -> Duration {
-        self.begun.map_or(now, |begun| now.max(begun + limits.interval))
+    /// Returns the earliest time for an unscheduled round.
+    fn earliest(&self, now: Duration, limits: &Limits) -> Duration {
+        self.started.map_or(now, |started| now.max(started + limits.interval))
     }
 
-    /// Notes that a primary has answered; returns how long to wait for the next look, and when it is to be if a
-    /// notification has come meanwhile that is not covered by what is held.
+    /// Records that a primary answered. Returns how long to wait for the next check, and the time of an earlier check
+    /// if a notification for a newer version arrived in the meantime.
     pub(super) fn succeeded(&mut self, now: Duration, limits: &Limits) -> (Duration, Option<Duration>) {
         let [refresh, retry, expire] = self.timers();
-        let refresh = refresh.clamp(limits.least_refresh, LONGEST);
-        let retry = retry.clamp(limits.least_retry, LONGEST);
+        let refresh = refresh.clamp(limits.min_refresh, MAX_INTERVAL);
+        let retry = retry.clamp(limits.min_retry, MAX_INTERVAL);
         (self.failures, self.lost_differences) = (0, 0);
         (self.behind, self.expired) = (false, false);
         self.expires = self.held.as_ref().map(|_| now + expire.max(refresh + retry));
-        let uncovered = self.again.take().is_some_and(|serial| serial.is_none_or(|serial| self.wants(serial)));
-        (refresh, uncovered.then(|| self.soonest(now, limits)))
+        let uncovered =
+            self.pending.take().is_some_and(|serial| serial.is_none_or(|serial| self.is_outdated_by(serial)));
+        (refresh, uncovered.then(|| self.earliest(now, limits)))
     }
 
-    /// Notes that a round has failed, because connections did if `lost`; returns how long to wait for the next.
+    /// Records that a round failed, because connections failed if `lost`; returns how long to wait for the next one.
     ///
-    /// That is the zone's RETRY, but less if there is something to be had: a newer version, or any.
+    /// The wait is the zone's RETRY, or less if a newer version is known or there is no usable version.
     pub(super) fn failed(&mut self, lost: bool, limits: &Limits) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        self.again = None;
+        self.pending = None;
         let urgent = Duration::from_secs(1 << (self.failures - 1).min(12));
-        let urgent = urgent.min(if lost { LONGEST_URGENT } else { LONGEST_WRONG });
+        let urgent = urgent.min(if lost { MAX_UNREACHABLE_WAIT } else { MAX_INVALID_WAIT });
         let [_, retry, _] = self.timers();
-        let retry = retry.clamp(limits.least_retry, LONGEST);
+        let retry = retry.clamp(limits.min_retry, MAX_INTERVAL);
         match &self.held {
             Some(_) if self.expired => retry.min(urgent),
             Some(_) if self.behind => retry.min(urgent),
@@ -194,14 +195,14 @@ impl Follower {
         }
     }
 
-    /// Lets the version held expire if it is time; returns whether it just has.
+    /// Marks the current version as expired if it is time; returns whether it just expired.
     pub(super) fn expire(&mut self, now: Duration) -> bool {
         let expires = !self.expired && self.held.is_some() && self.expires.is_some_and(|expires| expires <= now);
         self.expired |= expires;
         expires
     }
 
-    /// Returns REFRESH, RETRY and EXPIRE of the version held (RFC 1035 §3.3.13).
+    /// Returns REFRESH, RETRY and EXPIRE of the current version (RFC 1035 §3.3.13).
     fn timers(&self) -> [Duration; 3] {
         let node = self.held.as_ref().and_then(|held| held.node(held.apex()));
         let soa = node.and_then(|node| node.rrset(Type::SOA)?.rdata().next()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! One transfer received: its messages in, a zone out (RFC 5936 §2.2, RFC 1995 §4).
+//! An incoming transfer: messages in, a zone out (RFC 5936 §2.2, RFC 1995 §4).
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,72 +10,72 @@ use crate::notify::serial_of;
 use crate::tsig::{ChainVerifier, Key, ReplyError, sign};
 use crate::zone::{Assembly, Zone};
 
-/// The largest TTL; what is larger counts as 0 (RFC 2181 §8).
+/// The maximum TTL in seconds; a larger one counts as 0 (RFC 2181 §8).
 const MAX_TTL: u32 = 0x7fff_ffff;
 
-/// What a transfer may take at most, so that no primary can exhaust memory.
+/// Limits on a transfer, so that a primary cannot exhaust memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// How many records there may be in all of its messages.
+    /// The maximum number of records in all messages together.
     pub records: usize,
-    /// How many octets of memory the records may take while they are gathered.
+    /// The maximum memory for the collected records, in octets.
     pub octets: usize,
 }
 
 impl Default for Bounds {
-    /// Ten million records and one GiB.
+    /// Allows ten million records and one GiB.
     fn default() -> Self {
         Self { records: 10_000_000, octets: 1 << 30 }
     }
 }
 
-/// What has come of a transfer so far.
+/// The progress of a transfer.
 #[derive(Debug)]
 pub enum Progress {
-    /// There are more messages to come.
+    /// More messages are expected.
     More,
     /// That was the last message.
     Finished(Outcome),
 }
 
-/// What a transfer has brought.
+/// The outcome of a successful transfer.
 #[derive(Debug)]
 pub enum Outcome {
     /// The primary has nothing newer than this serial number (RFC 1995 §2).
     UpToDate(Serial),
-    /// A zone, whole and sound.
+    /// A complete and valid zone.
     Zone {
         /// The zone.
         zone: Zone,
-        /// What should be looked at.
+        /// Warnings about the zone.
         remarks: Vec<Diagnostic>,
-        /// It is the zone held before with differences applied.
+        /// Whether the zone is the previous version with differences applied.
         incremental: bool,
     },
 }
 
-/// Why a transfer brought nothing.
+/// The reason why a transfer failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferError {
-    /// A message cannot be read.
+    /// A message is malformed.
     Malformed(Malformed),
-    /// A message is not signed as it has to be, or the primary refuses our signature.
+    /// A message is not correctly signed, or the primary rejects our signature.
     Signature(ReplyError),
-    /// The primary says no, with this response code.
+    /// The primary answers with this error code.
     Refused(Rcode),
-    /// A message or record is not what must come at its place.
+    /// A message or record is not allowed at its position.
     Unexpected(&'static str),
     /// The transfer is larger than allowed.
     TooLarge(&'static str),
-    /// The differences do not fit the version held.
+    /// The differences do not match the current version.
     Mismatch(String),
-    /// The zone may not be served; the first reason follows.
-    Unsound(String),
+    /// The zone is invalid; contains the first reason.
+    Invalid(String),
 }
 
 impl TransferError {
-    /// Returns whether a transfer of the whole zone may do better where one of differences failed so.
-    pub fn is_of_differences(&self) -> bool {
+    /// Returns whether a transfer of the whole zone may succeed after a transfer of differences failed with this error.
+    pub fn allows_full_transfer(&self) -> bool {
         match self {
             Self::Signature(_) | Self::TooLarge(_) => false,
             Self::Refused(code) => *code != Rcode::NOT_AUTHORITATIVE,
@@ -92,8 +92,8 @@ impl fmt::Display for TransferError {
             Self::Refused(code) => write!(f, "the primary answers {}", code),
             Self::Unexpected(what) => f.write_str(what),
             Self::TooLarge(what) => write!(f, "the transfer is too large: {what}"),
-            Self::Mismatch(what) => write!(f, "the differences do not fit what we have: {what}"),
-            Self::Unsound(reason) => write!(f, "the zone is not sound: {reason}"),
+            Self::Mismatch(what) => write!(f, "the differences do not match our version: {what}"),
+            Self::Invalid(reason) => write!(f, "the zone is invalid: {reason}"),
         }
     }
 }
@@ -112,38 +112,38 @@ impl From<ReplyError> for TransferError {
     }
 }
 
-/// A transfer under way.
+/// An incoming transfer in progress.
 #[derive(Debug)]
 pub struct Incoming {
     apex: Name,
     id: u16,
     qtype: Type,
-    held: Option<Arc<Zone>>,
+    current_zone: Option<Arc<Zone>>,
     chain: Option<ChainVerifier>,
     bounds: Bounds,
     records: usize,
-    /// How many records other servers may be unable to read, and what is wrong with the first.
-    doubtful: (usize, String),
+    /// The number of records that other servers may reject, and what is wrong with the first one.
+    questionable: (usize, String),
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
-    /// No record has come.
+    /// No record has been received.
     First,
-    /// The first SOA record has come; the next record tells differences from a whole zone (RFC 1995 §4).
+    /// The first SOA record was received; the next record distinguishes differences from a whole zone (RFC 1995 §4).
     Undecided(Record),
-    /// The zone itself comes, with this SOA record at both ends.
+    /// The whole zone is being received, with this SOA record at both ends.
     Whole(Record, Box<Assembly>),
-    /// Differences come.
+    /// Differences are being received.
     Differences(Differences),
-    /// The last SOA record has come.
+    /// The last SOA record was received.
     Ended(Ended),
-    /// The transfer has ended, well or badly.
+    /// The transfer has ended, successfully or not.
     Over,
 }
 
-/// What is to become of the records once the last message is known to be good.
+/// The received records, waiting for the last message to be verified.
 #[derive(Debug)]
 enum Ended {
     Whole(Box<Assembly>),
@@ -151,37 +151,37 @@ enum Ended {
 }
 
 impl Incoming {
-    /// Begins the transfer of a whole zone (RFC 5936 §2.1); returns the request, too.
+    /// Starts the transfer of a whole zone (RFC 5936 §2.1); also returns the request.
     ///
-    /// `id` is random, `unix` the time in seconds since 1970. Returns `None` if the request cannot be signed.
+    /// `id` must be random; `unix` is the time in seconds since 1970. Returns `None` if the request cannot be signed.
     #[must_use]
     pub fn whole(apex: &Name, key: Option<&Arc<Key>>, bounds: Bounds, id: u16, unix: u64) -> Option<(Self, Vec<u8>)> {
         Self::begin(request(id, 0, apex, Type::AXFR), apex, Type::AXFR, None, key, bounds, unix)
     }
 
-    /// Begins the transfer of what differs from the version held (RFC 1995 §3), as [`Self::whole`].
+    /// Starts the transfer of differences from the current version (RFC 1995 §3), like [`Self::whole`].
     #[must_use]
     pub fn differences(
-        held: &Arc<Zone>,
+        current_zone: &Arc<Zone>,
         key: Option<&Arc<Key>>,
         bounds: Bounds,
         id: u16,
         unix: u64,
     ) -> Option<(Self, Vec<u8>)> {
-        let soa = held.node(held.apex())?.rrset(Type::SOA)?.rdata().next()?;
-        let mut message = request(id, 0, held.apex(), Type::IXFR);
+        let soa = current_zone.node(current_zone.apex())?.rrset(Type::SOA)?.rdata().next()?;
+        let mut message = request(id, 0, current_zone.apex(), Type::IXFR);
         message[9] = 1;
         message.extend(b"\xc0\x0c\x00\x06\x00\x01\x00\x00\x00\x00");
         message.extend(u16::try_from(soa.len()).ok()?.to_be_bytes());
         message.extend_from_slice(soa);
-        Self::begin(message, held.apex(), Type::IXFR, Some(held.clone()), key, bounds, unix)
+        Self::begin(message, current_zone.apex(), Type::IXFR, Some(current_zone.clone()), key, bounds, unix)
     }
 
     fn begin(
         mut message: Vec<u8>,
         apex: &Name,
         qtype: Type,
-        held: Option<Arc<Zone>>,
+        current_zone: Option<Arc<Zone>>,
         key: Option<&Arc<Key>>,
         bounds: Bounds,
         unix: u64,
@@ -195,33 +195,33 @@ impl Incoming {
             apex: apex.clone(),
             id,
             qtype,
-            held,
+            current_zone,
             chain,
             bounds,
             records: 0,
-            doubtful: (0, String::new()),
+            questionable: (0, String::new()),
             state: State::First,
         };
         Some((incoming, message))
     }
 
-    /// Takes the next message, as it came, at the time `unix` in seconds since 1970.
+    /// Processes the next received message at the time `unix` in seconds since 1970.
     ///
-    /// After [`Progress::Finished`] or an error nothing more is taken. Making the zone of the records happens here, at
-    /// the last message.
+    /// After [`Progress::Finished`] or an error, further messages are rejected. The last message builds the zone, which
+    /// may take long.
     ///
     /// # Errors
     ///
-    /// The transfer has failed, and nothing has come of it.
+    /// The transfer failed without a result.
     pub fn message(&mut self, octets: &[u8], unix: u64) -> Result<Progress, TransferError> {
-        let result = self.take(octets, unix);
+        let result = self.process(octets, unix);
         if !matches!(result, Ok(Progress::More)) {
             self.state = State::Over;
         }
         result
     }
 
-    fn take(&mut self, octets: &[u8], unix: u64) -> Result<Progress, TransferError> {
+    fn process(&mut self, octets: &[u8], unix: u64) -> Result<Progress, TransferError> {
         let verified = match &mut self.chain {
             Some(chain) => Some(chain.verify(octets, unix)?),
             None => None,
@@ -238,9 +238,9 @@ impl Incoming {
         if empty {
             return Err(TransferError::Unexpected("a message has no records"));
         }
-        if let (State::Undecided(soa), Some(held)) = (&self.state, &self.held) {
-            let serial = serial_of(&soa.data).unwrap_or(held.serial());
-            if !serial.is_newer_than(held.serial()) {
+        if let (State::Undecided(soa), Some(current_zone)) = (&self.state, &self.current_zone) {
+            let serial = serial_of(&soa.data).unwrap_or(current_zone.serial());
+            if !serial.is_newer_than(current_zone.serial()) {
                 self.end_of_chain()?;
                 return Ok(Progress::Finished(Outcome::UpToDate(serial)));
             }
@@ -257,7 +257,7 @@ impl Incoming {
         let header = *reader.header();
         let unexpected = |what| Err(TransferError::Unexpected(what));
         if header.id != self.id || !header.is_response() || header.opcode() != opcode::QUERY {
-            return unexpected("a message is no reply to the request");
+            return unexpected("a message is not a reply to the request");
         }
         if header.rcode() != Rcode::NO_ERROR {
             return Err(TransferError::Refused(header.rcode()));
@@ -272,7 +272,7 @@ impl Incoming {
             {
                 Ok(())
             }
-            _ => unexpected("a message is the reply to another question"),
+            _ => unexpected("a message is a reply to another question"),
         }
     }
 
@@ -282,7 +282,7 @@ impl Incoming {
             return unexpected("a record is not of class IN");
         }
         if record.rtype.is_meta() {
-            return unexpected("a record is of a type that no zone can have");
+            return unexpected("a record has a query type or meta-type");
         }
         if record.data.is_empty() && check_data_form(record.rtype, &[]).is_err() {
             return unexpected("a record has no data");
@@ -294,23 +294,24 @@ impl Incoming {
         if self.records > self.bounds.records {
             return Err(TransferError::TooLarge("it has too many records"));
         }
-        // What a primary serves is served on: only it can mend its data, and a zone that stands still harms more.
-        let sound = check_data(record.rtype, &record.data);
-        if let Err(wrong) = sound.and_then(|()| check_owner(record.rtype, record.owner.as_wire())) {
-            if self.doubtful.0 == 0 {
-                self.doubtful.1 = format!("{} {}: {wrong}", record.owner, record.rtype);
+        // Records that only other servers may reject are served: only the primary can fix its data, and a zone that is
+        // no longer updated does more harm.
+        let validity = check_data(record.rtype, &record.data);
+        if let Err(wrong) = validity.and_then(|()| check_owner(record.rtype, record.owner.as_wire())) {
+            if self.questionable.0 == 0 {
+                self.questionable.1 = format!("{} {}: {wrong}", record.owner, record.rtype);
             }
-            self.doubtful.0 += 1;
+            self.questionable.0 += 1;
         }
         let is_soa = record.rtype == Type::SOA && record.owner == self.apex;
         self.state = match std::mem::replace(&mut self.state, State::Over) {
             State::First if !is_soa => return unexpected("the transfer does not begin with the zone's SOA record"),
-            State::First if self.held.is_some() => State::Undecided(record),
+            State::First if self.current_zone.is_some() => State::Undecided(record),
             State::First => self.begin_whole(record)?,
             State::Undecided(first) => self.decide(first, record, is_soa)?,
             State::Whole(first, assembly) if is_soa => {
                 if !is_same_soa(&first, &record) {
-                    return unexpected("the transfer ends with another SOA record than it began with");
+                    return unexpected("the last SOA record differs from the first");
                 }
                 State::Ended(Ended::Whole(assembly))
             }
@@ -325,7 +326,7 @@ impl Incoming {
                 }
                 if ended { State::Ended(Ended::Differences(differences)) } else { State::Differences(differences) }
             }
-            State::Ended(_) | State::Over => return unexpected("there are records behind the last SOA record"),
+            State::Ended(_) | State::Over => return unexpected("there are records after the last SOA record"),
         };
         Ok(())
     }
@@ -336,17 +337,20 @@ impl Incoming {
         Ok(State::Whole(soa, assembly))
     }
 
-    /// Tells by the second record what the transfer is of (RFC 1995 §4).
+    /// Decides by the second record between a whole zone and differences (RFC 1995 §4).
     fn decide(&self, first: Record, record: Record, is_soa: bool) -> Result<State, TransferError> {
-        let held = self.held.as_ref().filter(|held| is_soa && serial_of(&record.data) == Some(held.serial()));
-        if let Some(held) = held {
-            return Ok(State::Differences(Differences::new(held.clone(), first)));
+        let current_zone = self
+            .current_zone
+            .as_ref()
+            .filter(|current_zone| is_soa && serial_of(&record.data) == Some(current_zone.serial()));
+        if let Some(current_zone) = current_zone {
+            return Ok(State::Differences(Differences::new(current_zone.clone(), first)));
         }
         let same = is_soa && is_same_soa(&first, &record);
         match self.begin_whole(first)? {
             State::Whole(_, assembly) if same => Ok(State::Ended(Ended::Whole(assembly))),
             State::Whole(..) if is_soa => {
-                Err(TransferError::Mismatch("they begin at another serial number than ours".into()))
+                Err(TransferError::Mismatch("they start at another serial number than ours".into()))
             }
             State::Whole(first, mut assembly) => {
                 self.push(&mut assembly, &record)?;
@@ -364,20 +368,20 @@ impl Incoming {
         Ok(())
     }
 
-    /// Sees to it that the last message was signed, which proves those before (RFC 8945 §5.3.1).
+    /// Checks that the last message was signed, which authenticates those before it (RFC 8945 §5.3.1).
     fn end_of_chain(&mut self) -> Result<(), TransferError> {
         Ok(self.chain.take().map_or(Ok(()), ChainVerifier::finish)?)
     }
 
-    /// Returns a warning if other servers may refuse the zone.
-    fn doubts(&self) -> Option<Diagnostic> {
-        let (count, first) = &self.doubtful;
+    /// Returns a warning if other servers may reject the zone.
+    fn warning(&self) -> Option<Diagnostic> {
+        let (count, first) = &self.questionable;
         (*count > 0).then(|| Diagnostic {
             file: self.apex.to_string(),
             line: 0,
             column: 0,
             severity: Severity::Warning,
-            reason: format!("invalid records in the transfer, for which other servers may refuse the zone: {count}, the first {first}"),
+            reason: format!("invalid records in the transfer, because of which other servers may reject the zone: {count}; first: {first}"),
             hint: Some("fix them at the primary".to_owned()),
         })
     }
@@ -386,17 +390,17 @@ impl Incoming {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Ended(Ended::Whole(assembly)) => match assembly.finish(&self.apex.to_string()) {
                 Ok((zone, mut remarks)) => {
-                    remarks.extend(self.doubts());
+                    remarks.extend(self.warning());
                     Ok(Outcome::Zone { zone, remarks, incremental: false })
                 }
                 Err(found) => {
                     let errors = found.iter().filter(|finding| finding.severity == Severity::Error);
                     let reason = errors.map(|finding| finding.reason.clone()).next();
-                    Err(TransferError::Unsound(reason.unwrap_or_else(|| "it has no SOA record".into())))
+                    Err(TransferError::Invalid(reason.unwrap_or_else(|| "it has no SOA record".into())))
                 }
             },
             State::Ended(Ended::Differences(differences)) => {
-                let remarks = self.doubts().into_iter().collect();
+                let remarks = self.warning().into_iter().collect();
                 Ok(Outcome::Zone { zone: differences.finish()?, remarks, incremental: true })
             }
             _ => Err(TransferError::Unexpected("the transfer has not ended")),

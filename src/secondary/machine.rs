@@ -1,16 +1,16 @@
-//! All zones followed: what is to be done next, and how much of it at a time.
+//! The state machine of all followed zones: schedules queries and transfers within the limits.
 //!
-//! A *round* looks for changes of a zone: the primaries are tried in their order until one of them has answered.
+//! A *round* checks a zone for changes: it tries the primaries in order until one answers.
 //!
 //! ```text
 //! idle ─ refresh, retry, NOTIFY ─► asking (SOA, UDP) ─ newer, or no reply ─► queued ─► transferring ─► idle
 //!   │                                 └ not newer ─► idle                     ▲            │ differences failed: whole
-//!   └ nothing held ───────────────────────────────────────────────────────────┘◄───────────┘ failed: the next primary
+//!   └ no version ─────────────────────────────────────────────────────────────┘◄───────────┘ failed: the next primary
 //! ```
 //!
-//! A reply to an SOA query over UDP that never comes is no reason to give a primary up: the transfer of differences asks
-//! the same over TCP, and tells what is wrong. A primary that cannot be reached is passed over for a while, for all
-//! zones; when it is heard again, the zones that wait for it are looked after at once.
+//! A missing reply to an SOA query over UDP does not rule out a primary: an IXFR request over TCP asks the same and
+//! yields an error if something is wrong. An unreachable primary is skipped for a while, for all zones; when it answers
+//! again, the zones that wait for it are checked immediately.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::answer::{self, Answer};
+use super::answer::{self, SoaAnswer};
 use super::events::{Effect, Event, Failure, Limits, Order};
 use super::follower::{Asking, Follower, Phase};
 use super::incoming::Outcome;
@@ -34,47 +34,47 @@ use crate::text;
 use crate::tsig::{Sent, sign};
 use crate::zone::Zone;
 
-/// How many remarks on a zone that was transferred are told.
-const MOST_REMARKS: usize = 5;
+/// The maximum number of remarks that are logged for a transferred zone.
+const MAX_REMARKS: usize = 5;
 
-/// The period in which there are so many lines at most on what a primary may repeat: it answers twice a second for each zone.
-const REMARKS: Duration = Duration::from_secs(60);
+/// The period of the rate limit for messages that a primary can repeat: it may answer twice a second for each zone.
+const REMARKS_PERIOD: Duration = Duration::from_secs(60);
 
-/// How many transfers of differences may get lost in a row before the whole zone is asked for: there are primaries that
-/// have none, say so by their SOA record alone, and then nothing more.
-const MOST_LOST: u32 = 2;
+/// The maximum number of consecutive lost transfers of differences before the whole zone is requested: some primaries
+/// without differences send only their SOA record and nothing more.
+const MAX_LOST_DIFFERENCES: u32 = 2;
 
-/// Follows zones.
+/// The secondary: follows zones.
 #[derive(Debug)]
 pub struct Secondary {
     limits: Limits,
     zones: BTreeMap<Name, Follower>,
-    /// When something is due for a zone; each zone is there once at most.
+    /// The timers of the zones, at most one for each zone.
     timers: BTreeSet<(Duration, Name)>,
-    /// The zones whose SOA queries await a reply, by whom was asked and the messages' identifiers.
-    asked: HashMap<(SocketAddr, u16), Name>,
+    /// The zones with an outstanding SOA query, by primary and message ID.
+    outstanding: HashMap<(SocketAddr, u16), Name>,
     primaries: BTreeMap<SocketAddr, Source>,
     orders: HashMap<u64, (Name, SocketAddr)>,
     last_order: u64,
     warnings: Warnings,
-    /// Bounds what is remarked that a primary can repeat.
+    /// Limits the messages that a primary can repeat.
     remarks: Warnings,
 }
 
-/// What is known of a primary, for all its zones.
+/// The state of a primary, for all its zones.
 #[derive(Debug, Default)]
 struct Source {
-    /// The zones that wait for a transfer.
+    /// The zones that wait for a transfer slot.
     queue: VecDeque<Name>,
     transfers: usize,
-    /// It could not be reached, and is passed over until then.
+    /// Until when the primary is skipped because it could not be reached.
     unreachable: Option<Duration>,
     trouble: Trouble,
-    /// How many zones it is a primary of.
+    /// The number of zones that have this primary.
     zones: usize,
 }
 
-/// What is wrong with a primary.
+/// A failure of a primary.
 struct Fault {
     address: SocketAddr,
     reason: String,
@@ -83,11 +83,11 @@ struct Fault {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    /// It cannot be reached.
+    /// The primary cannot be reached.
     Unreachable,
-    /// The connection broke.
+    /// The connection was lost.
     Lost,
-    /// What it says is no good.
+    /// The primary sent an unusable answer.
     Wrong,
 }
 
@@ -97,7 +97,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// One event being handled.
+/// The handling of one event.
 struct Turn<'t> {
     now: Now,
     random: &'t mut dyn FnMut() -> u32,
@@ -109,30 +109,30 @@ impl Turn<'_> {
         self.effects.push(Effect::Log(level, text));
     }
 
-    /// Returns a random duration less than `most`.
-    fn up_to(&mut self, most: Duration) -> Duration {
-        most.mul_f64(f64::from((self.random)()) / (f64::from(u32::MAX) + 1.0))
+    /// Returns a random duration below `limit`.
+    fn up_to(&mut self, limit: Duration) -> Duration {
+        limit.mul_f64(f64::from((self.random)()) / (f64::from(u32::MAX) + 1.0))
     }
 }
 
 impl Secondary {
-    /// Makes a secondary of no zones.
+    /// Creates a secondary without zones.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
             zones: BTreeMap::new(),
             timers: BTreeSet::new(),
-            asked: HashMap::new(),
+            outstanding: HashMap::new(),
             primaries: BTreeMap::new(),
             orders: HashMap::new(),
             last_order: 0,
             warnings: Warnings::default(),
-            remarks: Warnings::each(REMARKS),
+            remarks: Warnings::with_period(REMARKS_PERIOD),
         }
     }
 
-    /// Lets an event happen, and returns what is to be done. `random` yields random numbers.
+    /// Handles an event and returns the requested actions. `random` returns random numbers.
     pub fn handle(&mut self, now: Now, event: Event<'_>, random: &mut dyn FnMut() -> u32) -> Vec<Effect> {
         let mut turn = Turn { now, random, effects: Vec::new() };
         match event {
@@ -144,7 +144,7 @@ impl Secondary {
             Event::Ended { order, result } => self.ended(order, result, &mut turn),
             Event::Tick => {}
         }
-        self.pass(&mut turn);
+        self.run_timers(&mut turn);
         self.start_transfers(&mut turn);
         turn.effects
     }
@@ -161,7 +161,7 @@ impl Secondary {
         self.zones.contains_key(apex)
     }
 
-    /// Returns whether an address is that of a primary of a zone, which may notify of it (RFC 1996 §3.10).
+    /// Returns whether an address belongs to a primary of a zone, which may send notifications for it (RFC 1996 §3.10).
     #[must_use]
     pub fn is_primary(&self, apex: &Name, source: IpAddr) -> bool {
         let source = source.to_canonical();
@@ -186,10 +186,10 @@ impl Secondary {
             self.primaries.entry(peer(primary.address)).or_default().zones += 1;
         }
         self.release(&before);
-        self.round(&apex, turn);
+        self.start_round(&apex, turn);
     }
 
-    /// Notes that a zone has these primaries no more.
+    /// Removes a zone from the counts of these primaries.
     fn release(&mut self, primaries: &[Primary]) {
         for primary in primaries {
             let address = peer(primary.address);
@@ -212,12 +212,12 @@ impl Secondary {
         turn.effects.push(Effect::Withdraw(apex.clone()));
     }
 
-    /// Ends what is under way for a zone, which is idle then; `abort` to break a transfer off.
+    /// Ends the current activity of a zone, which is idle afterwards; `abort` requests that a transfer is aborted.
     fn leave_phase(&mut self, apex: &Name, abort: bool, turn: &mut Turn<'_>) {
         let Some(zone) = self.zones.get_mut(apex) else { return };
         match std::mem::replace(&mut zone.phase, Phase::Idle { due: turn.now.uptime }) {
             Phase::Idle { .. } => {}
-            Phase::Asking(asking) => drop(self.asked.remove(&(peer(asking.to), asking.id))),
+            Phase::Asking(asking) => drop(self.outstanding.remove(&(peer(asking.to), asking.id))),
             Phase::Queued { primary, .. } => {
                 if let Some(source) = self.primaries.get_mut(&peer(primary.address)) {
                     source.queue.retain(|queued| queued != apex);
@@ -236,12 +236,12 @@ impl Secondary {
         }
     }
 
-    /// Puts a zone into a phase.
+    /// Moves a zone to a phase.
     fn enter(&mut self, apex: &Name, phase: Phase, turn: &mut Turn<'_>) {
         self.leave_phase(apex, false, turn);
         match &phase {
             Phase::Idle { .. } => {}
-            Phase::Asking(asking) => drop(self.asked.insert((peer(asking.to), asking.id), apex.clone())),
+            Phase::Asking(asking) => drop(self.outstanding.insert((peer(asking.to), asking.id), apex.clone())),
             Phase::Queued { primary, .. } => {
                 self.primaries.entry(peer(primary.address)).or_default().queue.push_back(apex.clone());
             }
@@ -269,8 +269,8 @@ impl Secondary {
         self.timers.extend(due.map(|due| (due, apex.clone())));
     }
 
-    /// Does what is due.
-    fn pass(&mut self, turn: &mut Turn<'_>) {
+    /// Performs all due actions.
+    fn run_timers(&mut self, turn: &mut Turn<'_>) {
         while let Some((due, apex)) = self.timers.first().cloned() {
             if due > turn.now.uptime {
                 return;
@@ -279,16 +279,16 @@ impl Secondary {
             let Some(zone) = self.zones.get_mut(&apex) else { continue };
             zone.timer = None;
             if zone.expire(turn.now.uptime) {
-                let text = format!("{apex}: expired, no primary has answered for too long; its names get SERVFAIL");
+                let text = format!("{apex}: expired because no primary answered; answering SERVFAIL");
                 turn.effects.push(Effect::Expire(apex.clone()));
-                let text = self.warnings.tell(turn.now.uptime, text);
+                let text = self.warnings.admit(turn.now.uptime, text);
                 turn.effects.extend(text.map(|text| Effect::Log(Level::Error, text)));
             }
             let is_due = zone.phase.due().is_some_and(|due| due <= turn.now.uptime);
             match &zone.phase {
-                Phase::Idle { .. } if is_due => self.round(&apex, turn),
-                Phase::Asking(asking) if is_due && asking.tries < self.limits.tries => self.ask_again(&apex, turn),
-                // Differences asked for over TCP tell the same, or what is wrong.
+                Phase::Idle { .. } if is_due => self.start_round(&apex, turn),
+                Phase::Asking(asking) if is_due && asking.tries < self.limits.tries => self.resend_query(&apex, turn),
+                // An IXFR request over TCP gets the same answer, or a useful error.
                 Phase::Asking(asking) if is_due => {
                     let primary = asking.primary.clone();
                     self.enter(&apex, Phase::Queued { primary, whole: false }, turn);
@@ -296,7 +296,7 @@ impl Secondary {
                 Phase::Transferring { order, .. } if is_due => {
                     let order = *order;
                     turn.effects.push(Effect::Abort { order });
-                    self.ended(order, Err(Failure::Lost("it takes too long".into())), turn);
+                    self.ended(order, Err(Failure::Lost("the transfer timed out".into())), turn);
                 }
                 _ => {}
             }
@@ -304,10 +304,10 @@ impl Secondary {
         }
     }
 
-    /// Begins to look for changes of a zone.
-    fn round(&mut self, apex: &Name, turn: &mut Turn<'_>) {
+    /// Starts a round for a zone.
+    fn start_round(&mut self, apex: &Name, turn: &mut Turn<'_>) {
         let asks = self.zones.get(apex).is_some_and(|zone| zone.held.is_some());
-        if asks && self.asked.len() >= self.limits.queries {
+        if asks && self.outstanding.len() >= self.limits.queries {
             let due = turn.now.uptime + Duration::from_millis(100) + turn.up_to(Duration::from_millis(100));
             self.enter(apex, Phase::Idle { due }, turn);
             return;
@@ -317,7 +317,7 @@ impl Secondary {
         self.next_primary(apex, None, turn);
     }
 
-    /// Goes on to the next primary of a zone's round; `failed` is what is wrong with the one before.
+    /// Continues with the next primary of a round; `failed` is the failure of the previous one.
     fn next_primary(&mut self, apex: &Name, failed: Option<Fault>, turn: &mut Turn<'_>) {
         let now = turn.now.uptime;
         let Some(zone) = self.zones.get_mut(apex) else { return };
@@ -325,17 +325,17 @@ impl Secondary {
             let source = self.primaries.get(&peer(primary.address));
             source.and_then(|source| source.unreachable).is_none_or(|until| until <= now)
         };
-        let before = zone.left.len();
-        while zone.left.front().is_some_and(|primary| !is_reachable(primary)) {
-            zone.left.pop_front();
+        let before = zone.remaining.len();
+        while zone.remaining.front().is_some_and(|primary| !is_reachable(primary)) {
+            zone.remaining.pop_front();
         }
-        let passed_over = zone.left.len() < before;
-        let Some(primary) = zone.left.pop_front() else {
-            let lost = passed_over || failed.as_ref().is_some_and(|fault| fault.cause != Cause::Wrong);
+        let skipped = zone.remaining.len() < before;
+        let Some(primary) = zone.remaining.pop_front() else {
+            let lost = skipped || failed.as_ref().is_some_and(|fault| fault.cause != Cause::Wrong);
             let delay = zone.failed(lost, &self.limits);
             if let Some(fault) = failed {
-                let text = format!("{apex}: {fault}; next try in {}", text::time(delay));
-                // That a primary cannot be reached is logged once for all its zones.
+                let text = format!("{apex}: {fault}; retrying in {}", text::time(delay));
+                // An unreachable primary is logged once for all its zones.
                 if fault.cause != Cause::Unreachable && zone.trouble.failed(now, &fault.to_string()) {
                     self.warn(text, turn);
                 } else {
@@ -354,28 +354,28 @@ impl Secondary {
         if whole {
             self.enter(apex, Phase::Queued { primary, whole }, turn);
         } else {
-            self.ask(apex, primary, turn);
+            self.send_query(apex, primary, turn);
         }
     }
 
-    /// Remarks on what a primary does, which may do it again and again.
+    /// Logs a message that a primary can repeat.
     fn remark(&mut self, text: String, turn: &mut Turn<'_>) {
-        if let Some(text) = self.remarks.tell(turn.now.uptime, text) {
+        if let Some(text) = self.remarks.admit(turn.now.uptime, text) {
             turn.log(Level::Info, text);
         }
     }
 
     fn warn(&mut self, text: String, turn: &mut Turn<'_>) {
-        if let Some(text) = self.warnings.tell(turn.now.uptime, text) {
+        if let Some(text) = self.warnings.admit(turn.now.uptime, text) {
             turn.log(Level::Warn, text);
         }
     }
 
     /// Sends an SOA query (RFC 1034 §4.3.5).
-    fn ask(&mut self, apex: &Name, primary: Primary, turn: &mut Turn<'_>) {
+    fn send_query(&mut self, apex: &Name, primary: Primary, turn: &mut Turn<'_>) {
         let to = primary.address;
         let mut id = (turn.random)() as u16;
-        while self.asked.contains_key(&(peer(to), id)) {
+        while self.outstanding.contains_key(&(peer(to), id)) {
             id = id.wrapping_add(1);
         }
         let mut message = request(id, 0, apex, Type::SOA);
@@ -386,73 +386,73 @@ impl Secondary {
         self.enter(apex, Phase::Asking(Box::new(asking)), turn);
     }
 
-    fn ask_again(&mut self, apex: &Name, turn: &mut Turn<'_>) {
+    fn resend_query(&mut self, apex: &Name, turn: &mut Turn<'_>) {
         let Some(zone) = self.zones.get_mut(apex) else { return };
         let Phase::Asking(asking) = &mut zone.phase else { return };
-        zone.begun = Some(turn.now.uptime);
+        zone.started = Some(turn.now.uptime);
         asking.due = turn.now.uptime + self.limits.timeout * 2_u32.saturating_pow(asking.tries);
         asking.tries += 1;
         turn.effects.push(Effect::Send { to: asking.to, message: asking.message.clone() });
     }
 
-    /// Takes a datagram; what is no reply that is awaited is passed over.
+    /// Handles a datagram; ignores it unless it is an expected reply.
     fn reply(&mut self, source: SocketAddr, message: &[u8], turn: &mut Turn<'_>) {
         let Ok(reader) = Reader::new(message) else { return };
-        let Some(apex) = self.asked.get(&(source, reader.header().id)).cloned() else { return };
+        let Some(apex) = self.outstanding.get(&(source, reader.header().id)).cloned() else { return };
         let Some(Phase::Asking(asking)) = self.zones.get(&apex).map(|zone| &zone.phase) else { return };
         let verified = asking.sent.as_ref().map(|sent| Sent::verify(sent, message, turn.now.unix));
         let message = match &verified {
             None => message,
             Some(Ok(message)) => message,
-            // Anybody may have sent it: the true reply may still come.
+            // The message may be forged; the genuine reply may still arrive.
             Some(Err(_)) => return,
         };
         let Some(answer) = answer::read(message, &apex) else { return };
         let primary = asking.primary.clone();
-        self.heard(source, turn);
+        self.primary_answered(source, turn);
         let Some(zone) = self.zones.get_mut(&apex) else { return };
         match answer {
-            Answer::Serial(serial) if zone.wants(serial) => {
+            SoaAnswer::Serial(serial) if zone.is_outdated_by(serial) => {
                 zone.behind = true;
                 self.enter(&apex, Phase::Queued { primary, whole: false }, turn);
             }
-            Answer::Serial(serial) => self.up_to_date(&apex, primary.address, serial, turn),
-            Answer::Truncated => self.enter(&apex, Phase::Queued { primary, whole: false }, turn),
-            Answer::No(reason) => {
+            SoaAnswer::Serial(serial) => self.finish_round(&apex, primary.address, serial, turn),
+            SoaAnswer::Truncated => self.enter(&apex, Phase::Queued { primary, whole: false }, turn),
+            SoaAnswer::No(reason) => {
                 let fault = Fault { address: primary.address, reason, cause: Cause::Wrong };
                 self.next_primary(&apex, Some(fault), turn);
             }
         }
     }
 
-    /// Notes that a primary can be reached; zones that wait because it could not are looked after at once.
-    fn heard(&mut self, address: SocketAddr, turn: &mut Turn<'_>) {
+    /// Records that a primary can be reached, and schedules checks of the zones that were waiting for it.
+    fn primary_answered(&mut self, address: SocketAddr, turn: &mut Turn<'_>) {
         let Some(source) = self.primaries.get_mut(&address) else { return };
         if source.unreachable.take().is_none() {
             return;
         }
         if let Some(over) = source.trouble.ended(turn.now.uptime) {
-            self.remark(format!("{address}: can be reached again after {over}"), turn);
+            self.remark(format!("primary {address} answers again after {over}"), turn);
         }
         let has = |zone: &Follower| zone.primaries.iter().any(|primary| peer(primary.address) == address);
         let waiting = self.zones.iter().filter(|(_, zone)| zone.failures > 0 && has(zone));
         for apex in waiting.map(|(apex, _)| apex.clone()).collect::<Vec<_>>() {
             let soon = turn.now.uptime + turn.up_to(Duration::from_secs(1));
             if let Some(zone) = self.zones.get_mut(&apex) {
-                zone.look(soon, &self.limits);
+                zone.schedule(soon, &self.limits);
             }
             self.set_timer(&apex);
         }
     }
 
-    /// Notes that a primary cannot be reached, and sends the zones that wait for it to others.
+    /// Records that a primary cannot be reached, and moves the zones in its queue to their next primaries.
     fn unreachable(&mut self, address: SocketAddr, reason: &str, turn: &mut Turn<'_>) {
         let Some(source) = self.primaries.get_mut(&address) else { return };
         source.unreachable = Some(turn.now.uptime + self.limits.unreachable);
         let queue = std::mem::take(&mut source.queue);
         if source.trouble.failed(turn.now.uptime, reason) {
             let wait = text::time(self.limits.unreachable);
-            let text = format!("primary {address}, of {} zones: {reason}; next try after {wait}", source.zones);
+            let text = format!("primary {address} of {} zones: {reason}; skipping it for {wait}", source.zones);
             self.warn(text, turn);
         }
         for apex in queue {
@@ -461,13 +461,13 @@ impl Secondary {
         }
     }
 
-    /// Ends a round well: the zone is fresh.
-    fn up_to_date(&mut self, apex: &Name, from: SocketAddr, serial: Serial, turn: &mut Turn<'_>) {
+    /// Ends a round successfully: the zone is current.
+    fn finish_round(&mut self, apex: &Name, from: SocketAddr, serial: Serial, turn: &mut Turn<'_>) {
         let Some(zone) = self.zones.get_mut(apex) else { return };
         if let Some(held) = &zone.held {
             if held.serial().is_newer_than(serial) {
-                let text = format!("{apex}: {from} has serial {serial}, we have {}, which is kept", held.serial());
-                let text = self.remarks.tell(turn.now.uptime, text);
+                let text = format!("{apex}: {from} has the older serial {serial}; keeping serial {}", held.serial());
+                let text = self.remarks.admit(turn.now.uptime, text);
                 turn.effects.extend(text.map(|text| Effect::Log(Level::Info, text)));
             }
             if zone.expired {
@@ -475,12 +475,12 @@ impl Secondary {
             }
         }
         if let Some(over) = zone.trouble.ended(turn.now.uptime)
-            && let Some(text) = self.warnings.tell(turn.now.uptime, format!("{apex}: up to date again after {over}"))
+            && let Some(text) = self.warnings.admit(turn.now.uptime, format!("{apex}: up to date again after {over}"))
         {
             turn.effects.push(Effect::Log(Level::Info, text));
         }
-        let (refresh, again) = zone.succeeded(turn.now.uptime, &self.limits);
-        let due = match again {
+        let (refresh, earlier) = zone.succeeded(turn.now.uptime, &self.limits);
+        let due = match earlier {
             Some(due) => due,
             None => turn.now.uptime + refresh - turn.up_to(refresh / 10),
         };
@@ -508,19 +508,19 @@ impl Secondary {
         let (primary, whole) = (primary.clone(), *whole);
         self.leave_phase(&apex, false, turn);
         if !matches!(result, Err(Failure::Unreachable(_))) {
-            self.heard(address, turn);
+            self.primary_answered(address, turn);
         }
         match result {
-            Ok(Outcome::UpToDate(serial)) => self.up_to_date(&apex, address, serial, turn),
+            Ok(Outcome::UpToDate(serial)) => self.finish_round(&apex, address, serial, turn),
             Ok(Outcome::Zone { zone, remarks, incremental }) => {
-                // They are for the primary's operator to act upon.
-                for remark in remarks.into_iter().take(MOST_REMARKS) {
+                // Only the operator of the primary can act on the remarks.
+                for remark in remarks.into_iter().take(MAX_REMARKS) {
                     self.remark(remark.to_string(), turn);
                 }
-                self.take_over(&apex, zone, address, incremental, turn);
+                self.install(&apex, zone, address, incremental, turn);
             }
-            Err(Failure::Transfer(error)) if !whole && error.is_of_differences() => {
-                let text = format!("{apex}: differences from {address}: {error}; the whole zone is asked for");
+            Err(Failure::Transfer(error)) if !whole && error.allows_full_transfer() => {
+                let text = format!("{apex}: differences from {address} failed: {error}; requesting the whole zone");
                 self.remark(text, turn);
                 self.enter(&apex, Phase::Queued { primary, whole: true }, turn);
             }
@@ -542,23 +542,24 @@ impl Secondary {
         }
     }
 
-    /// Takes a zone over that was transferred, if it is newer than what is held.
-    fn take_over(&mut self, apex: &Name, new: Zone, from: SocketAddr, incremental: bool, turn: &mut Turn<'_>) {
+    /// Installs a transferred zone if it is newer than the current version.
+    fn install(&mut self, apex: &Name, new: Zone, from: SocketAddr, incremental: bool, turn: &mut Turn<'_>) {
         let Some(zone) = self.zones.get_mut(apex) else { return };
         let serial = new.serial();
-        if new.apex() == apex && zone.wants(serial) {
+        if new.apex() == apex && zone.is_outdated_by(serial) {
             let new = Arc::new(new);
             let how = if incremental { "IXFR" } else { "AXFR" };
-            let text = format!("{apex}: serial {serial} from {from} by {how}, {} records", new.record_count());
+            let text =
+                format!("{apex}: transferred serial {serial} from {from} by {how}, {} records", new.record_count());
             zone.held = Some(new.clone());
             zone.expired = false;
             turn.effects.push(Effect::Serve(new));
             turn.log(Level::Info, text);
         }
-        self.up_to_date(apex, from, serial, turn);
+        self.finish_round(apex, from, serial, turn);
     }
 
-    /// Starts the transfers that are queued, primary by primary in turn, as far as there may be more.
+    /// Starts queued transfers within the limits, taking the primaries in turn.
     fn start_transfers(&mut self, turn: &mut Turn<'_>) {
         loop {
             let before = self.orders.len();
@@ -582,17 +583,17 @@ impl Secondary {
 
     fn start(&mut self, apex: &Name, turn: &mut Turn<'_>) {
         let Some(zone) = self.zones.get_mut(apex) else { return };
-        // It is out of the queue already, and a long queue is not to be searched for it.
+        // The zone is no longer in the queue; do not search a long queue for it.
         let due = turn.now.uptime;
         let phase = std::mem::replace(&mut zone.phase, Phase::Idle { due });
         let Phase::Queued { primary, whole } = phase else { return };
-        let whole = whole || zone.held.is_none() || zone.lost_differences >= MOST_LOST;
+        let whole = whole || zone.held.is_none() || zone.lost_differences >= MAX_LOST_DIFFERENCES;
         self.last_order += 1;
         let held = zone.held.clone().filter(|_| !whole);
         let order = Order { id: self.last_order, apex: apex.clone(), primary: primary.clone(), held };
         turn.effects.push(Effect::Transfer(order));
         let now = turn.now.uptime;
-        let (idle, end) = (now + self.limits.idle, now + self.limits.longest);
+        let (idle, end) = (now + self.limits.idle, now + self.limits.max_duration);
         let phase = Phase::Transferring { primary, order: self.last_order, whole, idle, end };
         self.enter(apex, phase, turn);
     }

@@ -1,4 +1,4 @@
-//! Where zones come from: primaries, and zones that keys name.
+//! The sources of zones: primaries, configured or named by keys.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,19 +9,19 @@ use crate::dns::message::PORT;
 use crate::keys::{Addresses, Grant, Keyring};
 use crate::tsig::Key;
 
-/// A server that zones are transferred from.
+/// A server from which zones are transferred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Primary {
-    /// Where it is.
+    /// The address.
     pub address: SocketAddr,
-    /// What to sign with; `None` not to sign, and not to have replies verified.
+    /// The key that signs requests and verifies replies; `None` for unsigned messages.
     pub key: Option<Arc<Key>>,
 }
 
-/// Returns the zones that names of transfer keys name, each with its primaries in the order of their addresses.
+/// Returns the zones in the names of transfer keys, each with its primaries in the order of their addresses.
 ///
-/// Such a name is `<primary>.<secondary>._transfer.<zone>` or `<any>.<primary>._transfer.<zone>`. Where it names a
-/// secondary, that must be one of `own`, unless `own` is empty. A key for all zones names none.
+/// Such a name is `<primary>.<secondary>._transfer.<zone>` or `<any>.<primary>._transfer.<zone>`. If it contains a
+/// secondary, that must be one of the addresses in `own`, unless `own` is empty. A key for all zones adds none.
 #[must_use]
 pub fn named_by_keys(keys: &Keyring, own: &[IpAddr]) -> BTreeMap<Name, Vec<Primary>> {
     let mut zones: BTreeMap<Name, Vec<Primary>> = BTreeMap::new();

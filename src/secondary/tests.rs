@@ -1,4 +1,4 @@
-//! Zones and messages for the tests of this room.
+//! Helpers that build zones and messages for the tests of the secondary.
 
 mod incoming;
 mod network;
@@ -35,7 +35,7 @@ fn zone_of(apex: &str, serial: u32, lines: &str) -> Arc<Zone> {
     Arc::new(reading.zone.unwrap_or_else(|| panic!("{:?}", reading.diagnostics)))
 }
 
-/// A record as it stands in a message: owner, type, TTL, data.
+/// A record in a message: owner, type, TTL, data.
 type Raw = (Name, Type, u32, Vec<u8>);
 
 fn soa(zone: &Zone) -> Raw {

@@ -12,7 +12,7 @@ use super::complaints::Kind;
 use super::queue::{Back, Job, Outcome, Ticket, Waiter, Waiting};
 use super::transfers::{Stream, Transfer};
 use super::{Served, Server, follower, seconds};
-use crate::answer::{self, Context, ExtendedError, MOST_PAYLOAD, Transport, Verdict, ede};
+use crate::answer::{self, Context, ExtendedError, MAX_PAYLOAD, Transport, Verdict, ede};
 use crate::dns::message::{Rcode, opcode};
 use crate::dns::{Name, Serial};
 use crate::keys::Grant;
@@ -168,11 +168,11 @@ impl Server {
             }
         };
         let is_served = served.zones.as_ref().is_some_and(|zones| zones.get(apex).is_some());
-        let ruling = notify::decide(&notification, sender, is_served);
-        let rcode = ruling.rcode;
+        let decision = notify::decide(&notification, sender, is_served);
+        let rcode = decision.rcode;
         let kind = if rcode == Rcode::NO_ERROR { Kind::Notification } else { Kind::NotificationRefused };
         log::log!(self.complain(kind), "notification from {source}: {notification}: {rcode}");
-        if ruling.look {
+        if decision.check {
             match self.follower.get() {
                 // It follows no other zones, and names that nobody serves have no end.
                 Some(_) if !is_served => {}
@@ -265,7 +265,7 @@ impl Server {
             log::log!(level, "update of {zone} by {} from {}: {outcome}", job.key.name(), job.client);
         }
         for waiter in waiters {
-            let mut reply = vec![0; usize::from(MOST_PAYLOAD)];
+            let mut reply = vec![0; usize::from(MAX_PAYLOAD)];
             let Some(length) = self.compose(&message, &request, &waiter, outcome, &mut reply) else { continue };
             reply.truncate(length);
             match waiter.back {

@@ -214,7 +214,7 @@ impl Follower {
             Step::Forget { apex } => self.handle(Event::Forget { apex: &apex }),
             Step::Log(level, text) => {
                 // A catalog may have as many mistakes as it has members, each time it changes.
-                if let Some(text) = self.warnings.tell(self.server.clock.now().0, text) {
+                if let Some(text) = self.warnings.admit(self.server.clock.now().0, text) {
                     log::log!(level, "{text}");
                 }
             }

@@ -416,7 +416,7 @@ impl Server {
     fn transfer(&mut self, remote: &Remote, from: Option<Serial>) -> Option<Content> {
         let zone = self.served.clone()?;
         let request = request(from);
-        let differences = request.behind(&zone).and_then(|from| {
+        let differences = request.outdated_serial(&zone).and_then(|from| {
             self.history.chain(from, &zone).or_else(|| {
                 let found = from_versions(&zone, remote.versions(), from, usize::MAX)?;
                 self.history.extend(&apex(), found);

@@ -27,7 +27,7 @@ const MOST_OCTETS: usize = 4 << 20;
 const BATCH: usize = 64;
 
 /// The most octets of a reason told to a client.
-const MOST_REASON: usize = 300;
+const MAX_REASON: usize = 300;
 
 /// The most replies to one update that wait: for the first message and its retransmissions.
 const WAITERS: usize = 4;
@@ -230,7 +230,7 @@ impl Outcome {
     pub(super) fn verdict(&self) -> Verdict<'_> {
         let verdict = Verdict::of(self.rcode);
         let Some((code, text)) = &self.why else { return verdict };
-        let end = text.floor_char_boundary(MOST_REASON);
+        let end = text.floor_char_boundary(MAX_REASON);
         verdict.because(ExtendedError { code: *code, text: &text[..end] })
     }
 }
@@ -328,7 +328,7 @@ mod tests {
     fn a_reason_that_is_too_long_is_cut_between_letters() {
         let outcome = Outcome::because(Rcode::REFUSED, &"ü".repeat(400));
         let extended = outcome.verdict().extended.unwrap();
-        assert_eq!((extended.code, extended.text.len()), (18, MOST_REASON));
+        assert_eq!((extended.code, extended.text.len()), (18, MAX_REASON));
         let outcome = Outcome::because(Rcode::REFUSED, "no:\n\u{202e}txt\u{1b}[2J\n");
         assert_eq!(outcome.verdict().extended.unwrap().text, "no: | \\u{202e}txt\\u{1b}[2J");
     }

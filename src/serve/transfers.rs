@@ -121,7 +121,7 @@ impl Server {
             Ok(zone) => zone,
             Err(refusal) => {
                 let code = match refusal {
-                    Refusal::NotOurs => ede::NOT_AUTHORITATIVE,
+                    Refusal::NotServed => ede::NOT_AUTHORITATIVE,
                     Refusal::Unsigned | Refusal::Key => ede::PROHIBITED,
                     Refusal::Broken => ede::INVALID_DATA,
                 };
@@ -129,11 +129,11 @@ impl Server {
                 return refuse(refusal.rcode(), code, &reason, reply);
             }
         };
-        let behind = request.behind(&zone);
+        let outdated = request.outdated_serial(&zone);
         let known = |from| self.history.lock().unwrap_or_else(PoisonError::into_inner).chain(from, &zone);
-        let differences = behind.and_then(known);
-        if let (Some(from), None) = (behind, &differences) {
-            // A datagram's client waits for no git remote; it comes again over TCP.
+        let differences = outdated.and_then(known);
+        if let (Some(from), None) = (outdated, &differences) {
+            // A client over UDP does not wait for a git remote; it retries over TCP.
             if may_wait && context.transport.framing == Framing::Stream && self.past.get().is_some() {
                 return Transfer::Unknown { apex: zone.apex().clone(), from };
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Server;
 use super::aside::Done;
 use super::queue::Back;
-use crate::answer::{Answer, MOST_PAYLOAD, Transport};
+use crate::answer::{Answer, MAX_PAYLOAD, Transport};
 
 /// The largest datagram there is; a longer query does not exist.
 const DATAGRAM: usize = 65_535;
@@ -16,7 +16,7 @@ const DATAGRAM: usize = 65_535;
 /// Answers what arrives on `socket`, for ever.
 pub(super) fn run(server: &Server, socket: &Arc<UdpSocket>) {
     let mut query = vec![0; DATAGRAM];
-    let mut reply = vec![0; usize::from(MOST_PAYLOAD)];
+    let mut reply = vec![0; usize::from(MAX_PAYLOAD)];
     loop {
         let (length, source) = match socket.recv_from(&mut query) {
             Ok(received) => received,

@@ -1,11 +1,12 @@
-//! The time of day from a server on the network (SNTP, RFC 4330).
+//! An SNTP client that sets the clock from a server on the network (RFC 4330).
 //!
-//! A client only, and one that steps the clock: a name server needs to be right by seconds, for signatures and
-//! certificates, not by microseconds. The servers are asked in turn until one gives a time; of a few answers of that one
-//! the one that was under way for the shortest time counts. Nobody is believed who does not repeat the random number of
-//! the question, so that only who is on the way can lie.
+//! The client steps the clock: a name server needs an accuracy of seconds, for signatures and certificates, not of
+//! microseconds. It queries the servers in order until one returns the time, and uses the sample with the shortest
+//! round trip of a few from that server. An answer must repeat the random number in the request, so only an attacker on
+//! the path can forge one.
 //!
-//! `packet` is octets in, an offset out; here are the sockets, and [`keep`] is what a machine does all its life.
+//! `packet` converts octets to an offset without I/O. This module has the sockets, and [`keep`] runs for the lifetime
+//! of a machine.
 
 mod packet;
 
@@ -22,41 +23,41 @@ use crate::net::is_timeout;
 use crate::telemetry::Trouble;
 use crate::text;
 
-/// How many answers of a server are compared.
+/// The number of answers of a server that are compared.
 const SAMPLES: usize = 3;
 
-/// How long an answer is waited for.
+/// The timeout for an answer.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// How often a server that is silent is asked before the next.
+/// The number of requests to a silent server before the next one is tried.
 const TRIES: usize = 2;
 
-/// The time between two looks at the servers' time.
+/// The polling interval.
 const INTERVAL: Duration = Duration::from_secs(1800);
 
-/// The waits after failures, doubling from the first to the second.
+/// The minimum and maximum wait after a failure; it doubles with each failure.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(256));
 
-/// The least correction that is worth a line.
-const WORTH_TELLING: i64 = 500_000_000;
+/// The minimum correction that is logged at level info, in nanoseconds.
+const MIN_LOGGED: i64 = 500_000_000;
 
-/// No clock is right that shows an earlier time, in seconds since 1970: the beginning of 2026, when this was not written yet.
+/// The earliest plausible time, in seconds since 1970: the beginning of 2026, before this program was written.
 const EARLIEST: u64 = 1_767_225_600;
 
-/// What a server says of our clock.
+/// The offset of our clock according to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offset {
-    /// By how much our clock is behind, in nanoseconds; negative if it is ahead.
+    /// How far our clock is behind, in nanoseconds; negative if it is ahead.
     pub nanoseconds: i64,
-    /// How long the question and its answer were under way: the offset is no more wrong than half of it.
+    /// The round-trip time; the error of the offset is at most half of it.
     pub delay: Duration,
-    /// How far the server is from a reference clock, 1 to 15.
+    /// The stratum of the server: its distance from a reference clock, 1 to 15.
     pub stratum: u8,
-    /// Who says so.
+    /// The server.
     pub server: SocketAddr,
 }
 
-/// Why the time is not known: what each server did.
+/// The error that no server returned the time, with the failure of each.
 #[derive(Clone, Debug)]
 pub struct NoTime(Vec<(SocketAddr, String)>);
 
@@ -69,23 +70,23 @@ impl fmt::Display for NoTime {
 
 impl std::error::Error for NoTime {}
 
-/// Returns whether a clock that shows `wall`, since 1970, may be right.
+/// Returns whether the time `wall`, since 1970, is plausible.
 #[must_use]
 pub fn is_plausible(wall: Duration) -> bool {
     wall.as_secs() >= EARLIEST
 }
 
-/// Asks `servers` in turn for the time until one tells it.
+/// Queries `servers` in order until one returns the time.
 ///
-/// Takes two seconds for each that is silent.
+/// This takes two seconds for each silent server.
 ///
 /// # Errors
 ///
-/// What each of them did instead.
-pub fn ask(servers: &[SocketAddr]) -> Result<Offset, NoTime> {
+/// Returns the failure of each server.
+pub fn query(servers: &[SocketAddr]) -> Result<Offset, NoTime> {
     let mut faults = Vec::new();
     for server in servers {
-        match ask_one(*server) {
+        match query_server(*server) {
             Ok(Sample { offset, delay, stratum }) => {
                 return Ok(Offset { nanoseconds: offset, delay, stratum, server: *server });
             }
@@ -95,24 +96,25 @@ pub fn ask(servers: &[SocketAddr]) -> Result<Offset, NoTime> {
     Err(NoTime(faults))
 }
 
-/// Keeps a clock right by `servers`, for ever: `shift` sets it forward by nanoseconds, or back by negative ones. The servers
-/// are asked at once when `jumped` has something: somebody else has set the clock.
+/// Keeps a clock synchronized with `servers` and never returns: `shift` moves the clock forward by nanoseconds, or back
+/// if they are negative. The servers are queried immediately when `jumped` receives a message, because the clock was
+/// set by something else.
 pub fn keep(servers: &[SocketAddr], jumped: &Receiver<()>, mut shift: impl FnMut(i64)) -> ! {
-    let begun = Instant::now();
+    let started = Instant::now();
     let (mut failures, mut trouble) = (0, Trouble::default());
     loop {
-        let wait = match ask(servers) {
+        let wait = match query(servers) {
             Ok(offset) => {
                 shift(offset.nanoseconds);
                 let by = shown(offset.server);
                 let seconds = offset.nanoseconds as f64 / 1e9;
-                if let Some(over) = trouble.ended(begun.elapsed()) {
+                if let Some(over) = trouble.ended(started.elapsed()) {
                     log::info!("--ntp server {by} answers again after {over}");
                 }
-                if offset.nanoseconds.abs() >= WORTH_TELLING {
-                    log::info!("the clock was corrected by {seconds:+.1} s, by {by} (stratum {})", offset.stratum);
+                if offset.nanoseconds.abs() >= MIN_LOGGED {
+                    log::info!("the clock was corrected by {seconds:+.1} s from {by}, stratum {}", offset.stratum);
                 } else {
-                    log::debug!("the clock was corrected by {seconds:+.6} s, by {by}");
+                    log::debug!("the clock was corrected by {seconds:+.6} s from {by}");
                 }
                 failures = 0;
                 INTERVAL
@@ -121,25 +123,25 @@ pub fn keep(servers: &[SocketAddr], jumped: &Receiver<()>, mut shift: impl FnMut
                 let wait = RETRY.0.saturating_mul(1 << u32::min(failures, 8)).min(RETRY.1);
                 failures += 1;
                 let error = error.to_string();
-                let is_logged = trouble.failed(begun.elapsed(), &error);
+                let is_logged = trouble.failed(started.elapsed(), &error);
                 let level = if is_logged { log::Level::Warn } else { log::Level::Debug };
-                log::log!(level, "no --ntp server gives the time: {error}; next try in {}", text::time(wait));
+                log::log!(level, "no --ntp server returned the time: {error}; retrying in {}", text::time(wait));
                 wait
             }
         };
         match jumped.recv_timeout(wait) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-            // Nobody is left who could say so.
+            // The sender is gone, so no message can arrive.
             Err(RecvTimeoutError::Disconnected) => thread::sleep(wait),
         }
     }
 }
 
-fn ask_one(server: SocketAddr) -> Result<Sample, String> {
+fn query_server(server: SocketAddr) -> Result<Sample, String> {
     let any = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let cannot = |error: io::Error| format!("cannot be asked: {error}");
+    let cannot = |error: io::Error| format!("cannot be queried: {error}");
     let socket = UdpSocket::bind(SocketAddr::new(any, 0)).map_err(cannot)?;
-    // From now on nothing comes in but from there.
+    // From now on the socket receives only from the server.
     socket.connect(server).map_err(cannot)?;
     let mut best: Option<Sample> = None;
     let (mut samples, mut silent) = (0, 0);
@@ -156,15 +158,15 @@ fn ask_one(server: SocketAddr) -> Result<Sample, String> {
             None => break,
         }
     }
-    let best = best.ok_or_else(|| "does not answer".to_string())?;
+    let best = best.ok_or_else(|| "did not answer".to_string())?;
     let shows = wall() + i128::from(best.offset);
     match u64::try_from(shows) {
         Ok(shows) if is_plausible(Duration::from_nanos(shows)) => Ok(best),
-        _ => Err("tells a time before this program was written".to_string()),
+        _ => Err("returned a time before this program was written".to_string()),
     }
 }
 
-/// Asks once; `None` if there is no answer.
+/// Sends one request; returns `None` if there is no answer.
 fn exchange(socket: &UdpSocket) -> io::Result<Option<Result<Sample, Fault>>> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
@@ -184,19 +186,19 @@ fn exchange(socket: &UdpSocket) -> io::Result<Option<Result<Sample, Fault>>> {
             Err(error) => return Err(error),
         };
         match packet::read(&buffer[..length], cookie, sent, begun.elapsed()) {
-            Err(Fault::NotOurs) => {}
+            Err(Fault::Unrelated) => {}
             answer => return Ok(Some(answer)),
         }
     }
 }
 
-/// Returns what our clock shows, in nanoseconds since 1970.
+/// Returns the time of our clock, in nanoseconds since 1970.
 fn wall() -> i128 {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i128::try_from(wall.as_nanos()).unwrap_or(i128::MAX).min(i64::MAX.into())
 }
 
-/// Returns a server as messages name it.
+/// Returns a server as displayed in messages.
 fn shown(server: SocketAddr) -> String {
     const NTP: u16 = 123;
     match server.port() {
@@ -209,7 +211,7 @@ fn shown(server: SocketAddr) -> String {
 mod tests {
     use super::*;
 
-    /// A server that makes of each question whatever packets `answer` says.
+    /// A server that answers each request with the packets that `answer` returns.
     fn server(mut answer: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> SocketAddr {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
@@ -225,7 +227,7 @@ mod tests {
         address
     }
 
-    /// The answer of a server whose clock is `ahead` of ours by seconds.
+    /// The answer of a server whose clock is `ahead` seconds ahead of ours.
     fn answer(question: &[u8], ahead: i64) -> Vec<u8> {
         let mut packet = vec![0; PACKET];
         packet[..2].copy_from_slice(&[0x24, 3]);
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_server_that_knows_is_believed() {
+    fn the_first_synchronized_server_is_used() {
         let silent = server(|_| Vec::new());
         let lost = server(|question| {
             let mut packet = answer(question, 0);
@@ -249,13 +251,13 @@ mod tests {
             forged[24] ^= 1;
             vec![forged, answer(question, 1000)]
         });
-        let offset = ask(&[silent, lost, good]).unwrap();
+        let offset = query(&[silent, lost, good]).unwrap();
         assert_eq!((offset.server, offset.stratum), (good, 3));
         let seconds = offset.nanoseconds / 1_000_000_000;
         assert!((998..=1001).contains(&seconds), "{offset:?}");
-        let error = ask(&[silent, lost]).unwrap_err().to_string();
+        let error = query(&[silent, lost]).unwrap_err().to_string();
         let expected = format!(
-            "127.0.0.1 port {} does not answer; 127.0.0.1 port {} does not know the time itself",
+            "127.0.0.1 port {} did not answer; 127.0.0.1 port {} is not synchronized",
             silent.port(),
             lost.port()
         );
@@ -263,9 +265,9 @@ mod tests {
     }
 
     #[test]
-    fn a_time_long_past_is_not_believed() {
+    fn a_time_long_past_is_rejected() {
         let past = server(|question| vec![answer(question, -40 * 365 * 86_400)]);
-        assert!(ask(&[past]).unwrap_err().to_string().ends_with("before this program was written"));
+        assert!(query(&[past]).unwrap_err().to_string().ends_with("before this program was written"));
         assert!(!is_plausible(Duration::from_secs(978_307_200)) && is_plausible(Duration::from_secs(1_790_000_000)));
     }
 }

@@ -1,4 +1,4 @@
-//! Several differences in a row as one (RFC 1995 §5).
+//! Condensation of consecutive differences (RFC 1995 §5).
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -6,13 +6,14 @@ use std::sync::Arc;
 use crate::dns::{Type, data_cmp};
 use crate::zone::{Change, Difference};
 
-/// Returns the one difference that leads where several lead, each from where the one before leads to, oldest first.
+/// Merges consecutive differences, oldest first, into one.
 ///
-/// It is what [`crate::zone::difference`] finds between the first and the last version: records added and removed
-/// again, or removed and added again, are left out.
+/// The result equals what [`crate::zone::difference`] returns for the first and last version: records that are added
+/// and removed again, or removed and added again, are omitted.
 ///
-/// Returns `None` if there is none, or one does not begin where the one before ends; or if a record was removed and added
-/// again in other letters, which would be left out, though the last version has the new ones.
+/// Returns `None` if the list is empty or its differences are not consecutive. Also returns `None` if a record was
+/// removed and added again in another letter case, because the result would omit the change although the last version
+/// has the new letter case.
 #[must_use]
 pub fn condense(differences: &[Arc<Difference>]) -> Option<Difference> {
     let (first, last) = (differences.first()?, differences.last()?);
@@ -20,7 +21,7 @@ pub fn condense(differences: &[Arc<Difference>]) -> Option<Difference> {
         return None;
     }
     let mut changes: Vec<&Change> = differences.iter().flat_map(|difference| &difference.changes).collect();
-    // Stable: what befell an RRset stays in the order of time.
+    // The sort is stable, so the changes of an RRset stay in chronological order.
     let key = |change: &Change| (change.rtype, change.covers);
     changes.sort_by(|a, b| a.owner.cmp(&b.owner).then(key(a).cmp(&key(b))));
     if changes
@@ -36,17 +37,17 @@ pub fn condense(differences: &[Arc<Difference>]) -> Option<Difference> {
     Some(Difference { old: first.old, new: last.new, changes: net })
 }
 
-/// Records' data in canonical order.
+/// The data of records in canonical order.
 type Records<'d> = Vec<&'d [u8]>;
 
-/// A record is written in other letters later than before.
-struct OtherLetters;
+/// The error that a record changed only its letter case.
+struct LetterCaseChanged;
 
-/// Condenses what befell one RRset; `None` if nothing is left of it.
+/// Condenses the changes of one RRset; returns `None` if they cancel each other out.
 ///
-/// Where the TTL changes, a change tells of all records; so the records removed all have the first TTL, and those added
-/// the last.
-fn condense_rrset(changes: &[&Change]) -> Result<Option<Change>, OtherLetters> {
+/// A change of the TTL lists all records of the RRset, so all removed records have the first TTL and all added records
+/// have the last.
+fn condense_rrset(changes: &[&Change]) -> Result<Option<Change>, LetterCaseChanged> {
     let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return Ok(None) };
     if changes.len() == 1 {
         return Ok(Some((*first).clone()));
@@ -57,10 +58,10 @@ fn condense_rrset(changes: &[&Change]) -> Result<Option<Change>, OtherLetters> {
     let (mut removed, mut added): (Records<'_>, Records<'_>) = (Vec::new(), Vec::new());
     for change in changes {
         let (mut still_added, mut gone): (Records<'_>, Records<'_>) = (Vec::new(), Vec::new());
-        merge(rtype, &added, &slices(&change.removed), |of_late, of_old| match (of_late, of_old) {
+        merge(rtype, &added, &slices(&change.removed), |recent, old| match (recent, old) {
             (Some(data), None) => still_added.push(data),
             (None, Some(data)) => gone.push(data),
-            (Some(of_late), Some(of_old)) => compare(of_late, of_old),
+            (Some(recent), Some(old)) => compare(recent, old),
             (None, None) => {}
         });
         removed = union(rtype, &removed, &gone);
@@ -78,8 +79,8 @@ fn condense_rrset(changes: &[&Change]) -> Result<Option<Change>, OtherLetters> {
             net.added.extend(new.map(Box::from));
         }
     });
-    let is_left = !net.removed.is_empty() || !net.added.is_empty();
-    if is_exact { Ok(is_left.then_some(net)) } else { Err(OtherLetters) }
+    let has_changes = !net.removed.is_empty() || !net.added.is_empty();
+    if is_exact { Ok(has_changes.then_some(net)) } else { Err(LetterCaseChanged) }
 }
 
 fn slices(data: &[Box<[u8]>]) -> Records<'_> {
@@ -92,7 +93,7 @@ fn union<'d>(rtype: Type, a: &[&'d [u8]], b: &[&'d [u8]]) -> Records<'d> {
     union
 }
 
-/// Walks over two lists of records in canonical order; what is in both is visited once.
+/// Merges two lists of records in canonical order and calls `visit` for each record, once for those in both lists.
 fn merge<'d>(rtype: Type, a: &[&'d [u8]], b: &[&'d [u8]], mut visit: impl FnMut(Option<&'d [u8]>, Option<&'d [u8]>)) {
     let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
     loop {

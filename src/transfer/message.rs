@@ -1,15 +1,15 @@
-//! One message of a reply, filled record by record.
+//! A message of a reply, built record by record.
 
 use super::names::Names;
 use crate::dns::Type;
 use crate::dns::message::HEADER;
 use crate::dns::name::wire_len;
 
-/// There is no room for the record, which ends the message.
+/// The error that a record does not fit into the rest of the message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Full;
 
-/// The owner of records that follow each other, and where it stands.
+/// The owner of consecutive records, and the offset where it was first written.
 pub(super) struct Owner<'n> {
     name: &'n [u8],
     at: Option<u16>,
@@ -21,18 +21,18 @@ impl<'n> Owner<'n> {
     }
 }
 
-/// A message under way.
+/// A message that is being built.
 pub(super) struct Message<'m> {
-    /// As far as records may reach.
+    /// The buffer, up to the limit for records.
     octets: &'m mut [u8],
     at: usize,
     names: &'m mut Names,
-    /// How many records there are in the answer section.
+    /// The number of records in the answer section.
     records: u16,
 }
 
 impl<'m> Message<'m> {
-    /// Begins a message whose records fit `octets`, with the question given.
+    /// Starts a message in `octets` with the given question.
     pub(super) fn new(octets: &'m mut [u8], names: &'m mut Names, question: &[u8]) -> Result<Self, Full> {
         names.clear();
         let mut message = Self { octets, at: HEADER, names, records: 0 };
@@ -46,17 +46,18 @@ impl<'m> Message<'m> {
         Ok(message)
     }
 
-    /// Returns where the message ends.
+    /// Returns the length of the message in octets.
     pub(super) fn len(&self) -> usize {
         self.at
     }
 
-    /// Returns how many records there are.
+    /// Returns the number of records.
     pub(super) fn records(&self) -> u16 {
         self.records
     }
 
-    /// Adds a record; `head` is type, class, TTL and the length of the data, which is put right if that is compressed.
+    /// Adds a record; `head` is type, class, TTL and the length of the data, which is corrected if the data is
+    /// compressed.
     #[inline]
     pub(super) fn record(
         &mut self,
@@ -102,7 +103,7 @@ impl<'m> Message<'m> {
         Ok(())
     }
 
-    /// Writes a name and returns what to point to for it.
+    /// Writes a name and returns the offset for pointers to it.
     #[inline]
     fn name(&mut self, name: &[u8]) -> Result<Option<u16>, Full> {
         let written = self.names.write(self.octets, self.at, name).ok_or(Full)?;

@@ -1,4 +1,4 @@
-//! Zone transfers out: AXFR (RFC 5936) and IXFR (RFC 1995) as values in, values out.
+//! Outgoing zone transfers, AXFR (RFC 5936) and IXFR (RFC 1995), without I/O.
 //!
 //! ```text
 //! octets ─ Request::parse ─► Request ─ Request::admit (key, address) ─► Arc<Zone> or Refusal
@@ -6,9 +6,9 @@
 //! versions ─ from_versions ─► History ─ chain ─► differences ─ condense ─┘
 //! ```
 //!
-//! A reply holds the zone's snapshot it began with, so it stays consistent whatever is served meanwhile, and costs no
-//! more memory than one message: each is made when there is room to send it. A difference is sent only where it is
-//! known to lead from what the client has to what it is told it has then; in all other cases the client gets the zone.
+//! A reply keeps the snapshot of the zone with which it began, so it stays consistent when the served zone changes. It
+//! needs memory for only one message: each is built when it can be sent. A difference is sent only if it certainly
+//! leads from the client's version to the current one; otherwise the client gets the whole zone.
 
 mod condense;
 mod history;

@@ -1,39 +1,39 @@
-//! Names compressed within a message of any size (RFC 1035 §4.1.4), at a few steps per label.
+//! Name compression in messages of any size, at a few steps per label (RFC 1035 §4.1.4).
 //!
-//! A table remembers each label written by where it stands and where the name behind it stands; so a name is looked up
-//! from the root down, one label at a time, and what is found is the same to the letter: a transfer preserves letter case
-//! (RFC 5936 §3.4). Only the first 16 KiB of a message can be pointed to, so the table fills up no further.
+//! A table stores each written label by its offset and the offset of the name after it. A name is looked up from the
+//! root down, one label at a time. Labels match only in the same letter case, because a transfer preserves it (RFC 5936
+//! §3.4). Pointers reach only the first 16 KiB of a message, so the table does not grow beyond that.
 
 use crate::dns::name::LabelOffsets;
 
 /// The largest offset a compression pointer reaches.
 const MAX_POINTER: usize = 0x3fff;
 
-/// How many labels there is room for; a message full of host names has some 1500 below [`MAX_POINTER`].
+/// The capacity of the table in labels; a message full of host names has about 1500 below [`MAX_POINTER`].
 const SLOTS: usize = 4096;
 
-/// How many slots are looked at for a label, which bounds the cost of labels made to collide.
+/// The maximum number of slots that are probed for a label, which bounds the cost of deliberate collisions.
 const PROBES: usize = 8;
 
-/// A label written in a message.
+/// A label in a message.
 #[derive(Clone, Copy)]
 struct Slot {
-    /// Where the name behind the label stands; 0 is the root.
+    /// The offset of the name after the label; 0 is the root.
     parent: u16,
-    /// Where the label stands; 0 is an empty slot.
+    /// The offset of the label; 0 is an empty slot.
     at: u16,
 }
 
-/// The names written in a message, to be pointed to.
+/// The names in a message that pointers can refer to.
 pub(super) struct Names {
     slots: Box<[Slot; SLOTS]>,
 }
 
-/// Where a name was written.
+/// The location of a written name.
 pub(super) struct Written {
-    /// The offset behind it.
+    /// The offset after the name.
     pub(super) end: usize,
-    /// The offset to point to for the whole name; `None` if no pointer reaches it or none is worth it.
+    /// The offset for pointers to the whole name; `None` if it is out of reach or a pointer would not save space.
     pub(super) at: Option<u16>,
 }
 
@@ -42,13 +42,13 @@ impl Names {
         Self { slots: Box::new([Slot { parent: 0, at: 0 }; SLOTS]) }
     }
 
-    /// Forgets everything, for the next message.
+    /// Clears the table for the next message.
     pub(super) fn clear(&mut self) {
         self.slots.fill(Slot { parent: 0, at: 0 });
     }
 
-    /// Writes a name into a message at an offset; `None` if there is no room, after which the message and what is
-    /// remembered of it are of no more use.
+    /// Writes a name into a message at an offset; returns `None` if there is no room, after which message and table
+    /// must be discarded.
     #[inline]
     pub(super) fn write(&mut self, message: &mut [u8], at: usize, name: &[u8]) -> Option<Written> {
         let offsets = LabelOffsets::of(name);
@@ -60,7 +60,7 @@ impl Names {
             let Some(found) = self.find(message, parent, label) else { break };
             (parent, end, starts) = (found, usize::from(start), before);
         }
-        // The first `end` octets are new; behind them stands a pointer, or the root.
+        // The first `end` octets are new; a pointer or the root follows.
         message.get_mut(at..at + end)?.copy_from_slice(&name[..end]);
         let after = at + end;
         let after = if parent == 0 {
@@ -73,17 +73,17 @@ impl Names {
         for &start in starts.iter().rev() {
             let start = usize::from(start);
             if at + start > MAX_POINTER {
-                // What stands further left may be within reach, but for the table only along with what is behind it.
+                // Labels further left may be within reach, but the table cannot store them without the ones after them.
                 return Some(Written { end: after, at: u16::try_from(at).ok().filter(|_| at <= MAX_POINTER) });
             }
             let here = (at + start) as u16;
-            self.remember(parent, &name[start..end], here);
+            self.insert(parent, &name[start..end], here);
             (parent, end) = (here, start);
         }
         Some(Written { end: after, at: (parent > 0).then_some(parent) })
     }
 
-    /// Finds a label, given with its length octet, in front of a name that stands at `parent`.
+    /// Returns the offset of a label, given with its length octet, that is followed by the name at `parent`.
     #[inline]
     fn find(&self, message: &[u8], parent: u16, label: &[u8]) -> Option<u16> {
         let hash = hash(parent, label);
@@ -100,7 +100,7 @@ impl Names {
         None
     }
 
-    fn remember(&mut self, parent: u16, label: &[u8], at: u16) {
+    fn insert(&mut self, parent: u16, label: &[u8], at: u16) {
         let hash = hash(parent, label);
         for probe in 0..PROBES {
             let slot = &mut self.slots[(hash + probe) % SLOTS];
@@ -112,7 +112,7 @@ impl Names {
     }
 }
 
-/// Mixes a label and what it stands in front of into a slot's number.
+/// Hashes a label and the offset of the name after it to a slot index.
 #[inline]
 fn hash(parent: u16, label: &[u8]) -> usize {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;

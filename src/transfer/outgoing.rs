@@ -1,8 +1,8 @@
-//! The messages of a reply to AXFR or IXFR, one after the other.
+//! The messages of a reply to AXFR or IXFR, one at a time.
 //!
-//! What comes next is a step of the reply and a place in it, so a message is made whenever there is room to send one
-//! and nothing runs in between. In the zone the place is a node and a record's number: going on there costs one descent
-//! of the trie per message.
+//! The state of a reply is a step and a position in it, so each message is built when it can be sent, and nothing runs
+//! in between. The position in the zone is a node and a record index; resuming costs one descent of the trie per
+//! message.
 //!
 //! ```text
 //! AXFR          SOA, the zone without it, SOA                                        RFC 5936 §2.2
@@ -10,8 +10,8 @@
 //! up to date    SOA                                                                  RFC 1995 §2
 //! ```
 //!
-//! The question is repeated in the first message and left out of the others, as RFC 5936 §2.2.2 allows. An OPT record
-//! stands in the first, too (§2.2.5). Records come in canonical order, and an RRset may be split.
+//! The first message repeats the question and the others omit it, as RFC 5936 §2.2.2 allows. Only the first message has
+//! an OPT record (§2.2.5). Records are in canonical order, and an RRset may be split over messages.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,23 +25,23 @@ use crate::dns::{Name, Serial, Type};
 use crate::zone::node::{Node, RECORD_HEAD};
 use crate::zone::{Change, Difference, RRset, Zone};
 
-/// What a reply tells; shown, it is words for the log.
+/// The content of a reply; its display form is for the log.
 #[derive(Clone)]
 pub enum Content {
     /// The whole zone.
     Zone(Arc<Zone>),
-    /// What leads from the client's version to the zone.
+    /// The difference from the client's version to the zone.
     Difference(Arc<Zone>, Arc<Difference>),
-    /// That the client is up to date, or should come again over TCP.
+    /// Only the SOA record: the client is up to date, or must retry over TCP.
     Soa(Arc<Zone>),
 }
 
 impl Content {
-    /// Decides what a request is due, given the zone and the differences that lead to it from the version the client
-    /// has, oldest first; `None` if they are not known.
+    /// Returns the content of the reply to a request. `differences` are the ones from the client's version to the zone,
+    /// oldest first, or `None` if unknown.
     ///
-    /// The zone is told as a whole also if the differences do not lead from the one to the other, and if more records
-    /// would be removed and added than the zone has (RFC 1995 §4).
+    /// The whole zone is sent if the differences do not connect the two versions, or if they have more records than the
+    /// zone (RFC 1995 §4).
     pub fn of(request: &Request, zone: Arc<Zone>, differences: Option<&[Arc<Difference>]>) -> Self {
         let Kind::Ixfr(serial) = request.kind() else { return Self::Zone(zone) };
         if serial == zone.serial() || serial.is_newer_than(zone.serial()) {
@@ -71,9 +71,9 @@ impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let serial = self.zone().serial();
         match self {
-            Self::Zone(_) => write!(f, "all of serial {serial}"),
-            Self::Difference(_, difference) => write!(f, "what leads from serial {} to {serial}", difference.old),
-            Self::Soa(_) => write!(f, "the SOA record of serial {serial}"),
+            Self::Zone(_) => write!(f, "the whole zone, serial {serial}"),
+            Self::Difference(_, difference) => write!(f, "the differences from serial {} to {serial}", difference.old),
+            Self::Soa(_) => write!(f, "the SOA record only, serial {serial}"),
         }
     }
 }
@@ -84,54 +84,54 @@ impl fmt::Debug for Content {
     }
 }
 
-/// Returns whether a difference leads from a serial number to a zone, as far as the SOA records tell.
+/// Returns whether a difference leads from a serial number to a zone, judged by the SOA records.
 fn leads(difference: &Difference, from: Serial, zone: &Zone) -> bool {
     let added = soa_change(difference, zone.apex()).and_then(|change| change.added.first());
     let soa = zone.soa().and_then(|soa| soa.rdata().next());
     difference.old == from && difference.new == zone.serial() && added.map(|data| &**data) == soa
 }
 
-/// Returns how many records a difference removes and adds, the SOA records aside.
+/// Returns the number of records that a difference removes and adds, without the SOA records.
 fn size(difference: &Difference) -> usize {
     let changes = difference.changes.iter().filter(|change| change.rtype != Type::SOA);
     changes.map(|change| change.removed.len() + change.added.len()).sum()
 }
 
-/// Returns what becomes of the SOA record, if a difference tells of just one before and one after.
+/// Returns the change of the SOA record, if a difference has exactly one before and one after.
 fn soa_change<'d>(difference: &'d Difference, apex: &Name) -> Option<&'d Change> {
     let mut changes = difference.changes.iter().filter(|change| change.rtype == Type::SOA);
     let change = changes.next().filter(|change| change.owner == *apex)?;
     (changes.next().is_none() && change.removed.len() == 1 && change.added.len() == 1).then_some(change)
 }
 
-/// How the messages of a reply begin and end.
+/// The fixed parts of the messages of a reply.
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
-    /// The identifier of all messages: the request's.
+    /// The ID of all messages, which is that of the request.
     pub id: u16,
-    /// RD as asked (RFC 5936 §2.2.1).
+    /// The RD flag of the request (RFC 5936 §2.2.1).
     pub recursion_desired: bool,
-    /// The question as it came: name, type, class; or nothing.
+    /// The question of the request (name, type, class), or empty.
     pub question: Box<[u8]>,
-    /// The OPT record of the first message, whole; or nothing.
+    /// The complete OPT record of the first message, or empty.
     pub opt: Box<[u8]>,
 }
 
-/// A record, or the question, has no room in a message of its own.
+/// The error that a record or the question does not fit into a message of its own.
 ///
-/// With the largest messages this cannot be: what is longer is refused where zones are read.
+/// This cannot happen with messages of maximum size, because zones with longer records are rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRoom;
 
 impl fmt::Display for NoRoom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a record or the question of a transfer does not fit a message")
+        f.write_str("a record or the question of the transfer does not fit into a message")
     }
 }
 
 impl std::error::Error for NoRoom {}
 
-/// A reply under way.
+/// A reply that is being sent.
 pub struct Outgoing {
     reply: Reply,
     content: Content,
@@ -140,12 +140,12 @@ pub struct Outgoing {
     records: u64,
 }
 
-/// What comes next.
+/// The next step of a reply.
 #[derive(Clone, Debug)]
 enum Step {
-    /// The SOA record all replies begin with, and with it the first message.
+    /// The SOA record at the start of the first message.
     First,
-    /// The zone from this node on (or from the apex), its records of this type beginning with the one of this number.
+    /// The zone from this node (or the apex) onwards, starting at this type and record index.
     Zone {
         node: Option<Node>,
         rtype: Type,
@@ -153,53 +153,53 @@ enum Step {
     },
     /// The client's SOA record.
     Old,
-    /// The records removed from this change on, beginning with the one of this number.
+    /// The removed records from this change onwards, starting at this record index.
     Removed {
         change: usize,
         record: usize,
     },
-    /// The SOA record between what is removed and what is added.
+    /// The SOA record between the removed and the added records.
     New,
-    /// The records added from this change on, beginning with the one of this number.
+    /// The added records from this change onwards, starting at this record index.
     Added {
         change: usize,
         record: usize,
     },
-    /// The SOA record again, which ends the reply.
+    /// The SOA record at the end of the reply.
     Last,
     Done,
 }
 
 impl Outgoing {
-    /// Begins a reply.
+    /// Starts a reply.
     pub fn new(reply: Reply, content: Content) -> Self {
         Self { reply, content, step: Step::First, names: Names::new(), records: 0 }
     }
 
-    /// Returns what the reply tells.
+    /// Returns the content of the reply.
     pub fn content(&self) -> &Content {
         &self.content
     }
 
-    /// Returns how many records were written.
+    /// Returns the number of records written so far.
     pub fn records(&self) -> u64 {
         self.records
     }
 
-    /// Returns whether the last message is written.
+    /// Returns whether the last message was written.
     pub fn is_done(&self) -> bool {
         matches!(self.step, Step::Done)
     }
 
-    /// Writes the next message of at most `limit` octets, of which the last `reserve` are left for its signature, and
-    /// returns its length without that; `None` after the last.
+    /// Writes the next message of at most `limit` octets, of which the last `reserve` octets are left for its
+    /// signature, and returns its length without signature; returns `None` after the last.
     ///
-    /// `message` has 65,535 octets at best; fewer lower the limit. Over TCP an IXFR may be told in any number of messages
-    /// (RFC 1995 §4), just as an AXFR.
+    /// `message` should have 65,535 octets; a shorter buffer lowers the limit. Over TCP an IXFR, like an AXFR, may have
+    /// any number of messages (RFC 1995 §4).
     ///
     /// # Errors
     ///
-    /// There is not even room for one record; the reply cannot go on.
+    /// There is no room for a single record; the reply cannot continue.
     pub fn next(&mut self, message: &mut [u8], limit: usize, reserve: usize) -> Result<Option<usize>, NoRoom> {
         if self.is_done() {
             return Ok(None);
@@ -208,9 +208,9 @@ impl Outgoing {
         let (question, opt) = if is_first { (&*self.reply.question, &*self.reply.opt) } else { (&[][..], &[][..]) };
         let limit = limit.min(message.len()).min(usize::from(u16::MAX));
         let end = limit.checked_sub(reserve + opt.len()).ok_or(NoRoom)?;
-        let mut under_way = Message::new(&mut message[..end], &mut self.names, question).map_err(|Full| NoRoom)?;
-        let filled = fill(&self.content, &mut self.step, &mut under_way);
-        let (len, records) = (under_way.len(), under_way.records());
+        let mut writer = Message::new(&mut message[..end], &mut self.names, question).map_err(|Full| NoRoom)?;
+        let filled = fill(&self.content, &mut self.step, &mut writer);
+        let (len, records) = (writer.len(), writer.records());
         if filled.is_err() && records == 0 {
             return Err(NoRoom);
         }
@@ -219,14 +219,14 @@ impl Outgoing {
         Ok(Some(len))
     }
 
-    /// Writes the reply into one datagram as [`Self::next`] does and returns its length.
+    /// Writes the whole reply into one datagram like [`Self::next`] and returns its length.
     ///
-    /// What does not fit is told by the SOA record alone, upon which the client comes over TCP (RFC 1995 §2); should that
-    /// not fit, the message is truncated.
+    /// If it does not fit, only the SOA record is sent, so that the client retries over TCP (RFC 1995 §2); if that does
+    /// not fit either, the message is truncated.
     ///
     /// # Errors
     ///
-    /// There is not even room for the question.
+    /// There is no room for the question.
     pub fn datagram(mut self, message: &mut [u8], limit: usize, reserve: usize) -> Result<usize, NoRoom> {
         for content in [self.content.clone(), Content::Soa(self.content.zone().clone())] {
             (self.content, self.step) = (content, Step::First);
@@ -250,7 +250,8 @@ impl fmt::Debug for Outgoing {
     }
 }
 
-/// Completes a message with header and, if it is the first, OPT record, for which there is room; returns its length.
+/// Completes a message with the header and, if it is the first, with the OPT record, for which there must be room;
+/// returns its length.
 fn finish(reply: &Reply, is_first: bool, truncated: bool, records: u16, message: &mut [u8], len: usize) -> usize {
     const QR: u8 = 0x80;
     const AA: u8 = 0x04;
@@ -269,7 +270,7 @@ fn finish(reply: &Reply, is_first: bool, truncated: bool, records: u16, message:
     end
 }
 
-/// Writes as much as there is room for; `step` says what is left.
+/// Writes as much as fits and advances `step`.
 fn fill(content: &Content, step: &mut Step, message: &mut Message<'_>) -> Result<(), Full> {
     let zone = content.zone();
     loop {
@@ -313,17 +314,17 @@ fn fill(content: &Content, step: &mut Step, message: &mut Message<'_>) -> Result
     }
 }
 
-/// Writes the zone's SOA record.
+/// Writes the SOA record of the zone.
 fn current_soa(zone: &Zone, message: &mut Message<'_>) -> Result<(), Full> {
     let mut owner = Owner::new(zone.apex().as_wire());
-    zone.soa()
-        .into_iter()
-        .try_for_each(|soa| soa.records().take(1).try_for_each(|image| stored(message, &mut owner, Type::SOA, image)))
+    zone.soa().into_iter().try_for_each(|soa| {
+        soa.records().take(1).try_for_each(|image| stored_record(message, &mut owner, Type::SOA, image))
+    })
 }
 
-/// Writes a record as a node holds it.
+/// Writes a record in the form that a node stores.
 #[inline]
-fn stored(message: &mut Message<'_>, owner: &mut Owner<'_>, rtype: Type, image: &[u8]) -> Result<(), Full> {
+fn stored_record(message: &mut Message<'_>, owner: &mut Owner<'_>, rtype: Type, image: &[u8]) -> Result<(), Full> {
     let (head, data) = image.split_at(RECORD_HEAD);
     match head.last_chunk() {
         Some(head) => message.record(owner, rtype, head, data),
@@ -331,7 +332,7 @@ fn stored(message: &mut Message<'_>, owner: &mut Owner<'_>, rtype: Type, image: 
     }
 }
 
-/// Writes the zone but for its SOA record, from a place on.
+/// Writes the zone without its SOA record from a position onwards.
 fn body(
     zone: &Zone,
     (from, from_type, from_record): (&mut Option<Node>, &mut Type, &mut usize),
@@ -347,7 +348,7 @@ fn body(
             let rtype = rrset.rtype();
             let skip = if rtype == first_type { first_record } else { 0 };
             for (number, image) in rrset.records().enumerate().skip(skip) {
-                if let Err(full) = stored(message, &mut owner, rtype, image) {
+                if let Err(full) = stored_record(message, &mut owner, rtype, image) {
                     (*from, *from_type, *from_record) = (Some(node.clone()), rtype, number);
                     return Err(full);
                 }
@@ -358,15 +359,15 @@ fn body(
     Ok(())
 }
 
-/// Writes the records of one kind that a difference tells of, but for the SOA's, from a place on.
+/// Writes the removed or the added records of a difference, without SOA records, from a position onwards.
 fn changes(
     difference: &Difference,
-    which: impl Fn(&Change) -> (Option<u32>, &Vec<Box<[u8]>>),
+    records_of: impl Fn(&Change) -> (Option<u32>, &Vec<Box<[u8]>>),
     (at, number): (&mut usize, &mut usize),
     message: &mut Message<'_>,
 ) -> Result<(), Full> {
     while let Some(change) = difference.changes.get(*at) {
-        let (ttl, records) = which(change);
+        let (ttl, records) = records_of(change);
         let records = if change.rtype == Type::SOA { &[][..] } else { records };
         while let Some(data) = records.get(*number) {
             record(message, change, ttl, data)?;
@@ -377,7 +378,7 @@ fn changes(
     Ok(())
 }
 
-/// Writes a record that is removed or added.
+/// Writes a removed or added record.
 fn record(message: &mut Message<'_>, change: &Change, ttl: Option<u32>, data: &[u8]) -> Result<(), Full> {
     let mut head = [0; 10];
     head[..2].copy_from_slice(&change.rtype.0.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Requests for a transfer, and who may have one.
+//! Transfer requests, and the decision who may transfer a zone.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -12,12 +12,12 @@ use crate::keys::{Grant, Operation};
 use crate::tsig;
 use crate::zone::{Entry, Zone};
 
-/// What is asked for.
+/// The kind of a transfer request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The zone (RFC 5936).
+    /// The whole zone (RFC 5936).
     Axfr,
-    /// What is new since the version with this serial number (RFC 1995).
+    /// The changes since the version with this serial number (RFC 1995).
     Ixfr(Serial),
 }
 
@@ -32,30 +32,32 @@ pub struct Request {
     kind: Kind,
 }
 
-/// Why a message is no request for a transfer: FORMERR, but for [`Self::NotForTransfer`].
+/// The reason why a message is not a valid transfer request: FORMERR, except for [`Self::NotForTransfer`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It asks for something else.
+    /// The message is something else.
     NotForTransfer,
-    /// It cannot be read.
+    /// The message is malformed.
     Malformed(Malformed),
     /// The answer section is not empty (RFC 5936 §2.1.1).
     Answer,
-    /// The authority section of a request for an AXFR is not empty (RFC 5936 §2.1.1), or that of one for an IXFR has
-    /// other records than one SOA record of the zone (RFC 1995 §3).
+    /// The authority section of an AXFR request is not empty (RFC 5936 §2.1.1), or that of an IXFR request is not
+    /// exactly one SOA record of the zone (RFC 1995 §3).
     Authority,
-    /// It asks for an AXFR in a datagram (RFC 5936 §4.2).
+    /// The request is for an AXFR over UDP (RFC 5936 §4.2).
     Datagram,
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotForTransfer => f.write_str("it does not ask for a transfer"),
+            Self::NotForTransfer => f.write_str("this is not a transfer request"),
             Self::Malformed(malformed) => malformed.fmt(f),
-            Self::Answer => f.write_str("its answer section is not empty"),
-            Self::Authority => f.write_str("its authority section is not just the client's SOA record, for IXFR only"),
-            Self::Datagram => f.write_str("it asks for an AXFR, which there is over TCP only"),
+            Self::Answer => f.write_str("the answer section is not empty"),
+            Self::Authority => f.write_str(
+                "the authority section must be empty for AXFR, and exactly the client's SOA record for IXFR",
+            ),
+            Self::Datagram => f.write_str("AXFR is only available over TCP"),
         }
     }
 }
@@ -68,16 +70,16 @@ impl From<Malformed> for Fault {
     }
 }
 
-/// Why there is no transfer.
+/// The reason why a transfer is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is none of our zones: NOTAUTH (RFC 5936 §2.2.1).
-    NotOurs,
-    /// It is not signed, and not from an address that is allowed without: REFUSED.
+    /// The zone is not served here: NOTAUTH (RFC 5936 §2.2.1).
+    NotServed,
+    /// The request is not signed, and the address is not allowed without a key: REFUSED.
     Unsigned,
-    /// It is signed by a key that may not: REFUSED.
+    /// The key does not allow transfers of the zone: REFUSED.
     Key,
-    /// The zone has no good data: SERVFAIL.
+    /// The zone has no valid data: SERVFAIL.
     Broken,
 }
 
@@ -85,7 +87,7 @@ impl Refusal {
     /// Returns the response code: NOTAUTH, REFUSED or SERVFAIL.
     pub fn rcode(self) -> Rcode {
         match self {
-            Self::NotOurs => Rcode::NOT_AUTHORITATIVE,
+            Self::NotServed => Rcode::NOT_AUTHORITATIVE,
             Self::Unsigned | Self::Key => Rcode::REFUSED,
             Self::Broken => Rcode::SERVER_FAILURE,
         }
@@ -95,10 +97,10 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotOurs => "not one of our zones",
-            Self::Unsigned => "not signed, and the address is not in --allow-transfer",
+            Self::NotServed => "this zone is not served here",
+            Self::Unsigned => "the request is not signed, and the address is not in --allow-transfer",
             Self::Key => "the key may not transfer this zone, and the address is not in --allow-transfer",
-            Self::Broken => "the zone has no good data",
+            Self::Broken => "the zone has no valid data",
         })
     }
 }
@@ -106,13 +108,13 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Request {
-    /// Reads a message whose signature is checked and taken off.
+    /// Parses a message whose signature was checked and removed.
     ///
-    /// Other records of the additional section are passed over, whatever they are.
+    /// All records in the additional section are ignored.
     ///
     /// # Errors
     ///
-    /// It is no request for a transfer, or not a good one.
+    /// The message is not a transfer request, or an invalid one.
     pub fn parse(message: &[u8], transport: Transport) -> Result<Self, Fault> {
         let mut reader = Reader::new(message)?;
         let header = *reader.header();
@@ -156,26 +158,26 @@ impl Request {
         })
     }
 
-    /// Returns the name of the zone asked for.
+    /// Returns the name of the requested zone.
     pub fn zone(&self) -> &Name {
         &self.zone
     }
 
-    /// Returns what is asked for.
+    /// Returns the kind of the request.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Returns the serial number from which differences to the zone are of use; none if all of it is asked for or the
-    /// client is up to date.
-    pub fn behind(&self, zone: &Zone) -> Option<Serial> {
+    /// Returns the serial number of an outdated client that requests differences; `None` for AXFR requests and clients
+    /// that are up to date.
+    pub fn outdated_serial(&self, zone: &Zone) -> Option<Serial> {
         match self.kind {
             Kind::Ixfr(serial) if zone.serial().is_newer_than(serial) => Some(serial),
             _ => None,
         }
     }
 
-    /// Returns how the messages of the reply begin; `opt` is the OPT record of the first, or nothing.
+    /// Returns the fixed parts of the reply; `opt` is the OPT record of the first message, or empty.
     pub fn reply(&self, opt: &[u8]) -> Reply {
         Reply {
             id: self.id,
@@ -185,14 +187,14 @@ impl Request {
         }
     }
 
-    /// Decides whether the client may have the zone, and returns it.
+    /// Checks whether the client may transfer the zone, and returns the zone.
     ///
-    /// `entry` is what is served under just this name, `key` what the request is signed with, and `allowed` tells which
-    /// addresses need no key. An address that is allowed is so whatever it signs with.
+    /// `entry` is the served zone with exactly this name, `key` is the key that signed the request, and `allowed`
+    /// returns whether an address needs no key. An allowed address may transfer whatever key it uses.
     ///
     /// # Errors
     ///
-    /// It may not, or there is no such zone.
+    /// The client may not transfer the zone, or the zone is not served.
     pub fn admit(
         &self,
         entry: Option<&Entry>,
@@ -201,7 +203,7 @@ impl Request {
         allowed: impl FnOnce(IpAddr) -> bool,
     ) -> Result<Arc<Zone>, Refusal> {
         let ours = entry.filter(|entry| self.class == class::IN && *entry.apex() == self.zone);
-        let entry = ours.ok_or(Refusal::NotOurs)?;
+        let entry = ours.ok_or(Refusal::NotServed)?;
         let may =
             |key: &tsig::Key| Grant::of(key.name()).is_some_and(|grant| grant.allows(Operation::Transfer, &self.zone));
         if !key.is_some_and(may) && !allowed(source) {

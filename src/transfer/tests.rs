@@ -1,4 +1,4 @@
-//! Transfers checked through independent readers: by record, by RFC, and as values of random zones.
+//! Tests that check transfers of fixed and random zones with independent readers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::zonefile::read;
 mod past;
 mod requests;
 
-/// Records that share names, types and data with each other often; all of one letter case.
+/// Records that often share names, types and data; all in the same letter case.
 const LINES: &[&str] = &[
     "a 60 A 192.0.2.1\n",
     "a 60 A 192.0.2.2\n",
@@ -69,7 +69,7 @@ fn any_lines() -> impl Strategy<Value = String> {
     proptest::collection::vec(prop::sample::select(LINES), 0..10).prop_map(|lines| lines.concat())
 }
 
-/// Owner, TTL, type, data: a record as it is in the zone, to the letter.
+/// A record (owner, TTL, type, data) in the letter case of the zone.
 type Row = (Vec<u8>, u32, u16, Vec<u8>);
 
 fn rows(zone: &Zone) -> Vec<Row> {
@@ -117,7 +117,7 @@ fn outgoing(kind: Kind, zone: &Arc<Zone>, differences: Option<&[Arc<Difference>]
     Outgoing::new(request.reply(&OPT), Content::of(&request, zone.clone(), differences))
 }
 
-/// Writes all messages, each into a buffer that shows what is written beyond the limit.
+/// Writes all messages, each into a buffer that reveals writes beyond the limit.
 fn messages(mut outgoing: Outgoing, limit: usize, reserve: usize) -> Vec<Vec<u8>> {
     let mut messages = Vec::new();
     let mut buffer = vec![0x55; usize::from(u16::MAX)];
@@ -138,7 +138,7 @@ fn row(record: Record) -> Row {
     (record.owner.as_wire().to_vec(), record.ttl, record.rtype.0, record.data.into())
 }
 
-/// The answer section of a message, as our reader and as hickory-proto read it.
+/// The answer section of a message, as read by both our reader and hickory-proto.
 fn answers(message: &[u8]) -> Vec<Row> {
     let mut reader = Reader::new(message).unwrap();
     let mut rows = Vec::new();
@@ -164,13 +164,13 @@ fn answers(message: &[u8]) -> Vec<Row> {
     rows
 }
 
-/// Checks what all messages of a reply have in common and returns their answers.
-fn told(messages: &[Vec<u8>], kind: Kind) -> Vec<Row> {
+/// Checks the properties that all messages of a reply share and returns their answers.
+fn reply_rows(messages: &[Vec<u8>], kind: Kind) -> Vec<Row> {
     let asked = query(kind);
     let question = &asked[12..12 + apex().as_wire().len() + 4];
     for (number, message) in messages.iter().enumerate() {
         let header = *Reader::new(message).unwrap().header();
-        // RFC 5936 §2.2.1: the ID as asked, QR, AA and RD as asked; all else clear.
+        // RFC 5936 §2.2.1: ID and RD as in the request, QR and AA set, everything else clear.
         assert_eq!((header.id, header.flags), (0xabcd, 0x8500));
         let first = u16::from(number == 0);
         assert_eq!([header.counts[0], header.counts[2], header.counts[3]], [first, 0, first]);
@@ -190,28 +190,28 @@ fn check_axfr(zone: &Arc<Zone>, limit: usize, reserve: usize) {
     let soa = expected.remove(at);
     expected.insert(0, soa.clone());
     expected.push(soa);
-    assert_eq!(told(&messages, Kind::Axfr), expected);
-    // Each message is as full as it can be.
+    assert_eq!(reply_rows(&messages, Kind::Axfr), expected);
+    // Each message is as full as possible.
     for pair in messages.windows(2) {
         let (owner, _, _, data) = &answers(&pair[1])[0];
         assert!(pair[0].len() + owner.len() + 10 + data.len() > limit - reserve);
     }
 }
 
-/// Takes a reply apart as a client does (RFC 1995 §4) and applies it to what the client has.
-fn apply(old: &Zone, told: &[Row]) -> Vec<Row> {
+/// Parses a reply as a client does (RFC 1995 §4) and applies it to the client's version.
+fn apply(old: &Zone, reply_rows: &[Row]) -> Vec<Row> {
     let mut records = lower(&rows(old));
-    let told = lower(told);
+    let reply_rows = lower(reply_rows);
     let is_soa = |row: &Row| row.2 == Type::SOA.0;
-    let (first, last) = (told.first().unwrap(), told.last().unwrap());
+    let (first, last) = (reply_rows.first().unwrap(), reply_rows.last().unwrap());
     assert!(is_soa(first) && first == last);
-    if told.len() == 1 {
+    if reply_rows.len() == 1 {
         return records;
     }
-    if told.len() == 2 || !is_soa(&told[1]) {
-        return told[..told.len() - 1].to_vec();
+    if reply_rows.len() == 2 || !is_soa(&reply_rows[1]) {
+        return reply_rows[..reply_rows.len() - 1].to_vec();
     }
-    let mut rest = &told[1..told.len() - 1];
+    let mut rest = &reply_rows[1..reply_rows.len() - 1];
     while !rest.is_empty() {
         let end = |rows: &[Row]| rows.iter().skip(1).position(is_soa).map_or(rows.len(), |at| at + 1);
         let (removed, after) = rest.split_at(end(rest));
@@ -237,13 +237,13 @@ fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
 }
 
 proptest! {
-    /// RFC 5936 §2.2, §3.5: the zone, all of it and nothing else, between two SOA records.
+    /// RFC 5936 §2.2, §3.5: exactly the zone between two SOA records.
     #[test]
     fn axfr_is_the_zone(lines in any_lines(), limit in prop_oneof![512_usize..900, 512_usize..65_536], reserve in 0_usize..150) {
         check_axfr(&zone(7, &lines), limit, reserve);
     }
 
-    /// RFC 1995 §4: what a client has, and the reply applied to it, make the zone.
+    /// RFC 1995 §4: applying the reply to the client's version yields the zone.
     #[test]
     fn ixfr_leads_to_the_zone(
         versions in proptest::collection::vec(any_lines(), 2..5),
@@ -266,13 +266,13 @@ proptest! {
             }
             Content::Soa(_) => prop_assert!(false),
         }
-        let told = told(&messages(reply, limit, reserve), kind);
-        prop_assert_eq!(sorted(apply(old, &told)), sorted(lower(&rows(new))));
+        let reply_rows = reply_rows(&messages(reply, limit, reserve), kind);
+        prop_assert_eq!(sorted(apply(old, &reply_rows)), sorted(lower(&rows(new))));
     }
 
-    /// RFC 8945 §5.3.1: every message is signed together with the one before.
+    /// RFC 8945 §5.3.1: each signature also covers the one before.
     #[test]
-    fn signed_one_after_the_other(lines in any_lines(), limit in 700_usize..3000, number in 161_u8..=165) {
+    fn signed_in_a_chain(lines in any_lines(), limit in 700_usize..3000, number in 161_u8..=165) {
         let algorithm = Algorithm::from_dnskey_number(number).unwrap();
         let key = Arc::new(Key::new(name("k._transfer.example.org"), algorithm, vec![7; 32]).unwrap());
         let mut signed = query(Kind::Axfr);
@@ -292,7 +292,7 @@ proptest! {
         prop_assert!(client.finish().is_ok());
     }
 
-    /// RFC 1995 §2: all in one datagram, or the SOA record alone.
+    /// RFC 1995 §2: everything in one datagram, or the SOA record alone.
     #[test]
     fn datagrams(a in any_lines(), b in any_lines(), limit in 512_usize..4096, reserve in 0_usize..150) {
         let (old, new) = (zone(1, &a), zone(2, &b));
@@ -303,20 +303,20 @@ proptest! {
         let mut buffer = vec![0x55; 4096];
         let len = reply().datagram(&mut buffer, limit, reserve).unwrap();
         prop_assert!(len + reserve <= limit && buffer[limit..].iter().all(|octet| *octet == 0x55));
-        let told = told(&[buffer[..len].to_vec()], kind);
+        let reply_rows = reply_rows(&[buffer[..len].to_vec()], kind);
         if over_tcp.len() == 1 && over_tcp[0].len() <= limit - reserve {
             prop_assert_eq!(&buffer[..len], &over_tcp[0]);
         } else {
-            prop_assert_eq!(told, vec![soa(&new)]);
+            prop_assert_eq!(reply_rows, vec![soa(&new)]);
         }
     }
 }
 
-/// A zone that is swapped in the middle of its transfer stays what it was.
+/// Replacing a zone during its transfer does not affect the transfer.
 #[test]
-fn consistent_whatever_is_served_meanwhile() {
+fn transfer_is_consistent_during_a_zone_change() {
     let old = zone(1, &LINES.concat());
-    let expected = told(&messages(outgoing(Kind::Axfr, &old, None), 600, 0), Kind::Axfr);
+    let expected = reply_rows(&messages(outgoing(Kind::Axfr, &old, None), 600, 0), Kind::Axfr);
     let mut served = old.clone();
     let mut reply = outgoing(Kind::Axfr, &served, None);
     let (mut buffer, mut sent, mut serial) = (vec![0; 600], Vec::new(), 2);
@@ -327,22 +327,22 @@ fn consistent_whatever_is_served_meanwhile() {
         serial += 1;
     }
     assert!(served.serial() > Serial(2) && sent.len() > 10);
-    assert_eq!(told(&sent, Kind::Axfr), expected);
+    assert_eq!(reply_rows(&sent, Kind::Axfr), expected);
 }
 
-/// RFC 5936 §3.5: glue, and what else lies below a cut.
+/// RFC 5936 §3.5: glue and other records below a zone cut.
 #[test]
-fn what_lies_below_cuts_is_included() {
+fn records_below_cuts_are_included() {
     let zone = zone(1, "sub NS ns.sub\nns.sub A 192.0.2.53\nhidden.sub TXT x\nd DNAME e\n");
-    let told = told(&messages(outgoing(Kind::Axfr, &zone, None), 65_535, 0), Kind::Axfr);
+    let reply_rows = reply_rows(&messages(outgoing(Kind::Axfr, &zone, None), 65_535, 0), Kind::Axfr);
     for owner in ["sub", "ns.sub", "hidden.sub", "d"] {
         let owner = name(&format!("{owner}.example.org"));
-        assert!(told.iter().any(|row| row.0 == owner.as_wire()), "{owner}");
+        assert!(reply_rows.iter().any(|row| row.0 == owner.as_wire()), "{owner}");
     }
 }
 
-/// Messages are nearly 64 KiB, names are compressed far behind where pointers reach, and letter case is preserved
-/// (RFC 5936 §3.4).
+/// Messages are nearly 64 KiB, names beyond the reach of pointers are compressed, and letter case is preserved (RFC
+/// 5936 §3.4).
 #[test]
 fn large_messages() {
     let mut lines = String::new();
@@ -360,7 +360,7 @@ fn large_messages() {
     assert!(octets * 100 < plain * 80, "{octets} of {plain}");
 }
 
-/// The longest names and data there may be.
+/// Names and data of maximum length.
 #[test]
 fn extremes() {
     let label = "x".repeat(63);
@@ -385,7 +385,7 @@ fn extremes() {
     }
 }
 
-/// What does not even leave room for the SOA record says so by TC.
+/// A reply without room for the SOA record has TC set.
 #[test]
 fn truncated_datagram() {
     let zone = zone(1, "");
@@ -398,9 +398,9 @@ fn truncated_datagram() {
 
 /// RFC 1995 §2, §4.
 #[test]
-fn what_an_ixfr_is_answered_with() {
-    const ZONE: &str = "all of serial 6";
-    const SOA: &str = "the SOA record of serial 6";
+fn content_of_ixfr_replies() {
+    const ZONE: &str = "the whole zone, serial 6";
+    const SOA: &str = "the SOA record only, serial 6";
     let lines = "$GENERATE 1-9 h$ A 192.0.2.$\n";
     let (old, new) = (zone(5, lines), zone(6, "$GENERATE 2-9 h$ A 192.0.2.$\n"));
     let chain = [Arc::new(difference(&old, &new))];
@@ -411,7 +411,7 @@ fn what_an_ixfr_is_answered_with() {
     assert_eq!(content(7, Some(&chain)), SOA, "newer than ours");
     assert_eq!(content(6 + 0x7fff_ffff, None), SOA);
     assert_eq!(content(6 + 0x8000_0000, None), ZONE, "neither newer nor older (RFC 1982 §3.2)");
-    assert_eq!(content(5, Some(&chain)), "what leads from serial 5 to 6");
+    assert_eq!(content(5, Some(&chain)), "the differences from serial 5 to 6");
     assert_eq!(content(5, None), ZONE, "unknown");
     assert_eq!(content(5, Some(&[])), ZONE);
     assert_eq!(content(4, Some(&chain)), ZONE, "it does not begin there");

@@ -4,14 +4,14 @@ use std::fmt;
 
 use crate::dns::name;
 
-/// An algorithm to sign with.
+/// A TSIG algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
-    /// HMAC-SHA1: not recommended, but must be understood.
+    /// HMAC-SHA1: not recommended, but mandatory to implement.
     Sha1,
     /// HMAC-SHA224.
     Sha224,
-    /// HMAC-SHA256: what to choose.
+    /// HMAC-SHA256: recommended.
     Sha256,
     /// HMAC-SHA384.
     Sha384,
@@ -19,21 +19,21 @@ pub enum Algorithm {
     Sha512,
 }
 
-/// Why something names no algorithm to sign with.
+/// The reason why a name or number is not a supported algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlgorithmError {
-    /// It is HMAC-MD5, which RFC 8945 §6 says must not be used.
+    /// The algorithm is HMAC-MD5, which must not be used (RFC 8945 §6).
     Md5,
-    /// It is none we know.
+    /// The algorithm is unknown.
     Unknown,
 }
 
 impl fmt::Display for AlgorithmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Md5 => "HMAC-MD5 is broken and refused (RFC 8945 §6); make a new key for hmac-sha256",
+            Self::Md5 => "HMAC-MD5 is broken and not supported (RFC 8945 §6); generate a new key for hmac-sha256",
             Self::Unknown => {
-                "the algorithm is not known; it is one of hmac-sha1, hmac-sha224, hmac-sha256, hmac-sha384, hmac-sha512"
+                "the algorithm is unknown; use one of hmac-sha1, hmac-sha224, hmac-sha256, hmac-sha384, hmac-sha512"
             }
         })
     }
@@ -45,10 +45,10 @@ impl std::error::Error for AlgorithmError {}
 const MD5: &[u8] = b"\x08hmac-md5\x07sig-alg\x03reg\x03int\x00";
 
 impl Algorithm {
-    /// All of them.
+    /// All algorithms.
     pub const ALL: [Self; 5] = [Self::Sha1, Self::Sha224, Self::Sha256, Self::Sha384, Self::Sha512];
 
-    /// Returns the name as it stands in a message, in lower case and with the root's octet.
+    /// Returns the name in wire form and in lower case.
     pub fn wire(self) -> &'static [u8] {
         match self {
             Self::Sha1 => b"\x09hmac-sha1\x00",
@@ -59,7 +59,7 @@ impl Algorithm {
         }
     }
 
-    /// Returns how many octets a MAC has that is not truncated.
+    /// Returns the length of an untruncated MAC in octets.
     pub fn output_len(self) -> usize {
         match self {
             Self::Sha1 => 20,
@@ -70,12 +70,12 @@ impl Algorithm {
         }
     }
 
-    /// Returns the fewest octets a truncated MAC may have (RFC 8945 §5.2.2.1).
+    /// Returns the minimum length of a truncated MAC in octets (RFC 8945 §5.2.2.1).
     pub fn shortest_mac(self) -> usize {
         (self.output_len() / 2).max(10)
     }
 
-    /// Returns the number that key files have in a DNSKEY record's algorithm field, as the MirageOS DNS servers do.
+    /// Returns the algorithm number in the DNSKEY records of key files, as in the MirageOS DNS servers.
     pub fn dnskey_number(self) -> u8 {
         match self {
             Self::Sha1 => 161,
@@ -86,11 +86,11 @@ impl Algorithm {
         }
     }
 
-    /// Finds the algorithm of a name in uncompressed wire form, in any letter case.
+    /// Returns the algorithm with a name in uncompressed wire form, in any letter case.
     ///
     /// # Errors
     ///
-    /// There is no such algorithm, or it is HMAC-MD5.
+    /// The algorithm is unknown, or it is HMAC-MD5.
     pub fn from_wire(wire: &[u8]) -> Result<Self, AlgorithmError> {
         match Self::ALL.into_iter().find(|algorithm| name::eq(algorithm.wire(), wire)) {
             Some(algorithm) => Ok(algorithm),
@@ -99,11 +99,11 @@ impl Algorithm {
         }
     }
 
-    /// Finds the algorithm of a name like `hmac-sha256`, `HMAC-SHA256.` or `sha256`.
+    /// Parses a name such as `hmac-sha256`, `HMAC-SHA256.` or `sha256`.
     ///
     /// # Errors
     ///
-    /// There is no such algorithm, or it is HMAC-MD5.
+    /// The algorithm is unknown, or it is HMAC-MD5.
     pub fn from_text(text: &str) -> Result<Self, AlgorithmError> {
         let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         match text.strip_prefix("hmac-").unwrap_or(&text) {
@@ -117,11 +117,11 @@ impl Algorithm {
         }
     }
 
-    /// Finds the algorithm of a number in a key file's DNSKEY record.
+    /// Returns the algorithm with a number in a key file's DNSKEY record.
     ///
     /// # Errors
     ///
-    /// There is no such algorithm, or it is HMAC-MD5, which had 157.
+    /// The algorithm is unknown, or it is HMAC-MD5, whose number was 157.
     pub fn from_dnskey_number(number: u8) -> Result<Self, AlgorithmError> {
         match Self::ALL.into_iter().find(|algorithm| algorithm.dnskey_number() == number) {
             Some(algorithm) => Ok(algorithm),
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(Algorithm::from_dnskey_number(8), Err(AlgorithmError::Unknown));
     }
 
-    /// RFC 8945 §5.2.2.1: at least ten octets and half the output.
+    /// RFC 8945 §5.2.2.1: at least ten octets and at least half of the output.
     #[test]
     fn shortest_macs() {
         assert_eq!(Algorithm::ALL.map(Algorithm::shortest_mac), [10, 14, 16, 24, 32]);

@@ -1,4 +1,4 @@
-//! The client's end: requests signed, replies verified (RFC 8945 §5.3.1, §5.4).
+//! The client side: signs requests and verifies replies (RFC 8945 §5.3.1, §5.4).
 
 use crate::dns::message::HEADER;
 use std::fmt;
@@ -9,10 +9,10 @@ use super::algorithm::Algorithm;
 use super::key::{Digest, Key};
 use super::record::{Fields, Record, digest_mac, digest_message, error, id, is_mac_length};
 
-/// How many messages of a reply in a row may be unsigned (RFC 8945 §5.3.1).
+/// The maximum number of consecutive unsigned messages in a reply (RFC 8945 §5.3.1).
 const MAX_UNSIGNED: usize = 99;
 
-/// A request that was signed, by which its reply is verified.
+/// A signed request, which is needed to verify its reply.
 #[derive(Clone)]
 pub struct Sent {
     key: Arc<Key>,
@@ -20,9 +20,9 @@ pub struct Sent {
     pub(super) mac: Box<[u8]>,
 }
 
-/// Signs a request at the time `now`, which appends a record to it.
+/// Signs a request at the time `now` by appending a TSIG record.
 ///
-/// Returns `None`, with nothing changed, if it has no header or there is no room in 65,535 octets.
+/// Returns `None` and changes nothing if the message has no header or would exceed 65,535 octets.
 pub fn sign(key: &Arc<Key>, message: &mut Vec<u8>, now: u64) -> Option<Sent> {
     let (name, algorithm) = (key.name(), key.algorithm().wire());
     let fields = Fields { name, algorithm, time: now, fudge: FUDGE, error: error::NONE, other: &[] };
@@ -38,44 +38,43 @@ pub fn sign(key: &Arc<Key>, message: &mut Vec<u8>, now: u64) -> Option<Sent> {
     end.map(|_| Sent { key: key.clone(), mac: mac.as_slice().into() })
 }
 
-/// Why a reply is not accepted.
+/// The reason why a reply is rejected.
 ///
-/// What a stranger can have sent may not end the wait for the true reply; [`Self::is_authentic`] tells.
+/// A forged reply must not end the wait for the genuine one; [`Self::is_authentic`] tells the two apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyError {
-    /// It cannot be read, or its TSIG record is not as it has to be.
+    /// The reply or its TSIG record is malformed.
     Malformed(&'static str),
-    /// It is not signed.
+    /// The reply is not signed.
     Unsigned,
-    /// It is signed with another key or algorithm.
+    /// The reply is signed with another key or algorithm.
     OtherKey,
     /// The signature is wrong.
     Signature,
-    /// It is signed at another time, or the clocks differ too much; `ahead` is by how many seconds the server's clock is
-    /// ahead of ours.
+    /// The reply was signed at another time, or the clocks differ by more than the fudge.
     Time {
-        /// In seconds; negative if the server's clock is behind.
+        /// How far the server's clock is ahead of ours, in seconds; negative if it is behind.
         ahead: i64,
     },
-    /// The server says it does not know the key or algorithm (BADKEY); nobody signed that.
+    /// The server reports an unknown key or algorithm (BADKEY); this reply is unsigned.
     BadKey,
-    /// The server says our signature is wrong (BADSIG); nobody signed that.
+    /// The server reports an invalid signature (BADSIG); this reply is unsigned.
     BadSignature,
-    /// The server says our clock is wrong (BADTIME), and what its own shows, in seconds since 1970.
+    /// The server reports that the clocks differ too much (BADTIME).
     BadTime {
-        /// The time at the server.
+        /// The time of the server's clock, in seconds since 1970.
         server: Option<u64>,
     },
-    /// The server says our MAC is too short (BADTRUNC).
+    /// The server reports that our MAC is too short (BADTRUNC).
     BadTruncation,
-    /// The server says something else.
+    /// The server reports another error.
     Other(u16),
-    /// More than 99 messages of a reply in a row are unsigned, or the first or the last is.
+    /// More than 99 consecutive messages of a reply are unsigned, or the first or last one is.
     Gap,
 }
 
 impl ReplyError {
-    /// Returns whether the server has said so, by its signature.
+    /// Returns whether the reply has a valid signature of the server.
     pub fn is_authentic(&self) -> bool {
         matches!(self, Self::BadTime { .. } | Self::BadTruncation | Self::Other(_) | Self::Time { .. })
     }
@@ -87,17 +86,23 @@ impl fmt::Display for ReplyError {
             Self::Malformed(reason) => f.write_str(reason),
             Self::Unsigned => f.write_str("the reply is not signed"),
             Self::OtherKey => f.write_str("the reply is signed with another key or algorithm than the request"),
-            Self::Signature => f.write_str("the reply's signature is wrong"),
-            Self::Time { ahead } => write!(f, "the server's clock is {ahead} s ahead of ours, too much to accept"),
-            Self::BadKey => f.write_str("the server does not know the key, or not for this algorithm (BADKEY)"),
-            Self::BadSignature => f.write_str("the server finds the signature wrong; is it the same secret? (BADSIG)"),
-            Self::BadTime { server: Some(server) } => {
-                write!(f, "the server refuses our time; its clock shows {server} s since 1970 (BADTIME)")
+            Self::Signature => f.write_str("the signature of the reply is invalid"),
+            Self::Time { ahead } => {
+                write!(f, "the server's clock is {ahead} s ahead of ours, more than the signature allows")
             }
-            Self::BadTime { server: None } => f.write_str("the server refuses our time (BADTIME)"),
-            Self::BadTruncation => f.write_str("the server wants a longer MAC (BADTRUNC)"),
+            Self::BadKey => f.write_str("the server does not know the key, or uses it with another algorithm (BADKEY)"),
+            Self::BadSignature => {
+                f.write_str("the server rejects the signature; do both sides have the same secret? (BADSIG)")
+            }
+            Self::BadTime { server: Some(server) } => {
+                write!(f, "the server rejects our time; its clock shows {server} s since 1970 (BADTIME)")
+            }
+            Self::BadTime { server: None } => f.write_str("the server rejects our time (BADTIME)"),
+            Self::BadTruncation => f.write_str("the server requires a longer MAC (BADTRUNC)"),
             Self::Other(code) => write!(f, "the server reports TSIG error {code}"),
-            Self::Gap => f.write_str("too many messages of the reply are unsigned, or its first or last is"),
+            Self::Gap => {
+                f.write_str("too many consecutive messages of the reply are unsigned, or the first or last one is")
+            }
         }
     }
 }
@@ -114,7 +119,7 @@ impl Sent {
     ///
     /// # Errors
     ///
-    /// It is not signed rightly, or the server reports an error.
+    /// The signature is missing or invalid, or the server reports an error.
     pub fn verify(&self, reply: &[u8], now: u64) -> Result<Vec<u8>, ReplyError> {
         let record = Record::find(reply).map_err(ReplyError::Malformed)?.ok_or(ReplyError::Unsigned)?;
         let mut digest = self.key.digest();
@@ -122,7 +127,7 @@ impl Sent {
         check(&self.key, digest, &record, reply, false, now)
     }
 
-    /// Begins to verify a reply of several messages.
+    /// Starts the verification of a reply of several messages.
     pub fn chain(&self) -> ChainVerifier {
         let mut digest = self.key.digest();
         digest_mac(&mut digest, &self.mac);
@@ -136,27 +141,27 @@ impl fmt::Debug for Sent {
     }
 }
 
-/// Verifies the messages of a reply one after the other, each together with the signature before (RFC 8945 §5.3.1).
+/// A verifier for the messages of a reply; each signature also covers the one before it (RFC 8945 §5.3.1).
 ///
-/// After an error nothing more of the reply is to be trusted, and the connection should be closed.
+/// After an error, the rest of the reply cannot be trusted and the connection should be closed.
 pub struct ChainVerifier {
     key: Arc<Key>,
-    /// It has the MAC before, and the messages behind that.
+    /// The digest of the last MAC and the unsigned messages after it.
     digest: Digest,
     first: bool,
-    /// How many messages there were since the last that was signed.
+    /// The number of messages since the last signed one.
     unsigned: usize,
 }
 
 impl ChainVerifier {
     /// Verifies the next message and returns it without its TSIG record.
     ///
-    /// One that is unsigned comes back as it is, and is proven by the next that is signed: nothing of a reply may take
-    /// effect before [`Self::finish`].
+    /// An unsigned message is returned unchanged and is authenticated by the next signed one. The caller must not act
+    /// on any part of the reply before [`Self::finish`] succeeds.
     ///
     /// # Errors
     ///
-    /// See [`Sent::verify`]; or too many messages in a row are unsigned.
+    /// See [`Sent::verify`]; also if too many consecutive messages are unsigned.
     pub fn verify(&mut self, message: &[u8], now: u64) -> Result<Vec<u8>, ReplyError> {
         let Some(record) = Record::find(message).map_err(ReplyError::Malformed)? else {
             self.unsigned += 1;
@@ -190,7 +195,7 @@ impl fmt::Debug for ChainVerifier {
     }
 }
 
-/// Verifies a message against a digest of what was before it.
+/// Verifies a message against a digest of everything before it.
 fn check(
     key: &Key,
     mut digest: Digest,
@@ -208,13 +213,17 @@ fn check(
         match record.error {
             error::BADKEY => return Err(ReplyError::BadKey),
             error::BADSIG => return Err(ReplyError::BadSignature),
-            // NSD does so for BADTIME.
-            _ => return Err(ReplyError::Malformed("the server reports an error without the signature it has to have")),
+            // NSD does this for BADTIME.
+            _ => {
+                return Err(ReplyError::Malformed(
+                    "the server reports an error that must be signed, without a signature",
+                ));
+            }
         }
     }
-    // A server signs in full length, whatever the request had.
+    // A server sends full MACs even if the request's MAC was truncated.
     if !is_mac_length(key.algorithm(), record.mac.len()) {
-        return Err(ReplyError::Malformed("the reply's MAC is too long or too short"));
+        return Err(ReplyError::Malformed("the MAC of the reply is too long or too short"));
     }
     let stripped = record.strip(message);
     record.digest(&mut digest, key, &stripped, timers_only);

@@ -1,4 +1,4 @@
-//! A key to sign with: a name, an algorithm and a secret that is never shown.
+//! Keys: a name, an algorithm and a secret that is never displayed.
 
 use std::fmt;
 
@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 use super::algorithm::{Algorithm, AlgorithmError};
 use crate::dns::{Name, NameError};
 
-/// The most octets a secret may have; HMAC hashes what exceeds its block size, so that longer is not stronger.
+/// The maximum length of a secret in octets. HMAC hashes secrets longer than its block size, so longer secrets are not
+/// stronger.
 const MAX_SECRET: usize = 1024;
 
 /// A shared secret with its name and algorithm; the secret is wiped from memory when the key is dropped.
@@ -22,38 +23,38 @@ pub struct Key {
     secret: Zeroizing<Vec<u8>>,
 }
 
-/// Why there is no such key. No part of the secret is told, nor of anything that may be one.
+/// The reason why a key is invalid. It contains no part of the secret, nor of anything that may be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// The key's name is none.
+    /// The key's name is not a domain name.
     Name(NameError),
-    /// The key is named like the root, which names no key.
+    /// The key's name is the root.
     Root,
-    /// There is no such algorithm.
+    /// The algorithm is unknown or not supported.
     Algorithm(AlgorithmError),
-    /// The secret has no octets.
+    /// The secret is empty.
     Empty,
     /// The secret has more than 1024 octets.
     TooLong,
-    /// The secret is not base64 with its padding.
+    /// The secret is not padded base64.
     Base64,
     /// The argument does not have the three parts `name:algorithm:base64`.
     Parts,
-    /// The argument begins with the algorithm, as nsupdate's `-y` does.
+    /// The argument begins with the algorithm, as in nsupdate's `-y`.
     Order,
 }
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(error) => write!(f, "the key's name is no domain name: {error}"),
-            Self::Root => f.write_str("the key's name is the root, which names no key"),
+            Self::Name(error) => write!(f, "the key's name is not a domain name: {error}"),
+            Self::Root => f.write_str("the root cannot be the name of a key"),
             Self::Algorithm(error) => error.fmt(f),
             Self::Empty => f.write_str("the secret is empty"),
             Self::TooLong => write!(f, "the secret is longer than {MAX_SECRET} octets"),
-            Self::Base64 => f.write_str("the secret is not base64; `openssl rand -base64 32` makes one"),
-            Self::Parts => f.write_str("a key is written name:algorithm:base64"),
-            Self::Order => f.write_str("a key is written name:algorithm:base64, its name first"),
+            Self::Base64 => f.write_str("the secret is not base64; `openssl rand -base64 32` generates a valid one"),
+            Self::Parts => f.write_str("a key must have the form name:algorithm:base64"),
+            Self::Order => f.write_str("a key must have the form name:algorithm:base64, with the name first"),
         }
     }
 }
@@ -61,7 +62,7 @@ impl fmt::Display for KeyError {
 impl std::error::Error for KeyError {}
 
 impl Key {
-    /// Makes a key.
+    /// Creates a key.
     ///
     /// # Errors
     ///
@@ -76,13 +77,13 @@ impl Key {
         }
     }
 
-    /// Reads a key written `name:algorithm:base64`.
+    /// Parses a key of the form `name:algorithm:base64`.
     ///
     /// # Errors
     ///
     /// Any [`KeyError`].
     pub fn parse_argument(text: &str) -> Result<Self, KeyError> {
-        // Only the name may have a colon itself.
+        // Only the name may contain a colon.
         let mut parts = text.rsplitn(3, ':');
         let (Some(secret), Some(algorithm), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(KeyError::Parts);
@@ -96,36 +97,37 @@ impl Key {
         Self::new(name, algorithm, secret)
     }
 
-    /// Returns the name, by which both ends refer to the key.
+    /// Returns the name by which both ends identify the key.
     pub fn name(&self) -> &Name {
         &self.name
     }
 
-    /// Returns the algorithm; the key is for no other.
+    /// Returns the only algorithm for which the key is valid.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// Returns how many octets the secret has.
+    /// Returns the length of the secret in octets.
     pub fn secret_len(&self) -> usize {
         self.secret.len()
     }
 
-    /// Begins a MAC.
+    /// Starts the computation of a MAC.
     pub(super) fn digest(&self) -> Digest {
-        // HMAC takes secrets of any length, so none of these fails.
-        const ANY: &str = "HMAC takes a secret of any length";
+        // HMAC accepts secrets of any length, so none of these fails.
+        const ANY_LENGTH: &str = "HMAC accepts a secret of any length";
         match self.algorithm {
-            Algorithm::Sha1 => Digest::Sha1(Hmac::new_from_slice(&self.secret).expect(ANY)),
-            Algorithm::Sha224 => Digest::Sha224(Hmac::new_from_slice(&self.secret).expect(ANY)),
-            Algorithm::Sha256 => Digest::Sha256(Hmac::new_from_slice(&self.secret).expect(ANY)),
-            Algorithm::Sha384 => Digest::Sha384(Hmac::new_from_slice(&self.secret).expect(ANY)),
-            Algorithm::Sha512 => Digest::Sha512(Hmac::new_from_slice(&self.secret).expect(ANY)),
+            Algorithm::Sha1 => Digest::Sha1(Hmac::new_from_slice(&self.secret).expect(ANY_LENGTH)),
+            Algorithm::Sha224 => Digest::Sha224(Hmac::new_from_slice(&self.secret).expect(ANY_LENGTH)),
+            Algorithm::Sha256 => Digest::Sha256(Hmac::new_from_slice(&self.secret).expect(ANY_LENGTH)),
+            Algorithm::Sha384 => Digest::Sha384(Hmac::new_from_slice(&self.secret).expect(ANY_LENGTH)),
+            Algorithm::Sha512 => Digest::Sha512(Hmac::new_from_slice(&self.secret).expect(ANY_LENGTH)),
         }
     }
 }
 
-/// Keys are equal when they are one key written twice. Both are configured, so nobody learns from the time it takes.
+/// Keys are equal if name, algorithm and secret are. Both keys are configured, so a comparison in variable time leaks
+/// nothing.
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && self.algorithm == other.algorithm && *self.secret == *other.secret
@@ -140,10 +142,10 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The longest MAC, in octets.
+/// The maximum length of a MAC in octets.
 const MAX_MAC: usize = 64;
 
-/// A MAC that was computed. It is no secret once it is sent, but one that is expected from others is.
+/// A computed MAC. A MAC is public once it is sent, but one that a peer is expected to send is secret.
 #[derive(Clone)]
 pub(super) struct MacOctets {
     octets: Zeroizing<[u8; MAX_MAC]>,
@@ -156,7 +158,7 @@ impl MacOctets {
     }
 }
 
-/// A MAC under way.
+/// A MAC that is being computed.
 #[derive(Clone)]
 pub(super) enum Digest {
     Sha1(Hmac<Sha1>),
@@ -166,7 +168,7 @@ pub(super) enum Digest {
     Sha512(Hmac<Sha512>),
 }
 
-/// Does the same with whichever HMAC it is.
+/// Evaluates an expression for the HMAC of any algorithm.
 macro_rules! each {
     ($digest:expr, $mac:ident => $then:expr) => {
         match $digest {
@@ -184,7 +186,7 @@ impl Digest {
         each!(self, mac => mac.update(octets));
     }
 
-    /// Returns the MAC in full length.
+    /// Returns the full MAC.
     pub(super) fn finish(self) -> MacOctets {
         let mut octets = Zeroizing::new([0; MAX_MAC]);
         let len = each!(self, mac => {
@@ -196,8 +198,7 @@ impl Digest {
         MacOctets { octets, len }
     }
 
-    /// Returns the MAC in full length if what was received is that or its beginning, in a time that does not tell how
-    /// much of it was right.
+    /// Returns the full MAC if the received one equals it or a prefix of it. Compares in constant time.
     pub(super) fn verify(self, received: &[u8]) -> Option<MacOctets> {
         let full = self.clone().finish();
         each!(self, mac => mac.verify_truncated_left(received)).ok()?;

@@ -1,4 +1,4 @@
-//! Signed messages: TSIG (RFC 8945), for both ends, as values in and values out.
+//! TSIG, transaction signatures for client and server, without I/O (RFC 8945).
 //!
 //! ```text
 //! server: octets ─ verify ─► Verified { message, request } ─ Request::sign, Request::chain ─► octets
@@ -6,11 +6,11 @@
 //! client: octets ─ sign ─► Sent ─ Sent::verify, Sent::chain ◄─ octets
 //! ```
 //!
-//! The time is an argument, in seconds since 1970; keys are looked up by whoever calls. What is verified is a whole
-//! message, and what comes back is that message without its TSIG record, so that nobody needs to know of it further on.
-//! A signature is appended to a message that is written already; how many octets to leave for it is known beforehand.
+//! The time is an argument in seconds since 1970, and the caller looks up keys. Verification takes a whole message and
+//! returns it without the TSIG record, so later stages do not handle TSIG. Signing appends the record to a complete
+//! message; the number of octets to reserve for it is known beforehand.
 //!
-//! The signature says who sent a message, not that it is sent for the first time: [`Replays`] does.
+//! The signature authenticates the sender but does not prevent replays; [`Replays`] detects those.
 
 mod algorithm;
 mod client;
@@ -27,5 +27,5 @@ pub use key::{Key, KeyError};
 pub use replay::{Limits, Replay, Replays};
 pub use server::{Cause, Chain, Failure, Policy, Request, Verified, verify};
 
-/// By how many seconds the clocks of the two ends may differ in what we sign (RFC 8945 §10).
+/// The fudge in messages that Zonule signs, in seconds: how far the two clocks may differ (RFC 8945 §10).
 pub const FUDGE: u16 = 300;

@@ -1,4 +1,4 @@
-//! The TSIG record: found in a message, digested, appended to a message (RFC 8945 §4).
+//! The TSIG record: finding it in a message, digesting it, appending it (RFC 8945 §4).
 
 use std::cmp::Ordering;
 
@@ -8,10 +8,10 @@ use crate::dns::Name;
 use crate::dns::message::{HEADER, class};
 use crate::dns::name::{MAX_NAME, wire_len};
 
-/// The type's number.
+/// The type code of TSIG.
 const TSIG: u16 = 250;
 
-/// Errors of TSIG by number (RFC 8945 §3).
+/// TSIG error codes (RFC 8945 §3).
 pub(super) mod error {
     pub(in crate::tsig) const NONE: u16 = 0;
     pub(in crate::tsig) const BADSIG: u16 = 16;
@@ -20,9 +20,9 @@ pub(super) mod error {
     pub(in crate::tsig) const BADTRUNC: u16 = 22;
 }
 
-/// A message's TSIG record as it was received.
+/// The TSIG record of a received message.
 pub(super) struct Record<'m> {
-    /// Where it begins, and the message without it ends.
+    /// The offset of the record, which is the length of the message without it.
     pub(super) start: usize,
     /// The key's name, in the letter case of the message.
     pub(super) name: Name,
@@ -37,41 +37,42 @@ pub(super) struct Record<'m> {
 }
 
 impl<'m> Record<'m> {
-    /// Finds the record of a message, if it is signed; the error says why it is no message or not rightly signed.
+    /// Finds the record of a message, if it is signed; the error is the reason why the message or its record is
+    /// malformed.
     pub(super) fn find(message: &'m [u8]) -> Result<Option<Self>, &'static str> {
-        const CUT: &str = "the message ends within a record";
+        const TRUNCATED: &str = "the message ends within a record";
         let header = message.first_chunk::<HEADER>().ok_or("the message has no header")?;
         let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
         let mut at = HEADER;
-        // Questions and records take five octets at least, so the message's length bounds the walk.
+        // Questions and records take at least five octets, so the message length bounds this loop.
         for _ in 0..count(4) {
-            at = skip_name(message, at).ok_or(CUT)? + 4;
+            at = skip_name(message, at).ok_or(TRUNCATED)? + 4;
         }
         let (others, additional) = (count(6) + count(8), count(10));
         for index in 0..others + additional {
             let start = at;
-            let fixed = skip_name(message, at).ok_or(CUT)?;
+            let fixed = skip_name(message, at).ok_or(TRUNCATED)?;
             let Some((head, tail)) = message.get(fixed..).and_then(|rest| rest.split_first_chunk::<10>()) else {
-                return Err(CUT);
+                return Err(TRUNCATED);
             };
             let [t0, t1, c0, c1, ttl @ .., l0, l1] = *head;
-            let (data, rest) = tail.split_at_checked(usize::from(u16::from_be_bytes([l0, l1]))).ok_or(CUT)?;
+            let (data, rest) = tail.split_at_checked(usize::from(u16::from_be_bytes([l0, l1]))).ok_or(TRUNCATED)?;
             at = message.len() - rest.len();
             if u16::from_be_bytes([t0, t1]) != TSIG {
                 continue;
             }
             if index + 1 != others + additional || additional == 0 || !rest.is_empty() {
-                return Err("the TSIG record is not the last");
+                return Err("the TSIG record is not the last record");
             }
             if u16::from_be_bytes([c0, c1]) != class::ANY || ttl != [0; 4] {
-                return Err("the TSIG record is not of class ANY and TTL 0");
+                return Err("the TSIG record does not have class ANY and TTL 0");
             }
-            let name = expand(message, start).ok_or("the TSIG record's name cannot be read")?;
-            return Self::parse(start, name, data).ok_or("the TSIG record's data cannot be read").map(Some);
+            let name = expand(message, start).ok_or("the name of the TSIG record is malformed")?;
+            return Self::parse(start, name, data).ok_or("the data of the TSIG record is malformed").map(Some);
         }
         match at.cmp(&message.len()) {
             Ordering::Equal => Ok(None),
-            Ordering::Less => Err("the message goes on behind its last record"),
+            Ordering::Less => Err("there are octets after the last record of the message"),
             Ordering::Greater => Err("the message ends within a question"),
         }
     }
@@ -97,7 +98,7 @@ impl<'m> Record<'m> {
         })
     }
 
-    /// Returns the message without this record, which is its last.
+    /// Returns the message without this record, which is the last one.
     pub(super) fn strip(&self, message: &[u8]) -> Vec<u8> {
         let mut stripped = message[..self.start].to_vec();
         let additional = u16::from_be_bytes([stripped[10], stripped[11]]) - 1;
@@ -105,13 +106,13 @@ impl<'m> Record<'m> {
         stripped
     }
 
-    /// Adds to a digest what this record signs, from the message on (RFC 8945 §4.3.2, §4.3.3).
+    /// Adds the message and the variables of this record to a digest (RFC 8945 §4.3.2, §4.3.3).
     pub(super) fn digest(&self, digest: &mut Digest, key: &Key, stripped: &[u8], timers_only: bool) {
         digest_message(digest, stripped, self.original_id);
         self.fields(key).digest(digest, timers_only);
     }
 
-    /// Returns whether two clocks differ by more than allowed: the signer's and one that shows `now`.
+    /// Returns whether the signer's clock and `now` differ by more than the fudge.
     pub(super) fn is_out_of_time(&self, now: u64) -> bool {
         self.time.abs_diff(now) > u64::from(self.fudge)
     }
@@ -122,7 +123,7 @@ impl<'m> Record<'m> {
     }
 }
 
-/// What a TSIG record says beside its MAC and the message's identifier.
+/// The fields of a TSIG record without the MAC and the original message ID.
 pub(super) struct Fields<'a> {
     pub(super) name: &'a Name,
     pub(super) algorithm: &'a [u8],
@@ -134,12 +135,12 @@ pub(super) struct Fields<'a> {
 
 impl Fields<'_> {
     fn timers(&self) -> [u8; 8] {
-        // 48 bits of seconds and 16 of fudge; no clock of ours will ever show more.
+        // 48 bits of seconds and 16 bits of fudge; no real clock exceeds 48 bits.
         (self.time << 16 | u64::from(self.fudge)).to_be_bytes()
     }
 
-    /// Adds the variables to a digest, names in lower case (RFC 8945 §4.3.3); in all but the first of several messages
-    /// these are the timers alone (§5.3.1).
+    /// Adds the variables to a digest, with names in lower case (RFC 8945 §4.3.3); for all but the first of several
+    /// messages these are only the timers (§5.3.1).
     pub(super) fn digest(&self, digest: &mut Digest, timers_only: bool) {
         if timers_only {
             return digest.update(&self.timers());
@@ -154,7 +155,7 @@ impl Fields<'_> {
         digest.update(self.other);
     }
 
-    /// Returns how many octets the record takes.
+    /// Returns the length of the record in octets.
     pub(super) fn room(&self, mac: usize) -> usize {
         self.name.as_wire().len() + 10 + self.data_len(mac)
     }
@@ -163,8 +164,8 @@ impl Fields<'_> {
         self.algorithm.len() + 16 + mac + self.other.len()
     }
 
-    /// Appends the record to the message of `len` octets at the start of `message`, counts it in the header, and returns
-    /// the message's new length; without room, nothing is changed.
+    /// Appends the record to the message of `len` octets at the start of `message`, counts it in the header and returns
+    /// the new length of the message; returns `None` and changes nothing if there is no room.
     pub(super) fn append(&self, message: &mut [u8], len: usize, mac: &[u8], original_id: u16) -> Option<usize> {
         let end = len.checked_add(self.room(mac.len()))?;
         let additional = additional(message.get(..len)?)?.checked_add(1)?;
@@ -192,30 +193,30 @@ impl Fields<'_> {
     }
 }
 
-/// The most octets a record signed with a key takes; only one that reports a wrong clock takes as many.
-pub(super) fn most_room(key: &Key) -> usize {
+/// Returns the maximum length in octets of a record signed with a key, which only a BADTIME reply reaches.
+pub(super) fn max_room(key: &Key) -> usize {
     const OTHER: usize = 6;
     key.name().as_wire().len() + 26 + key.algorithm().wire().len() + key.algorithm().output_len() + OTHER
 }
 
-/// Adds the MAC a message answers or follows to a digest (RFC 8945 §4.3.1).
+/// Adds the MAC of the request or of the preceding message to a digest (RFC 8945 §4.3.1).
 pub(super) fn digest_mac(digest: &mut Digest, mac: &[u8]) {
     digest.update(&(mac.len() as u16).to_be_bytes());
     digest.update(mac);
 }
 
-/// Adds a message without TSIG record to a digest, with the identifier it had at first.
+/// Adds a message without TSIG record and its original ID to a digest.
 pub(super) fn digest_message(digest: &mut Digest, message: &[u8], original_id: u16) {
     digest.update(&original_id.to_be_bytes());
     digest.update(message.get(2..).unwrap_or_default());
 }
 
-/// Returns whether a MAC may have so many octets at all (RFC 8945 §5.2.2.1).
+/// Returns whether a length in octets is valid for a MAC (RFC 8945 §5.2.2.1).
 pub(super) fn is_mac_length(algorithm: Algorithm, len: usize) -> bool {
     (algorithm.shortest_mac()..=algorithm.output_len()).contains(&len)
 }
 
-/// Returns a message's identifier.
+/// Returns the ID of a message.
 pub(super) fn id(message: &[u8]) -> Option<u16> {
     message.first_chunk().map(|&id| u16::from_be_bytes(id))
 }
@@ -225,13 +226,13 @@ fn additional(message: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes([header[10], header[11]]))
 }
 
-/// Returns what an octet count precedes, and the rest.
+/// Splits off the octets that a 16-bit length precedes; returns them and the rest.
 fn split_counted(octets: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&len, rest) = octets.split_first_chunk()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(len)))
 }
 
-/// Returns where the name at `at`, which may end in a compression pointer, ends.
+/// Returns the offset after the name at `at`, which may end in a compression pointer.
 fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match usize::from(*message.get(at)?) {
@@ -243,7 +244,7 @@ fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Returns the name at `at`, written out (RFC 1035 §4.1.4).
+/// Returns the decompressed name at `at` (RFC 1035 §4.1.4).
 fn expand(message: &[u8], mut at: usize) -> Option<Name> {
     let mut wire = Vec::new();
     let mut before = at;
@@ -251,7 +252,7 @@ fn expand(message: &[u8], mut at: usize) -> Option<Name> {
         let octet = *message.get(at)?;
         if octet >= 0xc0 {
             let to = usize::from(octet & 0x3f) << 8 | usize::from(*message.get(at + 1)?);
-            // A pointer leads back, so this ends.
+            // Pointers must point backwards, so this loop ends.
             if to >= before {
                 return None;
             }

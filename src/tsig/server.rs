@@ -1,4 +1,4 @@
-//! The server's end: requests verified, replies signed (RFC 8945 §5.1–§5.3).
+//! The server side: verifies requests and signs replies (RFC 8945 §5.1–§5.3).
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,57 +6,57 @@ use std::sync::Arc;
 use super::FUDGE;
 use super::algorithm::{Algorithm, AlgorithmError};
 use super::key::Key;
-use super::record::{Fields, Record, digest_mac, digest_message, error, is_mac_length, most_room};
+use super::record::{Fields, Record, digest_mac, digest_message, error, is_mac_length, max_room};
 use crate::dns::Name;
 use crate::dns::message::Rcode;
 
-/// What is asked of signatures beyond what the RFC does.
+/// Requirements for signatures beyond those of the RFC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The fewest octets a truncated MAC must have (RFC 8945 §5.2.4); half of its full length in any case.
+    /// The minimum length of a truncated MAC in octets (RFC 8945 §5.2.4); half of the full length is always required.
     pub shortest_mac: usize,
 }
 
 impl Default for Policy {
-    /// 16 octets are beyond all guessing, and what RFC 8945 §6 has as HMAC-SHA256-128.
+    /// Returns 16 octets, which cannot be guessed and which HMAC-SHA256-128 of RFC 8945 §6 uses.
     fn default() -> Self {
         Self { shortest_mac: 16 }
     }
 }
 
-/// A request whose signature is right.
+/// A request with a valid signature.
 #[derive(Debug)]
 pub struct Verified {
-    /// The message without its TSIG record, as if it had never had one; its identifier is the one to reply with.
+    /// The message without its TSIG record; its ID is the one for the reply.
     pub message: Vec<u8>,
-    /// Who signed it, and what the reply's signature needs.
+    /// The signer, and the state that is needed to sign the reply.
     pub request: Request,
 }
 
-/// What is left of a request's signature: by it the reply is signed.
+/// The signature of a request, which is needed to sign the reply.
 #[derive(Clone)]
 pub struct Request {
     key: Arc<Key>,
-    /// The key's name in the letter case of the request, and so of the reply: Knot's tools know it in no other.
+    /// The key's name in the letter case of the request. The reply repeats it, because Knot's tools accept no other.
     name: Name,
-    /// The MAC as it came, which may be truncated.
+    /// The MAC as received, which may be truncated.
     mac: Box<[u8]>,
-    /// The MAC in full length.
+    /// The full MAC.
     full_mac: Box<[u8]>,
     time: u64,
     fudge: u16,
     original_id: u16,
 }
 
-/// Verifies a request at the time `now`; `None` if it is not signed.
+/// Verifies a request at the time `now`; returns `None` if it is not signed.
 ///
-/// `find` returns the key of a name, which stands in the letter case of the message. The checks are those of RFC 8945
+/// `find` returns the key with a name, which is in the letter case of the message. The checks are those of RFC 8945
 /// §5.1 and §5.2, in that order.
 ///
 /// # Errors
 ///
-/// What is wrong with the signature, from which the reply can be made. A message that cannot be read as far as a
-/// signature could stand is malformed, too.
+/// Returns what is wrong with the signature, and can sign the reply. A message whose records cannot be parsed is
+/// malformed, too.
 pub fn verify(
     message: &[u8],
     find: impl FnOnce(&Name) -> Option<Arc<Key>>,
@@ -74,7 +74,9 @@ pub fn verify(
         return Err(Failure::unsigned(Cause::Algorithm { asked, of_key: key.algorithm() }, &record));
     }
     if !is_mac_length(key.algorithm(), record.mac.len()) {
-        return Err(Failure::malformed("the MAC is longer than the algorithm's, or shorter than half of that"));
+        return Err(Failure::malformed(
+            "the MAC is longer than the algorithm allows, or shorter than half of the full length",
+        ));
     }
     let stripped = record.strip(message);
     let mut digest = key.digest();
@@ -102,47 +104,47 @@ pub fn verify(
 }
 
 impl Request {
-    /// Returns the key it is signed with.
+    /// Returns the key that signed the request.
     pub fn key(&self) -> &Arc<Key> {
         &self.key
     }
 
-    /// Returns when it was signed, by the client's clock.
+    /// Returns the time of signing by the client's clock, in seconds since 1970.
     pub fn time_signed(&self) -> u64 {
         self.time
     }
 
-    /// Returns by how many seconds the client would have the clocks differ at most.
+    /// Returns the fudge of the request in seconds.
     pub fn fudge(&self) -> u16 {
         self.fudge
     }
 
-    /// Returns the MAC in full length, also if it came truncated: the same request always has the same, and no other
-    /// request has it.
+    /// Returns the full MAC, even if the received one was truncated. It identifies the request: every copy has the same
+    /// MAC, and no other request has it.
     pub fn full_mac(&self) -> &[u8] {
         &self.full_mac
     }
 
-    /// Returns how many octets the signature of a reply takes.
+    /// Returns the length of a reply's TSIG record in octets.
     ///
-    /// A reply that does not fit with it is to be sent as the question alone, with TC set and the code NOERROR (RFC 8945
-    /// §5.3).
+    /// If a reply does not fit together with the record, send only the question, with TC set and the code NOERROR (RFC
+    /// 8945 §5.3).
     pub fn room(&self) -> usize {
         self.fields(FUDGE, 0, error::NONE, &[]).room(self.key.algorithm().output_len())
     }
 
-    /// Signs the reply of `len` octets at the start of `reply` and returns its new length; `None`, with nothing changed,
-    /// if there is no room for it (RFC 8945 §5.3).
+    /// Signs the reply of `len` octets at the start of `reply` and returns its new length; returns `None` and changes
+    /// nothing if there is no room (RFC 8945 §5.3).
     pub fn sign(&self, reply: &mut [u8], len: usize, now: u64) -> Option<usize> {
         self.append(reply, len, &self.fields(FUDGE, now, error::NONE, &[]), None).map(|(end, _)| end)
     }
 
-    /// Begins a reply of several messages, each of which is to be signed.
+    /// Starts a reply of several messages, each of which will be signed.
     pub fn chain(&self) -> Chain {
         Chain { request: self.clone(), previous: None, time: 0 }
     }
 
-    /// Makes of a request that is signed too long ago to know whether it was seen before the failure to tell.
+    /// Returns the failure for a request that was signed too long ago to be checked for replay.
     pub fn stale(self, now: u64) -> Failure {
         Failure::signed(Cause::Stale, self, now)
     }
@@ -151,7 +153,7 @@ impl Request {
         Fields { name: &self.name, algorithm: self.key.algorithm().wire(), time, fudge, error, other }
     }
 
-    /// Signs a reply, as the one behind that with the MAC `previous` if it is not the first.
+    /// Signs a message of a reply; `previous` is the MAC of the message before, if it is not the first.
     fn append(
         &self,
         reply: &mut [u8],
@@ -175,7 +177,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// Signs the messages of a reply one after the other, each together with the signature before (RFC 8945 §5.3.1).
+/// A signer for the messages of a reply; each signature also covers the one before it (RFC 8945 §5.3.1).
 #[derive(Debug)]
 pub struct Chain {
     request: Request,
@@ -184,14 +186,14 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Returns how many octets the signature of each message takes.
+    /// Returns the length of each message's TSIG record in octets.
     pub fn room(&self) -> usize {
         self.request.room()
     }
 
-    /// Signs the next message as [`Request::sign`] does.
+    /// Signs the next message like [`Request::sign`].
     pub fn sign(&mut self, message: &mut [u8], len: usize, now: u64) -> Option<usize> {
-        // A clock that is set back must not break the order.
+        // Keep the times in order even if the clock is set back.
         let time = now.max(self.time);
         let fields = self.request.fields(FUDGE, time, error::NONE, &[]);
         let (end, mac) = self.request.append(message, len, &fields, self.previous.as_deref())?;
@@ -200,53 +202,53 @@ impl Chain {
     }
 }
 
-/// What is wrong with a request's signature.
+/// The fault in a request's signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The message or its TSIG record cannot be read: FORMERR.
+    /// The message or its TSIG record is malformed: FORMERR.
     Malformed(&'static str),
-    /// There is no such key: BADKEY.
+    /// The key is unknown: BADKEY.
     UnknownKey,
-    /// It is signed by another algorithm than the key is for: BADKEY.
+    /// The request is signed with an algorithm other than the key's: BADKEY.
     Algorithm {
-        /// What it is signed by.
+        /// The algorithm of the request.
         asked: Result<Algorithm, AlgorithmError>,
-        /// What the key is for.
+        /// The algorithm of the key.
         of_key: Algorithm,
     },
-    /// The MAC is not right: BADSIG.
+    /// The MAC is invalid: BADSIG.
     Signature,
-    /// It was signed at another time, or the clocks differ too much: BADTIME.
+    /// The request was signed at another time, or the clocks differ by more than the fudge: BADTIME.
     Time {
-        /// By how many seconds the client's clock is ahead of ours; negative if it is behind.
+        /// How far the client's clock is ahead of ours, in seconds; negative if it is behind.
         ahead: i64,
-        /// By how many it said they may differ.
+        /// The fudge of the request in seconds.
         fudge: u16,
     },
-    /// It was signed too long ago to know whether it was seen before: BADTIME.
+    /// The request was signed too long ago to be checked for replay: BADTIME.
     Stale,
     /// The MAC is shorter than the policy allows: BADTRUNC.
     Truncated {
-        /// How many octets it has.
+        /// The length of the MAC in octets.
         octets: usize,
     },
 }
 
-/// Why a request is refused for its signature; shown, it is a line for the log.
+/// The rejection of a request because of its signature; it displays as a log message.
 #[derive(Debug)]
 pub struct Failure {
     cause: Cause,
     reply: Reply,
 }
 
-/// How the reply to a refused request is signed.
+/// How the reply to a rejected request is signed.
 #[derive(Debug)]
 enum Reply {
-    /// Not at all: there is nothing to sign for.
+    /// Without a TSIG record.
     Plain,
-    /// By a record without a MAC, because there is no key both ends have (RFC 8945 §5.3.2).
+    /// With a TSIG record without a MAC, because there is no shared key (RFC 8945 §5.3.2).
     Unsigned { name: Name, algorithm: Box<[u8]>, time: u64, fudge: u16, original_id: u16 },
-    /// As any other; the time is that of the refusal.
+    /// Like any other reply; the time is that of the rejection.
     Signed { request: Request, now: u64 },
 }
 
@@ -265,12 +267,12 @@ impl Failure {
         Self { cause, reply: Reply::Signed { request, now } }
     }
 
-    /// Returns what is wrong.
+    /// Returns the fault.
     pub fn cause(&self) -> &Cause {
         &self.cause
     }
 
-    /// Returns the name of the key that was used or named, if the record can be read.
+    /// Returns the key name in the request, if its TSIG record is well-formed.
     pub fn key_name(&self) -> Option<&Name> {
         match &self.reply {
             Reply::Plain => None,
@@ -279,7 +281,7 @@ impl Failure {
         }
     }
 
-    /// Returns the reply's response code: FORMERR or NOTAUTH.
+    /// Returns the response code for the reply: FORMERR or NOTAUTH.
     pub fn rcode(&self) -> Rcode {
         match self.cause {
             Cause::Malformed(_) => Rcode::FORMAT_ERROR,
@@ -287,7 +289,7 @@ impl Failure {
         }
     }
 
-    /// Returns the error in the reply's TSIG record, which has none for FORMERR (RFC 8945 §3).
+    /// Returns the error for the reply's TSIG record; a FORMERR reply has none (RFC 8945 §3).
     pub fn error(&self) -> Option<u16> {
         match self.cause {
             Cause::Malformed(_) => None,
@@ -298,17 +300,17 @@ impl Failure {
         }
     }
 
-    /// Returns how many octets [`Self::sign`] takes at most.
+    /// Returns the maximum number of octets that [`Self::sign`] appends.
     pub fn room(&self) -> usize {
         match &self.reply {
             Reply::Plain => 0,
             Reply::Unsigned { name, algorithm, .. } => name.as_wire().len() + 26 + algorithm.len(),
-            Reply::Signed { request, .. } => most_room(&request.key),
+            Reply::Signed { request, .. } => max_room(&request.key),
         }
     }
 
-    /// Adds the TSIG record that tells the client to the reply of `len` octets at the start of `reply`, which has the
-    /// code [`Self::rcode`], and returns its new length; `None`, with nothing changed, if there is no room for it.
+    /// Appends the TSIG record with the error to the reply of `len` octets at the start of `reply`, which must have the
+    /// code [`Self::rcode`]. Returns the new length, or `None` without any change if there is no room.
     pub fn sign(&self, reply: &mut [u8], len: usize) -> Option<usize> {
         let code = self.error().unwrap_or(error::NONE);
         match &self.reply {
@@ -318,7 +320,7 @@ impl Failure {
                 fields.append(reply, len, &[], *original_id)
             }
             Reply::Signed { request, now } => {
-                // RFC 8945 §5.2.3: the client's own time and fudge, so that its clock finds the reply in time.
+                // RFC 8945 §5.2.3: repeat the client's own time and fudge so that it accepts the time of the reply.
                 let server_time = now.to_be_bytes();
                 let fields = match code {
                     error::BADTIME => request.fields(request.fudge, request.time, code, &server_time[2..]),
@@ -337,21 +339,23 @@ impl fmt::Display for Failure {
         }
         match &self.cause {
             Cause::Malformed(reason) => f.write_str(reason),
-            Cause::UnknownKey => f.write_str("there is no such key (BADKEY)"),
-            Cause::Algorithm { asked: Ok(asked), of_key } => write!(f, "it is for {of_key}, not {asked} (BADKEY)"),
+            Cause::UnknownKey => f.write_str("unknown key (BADKEY)"),
+            Cause::Algorithm { asked: Ok(asked), of_key } => {
+                write!(f, "the algorithm of the key is {of_key}, not {asked} (BADKEY)")
+            }
             Cause::Algorithm { asked: Err(AlgorithmError::Md5), of_key } => {
-                write!(f, "it is for {of_key}, and HMAC-MD5 is refused (BADKEY)")
+                write!(f, "the algorithm of the key is {of_key}; HMAC-MD5 is not supported (BADKEY)")
             }
             Cause::Algorithm { asked: Err(AlgorithmError::Unknown), of_key } => {
-                write!(f, "it is for {of_key}, not an unknown algorithm (BADKEY)")
+                write!(f, "the algorithm of the key is {of_key}; the request has an unknown one (BADKEY)")
             }
-            Cause::Signature => f.write_str("the signature is wrong; is it the same secret on both sides? (BADSIG)"),
+            Cause::Signature => f.write_str("invalid signature; do both sides have the same secret? (BADSIG)"),
             Cause::Time { ahead, fudge } => {
                 let way = if *ahead < 0 { "behind" } else { "ahead of" };
                 let seconds = ahead.unsigned_abs();
-                write!(f, "the client's clock is {seconds} s {way} ours, of {fudge} s it allows for (BADTIME)")
+                write!(f, "the client's clock is {seconds} s {way} ours, and the request allows {fudge} s (BADTIME)")
             }
-            Cause::Stale => f.write_str("signed before what can be told from a replay (BADTIME)"),
+            Cause::Stale => f.write_str("signed too long ago to be checked for replay (BADTIME)"),
             Cause::Truncated { octets } => write!(f, "the MAC is truncated to {octets} octets (BADTRUNC)"),
         }
     }

@@ -1,4 +1,4 @@
-//! Both ends against each other, against what dnspython makes, and against whoever tampers.
+//! Tests of client and server against each other, against messages from dnspython, and against tampering.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::dns::message::Rcode;
 const NOW: u64 = 1_700_000_000;
 const SECRET: &[u8] = b"0123456789abcdefghijklmnopqrstuv";
 
-/// An UPDATE of example.org that adds an address, its signatures at [`NOW`] by each algorithm, and those of [`REPLY`] to
-/// it a second later; made with dnspython 2.9.2 by `dns.tsig.sign(message, key, rdata, time, request_mac)` with the key
-/// `Laptop._update.Example.ORG.` and [`SECRET`].
+/// An UPDATE of example.org that adds an address, its signatures at [`NOW`] with each algorithm, and those of [`REPLY`]
+/// to it a second later; generated with dnspython 2.9.2 by `dns.tsig.sign(message, key, rdata, time, request_mac)` with
+/// the key `Laptop._update.Example.ORG.` and [`SECRET`].
 const UPDATE: &str =
     "123428000001000000010000076578616d706c65036f7267000006000105686f737437c00c000100010000012c0004c0000207";
 const REPLY: &str = "1234a8000001000000000000076578616d706c65036f72670000060001";
@@ -44,17 +44,17 @@ const MACS: [(Algorithm, &str, &str); 5] = [
     ),
 ];
 
-/// The records of the same UPDATE signed by HMAC-SHA256 400 seconds before [`NOW`], and of the reply with BADTIME,
-/// which is [`REPLY`] with the code NOTAUTH.
+/// The TSIG records of the same UPDATE signed with HMAC-SHA256 400 seconds before [`NOW`], and of the reply with
+/// BADTIME, which is [`REPLY`] with the code NOTAUTH.
 const LATE: &str = "064c6170746f70075f757064617465074578616d706c65034f52470000fa00ff00000000003d0b686d61632d7368613235\
     360000006553ef70012c0020076be1af338be1cab4c66a9475d56d284a0c650cb336267ad7356a783ad1bf4a123400000000";
 const BADTIME: &str = "064c6170746f70075f757064617465074578616d706c65034f52470000fa00ff0000000000430b686d61632d736861\
     3235360000006553ef70012c00206b4998afc48da87561b3bee926736105997f2e07aa3f9628b37abd73dcd58e1b12340012000600006553f1\
     00";
 
-/// A question for a transfer and its MAC at [`NOW`], the first of five messages of the answer, which differ in their last
-/// octet, and their MACs a second after each other: when all are signed, and when the second and third are not. Made
-/// with the same, `ctx` and `multi`.
+/// A query for a transfer and its MAC at [`NOW`], the first of five messages of the answer, which differ in their last
+/// octet, and their MACs at intervals of one second: when all are signed, and when the second and third are not.
+/// Generated with the same function with `ctx` and `multi`.
 const AXFR: &str = "432100000001000000000000076578616d706c65036f72670000fc0001";
 const AXFR_MAC: &str = "8b16c4ec4cfe946295f6d2547c3f8732cc41cec8e3528214202c3ea2b565def9";
 const AXFR_REPLY: &str = "432184000001000100000000076578616d706c65036f72670000fc0001c00c001000010000000100020130";
@@ -82,7 +82,7 @@ fn key(algorithm: Algorithm) -> Arc<Key> {
     Arc::new(Key::new(name, algorithm, SECRET.to_vec()).unwrap())
 }
 
-/// Writes a TSIG record by hand.
+/// A TSIG record written field by field.
 struct Written<'a> {
     name: &'a [u8],
     class: u16,
@@ -100,7 +100,7 @@ impl Written<'_> {
         Written { name, class: 255, ttl: 0, algorithm, time, mac: &[], original_id: 0x1234, rest: &[0; 4] }
     }
 
-    /// Returns `message` with the record behind it.
+    /// Returns `message` with the record appended.
     fn on(&self, message: &[u8]) -> Vec<u8> {
         let data = [
             self.algorithm,
@@ -124,12 +124,12 @@ impl Written<'_> {
     }
 }
 
-/// Verifies with one key at hand.
+/// Verifies a message with a single known key.
 fn verify_with(key: &Arc<Key>, message: &[u8], now: u64) -> Result<Option<Verified>, Failure> {
     verify(message, |name| (name == key.name()).then(|| key.clone()), &Policy::default(), now)
 }
 
-/// Lets a failure complete a reply.
+/// Returns a reply that a failure has signed.
 fn failed(failure: &Failure) -> Vec<u8> {
     let mut reply = hex(REPLY);
     reply[3] = failure.rcode().flags() as u8;
@@ -141,7 +141,7 @@ fn failed(failure: &Failure) -> Vec<u8> {
 }
 
 #[test]
-fn as_dnspython_does() {
+fn signatures_match_dnspython() {
     for (algorithm, request_mac, reply_mac) in MACS {
         let key = key(algorithm);
         let mut message = hex(UPDATE);
@@ -163,25 +163,24 @@ fn as_dnspython_does() {
     }
 }
 
-/// RFC 8945 §5.2.3: the client's time and fudge, the server's time behind them, and signed.
+/// RFC 8945 §5.2.3: the reply has the client's time and fudge, the server's time as other data, and a signature.
 #[test]
-fn bad_time_as_dnspython_does() {
+fn bad_time_matches_dnspython() {
     let key = key(Algorithm::Sha256);
     let mut message = hex(UPDATE);
     let sent = sign(&key, &mut message, NOW - 400).unwrap();
     assert_eq!(HEXLOWER.encode(&message[hex(UPDATE).len()..]), LATE);
     let failure = verify_with(&key, &message, NOW).unwrap_err();
     assert_eq!(failure.cause(), &Cause::Time { ahead: -400, fudge: 300 });
-    let told =
-        "key Laptop._update.Example.ORG.: the client's clock is 400 s behind ours, of 300 s it allows for (BADTIME)";
-    assert_eq!(failure.to_string(), told);
+    let expected = "key Laptop._update.Example.ORG.: the client's clock is 400 s behind ours, and the request allows 300 s (BADTIME)";
+    assert_eq!(failure.to_string(), expected);
     let reply = failed(&failure);
     assert_eq!(HEXLOWER.encode(&reply[hex(REPLY).len()..]), BADTIME);
     assert_eq!(sent.verify(&reply, NOW - 400), Err(ReplyError::BadTime { server: Some(NOW) }));
 }
 
 #[test]
-fn chains_as_dnspython_does() {
+fn chains_match_dnspython() {
     let key = key(Algorithm::Sha256);
     let mut message = hex(AXFR);
     let sent = sign(&key, &mut message, NOW).unwrap();
@@ -215,7 +214,7 @@ fn chains_as_dnspython_does() {
         assert_eq!(chain.finish(), Ok(()));
     }
 
-    // The first and the last must be signed, and nothing may be missing, added or out of order.
+    // The first and last messages must be signed, and no message may be missing, added or out of order.
     assert_eq!(sent.chain().verify(&plain(0), NOW), Err(ReplyError::Gap));
     assert_eq!(sent.chain().finish(), Err(ReplyError::Gap));
     for order in [&[0, 1, 2][..], &[0, 2, 3], &[0, 1, 3], &[0, 2, 1, 3], &[0, 1, 1, 2, 3], &[3]] {
@@ -230,7 +229,7 @@ fn chains_as_dnspython_does() {
     assert_eq!(chain.verify(&plain(1), NOW), Err(ReplyError::Gap));
 }
 
-/// A clock that is set back in the middle leaves the times in order (RFC 8945 §5.3.1).
+/// Times stay in order if the clock is set back during the reply (RFC 8945 §5.3.1).
 #[test]
 fn times_of_a_chain() {
     let key = key(Algorithm::Sha512);
@@ -249,7 +248,7 @@ fn times_of_a_chain() {
     }
 }
 
-/// RFC 8945 §5.1: whatever cannot be read is FORMERR, and the reply has no TSIG record.
+/// RFC 8945 §5.1: a malformed record yields FORMERR, and the reply has no TSIG record.
 #[test]
 fn malformed() {
     let key = key(Algorithm::Sha256);
@@ -301,7 +300,7 @@ fn malformed() {
     }
 }
 
-/// RFC 8945 §5.2: key, MAC, time, truncation, in this order; errors about key and MAC are not signed.
+/// RFC 8945 §5.2: key, MAC, time and truncation are checked in this order; errors about key and MAC are not signed.
 #[test]
 fn order_of_checks() {
     let key = key(Algorithm::Sha256);
@@ -318,7 +317,7 @@ fn order_of_checks() {
     };
     type Case<'a> = (&'a Arc<Key>, u64, usize, u16, ReplyError);
     let cases: [Case<'_>; 6] = [
-        // Each is wrong in all that is checked later, too.
+        // Each request is also wrong in everything that is checked later.
         (&other, 0, 16, 17, ReplyError::BadKey),
         (&weak, 0, 10, 17, ReplyError::BadKey),
         (&wrong, 0, 16, 16, ReplyError::BadSignature),
@@ -326,20 +325,26 @@ fn order_of_checks() {
         (&key, NOW + 301, 16, 18, ReplyError::BadTime { server: Some(NOW) }),
         (&key, NOW - 300, 16, 22, ReplyError::BadTruncation),
     ];
-    for (signer, time, mac_len, error, told) in cases {
+    for (signer, time, mac_len, error, expected) in cases {
         let (sent, failure) = case(signer, time, mac_len);
         assert_eq!((failure.rcode(), failure.error()), (Rcode::NOT_AUTHORITATIVE, Some(error)), "{failure}");
         assert_eq!(failure.key_name(), Some(signer.name()));
-        assert_eq!(sent.verify(&failed(&failure), NOW), Err(told), "{failure}");
-        assert_eq!(told.is_authentic(), error == 18 || error == 22);
+        assert_eq!(sent.verify(&failed(&failure), NOW), Err(expected), "{failure}");
+        assert_eq!(expected.is_authentic(), error == 18 || error == 22);
     }
-    let told = |signer, time, len| case(signer, time, len).1.to_string();
-    assert_eq!(told(&other, NOW, 16), "key other.: there is no such key (BADKEY)");
-    assert_eq!(told(&weak, NOW, 20), "key Laptop._update.Example.ORG.: it is for hmac-sha256, not hmac-sha1 (BADKEY)");
-    assert_eq!(told(&key, NOW, 20), "key Laptop._update.Example.ORG.: the MAC is truncated to 20 octets (BADTRUNC)");
+    let expected = |signer, time, len| case(signer, time, len).1.to_string();
+    assert_eq!(expected(&other, NOW, 16), "key other.: unknown key (BADKEY)");
+    assert_eq!(
+        expected(&weak, NOW, 20),
+        "key Laptop._update.Example.ORG.: the algorithm of the key is hmac-sha256, not hmac-sha1 (BADKEY)"
+    );
+    assert_eq!(
+        expected(&key, NOW, 20),
+        "key Laptop._update.Example.ORG.: the MAC is truncated to 20 octets (BADTRUNC)"
+    );
 }
 
-/// RFC 8945 §5.2.2.1, §5.2.4: requests may be truncated as policy has it; replies are not.
+/// RFC 8945 §5.2.2.1, §5.2.4: requests may be truncated as far as the policy allows; replies may not.
 #[test]
 fn truncated_requests() {
     for algorithm in Algorithm::ALL {
@@ -368,9 +373,9 @@ fn truncated_requests() {
     }
 }
 
-/// The name may be compressed and in any letters, a forwarder may change the identifier (RFC 8945 §4.3.2, §5.5).
+/// The name may be compressed and in any letter case, and a forwarder may change the ID (RFC 8945 §4.3.2, §5.5).
 #[test]
-fn other_spellings() {
+fn compressed_names_and_changed_ids() {
     let key = key(Algorithm::Sha256);
     let mac = hex(MACS[2].1);
     let compressed = Written { name: b"\x06lAPTOP\x07_UPDATE\xc0\x0c", mac: &mac, ..Written::new(&key, NOW) };
@@ -384,7 +389,7 @@ fn other_spellings() {
     let len = reply.len();
     reply.resize(len + request.room(), 0);
     request.sign(&mut reply, len, NOW + 1).unwrap();
-    // The forwarder puts the identifier back.
+    // The forwarder restores the ID.
     reply[..2].copy_from_slice(&[0x12, 0x34]);
     let name = Name::from_text("lAPTOP._UPDATE.example.org").unwrap();
     let as_asked = Written { name: name.as_wire(), mac: &hex(MACS[2].2), ..Written::new(&key, NOW + 1) };
@@ -398,7 +403,7 @@ fn other_spellings() {
 }
 
 #[test]
-fn replies_that_are_not_accepted() {
+fn rejected_replies() {
     let key = key(Algorithm::Sha256);
     let mut message = hex(UPDATE);
     let sent = sign(&key, &mut message, NOW).unwrap();
@@ -414,19 +419,19 @@ fn replies_that_are_not_accepted() {
     assert_eq!(sent.verify(&signed(NOW + 301), NOW), Err(ReplyError::Time { ahead: 301 }));
     assert_eq!(sent.verify(&signed(NOW - 301), NOW), Err(ReplyError::Time { ahead: -301 }));
     assert!(sent.verify(&signed(NOW - 300), NOW).is_ok());
-    // The reply to another request; the request itself; another key's reply.
+    // The reply to another request; the request itself; a reply signed with another key.
     let mut other = hex(AXFR);
     assert_eq!(sign(&key, &mut other, NOW).unwrap().verify(&signed(NOW), NOW), Err(ReplyError::Signature));
     assert_eq!(sent.verify(&message, NOW), Err(ReplyError::Signature));
     let other = self::key(Algorithm::Sha1);
     let mut message = hex(UPDATE);
     assert_eq!(sign(&other, &mut message, NOW).unwrap().verify(&signed(NOW), NOW), Err(ReplyError::OtherKey));
-    // Nobody can pass off an error by leaving the MAC out, unless it is one that cannot be signed.
-    for (code, told) in [(16, ReplyError::BadSignature), (17, ReplyError::BadKey)] {
+    // An error without a MAC is accepted only if it is one that cannot be signed.
+    for (code, expected) in [(16, ReplyError::BadSignature), (17, ReplyError::BadKey)] {
         let mut reply = Written { rest: &[0, code, 0, 0], ..Written::new(&key, NOW) }.on(&hex(REPLY));
         assert!(matches!(sent.verify(&reply, NOW), Err(ReplyError::Malformed(_))));
         reply[3] |= 9;
-        assert_eq!(sent.verify(&reply, NOW), Err(told));
+        assert_eq!(sent.verify(&reply, NOW), Err(expected));
     }
     let mut reply = Written { rest: &[0, 18, 0, 0], ..Written::new(&key, NOW) }.on(&hex(REPLY));
     reply[3] |= 9;
@@ -454,7 +459,7 @@ fn any_algorithm() -> impl Strategy<Value = Algorithm> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// What is signed is verified, and comes back as it was.
+    /// A signed message verifies and is returned unchanged.
     #[test]
     fn round_trip(
         name in crate::dns::name::tests::names_of(any::<u8>(), 1..8, 1..6),
@@ -477,10 +482,10 @@ proptest! {
         prop_assert_eq!(sent.verify(&reply, time), Ok(plain));
     }
 
-    /// A message with a bit turned over is not verified, unless the bit means nothing: letter case in the names of key
-    /// and algorithm, and the identifier, which a forwarder may change.
+    /// A message with a flipped bit does not verify, unless the bit is not covered: the letter case of key and
+    /// algorithm names, and the ID, which a forwarder may change.
     #[test]
-    fn turned_bits(algorithm in any_algorithm(), at: prop::sample::Index, bit in 0..8) {
+    fn flipped_bits(algorithm in any_algorithm(), at: prop::sample::Index, bit in 0..8) {
         let key = key(algorithm);
         let mut message = hex(UPDATE);
         let sent = sign(&key, &mut message, NOW).unwrap();
@@ -502,7 +507,7 @@ proptest! {
         }
     }
 
-    /// Whatever comes, it can be replied to.
+    /// Any input can be replied to.
     #[test]
     fn garbage(mut message in proptest::collection::vec(any::<u8>(), 0..200), signed: bool, plain_header: bool, cut: prop::sample::Index) {
         let key = key(Algorithm::Sha256);

@@ -1,43 +1,44 @@
-//! What becomes of a zone: prerequisites judged, then the update's records taken in order.
+//! Applies updates: checks the prerequisites, then processes the records of the update in order.
 //!
-//! A draft holds the names the update touches, as slices of the zone's data and the message's. Each record of the update
-//! changes the draft as RFC 2136 §3.4.2 says; at the end the draft is compared with the zone, and what differs is
-//! the effect. So what cancels out is no change, and the zone itself is never touched.
+//! A draft contains the names that the update touches, as slices of the zone's data and the message. Each record of the
+//! update changes the draft as RFC 2136 §3.4.2 specifies. At the end the draft is compared with the zone, and the
+//! difference is the effect. Operations that cancel each other out are therefore no change, and the zone itself is
+//! never modified.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Condition, Refusal, Update, shown, sound};
+use super::{Action, Condition, Refusal, Update, shown, validity};
 use crate::dns::message::Rcode;
 use crate::dns::{Name, Serial, Type, data_cmp};
 use crate::zone::{Amendment, RRset, Zone};
 
-/// WKS, whose records replace each other where address and protocol are the same (RFC 2136 §3.4.2.2).
+/// The type WKS: an added record replaces one with the same address and protocol (RFC 2136 §3.4.2.2).
 const WKS: Type = Type(11);
 
-/// What an update does to a zone.
+/// The effect of an update on a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing: all it says is so already.
+    /// No change: the zone already has the requested content.
     Unchanged,
-    /// These RRsets change, in canonical order of owners and then by type; the SOA record with its new serial number is
-    /// among them. [`Zone::amend`] gives the new zone.
+    /// These RRsets change, in canonical order of owners and then by type, including the SOA record with its new serial
+    /// number. [`Zone::amend`] returns the new zone.
     Amended(Vec<Amendment>),
-    /// The zone comes to be with these RRsets. [`Zone::of`] gives it.
+    /// The zone is created with these RRsets. [`Zone::of`] returns it.
     Created(Vec<Amendment>),
-    /// The zone ends.
+    /// The zone is deleted.
     Deleted,
 }
 
 /// What the sender of an update may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Records of a zone that is there, as RFC 2136 has it.
+    /// Records of existing zones, as in RFC 2136.
     Records,
-    /// Zones, too: they come and go with their SOA record.
+    /// Records and zones: adding or deleting the SOA record creates or deletes a zone.
     Zones,
 }
 
-/// Returns the serial number that follows, for a zone that changed; never 0, which some take for none.
+/// Returns the next serial number for a changed zone, skipping 0, which some software treats as no serial.
 #[must_use]
 pub fn raised(serial: Serial) -> Serial {
     match serial.next() {
@@ -47,18 +48,19 @@ pub fn raised(serial: Serial) -> Serial {
 }
 
 impl Update {
-    /// Returns what the update does to the zone it names, `None` if that is not served.
+    /// Returns the effect of the update on its zone; `zone` is `None` if the zone does not exist.
     ///
-    /// An SOA record that is added creates a zone, and one that is deleted, and none added, ends it, if `scope` is
-    /// [`Scope::Zones`]; else zones neither come nor go (§3.4.2.2 to §3.4.2.4). All of it is done or nothing. The zone that comes of it is one that [`crate::zonefile::read`] would not refuse.
+    /// If `scope` is [`Scope::Zones`], adding an SOA record creates a zone, and deleting it without adding another
+    /// deletes the zone; otherwise zones are neither created nor deleted (§3.4.2.2 to §3.4.2.4). The update is atomic.
+    /// [`crate::zonefile::read`] would accept the resulting zone.
     ///
     /// # Errors
     ///
-    /// NOTAUTH: there is no such zone, and the update does not create it. NXDOMAIN, YXDOMAIN, NXRRSET, YXRRSET: a
-    /// prerequisite does not hold. REFUSED: the zone would not be sound.
+    /// NOTAUTH: the zone does not exist, and the update does not create it. NXDOMAIN, YXDOMAIN, NXRRSET, YXRRSET: a
+    /// prerequisite is not met. REFUSED: the resulting zone would be invalid.
     pub fn apply(&self, zone: Option<&Zone>, scope: Scope) -> Result<Effect, Refusal> {
         if zone.is_none() && !(self.adds_soa() && scope == Scope::Zones) {
-            return Err(self.no_zone(scope));
+            return Err(self.missing_zone(scope));
         }
         self.check_prerequisites(zone)?;
         let mut draft = Draft { zone, apex: &self.zone, owners: BTreeMap::new(), deleted: false };
@@ -74,14 +76,14 @@ impl Update {
         let has = |rtype| draft.owners.get(&self.zone).is_some_and(|owner| owner.has(rtype));
         let Some(zone) = zone else {
             if !has(Type::SOA) {
-                return Err(self.no_zone(scope));
+                return Err(self.missing_zone(scope));
             }
             if !has(Type::NS) {
                 let reason = format!("the new zone {} would have no NS record at its apex", shown(&self.zone));
                 return Err(Refusal::new(Rcode::REFUSED, reason));
             }
             let amendments = draft.amendments();
-            sound::check(None, &self.zone, &amendments)?;
+            validity::check(None, &self.zone, &amendments)?;
             return Ok(Effect::Created(amendments));
         };
         if draft.deleted && scope == Scope::Zones && !self.adds_soa() {
@@ -91,29 +93,29 @@ impl Update {
         if amendments.is_empty() {
             return Ok(Effect::Unchanged);
         }
-        // The SOA record only ever changes to a newer one (§3.4.2.2).
+        // The SOA record only changes to one with a newer serial (§3.4.2.2).
         let is_soa = |amendment: &Amendment| amendment.rtype == Type::SOA;
         if !amendments.iter().any(is_soa) {
             amendments.extend(with_serial(zone, raised(zone.serial())));
             amendments.sort_by(|a, b| a.owner.cmp(&b.owner).then(a.key().cmp(&b.key())));
         }
-        sound::check(Some(zone), &self.zone, &amendments)?;
+        validity::check(Some(zone), &self.zone, &amendments)?;
         Ok(Effect::Amended(amendments))
     }
 
-    fn no_zone(&self, scope: Scope) -> Refusal {
+    fn missing_zone(&self, scope: Scope) -> Refusal {
         let how = match scope {
             Scope::Zones => "to create it, add its SOA and NS records",
-            Scope::Records => "creating it needs a key whose grant begins above it",
+            Scope::Records => "to create it, use a key whose grant covers a parent of it",
         };
-        let reason = format!("no zone {} is served; {how}", shown(&self.zone));
+        let reason = format!("the zone {} does not exist here; {how}", shown(&self.zone));
         Refusal::new(Rcode::NOT_AUTHORITATIVE, reason)
     }
 
-    /// Judges the prerequisites (§3.2).
+    /// Checks the prerequisites (§3.2).
     fn check_prerequisites(&self, zone: Option<&Zone>) -> Result<(), Refusal> {
         let node = |name: &Name| zone.and_then(|zone| zone.node(name));
-        let mut wanted: BTreeMap<(&Name, Type), Vec<&[u8]>> = BTreeMap::new();
+        let mut required: BTreeMap<(&Name, Type), Vec<&[u8]>> = BTreeMap::new();
         for prerequisite in &self.prerequisites {
             let name = &prerequisite.name;
             let node = node(name);
@@ -126,15 +128,15 @@ impl Update {
                     return fails(Rcode::NX_RRSET, format!(" {rtype} does not exist"));
                 }
                 Condition::Absent(rtype) if has(*rtype) => return fails(Rcode::YX_RRSET, format!(" {rtype} exists")),
-                Condition::Has(rtype, data) => wanted.entry((name, *rtype)).or_default().push(data),
+                Condition::Has(rtype, data) => required.entry((name, *rtype)).or_default().push(data),
                 _ => {}
             }
         }
-        for ((name, rtype), mut data) in wanted {
+        for ((name, rtype), mut data) in required {
             data.sort_by(|a, b| data_cmp(rtype, a, b));
             data.dedup_by(|a, b| data_cmp(rtype, a, b).is_eq());
             let rrset = node(name).and_then(|node| node.rrset(rtype));
-            if !rrset.is_some_and(|rrset| has_just(&rrset, &data)) {
+            if !rrset.is_some_and(|rrset| has_exactly(&rrset, &data)) {
                 let what = if rrset.is_some() { "has other records" } else { "does not exist" };
                 return Err(Refusal::new(Rcode::NX_RRSET, format!("prerequisite: {} {rtype} {what}", shown(name))));
             }
@@ -143,7 +145,7 @@ impl Update {
     }
 }
 
-/// Returns the SOA record of a zone with another serial number.
+/// Returns the SOA record of a zone with the serial number replaced.
 fn with_serial(zone: &Zone, serial: Serial) -> Option<Amendment> {
     let soa = zone.soa()?;
     let mut data: Box<[u8]> = soa.rdata().next()?.into();
@@ -151,33 +153,33 @@ fn with_serial(zone: &Zone, serial: Serial) -> Option<Amendment> {
     Some(Amendment { owner: zone.apex().clone(), rtype: Type::SOA, covers: None, ttl: soa.ttl(), data: vec![data] })
 }
 
-/// The names an update touches, as they stand after the records taken so far.
+/// The names that an update touches, with their state after the records processed so far.
 struct Draft<'a> {
     zone: Option<&'a Zone>,
     apex: &'a Name,
     owners: BTreeMap<&'a Name, Owner<'a>>,
-    /// The zone's SOA record was deleted. It stays all the same, as the apex must have one.
+    /// Whether the zone's SOA record was deleted. It stays in the draft, because the apex must have one.
     deleted: bool,
 }
 
-/// What tells the RRsets of an owner apart: the type and, for signatures, the type they cover.
+/// The key of an RRset of an owner: the type and, for signatures, the type they cover.
 type Kind = (Type, Option<Type>);
 
 #[derive(Default)]
 struct Owner<'a> {
-    /// None is empty.
+    /// The RRsets, none of them empty.
     rrsets: BTreeMap<Kind, Records<'a>>,
 }
 
 #[derive(Default)]
 struct Records<'a> {
     ttl: u32,
-    /// In canonical order, no two the same.
+    /// The data in canonical order, without duplicates.
     data: Vec<&'a [u8]>,
 }
 
 impl<'a> Draft<'a> {
-    /// Returns an owner as it stands.
+    /// Returns the current state of an owner.
     fn owner(&mut self, name: &'a Name) -> &mut Owner<'a> {
         let zone = self.zone;
         self.owners.entry(name).or_insert_with(|| {
@@ -192,17 +194,17 @@ impl<'a> Draft<'a> {
     fn add(&mut self, name: &'a Name, rtype: Type, ttl: u32, data: &'a [u8]) {
         let owner = self.owner(name);
         if rtype == Type::CNAME {
-            if !owner.rrsets.keys().all(|(rtype, _)| rtype.goes_with_cname()) {
+            if !owner.rrsets.keys().all(|(rtype, _)| rtype.may_coexist_with_cname()) {
                 return;
             }
-        } else if owner.has(Type::CNAME) && !rtype.goes_with_cname() {
+        } else if owner.has(Type::CNAME) && !rtype.may_coexist_with_cname() {
             return;
         }
         if rtype == Type::SOA {
             return self.add_soa(name, ttl, data);
         }
         let records = owner.rrsets.entry((rtype, rtype.covers(data))).or_default();
-        // RFC 2181 §5.2: one TTL, and the one just asked for is meant; signatures that cover other types keep theirs.
+        // RFC 2181 §5.2: an RRset has one TTL, here the last one requested; signatures that cover other types keep theirs.
         records.ttl = ttl;
         if rtype == WKS
             && let Some(service) = data.get(..5)
@@ -217,7 +219,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Adds an SOA record: in place of an older one, or the first of a new zone (§3.4.2.2).
+    /// Adds an SOA record: replaces an older one, or adds the first one of a new zone (§3.4.2.2).
     fn add_soa(&mut self, name: &'a Name, ttl: u32, data: &'a [u8]) {
         if name != self.apex {
             return;
@@ -226,7 +228,8 @@ impl<'a> Draft<'a> {
         let owner = self.owner(name);
         let old =
             owner.rrsets.get(&(Type::SOA, None)).and_then(|soa| soa.data.first()).and_then(|data| serial_of(data));
-        // Newer than the zone's too: two steps around the circle may lead back, and secondaries would stay behind.
+        // The serial must also be newer than the zone's: two steps in serial arithmetic may lead back to it, and
+        // secondaries would not update.
         if serial_of(data).is_some_and(|new| old.into_iter().chain(first).all(|old| new.is_newer_than(old))) {
             owner.rrsets.insert((Type::SOA, None), Records { ttl, data: vec![data] });
         }
@@ -268,7 +271,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Returns the RRsets that are not as in the zone, in canonical order.
+    /// Returns the RRsets that differ from the zone, in canonical order.
     fn amendments(&self) -> Vec<Amendment> {
         let mut amendments = Vec::new();
         for (name, owner) in &self.owners {
@@ -282,10 +285,10 @@ impl<'a> Draft<'a> {
                     Some(records) => (records.ttl, &*records.data),
                     None => (0, &[][..]),
                 };
-                if old(kind).is_some_and(|old| old.ttl() == ttl && has_just(&old, data)) {
+                if old(kind).is_some_and(|old| old.ttl() == ttl && has_exactly(&old, data)) {
                     continue;
                 }
-                // The zone's own spelling stays.
+                // The letter case of the zone is kept.
                 let owner = node.and_then(|node| Name::from_wire(node.owner()).ok()).unwrap_or_else(|| (*name).clone());
                 let data = data.iter().map(|data| Box::from(*data)).collect();
                 let (rtype, covers) = kind;
@@ -308,8 +311,8 @@ impl Records<'_> {
     }
 }
 
-/// Returns whether an RRset's records are just these, which are in canonical order.
-fn has_just(rrset: &RRset<'_>, data: &[&[u8]]) -> bool {
+/// Returns whether an RRset consists of exactly these records, which are in canonical order.
+fn has_exactly(rrset: &RRset<'_>, data: &[&[u8]]) -> bool {
     let mut pairs = rrset.rdata().zip(data);
     usize::from(rrset.len()) == data.len() && pairs.all(|(a, b)| data_cmp(rrset.rtype(), a, b).is_eq())
 }

@@ -1,6 +1,7 @@
-//! Messages of the commits that updates become, for who reads the history.
+//! Commit messages for updates.
 //!
-//! The first line says what changed in words, then come the records removed and added, then who and whence:
+//! The first line summarizes the change. The removed and added records follow, then the client, the key and the serial
+//! numbers:
 //!
 //! ```text
 //! example.org: add A for host7 (nsupdate by certbot._update.example.org)
@@ -12,7 +13,7 @@
 //! Serial: 7 -> 8
 //! ```
 //!
-//! Names and data are printed in escaped ASCII, so nothing a client sends can forge a line.
+//! Names and data are printed in escaped ASCII, so that a client cannot forge a line.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -21,23 +22,23 @@ use crate::dns::{Name, Serial, Type, data_cmp, print};
 use crate::text::is_printable;
 use crate::zone::{Change, RRset, Zone, difference};
 
-/// The most characters of the first line: what lists of commits show.
-const MOST_SUMMARY: usize = 100;
+/// The maximum number of characters in the first line, which lists of commits show.
+const MAX_SUMMARY: usize = 100;
 
-/// The most records that are told one by one.
-const MOST_RECORDS: usize = 50;
+/// The maximum number of records that are listed.
+const MAX_RECORDS: usize = 50;
 
-/// The most characters of a record's line.
-const MOST_LINE: usize = 500;
+/// The maximum number of characters in the line of a record.
+const MAX_LINE: usize = 500;
 
-/// The most types and names that the first line tells one by one.
-const MOST_LISTED: usize = 3;
+/// The maximum number of types or names that the first line lists.
+const MAX_LISTED: usize = 3;
 
-/// The most characters of an author's name.
-const MOST_AUTHOR: usize = 40;
+/// The maximum number of characters in an author's name.
+const MAX_AUTHOR: usize = 40;
 
-/// Returns the message of the commit that makes the zone `before` the zone `after`, where `None` is no zone, because a
-/// `client` that signed with `key` asked for it.
+/// Returns the message of the commit that changes the zone from `before` to `after` for an update that `client` signed
+/// with `key`; `None` stands for no zone.
 #[must_use]
 pub fn commit_message(key: &Name, client: IpAddr, zone: &Name, before: Option<&Zone>, after: Option<&Zone>) -> String {
     let mut changes = match (before, after) {
@@ -47,7 +48,7 @@ pub fn commit_message(key: &Name, client: IpAddr, zone: &Name, before: Option<&Z
     changes.retain(|change| !is_new_serial_only(change));
     let what = match (before, after) {
         (Some(_), Some(after)) if changes.is_empty() => format!("raise the serial to {}", after.serial()),
-        (Some(_), Some(_)) => summary(&changes, zone, MOST_LISTED),
+        (Some(_), Some(_)) => summary(&changes, zone, MAX_LISTED),
         (Some(_), None) => "delete the zone".into(),
         _ => "create the zone".into(),
     };
@@ -78,11 +79,10 @@ pub fn commit_message(key: &Name, client: IpAddr, zone: &Name, before: Option<&Z
     message
 }
 
-/// Returns the message of the commit that raises a zone's serial number because `author` changed the zone in `commit`
-/// without doing so.
+/// Returns the message of the commit that raises a zone's serial number because `author` did not do so in `commit`.
 #[must_use]
 pub fn serial_message(zone: &Name, serial: Serial, author: &str, commit: &str) -> String {
-    let shown = |text: &str| text.chars().filter(|c| is_printable(*c)).take(MOST_AUTHOR).collect::<String>();
+    let shown = |text: &str| text.chars().filter(|c| is_printable(*c)).take(MAX_AUTHOR).collect::<String>();
     let (author, commit) = (shown(author), shown(commit));
     let what = format!("raise the serial to {serial}");
     first_line(
@@ -91,18 +91,18 @@ pub fn serial_message(zone: &Name, serial: Serial, author: &str, commit: &str) -
     )
 }
 
-/// Returns the first way to say what happened to a zone that is not too long, as a line.
-fn first_line(zone: &Name, ways: [&str; 3]) -> String {
+/// Returns the first of the alternative summaries that fits into the line; truncates the last one if none does.
+fn first_line(zone: &Name, summaries: [&str; 3]) -> String {
     let zone = without_dot(zone);
-    let fits = |line: &String| line.chars().count() <= MOST_SUMMARY;
-    let mut lines = ways.iter().map(|what| format!("{zone}: {what}"));
+    let fits = |line: &String| line.chars().count() <= MAX_SUMMARY;
+    let mut lines = summaries.iter().map(|what| format!("{zone}: {what}"));
     let mut line = lines.clone().find(fits).or_else(|| lines.next_back()).unwrap_or_default();
-    clip(&mut line, MOST_SUMMARY);
+    clip(&mut line, MAX_SUMMARY);
     line.push('\n');
     line
 }
 
-/// What happens to an RRset.
+/// The kind of a change to an RRset.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Add,
@@ -129,7 +129,7 @@ impl Kind {
         }
     }
 
-    /// Returns the words around what it happens to.
+    /// Returns the verb before the types and the preposition before the names.
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Add => ("add", "for"),
@@ -140,14 +140,14 @@ impl Kind {
     }
 }
 
-/// Says what changes, of which there is at least one, in words; lists have up to `most` items.
-fn summary(changes: &[Change], zone: &Name, most: usize) -> String {
+/// Summarizes changes, of which there is at least one; lists have up to `max` items.
+fn summary(changes: &[Change], zone: &Name, max: usize) -> String {
     let owners: Vec<&Name> = changes.iter().map(|change| &change.owner).collect::<BTreeSet<_>>().into_iter().collect();
     let types: BTreeSet<Type> = changes.iter().map(|change| change.rtype).collect();
     let kinds: Vec<Kind> = changes.iter().map(Kind::of).collect();
     let types: Vec<String> = types.iter().map(Type::to_string).collect();
     let names: Vec<String> = owners.iter().map(|owner| relative(owner, zone)).collect();
-    if let ([owner], [a, b], 1..) = (&*names, changes, most)
+    if let ([owner], [a, b], 1..) = (&*names, changes, max)
         && a.rtype != b.rtype
     {
         match (kinds[0], kinds[1]) {
@@ -162,17 +162,17 @@ fn summary(changes: &[Change], zone: &Name, most: usize) -> String {
     }
     let kind = if kinds.iter().all(|kind| *kind == kinds[0]) { kinds[0] } else { Kind::Change };
     let (verb, preposition) = kind.words();
-    // A list of types beside a list of names would not say who has which.
-    let what = if types.len() <= most && (types.len() == 1 || names.len() == 1) {
+    // A list of types together with a list of names would not say which name has which type.
+    let what = if types.len() <= max && (types.len() == 1 || names.len() == 1) {
         listed(&types)
     } else {
         counted(changes.len(), "RRset")
     };
-    let whose = if names.len() <= most.max(1) { listed(&names) } else { counted(names.len(), "name") };
+    let whose = if names.len() <= max.max(1) { listed(&names) } else { counted(names.len(), "name") };
     format!("{verb} {what} {preposition} {whose}")
 }
 
-/// Returns words as a list: `a, b and c`.
+/// Joins words to a list: `a, b and c`.
 fn listed(words: &[String]) -> String {
     match words {
         [front @ .., last] if !front.is_empty() => format!("{} and {last}", front.join(", ")),
@@ -184,7 +184,7 @@ fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Returns a name as those who know the zone call it.
+/// Returns a name relative to the zone.
 fn relative(name: &Name, zone: &Name) -> String {
     let (name, zone) = (name.to_string(), zone.to_string());
     if name.len() == zone.len() {
@@ -199,15 +199,15 @@ fn without_dot(name: &Name) -> String {
     text.strip_suffix('.').filter(|text| !text.is_empty()).map_or(text.clone(), str::to_string)
 }
 
-/// Shortens a text that has more characters than `most`.
-fn clip(text: &mut String, most: usize) {
-    if text.chars().count() > most {
-        *text = text.chars().take(most - 3).collect();
+/// Truncates a text to `max` characters.
+fn clip(text: &mut String, max: usize) {
+    if text.chars().count() > max {
+        *text = text.chars().take(max - 3).collect();
         text.push_str("...");
     }
 }
 
-/// Returns whether a change is no more than an SOA record's new serial number.
+/// Returns whether a change consists only of a new serial number in the SOA record.
 fn is_new_serial_only(change: &Change) -> bool {
     let without_serial = |all: &[Box<[u8]>]| {
         let mut data = all.first()?.clone();
@@ -221,7 +221,7 @@ fn is_new_serial_only(change: &Change) -> bool {
             .is_some_and(|(old, new)| data_cmp(Type::SOA, &old, &new).is_eq())
 }
 
-/// Lines of records, the first of them written out.
+/// The lines of records; only the first [`MAX_RECORDS`] are stored, the rest are counted.
 #[derive(Default)]
 struct Lines {
     text: String,
@@ -231,11 +231,11 @@ struct Lines {
 impl Lines {
     fn push(&mut self, sign: char, owner: &[u8], ttl: u32, rtype: Type, data: &[u8]) {
         self.count += 1;
-        if self.count > MOST_RECORDS {
+        if self.count > MAX_RECORDS {
             return;
         }
         let mut line = format!("{sign} {}", print::record(owner, ttl, rtype, data));
-        clip(&mut line, MOST_LINE);
+        clip(&mut line, MAX_LINE);
         self.text += &line;
         self.text.push('\n');
     }
@@ -246,18 +246,18 @@ impl Lines {
                 self.push(sign, owner, rrset.ttl(), rrset.rtype(), data);
             }
         };
-        zone.iter().take(MOST_RECORDS).for_each(|node| node.rrsets().for_each(|rrset| push(node.owner(), rrset)));
+        zone.iter().take(MAX_RECORDS).for_each(|node| node.rrsets().for_each(|rrset| push(node.owner(), rrset)));
         self.count = zone.record_count();
     }
 
-    /// Appends the lines and how many were left out.
+    /// Appends the lines and the number of records that were left out.
     fn finish(self, message: &mut String) {
         if self.count == 0 {
             return;
         }
         message.push('\n');
         *message += &self.text;
-        if let more @ 1.. = self.count.saturating_sub(MOST_RECORDS) {
+        if let more @ 1.. = self.count.saturating_sub(MAX_RECORDS) {
             *message += &format!("... and {more} more\n");
         }
     }
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn whole() {
+    fn complete_message() {
         assert_eq!(
             message(Some("host7 TXT \"a\\\"\\010\"\nb A 192.0.2.1\n"), Some("host7 A 192.0.2.7\nb 5 A 192.0.2.1\n")),
             "example.org: change 3 RRsets of b and host7 (nsupdate by certbot._update.example.org)\n\n\
@@ -335,9 +335,9 @@ mod tests {
         assert!(message(Some(""), None).ends_with("Serial: 7 -> none\n"));
     }
 
-    /// What else an SOA record says is told as any other change is.
+    /// Changes to the other fields of the SOA record are reported like any other change.
     #[test]
-    fn the_rest_of_the_soa_record() {
+    fn other_soa_fields_are_reported() {
         let old = zone_of(7, "");
         let text = "$TTL 60\n@ SOA ns host 8 2 1 1 1\n@ NS ns.x.\n";
         let new = read(&name("example.org"), "", text.as_bytes()).zone.unwrap();
@@ -348,13 +348,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long() {
+    fn long_messages_are_truncated() {
         let lines: String = (0..200).map(|n| format!("h{n:03} TXT {}\n", "\\255".repeat(200))).collect();
         let message = self::message(Some(""), Some(&lines));
         assert!(message.starts_with("example.org: add TXT for 200 names (nsupdate by "));
         assert!(message.contains("\n... and 150 more\n"), "{message}");
         assert_eq!(message.lines().count(), 1 + 1 + 50 + 1 + 1 + 3);
-        assert!(message.lines().all(|line| line.len() <= MOST_LINE));
+        assert!(message.lines().all(|line| line.len() <= MAX_LINE));
 
         let label = |octet: &str, count| vec![octet.repeat(50); count].join(".");
         let (long, short) = (label("k", 3), label("k", 1));
@@ -390,6 +390,6 @@ mod tests {
         let message = |author: &str| serial_message(&zone, Serial(8), author, "1234567");
         assert_eq!(message("J\u{f6}rg"), "example.org: raise the serial to 8 (not raised by J\u{f6}rg in 1234567)\n");
         assert_eq!(message("a\n\u{202e}b"), "example.org: raise the serial to 8 (not raised by ab in 1234567)\n");
-        assert!(message(&"x".repeat(1000)).chars().count() <= MOST_SUMMARY + 1);
+        assert!(message(&"x".repeat(1000)).chars().count() <= MAX_SUMMARY + 1);
     }
 }

@@ -1,18 +1,18 @@
-//! Updates (RFC 2136): a message and a zone in, what becomes of its RRsets out.
+//! Dynamic updates without I/O: a message and a zone in, the changed RRsets out (RFC 2136).
 //!
 //! ```text
 //! octets ─ parse (§3.1, §3.4.1: form) ─► Update ─ apply (§3.2, §3.4.2: content) ─► Effect: amendments
 //! ```
 //!
-//! [`Update::parse`] finds all that is wrong with a message whatever the zone holds, so that [`Update::apply`] can be run
-//! again on a newer version of the zone when a race was lost. Neither knows who sent the update: whether they may,
-//! and that it happens once, is for the caller.
+//! [`Update::parse`] finds every error that does not depend on the zone, so that [`Update::apply`] can be repeated on a
+//! newer version of the zone after a lost race. Neither knows who sent the update: authorization and replay protection
+//! are up to the caller.
 //!
-//! Where the RFC leaves a choice, or this departs from it, `docs/updates.md` says so.
+//! `docs/updates.md` documents choices that the RFC leaves open, and deviations from it.
 
 mod apply;
 mod commit_message;
-mod sound;
+mod validity;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -24,18 +24,18 @@ pub use commit_message::{commit_message, serial_message};
 use crate::dns::message::{Rcode, Reader, Record, Section, class, opcode};
 use crate::dns::{Name, Type, check_data, check_owner};
 
-/// The most octets of a refusal's reason: it must fit any reply, and a line of the log.
-pub const MOST_REASON: usize = 200;
+/// The maximum length of a refusal's reason in octets: it must fit into any reply and a log line.
+pub const MAX_REASON: usize = 200;
 
-/// The most octets of a name that a reason shows, so that what is said of it has room.
-const MOST_NAME: usize = 70;
+/// The maximum length of a name within a reason in octets, which leaves room for the rest.
+const MAX_NAME_LEN: usize = 70;
 
-/// The largest TTL; what is larger counts as 0 (RFC 2181 §8).
+/// The maximum TTL in seconds; a larger one counts as 0 (RFC 2181 §8).
 const MAX_TTL: u32 = 0x7fff_ffff;
 
 /// A well-formed update.
 ///
-/// It holds less than 4 MB however the message compresses its names (see [`crate::dns::message`]).
+/// It takes less than 4 MB, however the message compresses its names (see [`crate::dns::message`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
     zone: Name,
@@ -43,7 +43,7 @@ pub struct Update {
     operations: Vec<Operation>,
 }
 
-/// What must hold before an update (RFC 2136 §2.4).
+/// A prerequisite of an update (RFC 2136 §2.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Prerequisite {
     name: Name,
@@ -60,11 +60,11 @@ enum Condition {
     Exists(Type),
     /// There is no RRset of this type (§2.4.3).
     Absent(Type),
-    /// This is one of the records of the RRset, of which all are told (§2.4.2).
+    /// The RRset consists of exactly the records that are given as prerequisites, of which this is one (§2.4.2).
     Has(Type, Box<[u8]>),
 }
 
-/// One record of the update section (RFC 2136 §2.5).
+/// A record of the update section (RFC 2136 §2.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Operation {
     name: Name,
@@ -83,25 +83,25 @@ enum Action {
     DeleteRecord { rtype: Type, data: Box<[u8]> },
 }
 
-/// Why an update is not made.
+/// The rejection of an update.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The response code.
     pub(crate) rcode: Rcode,
-    /// What is wrong, in printable ASCII of at most [`MOST_REASON`] octets.
+    /// The reason, in printable ASCII of at most [`MAX_REASON`] octets.
     pub reason: Cow<'static, str>,
 }
 
 impl Refusal {
-    /// Makes a refusal; a reason that is too long or not printable is made to fit.
+    /// Creates a refusal; truncates a long reason and replaces characters that are not printable ASCII.
     pub(crate) fn new(rcode: Rcode, reason: impl Into<Cow<'static, str>>) -> Self {
         let reason = reason.into();
         let printable = |octet: &u8| matches!(octet, b' '..=b'~');
-        if reason.len() <= MOST_REASON && reason.as_bytes().iter().all(printable) {
+        if reason.len() <= MAX_REASON && reason.as_bytes().iter().all(printable) {
             return Self { rcode, reason };
         }
         let shown = |letter: char| if matches!(letter, ' '..='~') { letter } else { '?' };
-        let mut text: String = reason.chars().map(shown).take(MOST_REASON - 3).collect();
+        let mut text: String = reason.chars().map(shown).take(MAX_REASON - 3).collect();
         text.push_str("...");
         Self { rcode, reason: text.into() }
     }
@@ -126,21 +126,21 @@ impl fmt::Debug for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Update {
-    /// Reads an update whose signature has been taken off.
+    /// Parses an update whose TSIG record was removed.
     ///
     /// # Errors
     ///
-    /// FORMERR, NOTZONE, or NOTAUTH for another class than IN: what is wrong whatever the zone holds.
+    /// FORMERR, NOTZONE, or NOTAUTH for a class other than IN: errors that do not depend on the zone's content.
     pub fn parse(message: &[u8]) -> Result<Self, Refusal> {
         let (mut prerequisites, mut operations) = (Vec::new(), Vec::new());
-        let zone = walk(message, |part| match part {
-            Part::Prerequisite(prerequisite) => prerequisites.push(prerequisite),
-            Part::Operation(operation) => operations.push(operation),
+        let zone = walk(message, |record| match record {
+            UpdateRecord::Prerequisite(prerequisite) => prerequisites.push(prerequisite),
+            UpdateRecord::Operation(operation) => operations.push(operation),
         })?;
         Ok(Self { zone, prerequisites, operations })
     }
 
-    /// Checks the form of an update of which nothing else will be wanted, and keeps nothing of it.
+    /// Checks the form of an update without storing it.
     ///
     /// # Errors
     ///
@@ -154,19 +154,20 @@ impl Update {
         &self.zone
     }
 
-    /// Iterates, in canonical order, over the names whose records the update may change.
+    /// Iterates over the names whose records the update may change, in canonical order.
     ///
-    /// The apex's SOA record gets a new serial number though the apex may not be among them.
+    /// The SOA record gets a new serial number even if the apex is not among them.
     pub fn owners(&self) -> impl Iterator<Item = &Name> {
         self.operations.iter().map(|operation| &operation.name).collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// Returns whether the update adds an SOA record at the apex, which creates a zone that does not exist.
+    /// Returns whether the update adds an SOA record at the apex, which creates a zone if it does not exist.
     pub fn adds_soa(&self) -> bool {
         self.at_apex().any(|action| matches!(action, Action::Add { rtype: Type::SOA, .. }))
     }
 
-    /// Returns whether the update deletes the SOA record of the apex, and so may delete the zone if it adds none.
+    /// Returns whether the update deletes the SOA record at the apex, which may delete the zone if the update adds no
+    /// other.
     pub fn deletes_soa(&self) -> bool {
         let deletes = |action: &Action| {
             matches!(action, Action::DeleteRRset(Type::SOA) | Action::DeleteRecord { rtype: Type::SOA, .. })
@@ -179,24 +180,24 @@ impl Update {
     }
 }
 
-/// What one record of an update says.
-enum Part {
+/// A parsed record of an update.
+enum UpdateRecord {
     Prerequisite(Prerequisite),
     Operation(Operation),
 }
 
-/// Reads an update record after record; returns the name of its zone.
-fn walk(message: &[u8], mut visit: impl FnMut(Part)) -> Result<Name, Refusal> {
+/// Parses an update record by record and returns the name of its zone.
+fn walk(message: &[u8], mut visit: impl FnMut(UpdateRecord)) -> Result<Name, Refusal> {
     let malformed = |fault: crate::dns::message::Malformed| Refusal::malformed(fault.to_string());
     let mut reader = Reader::new(message).map_err(malformed)?;
     if reader.header().opcode() != opcode::UPDATE {
-        return Err(Refusal::malformed("this is no update"));
+        return Err(Refusal::malformed("the opcode is not UPDATE"));
     }
     // §3.1.1.
     if reader.header().counts[0] != 1 {
-        return Err(Refusal::malformed("not exactly one record in the zone section"));
+        return Err(Refusal::malformed("the zone section does not have exactly one record"));
     }
-    let zone = reader.question().map_err(malformed)?.ok_or_else(|| Refusal::malformed("no zone"))?;
+    let zone = reader.question().map_err(malformed)?.ok_or_else(|| Refusal::malformed("the zone section is empty"))?;
     if zone.qtype != Type::SOA {
         return Err(Refusal::malformed(format!("the type in the zone section is {}, not SOA", zone.qtype)));
     }
@@ -205,9 +206,9 @@ fn walk(message: &[u8], mut visit: impl FnMut(Part)) -> Result<Name, Refusal> {
     }
     while let Some((section, record)) = reader.record().map_err(malformed)? {
         match section {
-            Section::Answer => visit(Part::Prerequisite(Prerequisite::of(record, &zone.name)?)),
-            Section::Authority => visit(Part::Operation(Operation::of(record, &zone.name)?)),
-            // Glue that came along for information (§2.6), and OPT.
+            Section::Answer => visit(UpdateRecord::Prerequisite(Prerequisite::of(record, &zone.name)?)),
+            Section::Authority => visit(UpdateRecord::Operation(Operation::of(record, &zone.name)?)),
+            // Glue for information only (§2.6), and OPT.
             Section::Additional => {}
         }
     }
@@ -215,7 +216,7 @@ fn walk(message: &[u8], mut visit: impl FnMut(Part)) -> Result<Name, Refusal> {
 }
 
 impl Prerequisite {
-    /// Reads a record of the prerequisite section (§2.4, §3.2.5).
+    /// Parses a record of the prerequisite section (§2.4, §3.2.5).
     fn of(record: Record, zone: &Name) -> Result<Self, Refusal> {
         let Record { owner: name, rtype, class, ttl, data } = record;
         let fault = |what: &str| Err(Refusal::malformed(format!("prerequisite: {} {rtype}: {what}", shown(&name))));
@@ -224,10 +225,12 @@ impl Prerequisite {
         }
         within(&name, zone, "prerequisite")?;
         let condition = match class {
-            class::ANY | class::NONE if !data.is_empty() => return fault("there are data"),
+            class::ANY | class::NONE if !data.is_empty() => return fault("the data is not empty"),
             class::ANY if rtype == Type::ANY => Condition::InUse,
             class::NONE if rtype == Type::ANY => Condition::NotInUse,
-            class::ANY | class::NONE | class::IN if rtype.is_meta() => return fault("no record has this type"),
+            class::ANY | class::NONE | class::IN if rtype.is_meta() => {
+                return fault("this is a query type or meta-type");
+            }
             class::ANY => Condition::Exists(rtype),
             class::NONE => Condition::Absent(rtype),
             class::IN => match check_data(rtype, &data).and_then(|()| check_owner(rtype, name.as_wire())) {
@@ -241,19 +244,21 @@ impl Prerequisite {
 }
 
 impl Operation {
-    /// Reads a record of the update section (§2.5, §3.4.1).
+    /// Parses a record of the update section (§2.5, §3.4.1).
     fn of(record: Record, zone: &Name) -> Result<Self, Refusal> {
         let Record { owner: name, rtype, class, ttl, data } = record;
         let fault = |what: &str| Err(Refusal::malformed(format!("update: {} {rtype}: {what}", shown(&name))));
         within(&name, zone, "update")?;
         let action = match class {
-            class::ANY | class::NONE if ttl != 0 => return fault("a deletion whose TTL is not 0"),
-            class::ANY if !data.is_empty() => return fault("a deletion of an RRset that has data"),
+            class::ANY | class::NONE if ttl != 0 => return fault("the TTL of a deletion is not 0"),
+            class::ANY if !data.is_empty() => return fault("the deletion of an RRset has data"),
             class::ANY if rtype == Type::ANY => Action::DeleteAll,
-            class::ANY | class::NONE | class::IN if rtype.is_meta() => return fault("no record has this type"),
+            class::ANY | class::NONE | class::IN if rtype.is_meta() => {
+                return fault("this is a query type or meta-type");
+            }
             class::ANY => Action::DeleteRRset(rtype),
             class::NONE | class::IN => {
-                // The message's reader lets empty data pass.
+                // The message reader accepts empty data.
                 if let Err(wrong) = check_data(rtype, &data) {
                     return fault(&wrong.reason);
                 }
@@ -279,11 +284,11 @@ fn within(name: &Name, zone: &Name, section: &str) -> Result<(), Refusal> {
     Err(Refusal::new(Rcode::NOT_ZONE, reason))
 }
 
-/// Returns a name as a reason shows it: not longer than [`MOST_NAME`].
+/// Returns a name as displayed in a reason, truncated to [`MAX_NAME_LEN`] octets.
 fn shown(name: &Name) -> String {
     let mut text = name.to_string();
-    if text.len() > MOST_NAME {
-        text.truncate(MOST_NAME - 3);
+    if text.len() > MAX_NAME_LEN {
+        text.truncate(MAX_NAME_LEN - 3);
         text.push_str("...");
     }
     text

@@ -1,4 +1,4 @@
-//! The rules of RFC 2136 §3, one after the other.
+//! Tests for the rules of RFC 2136 §3, in order.
 
 use super::*;
 use crate::dns::{Serial, print};
@@ -22,7 +22,7 @@ fn name(text: &str) -> Name {
     }
 }
 
-/// Octets of data written relative to `example.org`.
+/// The wire form of data with names relative to `example.org`.
 fn data(rtype: Type, text: &str) -> Vec<u8> {
     let record = format!("{rtype} {text}\n");
     let (soa, own) =
@@ -36,7 +36,7 @@ fn data(rtype: Type, text: &str) -> Vec<u8> {
     zone.node(&owner).unwrap().rrset(rtype).unwrap().rdata().next().unwrap().to_vec()
 }
 
-/// A record as it stands in a message.
+/// A record in wire form.
 fn wire(owner: &Name, rtype: Type, class: u16, ttl: u32, data: &[u8]) -> Vec<u8> {
     let mut wire = owner.as_wire().to_vec();
     wire.extend(rtype.0.to_be_bytes());
@@ -47,9 +47,10 @@ fn wire(owner: &Name, rtype: Type, class: u16, ttl: u32, data: &[u8]) -> Vec<u8>
     wire
 }
 
-/// A record of the prerequisite or update section, told in words: `+ owner ttl type data`, `- owner`, `- owner type`,
-/// `- owner type data`, `exists owner`, `exists owner type`, `absent owner`, `absent owner type`, `has owner type data`.
-fn spoken(line: &str) -> Vec<u8> {
+/// A record of the prerequisite or update section in wire form, from one of these descriptions: `+ owner ttl type
+/// data`, `- owner`, `- owner type`, `- owner type data`, `exists owner`, `exists owner type`, `absent owner`, `absent
+/// owner type`, `has owner type data`.
+fn encode(line: &str) -> Vec<u8> {
     let words: Vec<&str> = line.split(' ').collect();
     let rtype = |text: &str| Type::from_text(text.as_bytes()).unwrap();
     let of = |class, words: &[&str]| match words {
@@ -73,7 +74,7 @@ fn spoken(line: &str) -> Vec<u8> {
     }
 }
 
-/// A message of sections told record by record.
+/// A message that consists of the given records.
 fn message(zone: &[u8], prerequisites: &[Vec<u8>], operations: &[Vec<u8>]) -> Vec<u8> {
     let mut message = vec![0, 1, 0x28, 0];
     for count in [usize::from(!zone.is_empty()), prerequisites.len(), operations.len(), 0] {
@@ -105,7 +106,7 @@ fn parse(prerequisites: &[Vec<u8>], operations: &[Vec<u8>]) -> Result<Update, Re
 
 fn update(lines: &[&str]) -> Update {
     let is_operation = |line: &&&str| line.starts_with(['+', '-']);
-    let of = |operations| lines.iter().filter(move |line| is_operation(line) == operations).map(|line| spoken(line));
+    let of = |operations| lines.iter().filter(move |line| is_operation(line) == operations).map(|line| encode(line));
     parse(&of(false).collect::<Vec<_>>(), &of(true).collect::<Vec<_>>()).unwrap()
 }
 
@@ -115,8 +116,8 @@ fn zone(lines: &str) -> Zone {
     reading.zone.unwrap_or_else(|| panic!("{:?}", reading.diagnostics))
 }
 
-/// A zone's records but the SOA's, names relative.
-fn told(zone: &Zone) -> Vec<String> {
+/// The records of a zone without the SOA record, with relative names.
+fn records_of(zone: &Zone) -> Vec<String> {
     let mut lines = Vec::new();
     for node in zone.iter() {
         for rrset in node.rrsets().filter(|rrset| rrset.rtype() != Type::SOA) {
@@ -129,8 +130,8 @@ fn told(zone: &Zone) -> Vec<String> {
     lines
 }
 
-/// What becomes of a zone beyond the apex's NS record: its records and the serial number.
-fn becomes(before: &str, lines: &[&str]) -> (Vec<String>, u32) {
+/// The result of an update: the records, without the NS record of the apex, and the serial number.
+fn result_of(before: &str, lines: &[&str]) -> (Vec<String>, u32) {
     let zone = zone(before);
     match update(lines).apply(Some(&zone), Scope::Zones).unwrap() {
         Effect::Unchanged => (vec!["unchanged".into()], zone.serial().0),
@@ -138,16 +139,16 @@ fn becomes(before: &str, lines: &[&str]) -> (Vec<String>, u32) {
             let order = |amendment: &crate::zone::Amendment| (amendment.owner.clone(), amendment.rtype);
             assert!(amendments.is_sorted_by(|a, b| order(a) < order(b)));
             let new = zone.amend(&amendments).unwrap();
-            assert_eq!(crate::zone::difference(&zone, &new).amendments(&new), amendments, "just what differs");
-            (told(&new).into_iter().filter(|line| line != "@ 60 NS ns").collect(), new.serial().0)
+            assert_eq!(crate::zone::difference(&zone, &new).amendments(&new), amendments, "exactly the differences");
+            (records_of(&new).into_iter().filter(|line| line != "@ 60 NS ns").collect(), new.serial().0)
         }
         other => panic!("{other:?}"),
     }
 }
 
-/// The records that come of an update that raises the serial number by one.
+/// The records after an update that raises the serial number by one.
 fn after(before: &str, lines: &[&str]) -> Vec<String> {
-    let (records, serial) = becomes(before, lines);
+    let (records, serial) = result_of(before, lines);
     assert_eq!(serial, if records == ["unchanged"] { 7 } else { 8 });
     records
 }
@@ -186,18 +187,26 @@ fn form_of_prerequisites() {
             "www.example.net. is not in the zone example.org.",
         ),
         (wire(&www, Type::A, class::ANY, 0, &[1]), Rcode::FORMAT_ERROR, ""),
-        (wire(&www, Type::A, class::ANY, 0, &[1, 2, 3, 4]), Rcode::FORMAT_ERROR, "www.example.org. A: there are data"),
-        (wire(&www, Type::A, class::NONE, 0, &[1, 2, 3, 4]), Rcode::FORMAT_ERROR, "www.example.org. A: there are data"),
+        (
+            wire(&www, Type::A, class::ANY, 0, &[1, 2, 3, 4]),
+            Rcode::FORMAT_ERROR,
+            "www.example.org. A: the data is not empty",
+        ),
+        (
+            wire(&www, Type::A, class::NONE, 0, &[1, 2, 3, 4]),
+            Rcode::FORMAT_ERROR,
+            "www.example.org. A: the data is not empty",
+        ),
         (wire(&www, Type::A, 3, 0, &[]), Rcode::FORMAT_ERROR, "www.example.org. A: the class is not IN, ANY or NONE"),
         (
             wire(&www, Type::ANY, class::IN, 0, &[]),
             Rcode::FORMAT_ERROR,
-            "www.example.org. TYPE255: no record has this type",
+            "www.example.org. TYPE255: this is a query type or meta-type",
         ),
         (
             wire(&www, Type::AXFR, class::ANY, 0, &[]),
             Rcode::FORMAT_ERROR,
-            "www.example.org. TYPE252: no record has this type",
+            "www.example.org. TYPE252: this is a query type or meta-type",
         ),
         (
             wire(&www, Type::A, class::IN, 0, &[]),
@@ -211,7 +220,7 @@ fn form_of_prerequisites() {
     }
 }
 
-/// §3.2.5, §2.4.1 to §2.4.5: what must hold.
+/// §3.2.5, §2.4.1 to §2.4.5: evaluation of prerequisites.
 #[test]
 fn prerequisites() {
     let before = "www 60 A 192.0.2.1\nwww 60 A 192.0.2.2\na.b 60 MX 1 Mail.example.org.\n*.w TXT x\n";
@@ -219,7 +228,7 @@ fn prerequisites() {
         &["exists www"][..],
         &["exists WWW A"],
         &["absent xxx"],
-        // An empty non-terminal owns nothing (§2.4.4); neither does what a wildcard stands in for.
+        // Empty non-terminals (§2.4.4) and names that only match a wildcard own nothing.
         &["absent b", "absent x.w"],
         &["absent www AAAA"],
         &["absent xxx A"],
@@ -247,7 +256,7 @@ fn prerequisites() {
         (&["has www TXT x"], Rcode::NX_RRSET, "www.example.org. TXT does not exist"),
     ] {
         assert_eq!(refused(before, fails), (rcode, format!("prerequisite: {reason}")));
-        // And nothing is done then.
+        // A failed prerequisite prevents all operations.
         assert_eq!(refused(before, &[fails, &["- www"]].concat()).0, rcode);
     }
 }
@@ -263,37 +272,37 @@ fn form_of_operations() {
         (
             wire(&www, Type::ANY, class::IN, 1, &[]),
             Rcode::FORMAT_ERROR,
-            "www.example.org. TYPE255: no record has this type",
+            "www.example.org. TYPE255: this is a query type or meta-type",
         ),
         (
             wire(&www, Type::OPT, class::IN, 1, &[]),
             Rcode::FORMAT_ERROR,
-            "www.example.org. TYPE41: no record has this type",
+            "www.example.org. TYPE41: this is a query type or meta-type",
         ),
         (
             wire(&www, Type::A, class::ANY, 1, &[]),
             Rcode::FORMAT_ERROR,
-            "www.example.org. A: a deletion whose TTL is not 0",
+            "www.example.org. A: the TTL of a deletion is not 0",
         ),
         (
             wire(&www, Type::A, class::NONE, 1, &a),
             Rcode::FORMAT_ERROR,
-            "www.example.org. A: a deletion whose TTL is not 0",
+            "www.example.org. A: the TTL of a deletion is not 0",
         ),
         (
             wire(&www, Type::A, class::ANY, 0, &a),
             Rcode::FORMAT_ERROR,
-            "www.example.org. A: a deletion of an RRset that has data",
+            "www.example.org. A: the deletion of an RRset has data",
         ),
         (
             wire(&www, Type::MAILB, class::ANY, 0, &[]),
             Rcode::FORMAT_ERROR,
-            "www.example.org. TYPE253: no record has this type",
+            "www.example.org. TYPE253: this is a query type or meta-type",
         ),
         (
             wire(&www, Type::ANY, class::NONE, 0, &[]),
             Rcode::FORMAT_ERROR,
-            "www.example.org. TYPE255: no record has this type",
+            "www.example.org. TYPE255: this is a query type or meta-type",
         ),
         (
             wire(&www, Type::A, class::IN, 1, &[]),
@@ -301,8 +310,8 @@ fn form_of_operations() {
             "www.example.org. A: field 1 of 1 of the data is missing",
         ),
     ] {
-        // What is wrong in the last record keeps the first from being done.
-        let refusal = parse(&[], &[spoken("- www"), record]).unwrap_err();
+        // An error in the last record prevents the first operation, too.
+        let refusal = parse(&[], &[encode("- www"), record]).unwrap_err();
         assert_eq!((refusal.rcode, &*refusal.reason), (rcode, &*format!("update: {reason}")));
     }
     for kind in [0, 128, 249, 250, 251, 252, 253, 254] {
@@ -320,15 +329,15 @@ fn form_of_operations() {
 #[test]
 fn additions() {
     assert_eq!(after("", &["+ www 5 A 192.0.2.2", "+ www 5 A 192.0.2.1"]), ["www 5 A 192.0.2.1", "www 5 A 192.0.2.2"]);
-    // What is there is not added again.
+    // An existing record is not added again.
     assert_eq!(after("www A 192.0.2.1", &["+ WWW 60 A 192.0.2.1"]), ["unchanged"]);
     assert_eq!(after("www MX 1 Mail.x.", &["+ www 60 MX 1 mAIL.x."]), ["unchanged"]);
-    // RFC 2181 §5.2: the RRset has one TTL, the last one asked for.
+    // RFC 2181 §5.2: the RRset has one TTL, the last one requested.
     assert_eq!(after("www A 192.0.2.1", &["+ www 5 A 192.0.2.2"]), ["www 5 A 192.0.2.1", "www 5 A 192.0.2.2"]);
     assert_eq!(after("www A 192.0.2.1", &["+ www 5 A 192.0.2.1"]), ["www 5 A 192.0.2.1"]);
     // RFC 2181 §8.
     assert_eq!(after("www A 192.0.2.1", &["+ www 2147483648 A 192.0.2.1"]), ["www 0 A 192.0.2.1"]);
-    // RFC 3597: whatever its type.
+    // RFC 3597: unknown types.
     assert_eq!(after("", &["+ www 60 TYPE65280 \\# 0"]), ["www 60 TYPE65280 \\# 0"]);
     // A WKS record replaces one of the same address and protocol.
     let wks = ["+ www 60 WKS \\# 6 C000020106FF", "+ www 60 WKS \\# 5 C000020111"];
@@ -347,7 +356,7 @@ fn aliases() {
     assert_eq!(after("www CNAME x", &["- www CNAME", "+ www 60 A 192.0.2.1"]), ["www 60 A 192.0.2.1"]);
     assert_eq!(after("www A 192.0.2.1", &["- www", "+ www 60 CNAME x"]), ["www 60 CNAME x"]);
     assert_eq!(after("", &["+ @ 60 CNAME x"]), ["unchanged"]);
-    // Only what signs it may stand beside a CNAME (RFC 4034 §2.5).
+    // Only DNSSEC records may exist at the owner of a CNAME (RFC 4034 §2.5).
     assert_eq!(after("www NSEC x CNAME", &["+ www 60 CNAME x"]).len(), 2);
     assert_eq!(after("www CNAME x", &["+ www 60 NSEC x CNAME"]).len(), 2);
     assert_eq!(after("d DNAME x", &["+ d 60 DNAME y"]), ["d 60 DNAME y"]);
@@ -360,15 +369,15 @@ fn aliases() {
 fn start_of_authority() {
     for (serial, newer) in [(8, true), (7, false), (6, false), (0x8000_0006, true), (0x8000_0007, false), (0, false)] {
         let line = format!("+ @ 5 SOA ns2 host {serial} 1 1 1 1");
-        let (records, becomes) = becomes("", &[&line]);
-        assert_eq!(becomes, if newer { serial } else { 7 }, "{serial}: {records:?}");
+        let (records, result_of) = result_of("", &[&line]);
+        assert_eq!(result_of, if newer { serial } else { 7 }, "{serial}: {records:?}");
     }
-    // No further raise where the update raised it.
-    assert_eq!(becomes("", &["+ @ 5 SOA ns host 100 1 1 1 1", "+ a 60 TXT x"]), (vec!["a 60 TXT \"x\"".into()], 100));
-    // Nor do two steps lead around the circle.
+    // The serial is not raised again if the update raised it.
+    assert_eq!(result_of("", &["+ @ 5 SOA ns host 100 1 1 1 1", "+ a 60 TXT x"]), (vec!["a 60 TXT \"x\"".into()], 100));
+    // Two steps in serial arithmetic must not lead back.
     let around = ["+ @ 5 SOA ns host 8 1 1 1 1", "+ @ 5 SOA ns host 2147483655 1 1 1 1"];
-    assert_eq!(becomes("", &around), (Vec::new(), 8));
-    // Elsewhere there is none to be replaced.
+    assert_eq!(result_of("", &around), (Vec::new(), 8));
+    // An SOA record below the apex is ignored.
     assert_eq!(after("", &["+ www 5 SOA ns host 100 1 1 1 1"]), ["unchanged"]);
     assert_eq!(raised(Serial(7)), Serial(8));
     assert_eq!(raised(Serial(u32::MAX)), Serial(1));
@@ -399,18 +408,18 @@ fn deletions_of_records() {
     assert_eq!(after("", &["- @ NS ns", "+ @ 60 NS ns2", "- @ NS ns"]), ["@ 60 NS ns2"]);
 }
 
-/// §3.4.2: what cancels out is no change.
+/// §3.4.2: operations that cancel each other out are no change.
 #[test]
-fn nothing_comes_of_it() {
+fn operations_that_cancel_out() {
     let before = "www A 192.0.2.1\n";
     assert_eq!(after(before, &["- www", "+ www 60 A 192.0.2.1"]), ["unchanged"]);
     assert_eq!(after(before, &["+ a 60 TXT x", "- a"]), ["unchanged"]);
     assert_eq!(after(before, &["+ www 5 A 192.0.2.2", "- www A 192.0.2.2", "+ www 60 A 192.0.2.1"]), ["unchanged"]);
 }
 
-/// The zone's own spelling of names stays.
+/// The letter case of existing names is kept.
 #[test]
-fn letter_case_stays() {
+fn letter_case_is_kept() {
     let zone = zone("WwW A 192.0.2.1\n");
     let Effect::Amended(amendments) = update(&["+ www 60 A 192.0.2.2"]).apply(Some(&zone), Scope::Zones).unwrap()
     else {
@@ -419,7 +428,7 @@ fn letter_case_stays() {
     assert_eq!(amendments[1].owner.to_string(), "WwW.example.org.");
 }
 
-/// Zones come to be and end with their SOA record.
+/// Adding and deleting the SOA record creates and deletes zones.
 #[test]
 fn creation_and_deletion() {
     let soa = format!("+ @ 60 SOA {SOA}");
@@ -427,8 +436,8 @@ fn creation_and_deletion() {
     assert!(created.adds_soa() && !created.deletes_soa());
     let Effect::Created(amendments) = created.apply(None, Scope::Zones).unwrap() else { panic!() };
     let zone = Zone::of(apex(), &amendments).unwrap();
-    assert_eq!((zone.serial().0, told(&zone)), (7, vec!["@ 60 NS ns".to_string(), "ns 60 A 192.0.2.1".into()]));
-    // A zone that is there is not created again: the SOA record is not newer.
+    assert_eq!((zone.serial().0, records_of(&zone)), (7, vec!["@ 60 NS ns".to_string(), "ns 60 A 192.0.2.1".into()]));
+    // An existing zone is not created again: the SOA record is not newer.
     assert_eq!(created.apply(Some(&zone), Scope::Zones).unwrap(), Effect::Unchanged);
 
     let refusal = |lines: &[&str]| update(lines).apply(None, Scope::Zones).map_err(|refusal| refusal.rcode);
@@ -448,21 +457,21 @@ fn creation_and_deletion() {
         assert_eq!(update.apply(Some(&before), Scope::Zones).unwrap(), Effect::Deleted, "{lines:?}");
     }
     assert_eq!(after("", &["- @ SOA ns host 6 1 1 1 1"]), ["unchanged"]);
-    // Who adds one again wants it replaced: all is then as if the deletion was ignored (§3.4.2.3).
+    // Adding another one replaces it: the result is as if the deletion was ignored (§3.4.2.3).
     assert_eq!(after("a TXT x", &["- @ SOA", "+ @ 60 SOA ns2 host 8 1 1 1 1"]), ["a 60 TXT \"x\""]);
     assert_eq!(after("a TXT x", &["- @ SOA", &soa]), ["unchanged"]);
     assert_eq!(after("a TXT x", &["+ @ 60 SOA ns2 host 8 1 1 1 1", "- @ SOA"]), ["a 60 TXT \"x\""]);
     assert_eq!(after("a TXT x", &["+ @ 60 SOA ns2 host 8 1 1 1 1", &format!("- @ SOA {SOA}")]), ["a 60 TXT \"x\""]);
 }
 
-/// Who may not make zones come and go gets what RFC 2136 has: deleting the SOA record is ignored (§3.4.2.3, §3.4.2.4),
-/// and a zone that is not there is not ours (§3.1.2).
+/// Without permission to create and delete zones, RFC 2136 applies: deleting the SOA record is ignored (§3.4.2.3,
+/// §3.4.2.4), and the server is not authoritative for a missing zone (§3.1.2).
 #[test]
-fn zones_neither_come_nor_go() {
+fn zones_are_neither_created_nor_deleted() {
     let soa = format!("+ @ 60 SOA {SOA}");
     let refusal = update(&[&soa, "+ @ 60 NS ns"]).apply(None, Scope::Records).unwrap_err();
     assert_eq!(refusal.rcode, Rcode::NOT_AUTHORITATIVE);
-    assert!(refusal.reason.ends_with("creating it needs a key whose grant begins above it"), "{refusal}");
+    assert!(refusal.reason.ends_with("to create it, use a key whose grant covers a parent of it"), "{refusal}");
     let before = zone("www A 192.0.2.1\n");
     let same_soa = format!("- @ SOA {SOA}");
     for lines in [&["- @ SOA"][..], &[&same_soa], &["- @ SOA", "- @"], &["- @ SOA", &soa], &["- @", "- @ NS"]] {
@@ -471,26 +480,25 @@ fn zones_neither_come_nor_go() {
     let lines = ["- @ SOA", "+ a 60 TXT x", "+ @ 60 SOA ns2 host 8 1 1 1 1"];
     let Effect::Amended(amendments) = update(&lines).apply(Some(&before), Scope::Records).unwrap() else { panic!() };
     let after = before.amend(&amendments).unwrap();
-    assert_eq!((after.serial().0, told(&after).len()), (8, 3));
+    assert_eq!((after.serial().0, records_of(&after).len()), (8, 3));
 }
 
-/// Nothing comes of an update that the reader of zone files would refuse.
+/// An update whose result the zone-file reader would reject is refused.
 #[test]
-fn unsound_zones() {
-    let below =
-        |x: &str, d: &str| (Rcode::REFUSED, format!("{x}.example.org. would lie below the DNAME record of {d}"));
+fn invalid_zones() {
+    let below = |x: &str, d: &str| (Rcode::REFUSED, format!("{x}.example.org. would be below the DNAME record of {d}"));
     let d = "d.example.org.";
     assert_eq!(refused("d DNAME x.", &["+ a.b.d 60 TXT x"]), below("a.b.d", d));
     assert_eq!(refused("a.b.d TXT x", &["+ d 60 DNAME x."]), below("a.b.d", d));
     assert_eq!(refused("", &["+ d 60 DNAME x.", "+ a.b.d 60 NS x."]), below("a.b.d", d));
     assert_eq!(refused("a TXT x", &["+ @ 60 DNAME x."]), below("a", "example.org."));
     assert_eq!(after("d DNAME x.\n", &["+ a.b.d 60 TXT x", "- d DNAME"]), ["a.b.d 60 TXT \"x\""]);
-    // A delegation hides what stands below it, until it goes.
+    // A delegation hides the names below it until it is deleted.
     let hidden = "s NS x.\nd.s DNAME x.\na.d.s TXT x\n";
     assert_eq!(refused(hidden, &["- s"]), below("a.d.s", "d.s.example.org."));
     assert_eq!(after(hidden, &["- s", "- a.d.s"]), ["d.s 60 DNAME x."]);
     assert_eq!(after("s NS x.\na.d.s TXT x\n", &["+ d.s 60 DNAME x."]).len(), 3);
-    // The records of NSEC3 stand below the apex whatever it owns (RFC 5155 §7.1).
+    // NSEC3 records are allowed below an apex with a DNAME (RFC 5155 §7.1).
     assert_eq!(after("@ DNAME x.", &["+ 0g 60 NSEC3 2 0 0 - 0g"]).len(), 2);
 
     for (rtype, number) in [(Type::DNSKEY, 163), (Type(25), 157), (Type(60), 161), (Type(57), 165)] {
@@ -504,20 +512,20 @@ fn unsound_zones() {
     let (rcode, reason) = refused(&full, &["+ a 60 TXT more"]);
     assert_eq!(
         (rcode, &*reason),
-        (Rcode::REFUSED, "a.example.org. would have 65536 TXT records, at most 65535 are possible")
+        (Rcode::REFUSED, "a.example.org. would have 65536 TXT records; the maximum is 65535")
     );
     assert_eq!(update(&["+ a 60 TXT more", "- a TXT 1"]).apply(Some(&zone(&full)), Scope::Zones).map(|_| ()), Ok(()));
 }
 
 #[test]
-fn owners_are_told_once() {
+fn owners_are_listed_once() {
     let update = update(&["+ b 1 TXT x", "- a", "- B TXT", "- @ TXT", "exists c"]);
     let owners: Vec<_> = update.owners().map(|owner| owner.to_canonical().to_string()).collect();
     assert_eq!(owners, ["example.org.", "a.example.org.", "b.example.org."]);
     assert!(!update.adds_soa() && !update.deletes_soa());
 }
 
-/// Reasons fit wherever they are told.
+/// Reasons are short enough for replies and log lines.
 #[test]
 fn reasons_are_short() {
     let long =
@@ -526,16 +534,16 @@ fn reasons_are_short() {
     let refusal = parse(&[wire(&long, Type::A, class::ANY, 1, &[])], &[]).unwrap_err();
     assert!(refusal.reason.ends_with("... A: the TTL is not 0"), "{refusal}");
     let refusal = Refusal::new(Rcode::REFUSED, "\u{e9}\n".repeat(300));
-    assert_eq!(refusal.reason.len(), MOST_REASON);
+    assert_eq!(refusal.reason.len(), MAX_REASON);
     assert!(refusal.reason.starts_with("????"));
 }
 
-/// What BIND's nsupdate sends for one of each: `update delete old`, `mail A` and `web A 192.0.2.81`, `update add` of two
-/// records, after `prereq yxdomain www`, `nxrrset www A` and `yxrrset @ NS ns1`.
+/// What BIND's nsupdate sends for one operation of each kind: `update delete old`, `mail A` and `web A 192.0.2.81`,
+/// `update add` of two records, after `prereq yxdomain www`, `nxrrset www A` and `yxrrset @ NS ns1`.
 #[test]
-fn as_nsupdate_writes_it() {
+fn messages_of_nsupdate() {
     let update = Update::parse(include_bytes!("../../fuzz/seeds/update/nsupdate")).unwrap();
-    let spoken = self::update(&[
+    let encode = self::update(&[
         "exists www",
         "absent www A",
         "has @ NS ns1",
@@ -545,5 +553,5 @@ fn as_nsupdate_writes_it() {
         "+ host7 300 A 192.0.2.7",
         "+ host7 300 MX 10 mail",
     ]);
-    assert_eq!(update, spoken);
+    assert_eq!(update, encode);
 }

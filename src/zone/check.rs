@@ -36,11 +36,11 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
     if let Some(soa) = first_of(Type::SOA)
         && !is_apex
     {
-        let reason = format!("the SOA record of {owner} does not stand at the top of the zone");
+        let reason = format!("the SOA record of {owner} is not at the apex of the zone");
         report.error(Fault::at(soa.place as usize, reason));
     }
     if let Some(cname) = first_of(Type::CNAME)
-        && let Some(other) = node.iter().find(|record| !record.rtype.goes_with_cname())
+        && let Some(other) = node.iter().find(|record| !record.rtype.may_coexist_with_cname())
     {
         let reason = format!("{owner} has a CNAME record and other data ({}) too", other.rtype);
         report
@@ -61,14 +61,14 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
             .iter()
             .filter(|other| other.rtype == rtype && data_cmp(rtype, records.data(other), records.data(first)).is_ne());
         if let Some(second) = others.min_by_key(|other| other.place) {
-            let reason = format!("{owner} has a second {rtype} record");
+            let reason = format!("{owner} has more than one {rtype} record");
             report.error(Fault::at(second.place as usize, reason).hint("it can have only one"));
         }
     }
     for rrset in node.chunk_by(|a, b| a.rtype == b.rtype) {
         let (count, rtype, place) = (rrset.len(), rrset[0].rtype, rrset[0].place as usize);
         if count > MAX_RRSET {
-            let reason = format!("{owner} has {count} records of type {rtype}, at most {MAX_RRSET} are possible");
+            let reason = format!("{owner} has {count} records of type {rtype}; the maximum is {MAX_RRSET}");
             report.error(Fault::at(place, reason));
         } else if rrset.iter().map(|record| RECORD_HEAD + records.data(record).len()).sum::<usize>() > MAX_MESSAGE {
             let reason = format!("the {count} records of type {rtype} of {owner} may not fit into one message");
@@ -150,7 +150,7 @@ impl<'r> Above<'r> {
     }
 }
 
-/// Returns the one TTL of an RRset (RFC 2181 §5.2), of signatures those that cover one type: the smallest.
+/// Returns the TTL of an RRset (RFC 2181 §5.2), or of the signatures that cover one type: the smallest of its records.
 pub(super) fn ttl(rrset: &[Gathered], records: &Records, report: &mut Report) -> u32 {
     let smallest = rrset.iter().map(|record| record.ttl).min().unwrap_or(0);
     if let Some(other) = rrset.iter().filter(|record| record.ttl != smallest).min_by_key(|record| record.place) {

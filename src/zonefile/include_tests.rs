@@ -103,7 +103,7 @@ fn includes_that_cannot_be_followed() {
         (
             "$INCLUDE a b c",
             &[],
-            "4:14: error: there is more on the line than belongs to it (hint: a comment begins with `;`)",
+            "4:14: error: unexpected text at the end of the line (hint: a comment begins with `;`)",
         ),
         (
             "$INCLUDE gone",
@@ -124,7 +124,7 @@ fn includes_that_cannot_be_followed() {
         (
             "$INCLUDE one a..b",
             &[("one", "")],
-            "4:14: error: the name has an empty label (two dots in a row, or a dot in front)",
+            "4:14: error: the name has an empty label (two dots in a row, or a leading dot)",
         ),
         ("$INCLUDE ./example.org", &[], "4:10: error: example.org includes itself: example.org → example.org"),
     ] {
@@ -224,7 +224,7 @@ fn generate_faults() {
         ),
         (
             "$GENERATE 1-2 $..a A 192.0.2.$",
-            "4:1: error: for the number 1: the owner `1..a`: the name has an empty label (two dots in a row, or a dot in front)",
+            "4:1: error: for the number 1: the owner `1..a`: the name has an empty label (two dots in a row, or a leading dot)",
         ),
         ("$GENERATE 1-2 ${0 A 192.0.2.$", "4:1: error: for the number 1: a `${` is never closed by a `}`"),
         ("$GENERATE 1-2 a ANY $", "4:17: error: ANY is a type for questions, no record can have it"),

@@ -79,7 +79,6 @@ fn fetch(server: &mut Server, remote: &Remote, link: &Link) -> usize {
                 link.set_cut(false);
             }
             // By UDP, several at a time: a question that is lost costs a second, and the commit takes no more than three.
-            let server = &*server;
             let ask = || {
                 let reply = server.dig(&[&format!("pushed.{ZONE}"), "A", "+tries=10", "+timeout=1"]).ok();
                 (reply, link.frames().0 - before)

@@ -117,11 +117,11 @@ scenario!(
 
         let resolver = dnsmasq(&sandbox, &port, &[]);
         way.be(Manner::Passing);
-        server.until_console(&format!("git.example.test does not exist, says {asked} (NXDOMAIN)")).unwrap();
+        server.until_console(&format!("git.example.test does not exist according to resolver {asked} (NXDOMAIN)")).unwrap();
         drop(resolver);
 
         let resolver = dnsmasq(&sandbox, &port, &["--txt-record=git.example.test,nothing"]);
-        server.until_console(&format!("git.example.test has no addresses, says {asked}")).unwrap();
+        server.until_console(&format!("git.example.test has no addresses according to resolver {asked}")).unwrap();
         drop(resolver);
 
         let nowhere = "--host-record=git.example.test,2001:db8::1";
@@ -146,6 +146,6 @@ scenario!(
         remote.push("While the resolver is away").unwrap();
         let serial = |reply: &zonule_harness::Reply| reply.answer.iter().any(|line| line.contains(" 2 7200 "));
         server.until_dig(&["example.org", "SOA"], serial).unwrap();
-        server.until_console("meanwhile the addresses that git.example.test had until lately are used").unwrap();
+        server.until_console("using the expired addresses of git.example.test").unwrap();
     }
 );

@@ -1,4 +1,4 @@
-//! Flags, oddities, EDNS, cookies, signatures and limits.
+//! Tests for flags, unusual messages, EDNS, cookies, signatures and limits.
 
 use super::*;
 
@@ -32,24 +32,24 @@ fn codes(reply: &[u8]) -> (u16, Option<u16>) {
 }
 
 fn udp(query: &[u8]) -> Vec<u8> {
-    send(&catalog(), Transport::UDP, query).unwrap()
+    send(&zones(), Transport::UDP, query).unwrap()
 }
 
 /// RFC 1035 §4.1.1, RFC 6891 §6.1, RFC 8906 §3.
 #[test]
 fn headers_and_edns() {
-    let zones = catalog();
+    let zones = zones();
     let plain = query("web.example.org", Type::A, None);
     let edit = |at: usize, value: u8| {
         let mut query = plain.clone();
         query[at] = value;
         send(&zones, Transport::UDP, &query)
     };
-    // RD comes back; CD, AD, Z and RA do not.
+    // RD is copied; CD, AD, Z and RA are not.
     let reply = edit(3, 0xf0).unwrap();
     assert_eq!(reply[..4], [0x12, 0x34, 0x85, 0]);
     assert_eq!(edit(2, 0x80), None);
-    // Updates and notifications are an affair of others.
+    // Updates and notifications are set aside.
     for opcode in (1..16).filter(|opcode| !matches!(opcode, 4 | 5)) {
         let reply = edit(2, opcode << 3).unwrap();
         assert_eq!(reply, [0x12, 0x34, 0x80 | opcode << 3, 4, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -72,7 +72,7 @@ fn headers_and_edns() {
     edns[opt + 7] = 0x80;
     let reply = send(&zones, Transport::UDP, &edns).unwrap();
     assert!(reply.ends_with(&[0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0]), "{reply:02x?}");
-    // An unknown option is ignored, a broken one is not.
+    // An unknown option is ignored, a malformed one is not.
     let with_option = |option: &[u8]| {
         let mut query = edns.clone();
         *query.last_mut().unwrap() = option.len() as u8;
@@ -95,10 +95,10 @@ fn headers_and_edns() {
     assert_eq!(send(&zones, Transport::UDP, &owned).unwrap()[3], 1);
 }
 
-/// RFC 1035 §4.1.1, RFC 6895 §2.2, RFC 8906 §3.1.5, §8: opcodes there are not, whatever else the message is.
+/// RFC 1035 §4.1.1, RFC 6895 §2.2, RFC 8906 §3.1.5, §8: unknown opcodes, whatever the rest of the message is.
 #[test]
 fn unknown_opcodes() {
-    // Updates and notifications are an affair of others.
+    // Updates and notifications are set aside.
     for opcode in (1..16).filter(|opcode| !matches!(opcode, 4 | 5)) {
         let mut plain = query("web.example.org", Type::SOA, None);
         plain[2] = opcode << 3 | 1;
@@ -116,7 +116,7 @@ fn unknown_opcodes() {
     }
 }
 
-/// RFC 6891 §6.1.3: BADVERS with our own version, and nothing is answered.
+/// RFC 6891 §6.1.3: BADVERS with our own version and without an answer.
 #[test]
 fn unknown_versions() {
     for version in [1, 100, 255] {
@@ -130,7 +130,7 @@ fn unknown_versions() {
     }
 }
 
-/// RFC 6891 §6.1.2, §6.1.4, RFC 8906 §8.2: unknown options and flags do no harm and do not come back.
+/// RFC 6891 §6.1.2, §6.1.4, RFC 8906 §8.2: unknown options and flags are ignored and not copied.
 #[test]
 fn unknown_options_and_flags() {
     let mut query = with_options(&[0, 100, 0, 0, 0xfd, 0xe9, 0, 3, 1, 2, 3]);
@@ -139,12 +139,12 @@ fn unknown_options_and_flags() {
     let reply = udp(&query);
     assert_eq!((codes(&reply), options(&reply)), ((0, None), vec![]));
     assert_eq!(reply[reply.len() - 4..], [0; 4]);
-    // DO comes back (RFC 3225 §3).
+    // DO is copied (RFC 3225 §3).
     query[at] = 0x80;
     assert_eq!(udp(&query)[reply.len() - 4..], [0x80, 0, 0, 0]);
 }
 
-/// RFC 1035 §4.1.1, RFC 4035 §3.1.6: what of the header comes back.
+/// RFC 1035 §4.1.1, RFC 4035 §3.1.6: the header flags that are copied.
 #[test]
 fn header_flags() {
     for (sent, expected) in [
@@ -156,7 +156,7 @@ fn header_flags() {
         ([0x00, 0x40], [0x84, 0]), // Z
         ([0x00, 0x20], [0x84, 0]), // AD
         ([0x00, 0x10], [0x84, 0]), // CD
-        ([0x07, 0xff], [0x85, 0]), // all of them, and a response code
+        ([0x07, 0xff], [0x85, 0]), // all flags and a response code
     ] {
         let mut query = query("web.example.org", Type::A, None);
         query[2..4].copy_from_slice(&sent);
@@ -176,7 +176,7 @@ fn question_counts() {
         udp(&query)
     };
     let question: &[u8] = b"\x03web\x07example\x03org\0\0\x01\0\x01";
-    // The second question points at the first.
+    // The second question points to the first.
     for reply in [with_count(2, &[question, &[0xc0, 12, 0, 1, 0, 1]], &cookie), with_count(0, &[], &[])] {
         assert_eq!((codes(&reply), reply[4..10].to_vec()), ((1, Some(0)), vec![0; 6]));
     }
@@ -185,13 +185,13 @@ fn question_counts() {
     assert_eq!((codes(&reply), reply[2..12].to_vec()), ((0, None), vec![0x81, 0, 0, 0, 0, 0, 0, 0, 0, 1]));
     let (code, learned) = options(&reply).remove(0);
     assert_eq!((code, &learned[..9], learned.len()), (10, &[1, 2, 3, 4, 5, 6, 7, 8, 1][..], 24));
-    // Asked again with what was learnt, and with something else.
+    // Query again with the learned cookie, and with another one.
     let again = |data: &[u8]| with_count(0, &[], &[&[0, 10, 0, data.len() as u8], data].concat());
     assert_eq!((codes(&again(&learned)), options(&again(&learned))), ((0, None), vec![(10, learned.clone())]));
     let mut wrong = learned.clone();
     wrong[23] ^= 1;
     assert_eq!((codes(&again(&wrong)), options(&again(&wrong))), ((23, None), vec![(10, learned)]));
-    // With a question cookies are optional.
+    // Cookies are optional if there is a question.
     assert_eq!(codes(&udp(&with_options(&[&[0, 10, 0, 24][..], &wrong].concat()))), (0, None));
 }
 
@@ -204,33 +204,34 @@ fn malformed_options() {
         assert_eq!(codes(&reply).0, u16::from(!good), "{len}");
         assert_eq!(options(&reply).len(), usize::from(good));
     }
-    // The first counts.
+    // Only the first one counts.
     let twice = udp(&with_options(&[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 10, 0, 0]));
     assert_eq!(options(&twice)[0].1[..8], [1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(codes(&udp(&with_options(&[0, 3, 0, 1]))).0, 1);
     assert_eq!(codes(&udp(&with_options(&[0, 3, 0]))).0, 1);
 }
 
-/// RFC 5001, RFC 7828 §3.2.1, RFC 7830 §4, RFC 8467: what comes only if it is asked for, and only where.
+/// RFC 5001, RFC 7828 §3.2.1, RFC 7830 §4, RFC 8467: options that are sent only on request and only over some
+/// transports.
 #[test]
-fn options_that_are_asked_for() {
+fn requested_options() {
     let all = [0, 3, 0, 0, 0, 11, 0, 0, 0, 12, 0, 4, 0, 0, 0, 0];
-    let zones = catalog();
-    let told = settings().nsid(Some("ns7".into())).idle(Duration::from_secs(10));
+    let zones = zones();
+    let with_texts = settings().nsid(Some("ns7".into())).idle(Duration::from_secs(10));
     let asked = |settings: &Settings, transport, options_sent: &[u8]| {
         options(&send_to(&context(Some(&zones), settings, transport), &with_options(options_sent)).unwrap())
     };
-    assert_eq!(asked(&told, Transport::UDP, &all), [(3, b"ns7".to_vec())]);
-    assert_eq!(asked(&told, Transport::TCP, &all), [(3, b"ns7".to_vec()), (11, vec![0, 100])]);
-    assert_eq!(asked(&told, Transport::TCP, &[]), []);
-    // Nobody decided to tell, and no transport is encrypted, so there is no padding ever.
+    assert_eq!(asked(&with_texts, Transport::UDP, &all), [(3, b"ns7".to_vec())]);
+    assert_eq!(asked(&with_texts, Transport::TCP, &all), [(3, b"ns7".to_vec()), (11, vec![0, 100])]);
+    assert_eq!(asked(&with_texts, Transport::TCP, &[]), []);
+    // NSID is not configured, and there is no padding because no transport is encrypted.
     assert_eq!(asked(&settings(), Transport::UDP, &all), []);
 }
 
-/// RFC 6891 §6.2.3, §6.2.5; the operator's bound.
+/// RFC 6891 §6.2.3, §6.2.5; the operator's limit.
 #[test]
 fn payload_sizes() {
-    let zones = catalog();
+    let zones = zones();
     for (ours, theirs, limit) in [
         (1232, 0, 512),
         (1232, 511, 512),
@@ -241,19 +242,19 @@ fn payload_sizes() {
     ] {
         let settings = settings().payload(ours);
         let context = context(Some(&zones), &settings, Transport::UDP);
-        let mut most = 0;
+        let mut longest = 0;
         for (owner, qtype) in [("many.large.example", Type::A), ("x.cut.large.example", Type::A)] {
             let reply = send_to(&context, &query(owner, qtype, Some(theirs))).unwrap();
-            most = most.max(reply.len());
+            longest = longest.max(reply.len());
             let message = Message::from_vec(&reply).unwrap();
             assert_eq!(message.edns.unwrap().max_payload(), ours.max(512));
         }
-        assert!(most <= limit, "{most} octets");
+        assert!(longest <= limit, "{longest} octets");
     }
-    // Options a client asks for have their room, however long the question is.
+    // Requested options fit even with the longest question.
     let label = "a".repeat(63);
     let longest = format!("{label}.{label}.{label}.{}.example.org", "b".repeat(49));
-    let settings = settings().nsid(Some("n".repeat(MOST_TEXT)));
+    let settings = settings().nsid(Some("n".repeat(MAX_TEXT)));
     let mut query = query(&longest, Type::A, Some(0));
     let asking = [0, 3, 0, 0, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
     *query.last_mut().unwrap() = asking.len() as u8;
@@ -262,7 +263,7 @@ fn payload_sizes() {
     assert_eq!((options(&reply).len(), reply.len() <= 512), (2, true));
 }
 
-/// RFC 8914: why.
+/// RFC 8914.
 #[test]
 fn extended_errors() {
     let mut of_class = |class: u8| {
@@ -286,15 +287,15 @@ fn extended_errors() {
     let settings = settings();
     let reply = send_to(&context(None, &settings, Transport::UDP), &query("a", Type::A, Some(1232))).unwrap();
     assert_eq!(codes(&reply), (2, Some(14)));
-    // Without EDNS there is no place for it.
+    // Without EDNS there is no extended error.
     assert!(Message::from_vec(&udp(&query("example.com", Type::A, None))).unwrap().edns.is_none());
 }
 
 /// RFC 4892.
 #[test]
-fn what_the_server_says_of_itself() {
-    let zones = catalog();
-    let told = settings().nsid(Some("ns7".into())).version(Some("Zonule 9".into()));
+fn identity_and_version() {
+    let zones = zones();
+    let with_texts = settings().nsid(Some("ns7".into())).version(Some("Zonule 9".into()));
     let ask = |settings: &Settings, owner: &str, qtype| {
         let mut query = query(owner, qtype, None);
         *query.last_mut().unwrap() = 3;
@@ -304,14 +305,14 @@ fn what_the_server_says_of_itself() {
         [("version.bind", "Zonule 9"), ("Version.Server", "Zonule 9"), ("id.server", "ns7"), ("HOSTNAME.BIND", "ns7")]
     {
         for qtype in [Type::TXT, Type::ANY] {
-            let reply = ask(&told, owner, qtype);
+            let reply = ask(&with_texts, owner, qtype);
             assert_eq!(shown(&reply), format!("NoError AA\nan {owner}. 0 TXT {text}"));
             assert_eq!(ask(&settings(), owner, qtype)[3], 5);
         }
-        assert_eq!(ask(&told, owner, Type::A)[3], 5);
+        assert_eq!(ask(&with_texts, owner, Type::A)[3], 5);
     }
-    assert_eq!(ask(&told, "authors.bind", Type::TXT)[3], 5);
-    assert_eq!(ask(&told, "example.org", Type::SOA)[3], 5);
+    assert_eq!(ask(&with_texts, "authors.bind", Type::TXT)[3], 5);
+    assert_eq!(ask(&with_texts, "example.org", Type::SOA)[3], 5);
 }
 
 /// A TSIG record with a MAC of 32 octets.
@@ -323,10 +324,10 @@ fn tsig(owner: &[u8]) -> Vec<u8> {
     [owner, &[0, 250, 0, 255, 0, 0, 0, 0, 0, data.len() as u8], &data].concat()
 }
 
-/// What is signed, or is an update, is not for who answers at once; unless it is no message in the first place.
+/// Signed messages and updates are set aside, unless they are malformed.
 #[test]
 fn messages_set_aside() {
-    let zones = catalog();
+    let zones = zones();
     let settings = settings();
     let unexamined = Context { reserve: None, ..context(Some(&zones), &settings, Transport::UDP) };
     let ask = |query: &[u8]| respond(&unexamined, query, &mut [0; 1232]);
@@ -343,7 +344,7 @@ fn messages_set_aside() {
         for opcode in [0, 4, 5] {
             assert_eq!(ask(&with(opcode, records)), Answer::Aside);
         }
-        // What is no operation of ours need not look like a message at all.
+        // A message with an unknown opcode may be malformed.
         assert!(matches!(ask(&with(6, records)), Answer::Reply(_)));
     }
     assert_eq!(ask(&with(4, &[])), Answer::Aside);
@@ -352,7 +353,7 @@ fn messages_set_aside() {
         assert_eq!(ask(&query("example.org", qtype, None)), Answer::Aside);
     }
     assert!(matches!(ask(&with(0, &[&opt])), Answer::Reply(_)));
-    // RFC 8945 §5.1: it is the last record.
+    // RFC 8945 §5.1: TSIG must be the last record.
     for records in [&[&key[..], &key][..], &[&key, &opt]] {
         let mut reply = [0; 600];
         assert!(matches!(respond(&unexamined, &with(0, records), &mut reply), Answer::Reply(_)));
@@ -360,10 +361,10 @@ fn messages_set_aside() {
     }
 }
 
-/// Room for a signature is left free, whatever the reply is like, and what does not fit because of it is left out.
+/// Room for a signature is reserved in every reply, and records that do not fit because of it are omitted.
 #[test]
 fn room_for_a_signature() {
-    let zones = catalog();
+    let zones = zones();
     let settings = settings();
     for (edns, limit) in [(None, 512), (Some(1232), 1232)] {
         for reserve in [0, 100, 300, 400, 500] {
@@ -379,7 +380,7 @@ fn room_for_a_signature() {
     }
 }
 
-/// The outcome of an update repeats its zone, and says why.
+/// The reply to an update repeats its zone and has the reason.
 #[test]
 fn reports() {
     let settings = settings();
@@ -400,10 +401,10 @@ fn limited(slip: u8) -> Limiter {
     Limiter::new(RateLimit { per_second: 1, slip, ..RateLimit::default() }, [9; 16])
 }
 
-/// What a client is told when it is limited: nothing, or to come again in a way that cannot be forged.
+/// A limited client gets no reply, or one that makes it retry in a way that cannot be forged.
 #[test]
 fn limited_replies() {
-    let (zones, settings, limiter) = (catalog(), settings(), limited(2));
+    let (zones, settings, limiter) = (zones(), settings(), limited(2));
     let base = context(Some(&zones), &settings, Transport::UDP);
     let udp = Context { limiter: Some(&limiter), ..base };
     let ask = |context: &Context<'_>, query: &[u8]| send_to(context, query);
@@ -412,7 +413,8 @@ fn limited_replies() {
     assert_eq!(ask(&udp, &plain), None);
     let slipped = ask(&udp, &plain).unwrap();
     assert_eq!((&slipped[..12], slipped.len()), (&[0x12, 0x34, 0x87, 0, 0, 1, 0, 0, 0, 0, 0, 1][..], plain.len()));
-    // A new client's cookie spares it TCP (RFC 7873 §5.2.3); what it learns opens the door.
+    // A client with a new cookie need not use TCP (RFC 7873 §5.2.3): the learned server cookie exempts it from the
+    // limit.
     let cookie = with_options(&[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(ask(&udp, &cookie), None);
     let reply = ask(&udp, &cookie).unwrap();
@@ -422,12 +424,12 @@ fn limited_replies() {
     for _ in 0..10 {
         assert_eq!(ask(&udp, &proven).unwrap()[7], 2);
     }
-    // Somebody else's cookie does not, and streams need none.
+    // Another client's cookie does not, and streams need none.
     let elsewhere = Context { source: IpAddr::from([192, 0, 2, 2]), ..udp };
     let replies = [ask(&elsewhere, &proven), ask(&elsewhere, &proven)];
     assert_eq!(replies.map(|reply| reply.map(|reply| codes(&reply).0)), [None, Some(23)]);
     assert_eq!(ask(&Context { transport: Transport::TCP, ..udp }, &plain).unwrap()[7], 2);
-    // Denials and errors have buckets of their own; a truncated error helps nobody.
+    // Denials and errors have their own buckets; errors are never sent truncated.
     for (owner, code) in [("nothing.example.org", 3), ("example.com", 5)] {
         let query = query(owner, Type::A, None);
         let codes = [(); 5].map(|()| ask(&udp, &query).map(|reply| (reply[3], reply[2] & 2)));
@@ -438,7 +440,7 @@ fn limited_replies() {
     assert_eq!(malformed, [None, None, None]);
 }
 
-/// An EDNS option: any, or one that means something.
+/// An EDNS option, arbitrary or supported.
 fn any_option() -> impl Strategy<Value = Vec<u8>> {
     let code = prop_oneof![Just(3_u16), Just(10), Just(11), Just(12), Just(15), any::<u16>()];
     let data = prop_oneof![
@@ -450,15 +452,15 @@ fn any_option() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// Whatever is asked, whatever flags and options come with it, the reply is a message, fits, and belongs to the query.
+    /// For any query, flags and options, the reply is a message, respects the size limit and matches the query.
     #[test]
     fn any_query_gets_a_message(
         owner in any_owner(), qtype in any_qtype(), class in prop_oneof![4 => Just(1_u8), 1 => any::<u8>()],
         flags: (u8, u8), one_opcode: bool, payload in proptest::option::of(any::<u16>()), version in 0..2_u8, edns_flags: [u8; 2],
         option in proptest::collection::vec(any_option(), 0..4), signed in prop_oneof![5 => Just(false), 1 => Just(true)],
-        tcp: bool, ours: u16, told: bool, limiting: bool,
+        tcp: bool, ours: u16, with_texts: bool, limiting: bool,
     ) {
-        let zones = catalog();
+        let zones = zones();
         let transport = if tcp { Transport::TCP } else { Transport::UDP };
         let mut query = query(&owner, Type(qtype), None);
         *query.last_mut().unwrap() = class;
@@ -478,14 +480,14 @@ proptest! {
             query.extend(tsig(b"\x01k\0"));
         }
         let mut settings = settings().payload(ours);
-        if told {
-            settings = settings.nsid(Some("n".repeat(MOST_TEXT))).version(Some("v".repeat(MOST_TEXT)));
+        if with_texts {
+            settings = settings.nsid(Some("n".repeat(MAX_TEXT))).version(Some("v".repeat(MAX_TEXT)));
         }
         let limiter = limited(1);
         let mut context = context(Some(&zones), &settings, transport);
         if limiting {
             context.limiter = Some(&limiter);
-            // The bucket is used up.
+            // The bucket is empty.
             send_to(&context, &query);
         }
         let Some(reply) = send_to(&context, &query) else {

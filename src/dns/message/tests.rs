@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use crate::dns::message::*;
 use crate::dns::name::tests::names_of;
 
-/// Names in front of what else data consist of, for the types whose names may come compressed, and some others.
+/// Layouts of data as names and other octets, for the types whose names may be compressed and some others.
 const LAYOUTS: &[(u16, &[u8], usize, &[u8])] = &[
     (1, b"\xc0\0\x02\x01", 0, b""),
     (2, b"", 1, b""),
@@ -22,11 +22,11 @@ const LAYOUTS: &[(u16, &[u8], usize, &[u8])] = &[
     (65280, b"\xc0\x0c", 0, b""),
 ];
 
-/// Writes names with pointers to what stands before wherever `coins` say so.
+/// A writer that compresses names wherever `coins` says so.
 #[derive(Default)]
 struct Writer {
     octets: Vec<u8>,
-    /// Ends of names and where they stand.
+    /// Suffixes of names and their offsets.
     places: Vec<(Vec<u8>, usize)>,
     coins: Vec<bool>,
 }
@@ -73,7 +73,7 @@ fn any_record() -> impl Strategy<Value = Drawn> {
     (any_name(), 0..LAYOUTS.len(), 0..0x8000_0000_u32, [any_name(), any_name()])
 }
 
-fn written_out((owner, layout, ttl, names): &Drawn) -> Record {
+fn expanded((owner, layout, ttl, names): &Drawn) -> Record {
     let (rtype, front, count, back) = LAYOUTS[*layout];
     let names: Vec<u8> = names.iter().take(count).flat_map(|name| name.as_wire().to_vec()).collect();
     let data = [front, &names, back].concat().into();
@@ -98,7 +98,7 @@ fn read_all(message: &[u8]) -> Result<Whole, Malformed> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// What was written is read, octet by octet, however it was compressed; and hickory-proto reads the same.
+    /// The reader returns what was written, however it was compressed, and hickory-proto reads the same.
     #[test]
     fn as_written(
         question in any_name(),
@@ -113,7 +113,7 @@ proptest! {
         writer.octets.extend(counts.iter().flat_map(|count| (*count as u16).to_be_bytes()));
         writer.name(&question);
         writer.octets.extend([0, 252, 0, 1]);
-        let records: Vec<Record> = drawn.iter().map(written_out).collect();
+        let records: Vec<Record> = drawn.iter().map(expanded).collect();
         for (record, drawn) in records.iter().zip(&drawn) {
             writer.record(record, &LAYOUTS[drawn.1], &drawn.3);
         }
@@ -139,7 +139,7 @@ proptest! {
             prop_assert_eq!(Name::from_text(&theirs.name.to_string()).unwrap(), record.owner.clone());
             prop_assert_eq!((u16::from(theirs.record_type()), theirs.ttl), (record.rtype.0, record.ttl));
         }
-        // Their compression is read as well; pointers within data of types they do not know they leave as they came.
+        // hickory-proto decompresses these too, but leaves pointers in data of types that it does not know.
         if records.iter().any(|record| matches!(record.rtype.0, 14 | 17 | 18 | 26)) {
             return Ok(());
         }
@@ -152,7 +152,7 @@ proptest! {
         }
     }
 
-    /// Any octets are a message or not, and nothing else happens.
+    /// Any octets are either read or rejected, without a panic.
     #[test]
     fn any_octets(
         octets in proptest::collection::vec(prop_oneof![Just(0), Just(0xc0), Just(12), 1..4_u8, any::<u8>()], 0..100),
@@ -176,7 +176,7 @@ fn record(octets: &[u8]) -> Result<Record, Malformed> {
 }
 
 #[test]
-fn what_is_no_message() {
+fn malformed_messages() {
     const FIXED: &[u8] = b"\0\x02\0\x01\0\0\0\0";
     let with = |owner: &[u8], data: &[u8]| record(&[owner, FIXED, &(data.len() as u16).to_be_bytes(), data].concat());
     assert!(with(b"\x01a\0", b"\xc0\x0c").is_ok());
@@ -195,7 +195,7 @@ fn what_is_no_message() {
     ] {
         assert_eq!(with(owner, data), Err(expected), "{owner:?} {data:?}");
     }
-    // A name that does not end with its data, and data that go on.
+    // A name that does not end with its data, and data that continues after it.
     for data in [&b"\x01"[..], b"\x01a", b"\0\0", b"\xc0"] {
         assert!(matches!(with(b"\0", data), Err(Malformed::Data { at: 12, rtype: Type::NS, .. })), "{data:?}");
     }
@@ -220,11 +220,11 @@ fn names_that_are_too_long() {
     assert_eq!(read_all(&message).unwrap_err(), Malformed::Name { at: 19 });
 }
 
-/// Pointers that lead to pointers cost no more than a name's labels.
+/// A chain of pointers costs no more steps than the labels of a name.
 #[test]
 fn chains_of_pointers() {
     let chain = |links: usize| {
-        // A question whose name is the root, and a record of a type that may hold anything: a chain of pointers.
+        // A question for the root, and a record of a type with arbitrary data that contains a chain of pointers.
         let mut message = b"\0\0\0\0\0\x01\0\x02\0\0\0\0\0\0\x01\0\x01\0\xff\0\0\x01\0\0\0\0".to_vec();
         message.extend(((links * 2) as u16).to_be_bytes());
         let mut to = 12;

@@ -1,17 +1,17 @@
 //! Equality, order and canonical form of record data.
 //!
-//! Two things that are easily confused: updates, transfers and zone files hold data to be the same if it differs in the
-//! letter case of names only, whatever its type ([`data_cmp`]); signatures and digests are made of the canonical form
-//! ([`canonical_form`]), in which the names of old types alone are in lower case.
+//! Two comparisons are easily confused. Updates, transfers and zone files treat data as equal if it differs only in the
+//! letter case of names, for all types ([`data_cmp`]). Signatures and digests cover the canonical form
+//! ([`canonical_form`]), in which only the names of some old types are in lower case.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::dns::{Type, name};
 
-/// Compares two records' data of one type, names without regard to letter case, all else octet by octet.
+/// Compares the data of two records of one type, names case-insensitively, everything else octet by octet.
 ///
-/// Names behind fields of variable length count as octets.
+/// Names after fields of variable length are compared as octets.
 pub(crate) fn data_cmp(rtype: Type, a: &[u8], b: &[u8]) -> Ordering {
     let Some((front, count)) = rtype.names() else { return a.cmp(b) };
     let (Some((a_front, mut a_rest)), Some((b_front, mut b_rest))) =
@@ -33,8 +33,8 @@ pub(crate) fn data_cmp(rtype: Type, a: &[u8], b: &[u8]) -> Ordering {
     order.then_with(|| a_rest.cmp(b_rest))
 }
 
-/// Returns data in the canonical form that signatures and digests are made of (RFC 4034 §6.2 as amended by
-/// RFC 6840 §5.1): the names of the types listed there in lower case, all else as it is.
+/// Returns data in the canonical form that signatures and digests cover (RFC 4034 §6.2 as amended by RFC 6840 §5.1):
+/// names of the types listed there in lower case, everything else unchanged.
 #[must_use]
 pub fn canonical_form(rtype: Type, data: &[u8]) -> Cow<'_, [u8]> {
     let Some((front, count)) =
@@ -56,13 +56,13 @@ pub fn canonical_form(rtype: Type, data: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Compares two records' data of one type in canonical order: as strings of octets in canonical form (RFC 4034 §6.3).
+/// Compares the data of two records of one type in canonical order: as octet strings in canonical form (RFC 4034 §6.3).
 #[must_use]
 pub fn canonical_cmp(rtype: Type, a: &[u8], b: &[u8]) -> Ordering {
     canonical_form(rtype, a).cmp(&canonical_form(rtype, b))
 }
 
-/// Returns where names lie in some data: how many octets before them and how many names.
+/// Returns the position of names in data: the number of octets before them and the number of names.
 fn names_in(rtype: Type, data: &[u8]) -> Option<(usize, usize)> {
     match rtype {
         Type::NAPTR => Some((super::naptr::replacement_at(data)?, 1)),
@@ -82,7 +82,7 @@ mod tests {
         "NXT", "NAPTR", "KX", "SRV", "DNAME", "A6", "RRSIG",
     ];
 
-    /// Data of the types that have a text form, by their examples, and the same with names in upper case.
+    /// The example data of the types that have a text form, and the same data with names in upper case.
     fn examples() -> impl Iterator<Item = (Type, Vec<u8>, Vec<u8>)> {
         let data = |rtype: Type, text: &str| {
             let mut octets = Vec::new();
@@ -93,21 +93,21 @@ mod tests {
                 Type::NAPTR => "100 10 u E2U+sip \"\" sip.example.org.",
                 _ => rtype.example()?,
             };
-            let shouted = example.replace("example.org.", "EXAMPLE.ORG.").replace("example.net.", "EXAMPLE.NET.");
-            Some((rtype, data(rtype, example)?, data(rtype, &shouted)?))
+            let upper_case = example.replace("example.org.", "EXAMPLE.ORG.").replace("example.net.", "EXAMPLE.NET.");
+            Some((rtype, data(rtype, example)?, data(rtype, &upper_case)?))
         })
     }
 
     #[test]
     fn canonical_form_has_names_of_the_listed_types_in_lower_case() {
         let mut seen = Vec::new();
-        for (rtype, data, shouted) in examples() {
-            if data == shouted {
+        for (rtype, data, upper_case) in examples() {
+            if data == upper_case {
                 continue;
             }
             let is_listed = LISTED.contains(&rtype.to_string().as_str());
-            assert_eq!(canonical_form(rtype, &shouted) == data.as_slice(), is_listed, "{rtype}");
-            assert_eq!(canonical_cmp(rtype, &shouted, &data).is_eq(), is_listed, "{rtype}");
+            assert_eq!(canonical_form(rtype, &upper_case) == data.as_slice(), is_listed, "{rtype}");
+            assert_eq!(canonical_cmp(rtype, &upper_case, &data).is_eq(), is_listed, "{rtype}");
             seen.push(rtype.to_string());
         }
         // A6 has no text form.
@@ -118,10 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_same_in_any_letter_case_whatever_the_type() {
-        for (rtype, data, shouted) in examples() {
+    fn names_of_all_types_compare_case_insensitively() {
+        for (rtype, data, upper_case) in examples() {
             let has_fixed_names = rtype.names().is_some();
-            assert_eq!(data_cmp(rtype, &data, &shouted).is_eq(), has_fixed_names || data == shouted, "{rtype}");
+            assert_eq!(data_cmp(rtype, &data, &upper_case).is_eq(), has_fixed_names || data == upper_case, "{rtype}");
         }
     }
 

@@ -1,11 +1,11 @@
-//! The text forms of octets and numbers that record data uses.
+//! Text encodings of octets and numbers in record data.
 
 use data_encoding::{BASE32HEX_NOPAD, BASE64, HEXUPPER_PERMISSIVE};
 
 use crate::dns::Type;
 use crate::dns::name::unescape;
 
-/// Reads a decimal number up to `max`.
+/// Parses a decimal number up to `max`.
 pub(super) fn number(word: &[u8], max: u32) -> Option<u32> {
     if word.is_empty() {
         return None;
@@ -16,7 +16,7 @@ pub(super) fn number(word: &[u8], max: u32) -> Option<u32> {
     })
 }
 
-/// Appends a string with its escapes resolved; `None` at a bad escape.
+/// Appends a string with its escapes resolved; returns `None` at an invalid escape.
 pub(crate) fn push_unescaped(word: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut rest = word;
     while let Some(&octet) = rest.first() {
@@ -27,22 +27,22 @@ pub(crate) fn push_unescaped(word: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// Reads hexadecimal digits of either case, two an octet.
+/// Decodes hexadecimal digits of either case, two per octet.
 pub(super) fn hex(digits: &[u8]) -> Option<Vec<u8>> {
     HEXUPPER_PERMISSIVE.decode(digits).ok()
 }
 
-/// Reads base64 with its padding.
+/// Decodes base64 with padding.
 pub(super) fn base64(digits: &[u8]) -> Option<Vec<u8>> {
     BASE64.decode(digits).ok()
 }
 
-/// Reads base32 with the extended hex alphabet, without padding, in either case.
+/// Decodes base32hex without padding, in either case.
 pub(super) fn base32(digits: &[u8]) -> Option<Vec<u8>> {
     BASE32HEX_NOPAD.decode(&digits.to_ascii_uppercase()).ok()
 }
 
-/// Reads a time: `YYYYMMDDHHMMSS` in UTC or a number of seconds since 1970 (RFC 4034 §3.2).
+/// Parses a time: `YYYYMMDDHHMMSS` in UTC or a number of seconds since 1970 (RFC 4034 §3.2).
 pub(super) fn time(word: &[u8]) -> Option<u32> {
     if word.len() != 14 {
         return number(word, u32::MAX);
@@ -56,7 +56,7 @@ pub(super) fn time(word: &[u8]) -> Option<u32> {
     Some(timestamp.as_second() as u32)
 }
 
-/// Prints a time of 32 bits as the date it means from 1970 on.
+/// Formats a 32-bit time as the date counted from 1970.
 pub(super) fn print_time(seconds: u32) -> String {
     match jiff::Timestamp::from_second(i64::from(seconds)) {
         Ok(timestamp) => timestamp.strftime("%Y%m%d%H%M%S").to_string(),
@@ -86,7 +86,7 @@ pub(super) fn push_locator64(word: &[u8], out: &mut Vec<u8>) -> Option<()> {
     (count == 4).then_some(())
 }
 
-/// Appends the bitmap of some types (RFC 4034 §4.1.2).
+/// Appends the bitmap of a list of types (RFC 4034 §4.1.2).
 pub(super) fn push_type_bitmap(mut types: Vec<Type>, out: &mut Vec<u8>) {
     types.sort();
     for window in types.chunk_by(|a, b| a.0 >> 8 == b.0 >> 8) {
@@ -114,14 +114,14 @@ pub(super) fn bitmap_types(mut map: &[u8]) -> impl Iterator<Item = Type> {
     .flatten()
 }
 
-/// Iterates over the types whose bits are set, the first octet's top bit being type 0.
+/// Iterates over the types whose bits are set; the top bit of the first octet is type 0.
 pub(super) fn plain_bitmap_types(bits: &[u8]) -> impl Iterator<Item = Type> {
     bits.iter().enumerate().flat_map(|(at, octet)| {
         (0..8).filter(move |bit| octet & 0x80 >> bit != 0).map(move |bit| Type(at as u16 * 8 + bit))
     })
 }
 
-/// Returns whether octets are a bitmap in its one form: windows ascend, none is empty or ends in a zero octet.
+/// Returns whether octets are a valid bitmap: windows ascend, and none is empty or ends in a zero octet.
 pub(super) fn is_bitmap(mut map: &[u8]) -> bool {
     let mut last = None;
     while let Some((&[window, len], tail)) = map.split_first_chunk::<2>() {
@@ -135,7 +135,7 @@ pub(super) fn is_bitmap(mut map: &[u8]) -> bool {
     map.is_empty()
 }
 
-/// Reads a DNSSEC algorithm, number or mnemonic (RFC 4034 §A.1 and the registry since).
+/// Parses a DNSSEC algorithm, number or mnemonic (RFC 4034 §A.1 and the IANA registry).
 pub(super) fn algorithm(word: &[u8]) -> Option<u8> {
     const NAMES: &[(&str, u8)] = &[
         ("RSAMD5", 1),
@@ -161,14 +161,14 @@ pub(super) fn algorithm(word: &[u8]) -> Option<u8> {
     mnemonic(word, NAMES).or_else(|| u8::try_from(number(word, 255)?).ok())
 }
 
-/// Reads the kind of a digest, number or mnemonic (RFC 4034 §A.2 and the registry since).
+/// Parses a digest type, number or mnemonic (RFC 4034 §A.2 and the IANA registry).
 pub(super) fn digest_type(word: &[u8]) -> Option<u8> {
     const NAMES: &[(&str, u8)] =
         &[("SHA-1", 1), ("SHA1", 1), ("SHA-256", 2), ("SHA256", 2), ("GOST", 3), ("SHA-384", 4), ("SHA384", 4)];
     mnemonic(word, NAMES).or_else(|| u8::try_from(number(word, 255)?).ok())
 }
 
-/// Reads a certificate's kind, number or mnemonic (RFC 4398 §2.1).
+/// Parses a certificate type, number or mnemonic (RFC 4398 §2.1).
 pub(super) fn certificate_type(word: &[u8]) -> Option<u16> {
     const NAMES: &[(&str, u16)] = &[
         ("PKIX", 1),
@@ -195,13 +195,13 @@ mod tests {
 
     #[test]
     fn times() {
-        // RFC 4034 §3.3's example signature.
+        // The example signature of RFC 4034 §3.3.
         assert_eq!(time(b"20030322173103"), Some(1_048_354_263));
         assert_eq!(time(b"1048354263"), Some(1_048_354_263));
         assert_eq!(time(b"20031322173103"), None);
     }
 
-    /// RFC 4034 §4.3's example: A MX RRSIG NSEC TYPE1234.
+    /// The example of RFC 4034 §4.3: A MX RRSIG NSEC TYPE1234.
     #[test]
     fn bitmap() {
         let mut out = Vec::new();

@@ -1,12 +1,12 @@
-//! Record data in its two forms: as text in a zone file and as octets on the wire.
+//! Record data in its two forms: text in zone files and octets on the wire.
 //!
-//! The table in `rtype.rs` lists each type's fields. For each kind of field there are three functions side by
-//! side: [`read`] turns text into octets, [`wire`] finds where it ends and checks its octets, and [`mod@print`] turns
-//! octets into text again. What a type's data must keep to beyond that is in [`rules`]. A new type is a line in the table,
-//! unless it brings a field of a new kind.
+//! The table in `rtype.rs` lists each type's fields. Each kind of field is handled in three modules: [`read`] converts
+//! text to octets, [`wire`] finds the end of the field and checks its octets, and [`mod@print`] converts octets to
+//! text. [`rules`] contains the checks that a type needs beyond that. A new type is one line in the table, unless it
+//! introduces a new kind of field.
 //!
-//! [`wire::check`] is the one check of data, wherever it comes from: text, `\\#` and updates must pass all of it,
-//! transfers and other messages only its first half, [`wire::check_form`]. `docs/decisions.md` says why.
+//! [`wire::check`] is the single check of data from any source: text, `\\#` and updates must pass all of it, transfers
+//! and other messages only its first half, [`wire::check_form`]. `docs/decisions.md` explains why.
 
 pub(crate) mod compare;
 mod encoding;

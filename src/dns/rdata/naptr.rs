@@ -1,35 +1,35 @@
 //! Substitution expressions of NAPTR records (RFC 3402 §3.2).
 //!
-//! The pattern is an extended regular expression of POSIX. Where that leaves the meaning of something open, as of `a**`,
-//! it is refused: other servers refuse it, and no two clients need agree on it.
+//! The pattern is a POSIX extended regular expression. Constructs that POSIX leaves undefined, such as `a**`, are
+//! rejected: other servers reject them, and clients may interpret them differently.
 
-/// The classes of characters that POSIX names.
+/// The POSIX character classes.
 const CLASSES: &[&str] =
     &["alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "xdigit"];
 
-/// Returns how many octets of a NAPTR record's data stand before its replacement: two numbers and three strings
-/// (RFC 3403 §4.1). `None` if the data ends within them.
+/// Returns the offset of the replacement in NAPTR data, which follows two numbers and three strings (RFC 3403 §4.1);
+/// `None` if the data ends before it.
 pub(crate) fn replacement_at(data: &[u8]) -> Option<usize> {
     let string = |at: usize| Some(at + 1 + usize::from(*data.get(at)?));
     string(string(string(4)?)?)
 }
 
-/// Checks a substitution expression, which may be empty; an error says what is wrong.
+/// Checks a substitution expression, which may be empty; the error is the reason.
 pub(super) fn check(expression: &[u8]) -> Result<(), &'static str> {
     let Some((&delimiter, rest)) = expression.split_first() else { return Ok(()) };
     if expression.contains(&0) {
-        return Err("the substitution expression holds a zero octet");
+        return Err("the substitution expression contains a zero octet");
     }
     if matches!(delimiter, b'0'..=b'9' | b'\\' | b'i') {
-        return Err("the substitution expression begins with a digit, a backslash or the flag `i` as its delimiter");
+        return Err("the delimiter of the substitution expression is a digit, a backslash or `i`");
     }
-    let parts = cut(rest, delimiter).ok_or("the substitution expression has not three delimiters")?;
+    let parts = split(rest, delimiter).ok_or("the substitution expression does not have three delimiters")?;
     let (pattern, replacement, flags) = parts;
     if flags.iter().any(|&flag| flag != b'i') {
-        return Err("the substitution expression has other flags than `i`");
+        return Err("the substitution expression has a flag other than `i`");
     }
     let mut parser = Pattern { rest: pattern, groups: 0, depth: 0 };
-    parser.alternatives().ok_or("the substitution expression's pattern is no extended regular expression")?;
+    parser.alternatives().ok_or("the substitution expression's pattern is not a POSIX extended regular expression")?;
     let mut octets = replacement.iter();
     while let Some(octet) = octets.next() {
         if *octet != b'\\' {
@@ -45,8 +45,8 @@ pub(super) fn check(expression: &[u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Cuts pattern, replacement and flags apart; behind a backslash in the first two, nothing is a delimiter.
-fn cut(rest: &[u8], delimiter: u8) -> Option<(&[u8], &[u8], &[u8])> {
+/// Splits the expression into pattern, replacement and flags; a backslash in the first two escapes a delimiter.
+fn split(rest: &[u8], delimiter: u8) -> Option<(&[u8], &[u8], &[u8])> {
     let (pattern, rest) = until(rest, delimiter)?;
     let (replacement, flags) = until(rest, delimiter)?;
     Some((pattern, replacement, flags))
@@ -63,17 +63,17 @@ fn until(text: &[u8], delimiter: u8) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// A pattern being read. It has 255 octets at most, so groups within groups do not exhaust the stack.
+/// A pattern being parsed. It has at most 255 octets, so nested groups do not exhaust the stack.
 struct Pattern<'p> {
     rest: &'p [u8],
-    /// How many groups have been opened.
+    /// The number of groups opened so far.
     groups: usize,
-    /// How many of them are still open.
+    /// The number of groups that are still open.
     depth: usize,
 }
 
 impl Pattern<'_> {
-    /// Reads up to the end of the pattern, or to the parenthesis that closes the group.
+    /// Parses alternatives up to the end of the pattern or to the parenthesis that closes the group.
     fn alternatives(&mut self) -> Option<()> {
         let mut alone = true;
         loop {
@@ -86,7 +86,7 @@ impl Pattern<'_> {
                 empty = false;
             }
             let alternatives_follow = self.peek() == Some(b'|');
-            // `()` is a group; an alternative must not be empty.
+            // `()` is a valid group, but an alternative must not be empty.
             if empty && !(alone && self.depth > 0 && !alternatives_follow) {
                 return None;
             }
@@ -98,7 +98,7 @@ impl Pattern<'_> {
         }
     }
 
-    /// Reads an atom and how often it is repeated, at most one way.
+    /// Parses an atom and at most one repetition.
     fn piece(&mut self) -> Option<()> {
         match self.next()? {
             b'*' | b'+' | b'?' => return None,
@@ -127,7 +127,7 @@ impl Pattern<'_> {
         (!self.repeats()).then_some(())
     }
 
-    /// Returns whether what follows repeats what is before.
+    /// Returns whether a repetition follows.
     fn repeats(&self) -> bool {
         match self.rest {
             [b'*' | b'+' | b'?', ..] => true,
@@ -136,7 +136,7 @@ impl Pattern<'_> {
         }
     }
 
-    /// Reads `n}`, `n,}` or `n,m}`.
+    /// Parses `n}`, `n,}` or `n,m}`.
     fn bound(&mut self) -> Option<()> {
         let low = self.number()?;
         let high = match self.peek()? {
@@ -161,12 +161,12 @@ impl Pattern<'_> {
         number
     }
 
-    /// Reads a bracket expression behind its bracket.
+    /// Parses a bracket expression after its opening bracket.
     fn bracket(&mut self) -> Option<()> {
         if self.peek() == Some(b'^') {
             self.next();
         }
-        let (mut first, mut behind_range) = (true, false);
+        let (mut first, mut after_range) = (true, false);
         loop {
             let octet = self.next()?;
             match (octet, self.peek()) {
@@ -175,35 +175,35 @@ impl Pattern<'_> {
                     self.next();
                     let end = self.rest.array_windows::<2>().position(|pair| *pair == [kind, b']'])?;
                     let content = &self.rest[..end];
-                    let sound = match kind {
+                    let is_valid = match kind {
                         b':' => CLASSES.iter().any(|class| class.as_bytes() == content),
                         _ => content.len() == 1,
                     };
-                    if !sound {
+                    if !is_valid {
                         return None;
                     }
                     self.rest = &self.rest[end + 2..];
-                    self.no_range()?;
+                    self.expect_no_range()?;
                 }
-                (b'[', _) => self.no_range()?,
-                (b'-', _) if behind_range => return None,
-                // At the end it is one like any other.
+                (b'[', _) => self.expect_no_range()?,
+                (b'-', _) if after_range => return None,
+                // A hyphen at the end stands for itself.
                 (from, Some(b'-')) if self.rest.get(1) != Some(&b']') => {
                     self.next();
                     let to = self.next()?;
                     if to < from || to == b'[' && matches!(self.peek(), Some(b':' | b'=' | b'.')) {
                         return None;
                     }
-                    behind_range = true;
+                    after_range = true;
                 }
-                _ => behind_range = false,
+                _ => after_range = false,
             }
             first = false;
         }
     }
 
-    /// Makes sure that no range begins with what was read.
-    fn no_range(&self) -> Option<()> {
+    /// Checks that the element just parsed does not begin a range.
+    fn expect_no_range(&self) -> Option<()> {
         (!matches!(self.rest, [b'-', next, ..] if *next != b']')).then_some(())
     }
 

@@ -1,10 +1,10 @@
-//! Lists of address prefixes: the APL record (RFC 3123).
+//! The data of APL records, lists of address prefixes (RFC 3123).
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Reads one item, `[!]family:address/prefix`.
+/// Parses one item, `[!]family:address/prefix`, and appends its wire form.
 pub(super) fn push(word: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let text = std::str::from_utf8(word).ok()?;
     let (negated, text) = text.strip_prefix('!').map_or((0, text), |rest| (0x80, rest));
@@ -16,14 +16,14 @@ pub(super) fn push(word: &[u8], out: &mut Vec<u8>) -> Option<()> {
         "2" => (2, Ipv6Addr::from_str(address).ok()?.octets().to_vec()),
         _ => return None,
     };
-    // RFC 3123 §4: zeros at the end are not sent.
+    // RFC 3123 §4: trailing zero octets are not sent.
     let len = octets.iter().rposition(|&octet| octet != 0).map_or(0, |last| last + 1);
     out.extend_from_slice(&[0, family, prefix, negated | len as u8]);
     out.extend_from_slice(&octets[..len]);
     Some(())
 }
 
-/// Prints a list; `None` if it is not sound or of a family without a text form.
+/// Formats a list; returns `None` if it is malformed or has a family without a text form.
 pub(super) fn print(data: &[u8]) -> Option<String> {
     let mut text = String::new();
     for item in items(data) {
@@ -41,7 +41,7 @@ pub(super) fn print(data: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// Returns whether octets are a whole list whose items fit their families (RFC 3123 §4).
+/// Returns whether octets are a complete list whose items are valid for their families (RFC 3123 §4).
 pub(super) fn is_well_formed(data: &[u8]) -> bool {
     items(data).all(|item| {
         item.is_some_and(|(family, prefix, _, part)| {
@@ -55,7 +55,7 @@ pub(super) fn is_well_formed(data: &[u8]) -> bool {
     })
 }
 
-/// Iterates over the items: family, prefix, negation, address; `None` in place of one cut short.
+/// Iterates over the items (family, prefix, negation, address); yields `None` for a truncated item.
 fn items(data: &[u8]) -> impl Iterator<Item = Option<(u16, u8, bool, &[u8])>> {
     let mut rest = data;
     std::iter::from_fn(move || {

@@ -1,7 +1,7 @@
-//! Records in presentation form (RFC 1035 §5.1).
+//! The presentation form of records (RFC 1035 §5.1).
 //!
-//! What is printed reads back as the same octets, always: data whose usual form would not (a LOC record with an
-//! odd precision, octets that are no data of their type) is printed in the form of RFC 3597 §5.
+//! Parsing the output always yields the same octets. Data whose usual form would not (a LOC record with an odd
+//! precision, octets that are not valid for the type) is printed in the generic form of RFC 3597 §5.
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -11,7 +11,7 @@ use data_encoding::{BASE32HEX_NOPAD, BASE64, HEXUPPER};
 use super::{encoding, location, prefixes, read, svcb, wire};
 use crate::dns::{Field, Type, name};
 
-/// Returns a record of class IN on one line: `www.example.org. 3600 IN A 192.0.2.1`.
+/// Formats a record of class IN on one line: `www.example.org. 3600 IN A 192.0.2.1`.
 ///
 /// `owner` is a name in wire form, `ttl` in seconds.
 #[must_use]
@@ -19,7 +19,7 @@ pub fn record(owner: &[u8], ttl: u32, rtype: Type, data: &[u8]) -> String {
     format!("{} {ttl} IN {rtype} {}", name::Display(owner), self::data(rtype, data))
 }
 
-/// Returns a record's data, names absolute, all on one line.
+/// Formats a record's data on one line, with absolute names.
 #[must_use]
 pub fn data(rtype: Type, data: &[u8]) -> String {
     let usual = rtype.fields().and_then(|fields| wire::split(fields, data)).and_then(|parts| usual(&parts, data));
@@ -32,7 +32,7 @@ pub fn data(rtype: Type, data: &[u8]) -> String {
     })
 }
 
-/// Prints the fields of some data; `None` if one has no text form.
+/// Formats the fields of data; returns `None` if a field has no text form.
 fn usual(parts: &[(Field, &[u8])], data: &[u8]) -> Option<String> {
     let mut text = String::new();
     for &(field, octets) in parts {
@@ -42,7 +42,7 @@ fn usual(parts: &[(Field, &[u8])], data: &[u8]) -> Option<String> {
         }
         let with_blank = text.len();
         push(field, octets, data, &mut text)?;
-        // A field that is not there leaves no blank.
+        // An absent field leaves no blank.
         if text.len() == with_blank {
             text.truncate(begin);
         }
@@ -50,7 +50,7 @@ fn usual(parts: &[(Field, &[u8])], data: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// Appends one field of some data; `None` if it has no text form.
+/// Appends one field of data; returns `None` if it has no text form.
 pub(crate) fn push(field: Field, octets: &[u8], data: &[u8], out: &mut String) -> Option<()> {
     let _ = match field {
         Field::U8

@@ -1,4 +1,4 @@
-//! Record data: its text turned into wire form, field by field as the table of types says.
+//! The parser for record data: converts text to wire form field by field, as the table of types defines.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -10,21 +10,21 @@ use crate::dns::lexer::{Lexer, Token};
 use crate::dns::words::{lossy, push_name, seconds, surplus};
 use crate::dns::{Field, Type, name};
 
-/// The most octets a record's data may have (RFC 1035 §3.2.1).
+/// The maximum length of a record's data, in octets (RFC 1035 §3.2.1).
 const MAX_RDATA: usize = 65_535;
 
-/// What record data is read from.
+/// The input from which record data is read.
 pub(crate) struct Source<'a> {
     pub(crate) text: &'a [u8],
-    /// The name relative names end in, in wire form.
+    /// The origin of relative names, in wire form.
     pub(crate) origin: &'a [u8],
-    /// What stands on the entry behind the type.
+    /// The tokens of the entry that follow the type.
     pub(crate) tokens: &'a [Token],
-    /// Where the entry's last token ends, for what is missing.
+    /// The end of the entry's last token, the position of errors about missing tokens.
     pub(crate) end: usize,
 }
 
-/// Appends the data of a record of `rtype` written in `text`, one entry; names in it are absolute.
+/// Parses `text`, which is one entry with absolute names, and appends the data of a record of `rtype` to `out`.
 pub(crate) fn line(rtype: Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
     let mut tokens = Vec::new();
     let mut lexer = Lexer::new(text);
@@ -34,18 +34,20 @@ pub(crate) fn line(rtype: Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Fa
     source.read(rtype, end, out)?;
     match lexer.entry(&mut Vec::new()) {
         None => Ok(()),
-        Some(_) => Err(Fault::at(end, "there is a second entry")),
+        Some(_) => Err(Fault::at(end, "the text contains more than one entry")),
     }
 }
 
-/// Returns whether data that begins with these words is written in the form of RFC 3597 §5.
+/// Returns whether data that begins with these words is in the generic form of RFC 3597 §5.
 ///
-/// In a TXT record, `\#` is also an escaped `#`: BIND and NSD tell by whether a number follows.
+/// In a TXT record, `\#` can also be an escaped `#`. Like BIND and NSD, this function decides by whether a number
+/// follows.
 pub(crate) fn is_generic(rtype: Type, first: &[u8], second: Option<&[u8]>) -> bool {
     let number = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_digit);
     first == b"\\#" && (rtype != Type::TXT || second.is_some_and(number))
 }
 
+/// Returns the finding about wrong data at an offset.
 pub(crate) fn wrong_at(at: usize, wrong: Wrong) -> Fault {
     let fault = Fault::at(at, wrong.reason);
     match wrong.fix {
@@ -55,14 +57,14 @@ pub(crate) fn wrong_at(at: usize, wrong: Wrong) -> Fault {
 }
 
 impl Source<'_> {
-    /// Appends the data of a record of `rtype`, whose mnemonic stands at `type_at`, to `out`.
+    /// Reads the data of a record of `rtype`, whose mnemonic is at `type_at`, and appends it to `out`.
     pub(crate) fn read(&mut self, rtype: Type, type_at: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
         let generic = self.is_generic(rtype);
         self.read_data(rtype, type_at, out).map_err(|fault| {
-            // What is expected says it all where the data is one field.
+            // For data of a single field, the error itself says what is expected.
             let several = generic || rtype.layout().is_some_and(|fields| fields.len() > 1);
             match rtype.example().filter(|_| fault.hint.is_none() && several) {
-                Some(example) => fault.hint(format!("valid is, for example, `{rtype} {example}`")),
+                Some(example) => fault.hint(format!("a valid record is, for example, `{rtype} {example}`")),
                 None => fault,
             }
         })
@@ -74,7 +76,7 @@ impl Source<'_> {
             self.read_generic(rtype, out)?;
         } else {
             let fields = rtype.fields().ok_or_else(|| {
-                let fault = Fault::at(type_at, format!("the data of type {rtype} cannot be read in its text form"));
+                let fault = Fault::at(type_at, format!("the data of type {rtype} can only be written in generic form"));
                 fault.hint(match rtype.example() {
                     Some(example) => format!("write it in hexadecimal (RFC 3597 §5), for example `{rtype} {example}`"),
                     None => "write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5)".to_owned(),
@@ -94,45 +96,45 @@ impl Source<'_> {
         }
         if out.len() > MAX_RDATA {
             let at = first.map_or(self.end, |token| token.at());
-            return Err(Fault::at(at, format!("the data has {} octets, at most 65535 are possible", out.len())));
+            return Err(Fault::at(at, format!("the data has {} octets; the maximum is 65535", out.len())));
         }
         Ok(())
     }
 
-    /// Returns whether the data is written in the form of RFC 3597 §5.
+    /// Returns whether the data is in the generic form of RFC 3597 §5.
     fn is_generic(&self, rtype: Type) -> bool {
         let Some((first, rest)) = self.tokens.split_first().filter(|(first, _)| !first.quoted) else { return false };
         let second = rest.first().filter(|second| !second.quoted);
         is_generic(rtype, first.of(self.text), second.map(|second| second.of(self.text)))
     }
 
-    /// Returns where the field of an index begins, in data that can be read.
+    /// Returns the offset of the field with an index, in data that was read successfully.
     fn place(mut self, fields: &[Field], index: usize) -> usize {
         let mut octets = Vec::new();
         for &field in &fields[..index.min(fields.len())] {
-            // What could be read once can be read again.
+            // These fields were read successfully before, so they cannot fail here.
             let _ = self.field(field, 0, &mut octets);
         }
         self.tokens.first().map_or(self.end, Token::at)
     }
 
-    /// Reads `\# length hex…` (RFC 3597 §5).
+    /// Reads data in generic form, `\# length hex…` (RFC 3597 §5).
     fn read_generic(&mut self, rtype: Type, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let sign = self.token("`\\#`")?;
+        let marker = self.token("`\\#`")?;
         let length = self.token("a length")?;
         let Some(len) = encoding::number(length.of(self.text), MAX_RDATA as u32) else {
             return Err(self.bad(&length, "a length from 0 to 65535"));
         };
         let octets = if len == 0 { Vec::new() } else { self.rest("hexadecimal digits", encoding::hex)? };
         if octets.len() != len as usize {
-            return Err(Fault::at(length.at(), format!("the length says {len} but {} octets follow", octets.len())));
+            return Err(Fault::at(length.at(), format!("the length is {len} but {} octets follow", octets.len())));
         }
-        wire::check(rtype, &octets).map_err(|wrong| wrong_at(sign.at(), wrong))?;
+        wire::check(rtype, &octets).map_err(|wrong| wrong_at(marker.at(), wrong))?;
         out.extend_from_slice(&octets);
         Ok(())
     }
 
-    /// Reads one field of the data that begins at `start` of `out`.
+    /// Reads one field of the data that begins at offset `start` of `out`.
     fn field(&mut self, field: Field, start: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
         match field {
             Field::U8 => out.push(self.parse("a number from 0 to 255", |w| encoding::number(w, 255))? as u8),
@@ -190,7 +192,7 @@ impl Source<'_> {
                     return Err(self.bad_escape(&token));
                 }
             }
-            Field::Hex => out.extend(self.rest("hexadecimal digits, two an octet", encoding::hex)?),
+            Field::Hex => out.extend(self.rest("hexadecimal digits, two per octet", encoding::hex)?),
             Field::Base64 => out.extend(self.rest("base64", encoding::base64)?),
             Field::DigestType => out.push(self.parse("a digest's number or mnemonic", encoding::digest_type)?),
             Field::Salt => {
@@ -300,7 +302,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// Takes the gateway of an IPSECKEY record; its kind stands in the data already (RFC 4025 §2.3).
+    /// Reads the gateway of an IPSECKEY record; `kind` is the gateway type that precedes it (RFC 4025 §2.3).
     fn gateway(&mut self, kind: u8, out: &mut Vec<u8>) -> Result<(), Fault> {
         let address = |w: &[u8]| std::str::from_utf8(w).ok().map(str::to_owned);
         match kind {
@@ -319,13 +321,13 @@ impl Source<'_> {
             }
             _ => {
                 let token = self.token("a gateway")?;
-                return Err(Fault::at(token.at(), format!("there is no gateway type {kind}, only 0 to 3")));
+                return Err(Fault::at(token.at(), format!("gateway type {kind} is unknown; valid types are 0 to 3")));
             }
         }
         Ok(())
     }
 
-    /// Takes service parameters and puts them in the order of their keys (RFC 9460 §2.2).
+    /// Reads service parameters and sorts them by key (RFC 9460 §2.2).
     fn parameters(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
         let mut parameters: Vec<(u16, usize, Vec<u8>)> = Vec::new();
         while let Some((token, rest)) = self.tokens.split_first() {
@@ -333,25 +335,26 @@ impl Source<'_> {
             let word = token.of(self.text);
             let (name, value) = match word.iter().position(|&octet| octet == b'=') {
                 None => (word, None),
-                // A quoted value is a token of its own that begins where the sign ends.
-                Some(sign) if sign + 1 == word.len() => match rest.split_first() {
+                // A quoted value is a separate token that begins directly after the equals sign.
+                Some(equals) if equals + 1 == word.len() => match rest.split_first() {
                     Some((value, rest)) if value.quoted && value.at() == token.span().end + 1 => {
                         self.tokens = rest;
-                        (&word[..sign], Some(value.of(self.text)))
+                        (&word[..equals], Some(value.of(self.text)))
                     }
-                    _ => (&word[..sign], Some(&word[..0])),
+                    _ => (&word[..equals], Some(&word[..0])),
                 },
-                Some(sign) => (&word[..sign], Some(&word[sign + 1..])),
+                Some(equals) => (&word[..equals], Some(&word[equals + 1..])),
             };
             let (key, octets) = svcb::parameter(name, value).map_err(|what| self.bad(token, what))?;
             parameters.push((key, token.at(), octets));
         }
         parameters.sort_by_key(|&(key, ..)| key);
         if let Some([_, (_, at, _)]) = parameters.array_windows::<2>().find(|[a, b]| a.0 == b.0) {
-            return Err(Fault::at(*at, "this parameter is there for the second time"));
+            return Err(Fault::at(*at, "this parameter is repeated"));
         }
         for (key, _, octets) in parameters {
-            let len = u16::try_from(octets.len()).map_err(|_| Fault::at(self.end, "a parameter is too long"))?;
+            let len = u16::try_from(octets.len())
+                .map_err(|_| Fault::at(self.end, "a parameter is longer than 65535 octets"))?;
             out.extend_from_slice(&key.to_be_bytes());
             out.extend_from_slice(&len.to_be_bytes());
             out.extend(octets);
@@ -359,7 +362,7 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// Takes the next token; `what` should be there.
+    /// Takes the next token; `what` names the expected token in errors.
     fn token(&mut self, what: &str) -> Result<Token, Fault> {
         let Some((token, rest)) = self.tokens.split_first() else {
             return Err(Fault::at(self.end, format!("{what} is missing here")));
@@ -368,14 +371,14 @@ impl Source<'_> {
         Ok(*token)
     }
 
-    /// Takes the next token and turns it into a value.
+    /// Takes the next token and parses it; `what` names the expected token in errors.
     fn parse<'s, T>(&'s mut self, what: &str, parse: impl FnOnce(&'s [u8]) -> Option<T>) -> Result<T, Fault> {
         let token = self.token(what)?;
         let text = self.text;
         parse(token.of(text)).ok_or_else(|| self.bad(&token, what))
     }
 
-    /// Takes all tokens left, joined, and turns them into octets, at least one.
+    /// Takes all remaining tokens, joins them and decodes them to one or more octets.
     fn rest(&mut self, what: &str, decode: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Result<Vec<u8>, Fault> {
         let Some(first) = self.tokens.first().copied() else { return self.token(what).map(|_| Vec::new()) };
         let tokens = std::mem::take(&mut self.tokens);
@@ -383,7 +386,7 @@ impl Source<'_> {
         decode(&joined).filter(|octets| !octets.is_empty()).ok_or_else(|| self.bad(&first, what))
     }
 
-    /// Takes one character string (RFC 1035 §3.3).
+    /// Reads one character string (RFC 1035 §3.3).
     fn string(&mut self, what: &str, out: &mut Vec<u8>) -> Result<(), Fault> {
         let token = self.token(what)?;
         let length = out.len();
@@ -393,7 +396,7 @@ impl Source<'_> {
         }
         let len = out.len() - length - 1;
         out[length] = u8::try_from(len).map_err(|_| {
-            let fault = Fault::at(token.at(), format!("the string has {len} octets, at most 255 are possible"));
+            let fault = Fault::at(token.at(), format!("the string has {len} octets; the maximum is 255"));
             fault.hint("split it into several quoted strings")
         })?;
         Ok(())

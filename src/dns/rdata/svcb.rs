@@ -11,7 +11,7 @@ use super::encoding;
 const KEYS: &[&str] =
     &["mandatory", "alpn", "no-default-alpn", "port", "ipv4hint", "ech", "ipv6hint", "dohpath", "ohttp"];
 
-/// Reads a key: its name, or `key` and a number without leading zeros.
+/// Parses a key: its name, or `key` and a number without leading zeros.
 fn key(word: &[u8]) -> Option<u16> {
     if let Some(at) = KEYS.iter().position(|name| name.as_bytes() == word) {
         return u16::try_from(at).ok();
@@ -21,31 +21,32 @@ fn key(word: &[u8]) -> Option<u16> {
     (number.len() == 1 || number[0] != b'0').then_some(value as u16)
 }
 
-/// Reads one parameter, `key` or `key=value` with the value's escapes in place: its key and its value's octets.
+/// Parses one parameter, `key` or `key=value`, with escapes still in the value. Returns its key and the octets of its
+/// value; the error is what was expected.
 pub(super) fn parameter(name: &[u8], value: Option<&[u8]>) -> Result<(u16, Vec<u8>), &'static str> {
     let key = key(name).ok_or("the name of a service parameter")?;
     let mut octets = Vec::new();
-    let written = value.is_some_and(|value| !value.is_empty());
+    let has_value = value.is_some_and(|value| !value.is_empty());
     let mut plain = Vec::new();
-    encoding::push_unescaped(value.unwrap_or_default(), &mut plain).ok_or("a value with whole escapes")?;
+    encoding::push_unescaped(value.unwrap_or_default(), &mut plain).ok_or("a value with valid escapes")?;
     let text = std::str::from_utf8(&plain).unwrap_or_default();
-    // By its number, a key takes its value as it stands on the wire (RFC 9460 §2.1).
+    // The value of a key that is given by number is in wire form (RFC 9460 §2.1).
     if name.starts_with(b"key") {
-        return if is_value(key, &plain) { Ok((key, plain)) } else { Err("a value as it stands on the wire") };
+        return if is_value(key, &plain) { Ok((key, plain)) } else { Err("a value in wire form") };
     }
     match key {
         0 => {
             let mut keys = Vec::new();
             for name in plain.split(|&octet| octet == b',') {
-                // RFC 9460 §8: not itself, and nothing twice.
+                // RFC 9460 §8: the list excludes `mandatory` itself and has no duplicates.
                 let mandatory = self::key(name).filter(|&key| key != 0 && !keys.contains(&key));
-                keys.push(mandatory.ok_or("a list of other parameters' names, each once")?);
+                keys.push(mandatory.ok_or("a list of names of other parameters, without duplicates")?);
             }
             keys.sort_unstable();
             octets.extend(keys.iter().flat_map(|key| key.to_be_bytes()));
         }
         1 => push_protocols(&plain, &mut octets).ok_or("a list of protocols, each of 1 to 255 octets")?,
-        2 | 8 if written => return Err("a parameter without a value"),
+        2 | 8 if has_value => return Err("a parameter without a value"),
         2 | 8 => {}
         3 => {
             let port = encoding::number(&plain, 65_535).ok_or("a port from 0 to 65535")?;
@@ -62,13 +63,13 @@ pub(super) fn parameter(name: &[u8], value: Option<&[u8]>) -> Result<(u16, Vec<u
                 octets.extend(Ipv6Addr::from_str(address).map_err(|_| "a list of IPv6 addresses")?.octets());
             }
         }
-        7 if !written => return Err("a template for a path"),
+        7 if !has_value => return Err("a path template"),
         _ => octets = plain,
     }
     Ok((key, octets))
 }
 
-/// Appends comma-separated protocols, each with its length; `\,` and `\\` stand for themselves (RFC 9460 §A.1).
+/// Appends comma-separated protocols, each with its length octet; `\,` and `\\` are escapes (RFC 9460 §A.1).
 fn push_protocols(list: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut item = Vec::new();
     let mut octets = list.iter();
@@ -87,8 +88,8 @@ fn push_protocols(list: &[u8], out: &mut Vec<u8>) -> Option<()> {
     }
 }
 
-/// Returns whether parameters in wire form fill their space with their keys in ascending order (RFC 9460 §2.2) and
-/// values as their keys ask for.
+/// Returns whether parameters in wire form fill the data, have keys in ascending order (RFC 9460 §2.2) and have values
+/// that are valid for their keys.
 pub(super) fn is_well_formed(data: &[u8]) -> bool {
     let mut last = None;
     parameters(data).all(|parameter| {
@@ -100,19 +101,19 @@ pub(super) fn is_well_formed(data: &[u8]) -> bool {
     })
 }
 
-/// Checks what sound parameters must keep to among each other; an error says what is wrong.
+/// Checks well-formed parameters against each other; the error is the reason.
 pub(super) fn rules(data: &[u8]) -> Result<(), Cow<'static, str>> {
-    let has = |wanted: u16| parameters(data).flatten().any(|(key, _)| key == wanted);
+    let has = |required: u16| parameters(data).flatten().any(|(key, _)| key == required);
     if let Some((0, mandatory)) = parameters(data).flatten().next() {
         let missing = mandatory.as_chunks::<2>().0.iter().map(|key| u16::from_be_bytes(*key)).find(|&key| !has(key));
         if let Some(missing) = missing {
             let name = Key(missing);
-            return Err(format!("`mandatory` lists {name}, but there is no such parameter (RFC 9460 §8)").into());
+            return Err(format!("`mandatory` lists {name}, but that parameter is missing (RFC 9460 §8)").into());
         }
     }
     let path = parameters(data).flatten().find(|&(key, _)| key == 7);
     if path.is_some_and(|(_, path)| !is_path_template(path)) {
-        return Err("`dohpath` is no path with a variable `dns`, like /dns-query{?dns} (RFC 9461 §5)".into());
+        return Err("`dohpath` must be a path with the variable `dns`, like /dns-query{?dns} (RFC 9461 §5)".into());
     }
     if has(2) && !has(1) {
         return Err("`no-default-alpn` has no meaning without `alpn` (RFC 9460 §7.1.1)".into());
@@ -120,7 +121,7 @@ pub(super) fn rules(data: &[u8]) -> Result<(), Cow<'static, str>> {
     Ok(())
 }
 
-/// Prints sound parameters.
+/// Formats well-formed parameters.
 pub(super) fn print(data: &[u8]) -> Option<String> {
     let mut text = String::new();
     for parameter in parameters(data) {
@@ -188,8 +189,8 @@ fn is_path_template(path: &[u8]) -> bool {
         let list = expression.strip_prefix(['+', '#', '.', '/', ';', '?', '&']).unwrap_or(expression);
         for variable in list.split(',') {
             let name = match variable.split_once(':') {
-                Some((name, most)) if matches!(most.len(), 1..=4) && !most.starts_with('0') => {
-                    if !most.bytes().all(|octet| octet.is_ascii_digit()) {
+                Some((name, max_len)) if matches!(max_len.len(), 1..=4) && !max_len.starts_with('0') => {
+                    if !max_len.bytes().all(|octet| octet.is_ascii_digit()) {
                         return false;
                     }
                     name
@@ -207,7 +208,7 @@ fn is_path_template(path: &[u8]) -> bool {
     has_dns
 }
 
-/// Returns whether a word names a variable; of what RFC 6570 §2.3 allows, dots are left out, as BIND has it.
+/// Returns whether a word is a variable name (RFC 6570 §2.3), except that dots are not allowed, as in BIND.
 fn is_variable(name: &str) -> bool {
     let mut rest = name;
     while let Some(letter) = rest.chars().next() {
@@ -225,7 +226,7 @@ fn starts_with_hex(text: &str) -> bool {
     text.as_bytes().first_chunk::<2>().is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// Returns whether octets are a value of a key.
+/// Returns whether octets are a valid value for a key.
 fn is_value(key: u16, value: &[u8]) -> bool {
     match key {
         0 => {
@@ -251,7 +252,7 @@ fn is_value(key: u16, value: &[u8]) -> bool {
     }
 }
 
-/// Iterates over parameters in wire form; `None` in place of one cut short.
+/// Iterates over parameters in wire form; yields `None` for a truncated parameter.
 fn parameters(data: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
     let mut rest = data;
     std::iter::from_fn(move || {
@@ -270,7 +271,7 @@ fn parameters(data: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
     })
 }
 
-/// A key shown by its name or as `key` and its number.
+/// A key that displays as its name, or as `key` and its number.
 struct Key(u16);
 
 impl fmt::Display for Key {

@@ -1,4 +1,4 @@
-//! Record data there and back.
+//! Tests that convert record data to wire form and back.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ fn read(name: &str, text: &str) -> Result<Vec<u8>, String> {
     read::line(rtype(name), text.as_bytes(), &mut out).map(|()| out).map_err(|fault| fault.reason.into_owned())
 }
 
-/// Text as an operator may write it and as it is printed, of every type that has a text form.
+/// Input as an operator may write it, and the printed form, for every type that has a text form.
 #[test]
 fn printed_in_the_usual_form() {
     for (name, text, printed) in [
@@ -91,55 +91,63 @@ fn printed_in_the_usual_form() {
 #[test]
 fn refused() {
     for (name, text, reason) in [
-        ("SSHFP", "4 2 0123", "a fingerprint of SHA-256 has 32 octets, this one has 2"),
-        ("SSHFP", "\\# 2 0101", "field 3 of 3 of the data has no octets"),
-        ("DHCID", "\\# 0", "field 1 of 1 of the data has no octets"),
-        ("OPENPGPKEY", "\\# 0", "field 1 of 1 of the data has no octets"),
-        ("TLSA", "\\# 3 030101", "field 4 of 4 of the data has no octets"),
-        ("SMIMEA", "\\# 3 030101", "field 4 of 4 of the data has no octets"),
-        ("DS", "\\# 4 00010800", "field 4 of 4 of the data has no octets"),
-        ("CERT", "\\# 5 0001000001", "field 4 of 4 of the data has no octets"),
-        ("DNSKEY", "\\# 4 01000308", "field 4 of 4 of the data has no octets"),
+        ("SSHFP", "4 2 0123", "a SHA-256 fingerprint has 32 octets, but this one has 2"),
+        ("SSHFP", "\\# 2 0101", "field 3 of 3 of the data is empty"),
+        ("DHCID", "\\# 0", "field 1 of 1 of the data is empty"),
+        ("OPENPGPKEY", "\\# 0", "field 1 of 1 of the data is empty"),
+        ("TLSA", "\\# 3 030101", "field 4 of 4 of the data is empty"),
+        ("SMIMEA", "\\# 3 030101", "field 4 of 4 of the data is empty"),
+        ("DS", "\\# 4 00010800", "field 4 of 4 of the data is empty"),
+        ("CERT", "\\# 5 0001000001", "field 4 of 4 of the data is empty"),
+        ("DNSKEY", "\\# 4 01000308", "field 4 of 4 of the data is empty"),
         ("CDNSKEY", "49152 3 8", "base64 is missing here"),
         (
             "DNSKEY",
             "256 3 PRIVATEDNS QAA=",
-            "what belongs to algorithm 253 begins with a domain name (RFC 4034 §A.1.1)",
+            "a key or signature of algorithm 253 must begin with a domain name (RFC 4034 §A.1.1)",
         ),
         (
             "DNSKEY",
             "256 3 254 AwYBgA==",
-            "what belongs to algorithm 254 begins with an object identifier (RFC 4034 §A.1.1)",
+            "a key or signature of algorithm 254 must begin with an object identifier (RFC 4034 §A.1.1)",
         ),
         ("KEY", "49152 3 5", "base64 is missing here"),
-        ("KEY", "49152 3 5 AQ==", "the flags say that there is no key; such records ended with RFC 3445"),
-        ("RKEY", "1 3 5 AQ==", "the flags of an RKEY record are 0"),
+        ("KEY", "49152 3 5 AQ==", "the flags mean `no key`, which RFC 3445 abolished"),
+        ("RKEY", "1 3 5 AQ==", "the flags of an RKEY record must be 0"),
         ("IPSECKEY", "10 0 0 .", "base64 is missing here"),
-        ("RRSIG", "A 8 1 60 0 0 1 b.example. AQ==", "the signed name has fewer labels (1) than the signer's (2)"),
+        (
+            "RRSIG",
+            "A 8 1 60 0 0 1 b.example. AQ==",
+            "the signed name has fewer labels (1) than the name of the signer (2)",
+        ),
         ("NSEC", "b.", "an NSEC record lists at least one type"),
-        ("NSEC3", "1 0 0 - 2t7b4g4v A", "a hash of SHA-1 has 20 octets, this one has 5"),
-        ("ZONEMD", "1 1 240 abcd", "a digest has at least 12 octets (RFC 8976 §2.2.4), this one has 2"),
-        ("X25", "abcd", "an X.25 address has at least 4 digits and nothing else (RFC 1183 §3.1)"),
-        ("X25", "123", "an X.25 address has at least 4 digits and nothing else (RFC 1183 §3.1)"),
-        ("NAPTR", "1 1 u x !a .", "the substitution expression has not three delimiters"),
+        ("NSEC3", "1 0 0 - 2t7b4g4v A", "a SHA-1 hash has 20 octets, but this one has 5"),
+        ("ZONEMD", "1 1 240 abcd", "a digest has at least 12 octets (RFC 8976 §2.2.4), but this one has 2"),
+        ("X25", "abcd", "an X.25 address consists of at least 4 digits (RFC 1183 §3.1)"),
+        ("X25", "123", "an X.25 address consists of at least 4 digits (RFC 1183 §3.1)"),
+        ("NAPTR", "1 1 u x !a .", "the substitution expression does not have three delimiters"),
         ("NULL", "\\# 0", "a NULL record has at least one octet"),
-        ("LOC", "\\# 2 0102", "LOC data has 16 octets, this of version 1 has 2"),
-        // RFC 1876 §2: a mantissa of 0 has ten spellings.
-        ("LOC", "\\# 16 00051613 80000000 80000000 00989680", "a size or precision of nothing times a power of ten"),
-        ("SVCB", "1 . dohpath=x", "`dohpath` is no path with a variable `dns`, like /dns-query{?dns} (RFC 9461 §5)"),
+        ("LOC", "\\# 2 0102", "LOC data has 16 octets, but this data of version 1 has 2"),
+        // RFC 1876 §2: a mantissa of 0 has ten encodings.
+        ("LOC", "\\# 16 00051613 80000000 80000000 00989680", "a size or precision is zero times a power of ten"),
+        (
+            "SVCB",
+            "1 . dohpath=x",
+            "`dohpath` must be a path with the variable `dns`, like /dns-query{?dns} (RFC 9461 §5)",
+        ),
         ("WKS", "\\# 7 C0000201 06 40 00", "the bitmap of ports ends with a zero octet"),
-        ("ATMA", "\\# 3 01 3161", "an ATM address of format 1 is of ASCII digits"),
-        ("A6", "\\# 2 81 00", "a prefix has at most 128 bits, this one has 129"),
+        ("ATMA", "\\# 3 01 3161", "an ATM address of format 1 must consist of ASCII digits"),
+        ("A6", "\\# 2 81 00", "a prefix has at most 128 bits, but this one has 129"),
         ("A6", "\\# 19 04 10000000000000000000000000000000 0161", "the bits of the prefix are not zero"),
-        ("AMTRELAY", "\\# 3 0A01C0", "the relay is not an IPv4 address, as its type 1 says"),
-        ("NSAP", "\\# 0", "field 1 of 1 of the data has no octets"),
+        ("AMTRELAY", "\\# 3 0A01C0", "the relay must be an IPv4 address because its type is 1"),
+        ("NSAP", "\\# 0", "field 1 of 1 of the data is empty"),
         ("DOA", "\\# 9 00000001 00000002 03", "field 4 of 5 of the data is missing"),
         ("TXT", "\\# 4", "hexadecimal digits is missing here"),
         ("SPF", "\\# text", "expected a length from 0 to 65535, not `text`"),
-        ("DS", "1 8 2 abcd", "a digest of SHA-256 has 32 octets, this one has 2"),
-        ("CDS", "1 8 SHA-1 abcd", "a digest of SHA-1 has 20 octets, this one has 2"),
-        ("DS", "\\# 6 000108 04 abcd", "a digest of SHA-384 has 48 octets, this one has 2"),
-        ("ZONEMD", "1 1 1 ab", "a digest of SHA-384 has 48 octets, this one has 1"),
+        ("DS", "1 8 2 abcd", "a SHA-256 digest has 32 octets, but this one has 2"),
+        ("CDS", "1 8 SHA-1 abcd", "a SHA-1 digest has 20 octets, but this one has 2"),
+        ("DS", "\\# 6 000108 04 abcd", "a SHA-384 digest has 48 octets, but this one has 2"),
+        ("ZONEMD", "1 1 1 ab", "a SHA-384 digest has 48 octets, but this one has 1"),
         ("LOC", "91 N 0 E 0", "expected degrees from 0 to 90, not `91`"),
         (
             "LOC",
@@ -152,27 +160,27 @@ fn refused() {
         ("LOC", "1 N 0 E 0 1 1 1 1", "expected the end of the line, not `1`"),
         ("APL", "1:192.0.2.1/33", "expected a prefix like 1:192.0.2.0/24 or !2:2001:db8::/32, not `1:192.0.2.1/33`"),
         ("IPSECKEY", "1 1 2 b. AQ==", "expected an IPv4 address, since the gateway's type is 1, not `b.`"),
-        ("IPSECKEY", "1 4 2 b. AQ==", "there is no gateway type 4, only 0 to 3"),
+        ("IPSECKEY", "1 4 2 b. AQ==", "gateway type 4 is unknown; valid types are 0 to 3"),
         ("NXT", "b. TYPE128", "expected a record type from 1 to 127, not `TYPE128`"),
         ("DNSKEY", "256 3 8", "base64 is missing here"),
         ("CAA", "0 a-b x", "expected a property tag of letters and digits, not `a-b`"),
         ("CAA", "256 issue x", "expected a number from 0 to 255, not `256`"),
         ("RRSIG", "A 8 2 60 20261301000000 0 1 b. AQ==", "expected a time YYYYMMDDHHMMSS, not `20261301000000`"),
-        ("SVCB", "1 . mandatory=port", "`mandatory` lists port, but there is no such parameter (RFC 9460 §8)"),
+        ("SVCB", "1 . mandatory=port", "`mandatory` lists port, but that parameter is missing (RFC 9460 §8)"),
         ("SVCB", "1 . no-default-alpn", "`no-default-alpn` has no meaning without `alpn` (RFC 9460 §7.1.1)"),
-        ("SVCB", "1 . port=1 port=2", "this parameter is there for the second time"),
+        ("SVCB", "1 . port=1 port=2", "this parameter is repeated"),
         ("SVCB", "\\# 8 0001 00 0003 0002 35", "field 3 of 3 of the data is cut short or malformed"),
         ("SVCB", "\\# 12 0001 00 0003 0002 0035 0001 00", "field 3 of 3 of the data is cut short or malformed"),
         ("NSEC", "\\# 4 00 0001 00", "field 2 of 2 of the data is cut short or malformed"),
-        ("NULL", "x", "the data of type NULL cannot be read in its text form"),
+        ("NULL", "x", "the data of type NULL can only be written in generic form"),
     ] {
         assert_eq!(read(name, text), Err(reason.to_string()), "{name} {text}");
     }
     let long = read("TXT", &"x".repeat(256)).unwrap_err();
-    assert_eq!(long, "the string has 256 octets, at most 255 are possible");
+    assert_eq!(long, "the string has 256 octets; the maximum is 255");
 }
 
-/// Every type has an example, which reads and prints as data of the type.
+/// Every type has an example that parses and prints as data of the type.
 #[test]
 fn examples() {
     for rtype in Type::all() {
@@ -185,33 +193,33 @@ fn examples() {
     }
 }
 
-/// A fault in data is shown where it is, and with what to write instead.
+/// An error in data shows its position and what to write instead.
 #[test]
-fn place_and_fix() {
+fn error_position_and_hint() {
     for (name, text, at, hint) in [
-        ("MX", "10", 2, "valid is, for example, `MX 10 mail.example.org.`"),
-        ("MX", "ten mail", 0, "valid is, for example, `MX 10 mail.example.org.`"),
-        ("SSHFP", "4 2 0123", 4, "write all of its 64 hexadecimal digits, or the right type in front"),
-        ("NSEC3", "1 0 0 - 2t7b4g4v A", 8, "write all of the hash in base32hex, 32 characters for SHA-1"),
+        ("MX", "10", 2, "a valid record is, for example, `MX 10 mail.example.org.`"),
+        ("MX", "ten mail", 0, "a valid record is, for example, `MX 10 mail.example.org.`"),
+        ("SSHFP", "4 2 0123", 4, "write all 64 hexadecimal digits, or correct the type before them"),
+        ("NSEC3", "1 0 0 - 2t7b4g4v A", 8, "write the complete hash in base32hex, 32 characters for SHA-1"),
         (
             "RRSIG",
             "A 8 1 60 0 0 1 b.example. AQ==",
             4,
-            "the number of labels is that of the owner, without root and `*`",
+            "write the number of labels of the owner, without the root and `*`",
         ),
         ("NULL", "x", 0, "write it in hexadecimal (RFC 3597 §5), for example `NULL \\# 3 010203`"),
         ("TYPE65280", "x", 1, "write it as `\\#`, its length and hexadecimal digits (RFC 3597 §5)"),
-        ("A", "\\# 3 010203", 0, "valid is, for example, `A 192.0.2.1`"),
+        ("A", "\\# 3 010203", 0, "a valid record is, for example, `A 192.0.2.1`"),
     ] {
         let fault = read::line(rtype(name), text.as_bytes(), &mut Vec::new()).unwrap_err();
-        let at = if fault.reason.contains("cannot be read in its text form") { text.len() } else { at };
+        let at = if fault.reason.contains("can only be written in generic form") { text.len() } else { at };
         assert_eq!((fault.at, fault.hint.as_deref()), (Some(at), Some(hint)), "{name} {text}");
     }
 }
 
-/// In a TXT record, `\#` without a number behind it is an escaped `#`, as BIND and NSD have it.
+/// In a TXT record, `\#` without a following number is an escaped `#`, as in BIND and NSD.
 #[test]
-fn sign_of_generic_data_or_text() {
+fn generic_form_or_escaped_text() {
     assert_eq!(read("TXT", "\\# text"), Ok(b"\x01#\x04text".to_vec()));
     assert_eq!(read("TXT", "\\#"), Ok(b"\x01#".to_vec()));
     assert_eq!(read("TXT", "\\# 4x"), Ok(b"\x01#\x024x".to_vec()));
@@ -224,7 +232,7 @@ fn octets(len: impl Into<proptest::collection::SizeRange>) -> BoxedStrategy<Vec<
     vec(any::<u8>(), len).boxed()
 }
 
-/// Octets with their number in front.
+/// Octets preceded by a length octet.
 fn counted(len: impl Into<proptest::collection::SizeRange>) -> BoxedStrategy<Vec<u8>> {
     octets(len).prop_map(|octets| [vec![octets.len() as u8], octets].concat()).boxed()
 }
@@ -237,9 +245,9 @@ fn many(one: BoxedStrategy<Vec<u8>>, from: usize) -> BoxedStrategy<Vec<u8>> {
     vec(one, from..4).prop_map(|all| all.concat()).boxed()
 }
 
-/// A bitmap's octets: the last is not zero.
-fn bits(most: usize) -> BoxedStrategy<Vec<u8>> {
-    (octets(0..most), 1_u8..).prop_map(|(bits, last)| [bits, vec![last]].concat()).boxed()
+/// The octets of a bitmap; the last is not zero.
+fn bits(max: usize) -> BoxedStrategy<Vec<u8>> {
+    (octets(0..max), 1_u8..).prop_map(|(bits, last)| [bits, vec![last]].concat()).boxed()
 }
 
 fn parameter(key: u16, value: BoxedStrategy<Vec<u8>>) -> BoxedStrategy<Vec<u8>> {
@@ -248,7 +256,7 @@ fn parameter(key: u16, value: BoxedStrategy<Vec<u8>>) -> BoxedStrategy<Vec<u8>> 
     prop_oneof![whole, Just(Vec::new())].boxed()
 }
 
-/// Sound octets of a field.
+/// Valid octets of a field.
 fn field(field: Field) -> BoxedStrategy<Vec<u8>> {
     match field {
         Field::U8 | Field::Algorithm => octets(1),
@@ -304,7 +312,7 @@ fn field(field: Field) -> BoxedStrategy<Vec<u8>> {
             .boxed(),
         Field::Location => {
             let power = || (1_u8..10, 0_u8..10).prop_map(|(mantissa, exponent)| mantissa << 4 | exponent);
-            let angle = |most: u32| (0..=2 * most * 3_600_000).prop_map(move |at| at + (1 << 31) - most * 3_600_000);
+            let angle = |max: u32| (0..=2 * max * 3_600_000).prop_map(move |at| at + (1 << 31) - max * 3_600_000);
             ([power().boxed(), power().boxed(), power().boxed()].to_vec(), angle(90), angle(180), any::<u32>())
                 .prop_map(|(powers, a, b, c)| [vec![0], powers, [a, b, c].map(u32::to_be_bytes).concat()].concat())
                 .boxed()
@@ -319,7 +327,7 @@ fn field(field: Field) -> BoxedStrategy<Vec<u8>> {
     }
 }
 
-/// Sound data of any type that has a text form.
+/// Valid data of any type that has a text form.
 pub(crate) fn any_data() -> impl Strategy<Value = (Type, Vec<u8>)> {
     let gateway = prop_oneof![
         Just(vec![0, 2]),
@@ -337,7 +345,7 @@ pub(crate) fn any_data() -> impl Strategy<Value = (Type, Vec<u8>)> {
         let fields: Vec<_> = rtype.fields().unwrap().iter().map(|&kind| field(kind)).collect();
         fields.prop_map(move |parts| (rtype, parts.concat()))
     });
-    // ZONEMD's digest has the length that its fourth field asks for.
+    // The length of a ZONEMD digest depends on the hash algorithm.
     prop_oneof![1 => ipseckey, 40 => others]
         .prop_filter("lengths fit", |(rtype, data)| wire::check(*rtype, data).is_ok())
 }
@@ -345,9 +353,9 @@ pub(crate) fn any_data() -> impl Strategy<Value = (Type, Vec<u8>)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Printing sound data and reading it back is the identity, and the usual form does it.
+    /// Parsing printed valid data yields the same data, and the usual form is used.
     #[test]
-    fn sound_data_is_printed_and_read_back((rtype, data) in any_data()) {
+    fn valid_data_round_trips((rtype, data) in any_data()) {
         let text = print::data(rtype, &data);
         prop_assert!(!text.starts_with("\\#"), "{rtype} {text}");
         let mut back = Vec::new();
@@ -355,7 +363,7 @@ proptest! {
         prop_assert_eq!(back, data);
     }
 
-    /// Whatever octets may be data of a type are printed in one form or the other.
+    /// Any octets are printed in one form or the other.
     #[test]
     fn any_octets_are_printed(rtype in prop_oneof![(0_u16..270).prop_map(Type), any::<u16>().prop_map(Type)], data in octets(0..60)) {
         let text = print::data(rtype, &data);

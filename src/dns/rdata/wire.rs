@@ -1,45 +1,45 @@
-//! Record data on the wire: where its fields end, and whether it is what its type allows.
+//! Checks for record data in wire form: where its fields end, and whether it is valid for its type.
 
 use super::rules::Wrong;
 use super::{encoding, location, prefixes, svcb};
 use crate::dns::{Field, Type, name};
 
-/// Checks that octets are data of a type that every server reads. Of unknown types any data is right (RFC 3597 §3).
+/// Checks that octets are data of a type that every server accepts. Any data of an unknown type is valid (RFC 3597 §3).
 pub(crate) fn check(rtype: Type, data: &[u8]) -> Result<(), Wrong> {
     check_form(rtype, data)?;
     rules(rtype, data)
 }
 
-/// Checks that octets consist of a type's fields: what else can be wrong with them harms nobody but who wants to use them.
+/// Checks that octets consist of a type's fields. Any other fault affects only the clients that use the data.
 pub(crate) fn check_form(rtype: Type, data: &[u8]) -> Result<(), Wrong> {
     let Some(fields) = rtype.layout() else { return Ok(()) };
     walk(fields, data, |_, _, _| ()).map_err(|(field, reason)| Wrong::new(field, reason))
 }
 
-/// Checks what data of sound fields must keep to beyond.
+/// Checks data with well-formed fields against the type's rule and against empty last fields.
 pub(super) fn rules(rtype: Type, data: &[u8]) -> Result<(), Wrong> {
     let Some(fields) = rtype.layout() else { return Ok(()) };
     if fields.last().is_some_and(|last| matches!(last, Field::Hex | Field::Base64)) {
         let mut last = data;
-        // That the fields are sound was checked before.
+        // The form of the fields was checked before.
         let _ = walk(fields, data, |_, _, octets| last = octets);
         if last.is_empty() {
             let index = fields.len() - 1;
-            let reason = format!("field {} of {} of the data has no octets", index + 1, fields.len());
+            let reason = format!("field {} of {} of the data is empty", index + 1, fields.len());
             return Err(Wrong::new(index, reason));
         }
     }
     rtype.rule().map_or(Ok(()), |rule| rule(data))
 }
 
-/// Cuts data into its fields; `None` if it does not consist of them.
+/// Splits data into its fields; returns `None` if it does not consist of them.
 pub(crate) fn split<'d>(fields: &[Field], data: &'d [u8]) -> Option<Vec<(Field, &'d [u8])>> {
     let mut parts = Vec::with_capacity(fields.len());
     walk(fields, data, |_, field, octets| parts.push((field, octets))).ok()?;
     Some(parts)
 }
 
-/// Shows each field of some data, with its index, to `visit`; an error is the index of a field and what is wrong there.
+/// Calls `visit` for each field of data with its index; an error is the index of a field and the reason.
 fn walk<'d>(
     fields: &[Field],
     data: &'d [u8],
@@ -62,10 +62,11 @@ fn walk<'d>(
     }
 }
 
-/// Returns how long the field at an offset is; `None` if it is not sound. It may reach beyond the end of the data.
+/// Returns the length of the field at an offset in octets; `None` if it is malformed. The field may extend past the end
+/// of the data.
 fn field_len(field: Field, data: &[u8], at: usize) -> Option<usize> {
     let rest = data.get(at..)?;
-    let when = |sound: bool| sound.then_some(rest.len());
+    let when = |valid: bool| valid.then_some(rest.len());
     match field {
         Field::U8 | Field::Algorithm | Field::DigestType => Some(1),
         Field::U16 | Field::Type | Field::CertificateType => Some(2),
@@ -112,7 +113,7 @@ fn field_len(field: Field, data: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Returns the length of all strings up to the end, or `None` if there is none or the last is cut short.
+/// Returns the length of all strings up to the end, or `None` if there is none or the last one is truncated.
 fn strings_len(data: &[u8]) -> Option<usize> {
     let mut at = 0;
     while at < data.len() {

@@ -1,4 +1,4 @@
-//! What resolvers said, as long as it is right; and longer, should they fall silent (RFC 8767).
+//! A cache of resolvers' answers, which keeps expired addresses in case resolvers fail (RFC 8767).
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 use super::lookup::{Family, Reply};
 use crate::dns::Name;
 
-/// The most hosts remembered; a server has one git remote, which may redirect.
-const MOST: usize = 32;
+/// The maximum number of cached hosts; a server has one git remote, which may redirect.
+const MAX_HOSTS: usize = 32;
 
-/// How long addresses may be used after their TTL is over.
-const STALE: Duration = Duration::from_secs(86_400);
+/// How long addresses may be used after their TTL.
+const MAX_STALE: Duration = Duration::from_secs(86_400);
 
-/// How long it is remembered which address took a connection.
-const WINNER: Duration = Duration::from_secs(600);
+/// How long the last address that accepted a connection is preferred.
+const WINNER_TTL: Duration = Duration::from_secs(600);
 
-/// What is known of hosts.
+/// The cache.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     hosts: HashMap<Name, Host>,
-    /// Which address of a host took a connection, and until when that counts.
+    /// The preferred address of each host, and until when it is preferred.
     winners: HashMap<String, (IpAddr, Instant)>,
 }
 
@@ -32,7 +32,7 @@ struct Host {
 
 #[derive(Debug)]
 struct Known {
-    /// Who said so.
+    /// The resolver that answered.
     by: SocketAddr,
     /// [`Reply::Addresses`], [`Reply::Empty`] or [`Reply::NoSuchName`].
     reply: Reply,
@@ -53,44 +53,44 @@ impl Host {
 }
 
 impl Cache {
-    /// Returns what was said of a host, if that is still right.
+    /// Returns the answer for a host, if it has not expired.
     pub(super) fn get(&mut self, name: &Name, family: Family, now: Instant) -> Option<(SocketAddr, Reply)> {
         let known = self.hosts.get_mut(name)?.of(family).as_ref()?;
         (known.until > now).then(|| (known.by, known.reply.clone()))
     }
 
-    /// Returns the addresses last heard of that are not right any more, but may still do.
+    /// Returns expired addresses that may still be used.
     pub(super) fn stale(&mut self, name: &Name, family: Family, now: Instant) -> Option<Vec<IpAddr>> {
         let known = self.hosts.get_mut(name)?.of(family).as_ref()?;
         match &known.reply {
-            Reply::Addresses(addresses, _) if known.until + STALE > now => Some(addresses.clone()),
+            Reply::Addresses(addresses, _) if known.until + MAX_STALE > now => Some(addresses.clone()),
             _ => None,
         }
     }
 
-    /// Returns the address of `host` to try first (RFC 8305 §4): the one that took a connection lately.
+    /// Returns the address of `host` to try first (RFC 8305 §4): the one that recently accepted a connection.
     pub(super) fn winner(&self, host: &str, now: Instant) -> Option<IpAddr> {
         self.winners.get(host).filter(|(_, until)| *until > now).map(|(address, _)| *address)
     }
 
-    /// Remembers which address took a connection, for `host`.
+    /// Records which address accepted a connection for `host`.
     pub(super) fn won(&mut self, host: &str, address: IpAddr, now: Instant) {
         if self.winner(host, now) == Some(address) {
-            // The others get their chance when the time is over.
+            // The time is not extended, so that other addresses get a chance when it is over.
             return;
         }
-        if self.winners.len() >= MOST {
+        if self.winners.len() >= MAX_HOSTS {
             self.winners.retain(|_, (_, until)| *until > now);
         }
-        if self.winners.len() < MOST || self.winners.contains_key(host) {
-            self.winners.insert(host.to_string(), (address, now + WINNER));
+        if self.winners.len() < MAX_HOSTS || self.winners.contains_key(host) {
+            self.winners.insert(host.to_string(), (address, now + WINNER_TTL));
         }
     }
 
-    /// Remembers what was said, unless it was nothing.
+    /// Stores an answer; ignores failures and truncated answers.
     pub(super) fn put(&mut self, name: &Name, family: Family, by: SocketAddr, reply: &Reply, now: Instant) {
         let (Reply::Addresses(_, ttl) | Reply::Empty(ttl) | Reply::NoSuchName(ttl)) = reply else { return };
-        if !self.hosts.contains_key(name) && self.hosts.len() >= MOST {
+        if !self.hosts.contains_key(name) && self.hosts.len() >= MAX_HOSTS {
             let first = self.hosts.iter().min_by_key(|(_, host)| host.until()).map(|(name, _)| name.clone());
             first.map(|first| self.hosts.remove(&first));
         }
@@ -107,7 +107,7 @@ mod tests {
     const BY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53)), 53);
 
     #[test]
-    fn answers_are_right_for_their_ttl_and_addresses_do_for_longer() {
+    fn answers_expire_but_addresses_stay_usable() {
         let (mut cache, now) = (Cache::default(), Instant::now());
         let name = Name::from_text("git.example.org").unwrap();
         let addresses = vec![IpAddr::from([192, 0, 2, 1])];
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn who_took_a_connection_is_first_for_a_while() {
+    fn the_winner_is_preferred_for_a_while() {
         let (mut cache, now) = (Cache::default(), Instant::now());
         let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let at = |seconds| now + Duration::from_secs(seconds);
@@ -137,7 +137,7 @@ mod tests {
         cache.won("git.example.org", other, at(400));
         assert_eq!(cache.winner("git.example.org", at(999)), Some(other));
         (0..100).for_each(|number| cache.won(&format!("h{number}"), one, at(400)));
-        assert_eq!(cache.winners.len(), MOST);
+        assert_eq!(cache.winners.len(), MAX_HOSTS);
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
         for number in 0..100 {
             cache.put(&name(number), Family::V4, BY, &Reply::Empty(Duration::from_secs(number)), now);
         }
-        assert_eq!(cache.hosts.len(), MOST);
+        assert_eq!(cache.hosts.len(), MAX_HOSTS);
         assert!(cache.hosts.contains_key(&name(99)) && !cache.hosts.contains_key(&name(0)));
         cache.put(&name(200), Family::V4, BY, &Reply::Truncated, now);
         cache.put(&name(200), Family::V4, BY, &Reply::Failed(String::new()), now);

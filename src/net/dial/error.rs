@@ -1,4 +1,4 @@
-//! Why there is no connection, in words for an operator.
+//! Errors of dialing, for operators.
 
 use std::fmt;
 use std::io;
@@ -7,67 +7,67 @@ use std::time::Duration;
 
 use crate::dns::message::PORT;
 
-/// Why a host was not found or not reached: who was asked, and what came.
+/// The reason why a host was not found or not reached.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DialError {
-    /// Nobody is known who could be asked for addresses.
+    /// No resolver is configured or known.
     NoResolver {
-        /// The name to be found.
+        /// The name to look up.
         host: String,
     },
-    /// The host is neither a name nor an address.
+    /// The host is neither a valid name nor an address.
     BadName {
         /// The name as given.
         host: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// No resolver answered.
     Silent {
-        /// The name to be found.
+        /// The name to look up.
         host: String,
-        /// The resolvers asked; empty for the system's.
+        /// The queried resolvers; empty for the system's.
         servers: Vec<SocketAddr>,
-        /// How long was waited.
+        /// The time waited.
         after: Duration,
     },
-    /// There is no such name.
+    /// The name does not exist.
     NoSuchName {
         /// The name.
         host: String,
-        /// The resolver that says so.
+        /// The resolver that answered.
         by: SocketAddr,
     },
     /// The name has no addresses.
     NoAddresses {
         /// The name.
         host: String,
-        /// The resolver that says so; none for the system's.
+        /// The resolver that answered; `None` for the system's.
         by: Option<SocketAddr>,
     },
-    /// Every resolver failed or gave something else than an answer.
+    /// Every resolver failed or sent something other than an answer.
     Failed {
-        /// The name to be found.
+        /// The name to look up.
         host: String,
-        /// What each resolver did.
+        /// The failure of each resolver.
         servers: Vec<(SocketAddr, String)>,
     },
     /// The system's resolver found nothing.
     System {
-        /// The name to be found.
+        /// The name to look up.
         host: String,
-        /// What it said.
+        /// Its error.
         source: io::Error,
     },
-    /// No address took the connection.
+    /// No address accepted a connection.
     Unreachable {
-        /// Those tried, and what each said.
+        /// The tried addresses with the error of each.
         tried: Vec<(SocketAddr, io::Error)>,
     },
-    /// There is no memory for a thread, or no socket.
+    /// A thread or socket could not be allocated.
     Resources {
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -77,22 +77,28 @@ impl fmt::Display for DialError {
         match self {
             Self::NoResolver { host } => write!(
                 f,
-                "cannot look up {host}: no resolver is known; give --resolver=ADDR, have DHCP tell one, or name the host \
+                "cannot look up {host}: no resolver is known; give --resolver=ADDR, configure one with DHCP, or give the host \
                  by its address"
             ),
-            Self::BadName { host, reason } => write!(f, "{} is no host: {reason}", host.escape_debug()),
+            Self::BadName { host, reason } => write!(f, "{} is not a valid host: {reason}", host.escape_debug()),
             Self::Silent { host, servers, after } => {
-                let whom: Vec<String> = servers.iter().map(|server| shown(*server)).collect();
-                let (noun, whom) = match whom.as_slice() {
+                let listed: Vec<String> = servers.iter().map(|server| shown(*server)).collect();
+                let (noun, listed) = match listed.as_slice() {
                     [] => ("the system's resolver", String::new()),
                     [one] => ("resolver", format!(" {one}")),
                     all => ("resolvers", format!(" {}", all.join(", "))),
                 };
-                write!(f, "cannot look up {host}: {noun}{whom} did not answer within {}", seconds(*after))
+                write!(f, "cannot look up {host}: {noun}{listed} did not answer within {}", seconds(*after))
             }
-            Self::NoSuchName { host, by } => write!(f, "{host} does not exist, says {} (NXDOMAIN)", shown(*by)),
-            Self::NoAddresses { host, by: Some(by) } => write!(f, "{host} has no addresses, says {}", shown(*by)),
-            Self::NoAddresses { host, by: None } => write!(f, "{host} has no addresses, says the system's resolver"),
+            Self::NoSuchName { host, by } => {
+                write!(f, "{host} does not exist according to resolver {} (NXDOMAIN)", shown(*by))
+            }
+            Self::NoAddresses { host, by: Some(by) } => {
+                write!(f, "{host} has no addresses according to resolver {}", shown(*by))
+            }
+            Self::NoAddresses { host, by: None } => {
+                write!(f, "{host} has no addresses according to the system's resolver")
+            }
             Self::Failed { host, servers } => {
                 write!(f, "cannot look up {host}: ")?;
                 list(f, servers.iter().map(|(server, what)| format!("resolver {} {what}", shown(*server))))
@@ -109,12 +115,12 @@ impl fmt::Display for DialError {
 
 impl std::error::Error for DialError {}
 
-/// Writes the items with semicolons between them.
+/// Writes the items, separated by semicolons.
 fn list(f: &mut fmt::Formatter<'_>, items: impl Iterator<Item = String>) -> fmt::Result {
     f.write_str(&items.collect::<Vec<_>>().join("; "))
 }
 
-/// Returns a resolver as messages name it.
+/// Formats the address of a resolver for messages.
 fn shown(server: SocketAddr) -> String {
     match server.port() {
         PORT => server.ip().to_string(),
@@ -122,9 +128,9 @@ fn shown(server: SocketAddr) -> String {
     }
 }
 
-/// Returns a time as messages tell it.
+/// Formats a duration for messages.
 pub(super) fn seconds(duration: Duration) -> String {
-    // What is left of a round number says the same as that.
+    // Round to tenths, so that slightly less than a round number displays as that number.
     match (duration.as_millis() + 50) / 100 {
         tenths if tenths % 10 == 0 => format!("{} s", tenths / 10),
         tenths => format!("{}.{} s", tenths / 10, tenths % 10),

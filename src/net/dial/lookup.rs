@@ -1,7 +1,7 @@
-//! Questions for addresses and the answers to them: octets in, addresses out.
+//! Address queries and their answers: octets in, addresses out.
 //!
-//! The answer is believed as far as it belongs to the question: the name asked for, and what the aliases in the answer
-//! make of it (RFC 1034 §3.6.2). Everything else a resolver sends along is ignored.
+//! Only records that belong to the question are used: those of the queried name and of the targets of aliases (RFC 1034
+//! §3.6.2). Everything else in an answer is ignored.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
@@ -9,46 +9,46 @@ use std::time::Duration;
 use crate::dns::message::{Header, Malformed, PORT, Rcode, Reader, Record, Section, class, opcode, request};
 use crate::dns::{Name, Type};
 
-/// The most aliases from a name to its addresses.
-const MOST_ALIASES: usize = 16;
+/// The maximum number of aliases between a name and its addresses.
+const MAX_ALIASES: usize = 16;
 
-/// The most addresses kept of one family.
-pub(super) const MOST_ADDRESSES: usize = 8;
+/// The maximum number of addresses of one family.
+pub(super) const MAX_ADDRESSES: usize = 8;
 
-/// The most servers taken from a file.
-pub(super) const MOST_SERVERS: usize = 8;
+/// The maximum number of servers from a file.
+pub(super) const MAX_SERVERS: usize = 8;
 
-/// The longest that an answer is kept, whatever its TTL.
-const MOST_TTL: Duration = Duration::from_secs(86_400);
+/// The maximum time for which an answer is cached, whatever its TTL.
+const MAX_TTL: Duration = Duration::from_secs(86_400);
 
-/// The longest that is remembered that there is nothing.
-const MOST_NEGATIVE: Duration = Duration::from_secs(30);
+/// The maximum time for which a negative answer is cached.
+const MAX_NEGATIVE: Duration = Duration::from_secs(30);
 
-/// How long that is remembered of a resolver that does not say.
+/// The time for which a negative answer without SOA record is cached.
 const DEFAULT_NEGATIVE: Duration = Duration::from_secs(5);
 
 /// The flag RD (RFC 1035 §4.1.1).
 const RECURSION_DESIRED: u16 = 0x0100;
 
-/// A family of addresses, asked for on its own.
+/// An address family, which is queried separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     V6,
     V4,
 }
 
-/// What a resolver says.
+/// The reply of a resolver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// The host's addresses of a family, at least one, and for how long they are right.
+    /// The host's addresses of a family, at least one, with their TTL.
     Addresses(Vec<IpAddr>, Duration),
-    /// There are none of this family.
+    /// The host has no addresses of this family.
     Empty(Duration),
-    /// There is no such name.
+    /// The name does not exist.
     NoSuchName(Duration),
     /// The answer is too long for a datagram.
     Truncated,
-    /// Something else than an answer, in words that follow the resolver's name.
+    /// A failure; the text follows the resolver's address in messages.
     Failed(String),
 }
 
@@ -70,12 +70,12 @@ impl Family {
     }
 }
 
-/// Returns the question for the addresses of `name`, with recursion desired.
+/// Builds the query for the addresses of `name`, with recursion desired.
 pub(super) fn query(id: u16, name: &Name, family: Family) -> Vec<u8> {
     request(id, RECURSION_DESIRED, name, family.rtype())
 }
 
-/// Reads the answer to [`query`]; `None` for a message that answers something else (RFC 5452 §9.1).
+/// Parses the answer to [`query`]; returns `None` if the message answers something else (RFC 5452 §9.1).
 pub(super) fn read(message: &[u8], id: u16, name: &Name, family: Family) -> Option<Reply> {
     let mut reader = Reader::new(message).ok()?;
     let header = *reader.header();
@@ -88,7 +88,7 @@ pub(super) fn read(message: &[u8], id: u16, name: &Name, family: Family) -> Opti
                 return None;
             }
         }
-        // Some repeat no question when they cannot read it; that says nothing of anybody's name.
+        // Some resolvers do not repeat a question that they cannot parse.
         Ok(None) if header.rcode() == Rcode::FORMAT_ERROR => {}
         _ => return None,
     }
@@ -100,11 +100,11 @@ pub(super) fn read(message: &[u8], id: u16, name: &Name, family: Family) -> Opti
             answer(reader, &header, name, family)
                 .unwrap_or_else(|fault| Reply::Failed(format!("sent an answer that is malformed at {fault}"))),
         ),
-        code => Some(Reply::Failed(format!("says {}", code))),
+        code => Some(Reply::Failed(format!("answered {}", code))),
     }
 }
 
-/// Reads an answer that is about the question and no error.
+/// Parses an answer that belongs to the question and is not an error.
 fn answer(mut reader: Reader<'_>, header: &Header, name: &Name, family: Family) -> Result<Reply, Malformed> {
     let mut records = Vec::new();
     let mut negative = None;
@@ -116,30 +116,30 @@ fn answer(mut reader: Reader<'_>, header: &Header, name: &Name, family: Family) 
         }
     }
     let Some((addresses, ttl)) = follow(&records, name, family) else {
-        return Ok(Reply::Failed(format!("sent more than {MOST_ALIASES} aliases, one leading to the other")));
+        return Ok(Reply::Failed(format!("sent a chain of more than {MAX_ALIASES} aliases")));
     };
     if !addresses.is_empty() {
-        return Ok(Reply::Addresses(addresses, ttl.min(MOST_TTL)));
+        return Ok(Reply::Addresses(addresses, ttl.min(MAX_TTL)));
     }
     if header.rcode() == Rcode::NAME_ERROR {
         return Ok(Reply::NoSuchName(negative.unwrap_or(DEFAULT_NEGATIVE)));
     }
     const RECURSION_AVAILABLE: u16 = 0x0080;
     if !header.is_authoritative() && header.flags & RECURSION_AVAILABLE == 0 && negative.is_none() {
-        return Ok(Reply::Failed("only refers to other servers: it is no recursive resolver".to_string()));
+        return Ok(Reply::Failed("only refers to other servers: it is not a recursive resolver".to_string()));
     }
     Ok(Reply::Empty(negative.unwrap_or(DEFAULT_NEGATIVE)))
 }
 
-/// Follows aliases from `name` to addresses; returns these, perhaps none, and the least TTL on the way; `None` if there
-/// are too many aliases.
+/// Follows aliases from `name` to addresses. Returns these, possibly none, and the smallest TTL on the way; returns
+/// `None` if there are too many aliases.
 fn follow(records: &[Record], name: &Name, family: Family) -> Option<(Vec<IpAddr>, Duration)> {
     let mut at = name.clone();
     let mut ttl = u32::MAX;
-    for _ in 0..=MOST_ALIASES {
+    for _ in 0..=MAX_ALIASES {
         let mut addresses = Vec::new();
         for record in records.iter().filter(|record| record.rtype == family.rtype() && record.owner == at) {
-            if let Some(address) = family.address(&record.data).filter(|_| addresses.len() < MOST_ADDRESSES) {
+            if let Some(address) = family.address(&record.data).filter(|_| addresses.len() < MAX_ADDRESSES) {
                 addresses.push(address);
                 ttl = ttl.min(seconds(record.ttl));
             }
@@ -156,18 +156,18 @@ fn follow(records: &[Record], name: &Name, family: Family) -> Option<(Vec<IpAddr
     None
 }
 
-/// A TTL with its highest bit set means zero (RFC 2181 §8).
+/// Returns a TTL, or zero if its highest bit is set (RFC 2181 §8).
 fn seconds(ttl: u32) -> u32 {
     if ttl > i32::MAX as u32 { 0 } else { ttl }
 }
 
-/// Returns for how long the zone of this SOA lets one remember that there is nothing (RFC 2308 §5), within our own bound.
+/// Returns how long a negative answer with this SOA may be cached (RFC 2308 §5), within our own limit.
 fn negative_ttl(soa: &Record) -> Duration {
     let minimum = soa.data.last_chunk().map_or(0, |minimum| u32::from_be_bytes(*minimum));
-    Duration::from_secs(seconds(soa.ttl).min(seconds(minimum)).into()).min(MOST_NEGATIVE)
+    Duration::from_secs(seconds(soa.ttl).min(seconds(minimum)).into()).min(MAX_NEGATIVE)
 }
 
-/// Returns the servers that a file in the manner of resolv.conf(5) names, in its order.
+/// Returns the servers in a file like resolv.conf(5), in its order.
 pub(super) fn servers(text: &str) -> Vec<SocketAddr> {
     let mut servers = Vec::new();
     for line in text.lines() {
@@ -176,12 +176,12 @@ pub(super) fn servers(text: &str) -> Vec<SocketAddr> {
             continue;
         }
         let server = words.next().and_then(server);
-        servers.extend(server.filter(|server| servers.len() < MOST_SERVERS && !servers.contains(server)));
+        servers.extend(server.filter(|server| servers.len() < MAX_SERVERS && !servers.contains(server)));
     }
     servers
 }
 
-/// Reads an address, which may tell its zone by number (RFC 4007 §11).
+/// Parses an address, which may have a numeric zone (RFC 4007 §11).
 fn server(word: &str) -> Option<SocketAddr> {
     if let Ok(address) = word.parse::<IpAddr>() {
         return Some(SocketAddr::new(address, PORT));
@@ -206,7 +206,7 @@ mod tests {
         rr::Name::from_ascii(text).unwrap()
     }
 
-    /// An answer of another make's to the question for `git.example.org`.
+    /// An answer of another implementation to the question for `git.example.org`.
     fn reply(
         kind: RecordType,
         rcode: ResponseCode,
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn another_make_understands_the_question() {
+    fn another_implementation_parses_the_query() {
         let message = Message::from_vec(&query(7, &name("git.Example.org"), Family::V6)).unwrap();
         assert_eq!((message.metadata.id, message.metadata.recursion_desired), (7, true));
         let question = &message.queries[0];
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_come_with_the_least_ttl_of_the_way_to_them() {
+    fn addresses_have_the_smallest_ttl_of_the_chain() {
         let records = [
             ("GIT.example.org.", 600, cname("forge.example.net.")),
             ("forge.example.net.", 300, a(1)),
@@ -265,15 +265,15 @@ mod tests {
         assert_eq!(read_v4(&reply(RecordType::A, ResponseCode::NoError, &records, None)), Some(expected));
         let data = RData::AAAA(AAAA::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
         let message = reply(RecordType::AAAA, ResponseCode::NoError, &[("git.example.org.", 90_000, data)], None);
-        let expected = Reply::Addresses(vec!["2001:db8::1".parse().unwrap()], MOST_TTL);
+        let expected = Reply::Addresses(vec!["2001:db8::1".parse().unwrap()], MAX_TTL);
         assert_eq!(read(&message, 77, &name("git.example.org"), Family::V6), Some(expected));
-        // TTLs that are negative to some are zero.
+        // TTLs with the highest bit set are zero.
         let message = reply(RecordType::A, ResponseCode::NoError, &[("git.example.org.", 1 << 31, a(1))], None);
         assert_eq!(read_v4(&message), Some(Reply::Addresses(vec![[192, 0, 2, 1].into()], Duration::ZERO)));
     }
 
     #[test]
-    fn what_answers_another_question_is_no_answer() {
+    fn answers_to_other_questions_are_ignored() {
         let good = reply(RecordType::A, ResponseCode::NoError, &[("git.example.org.", 60, a(1))], None);
         assert!(read_v4(&good).is_some());
         assert_eq!(read(&good, 78, &name("git.example.org"), Family::V4), None);
@@ -283,48 +283,50 @@ mod tests {
         question[2] &= 0x7f;
         assert_eq!(read_v4(&question), None);
         for length in 0..good.len() {
-            // Never a panic; and an answer that is cut is none.
+            // No panic; and a truncated answer is not accepted.
             assert!(!matches!(read_v4(&good[..length]), Some(Reply::Addresses(..))), "cut at {length}");
         }
     }
 
     #[test]
-    fn that_there_is_nothing_is_remembered_briefly() {
+    fn negative_answers_have_short_ttls() {
         let seconds = Duration::from_secs;
         let message = |rcode, soa| reply(RecordType::A, rcode, &[], soa);
         let empty = |soa| read_v4(&message(ResponseCode::NoError, soa));
         assert_eq!(empty(Some((900, 10))), Some(Reply::Empty(seconds(10))));
         assert_eq!(empty(Some((3, 10))), Some(Reply::Empty(seconds(3))));
-        assert_eq!(empty(Some((900, 900))), Some(Reply::Empty(MOST_NEGATIVE)));
+        assert_eq!(empty(Some((900, 900))), Some(Reply::Empty(MAX_NEGATIVE)));
         assert_eq!(empty(None), Some(Reply::Empty(DEFAULT_NEGATIVE)));
         let nothing = message(ResponseCode::NXDomain, Some((9, 9)));
         assert_eq!(read_v4(&nothing), Some(Reply::NoSuchName(seconds(9))));
-        // An alias to nothing.
+        // An alias to a name that does not exist.
         let dangling = [("git.example.org.", 600, cname("gone.example.net."))];
         let message = reply(RecordType::A, ResponseCode::NXDomain, &dangling, None);
         assert_eq!(read_v4(&message), Some(Reply::NoSuchName(DEFAULT_NEGATIVE)));
     }
 
     #[test]
-    fn other_answers_are_failures_or_want_tcp() {
+    fn other_answers_are_failures_or_truncated() {
         let message = |rcode| reply(RecordType::A, rcode, &[], None);
         let failed = |text: &str| Some(Reply::Failed(text.to_string()));
-        assert_eq!(read_v4(&message(ResponseCode::ServFail)), failed("says SERVFAIL"));
-        assert_eq!(read_v4(&message(ResponseCode::Refused)), failed("says REFUSED"));
+        assert_eq!(read_v4(&message(ResponseCode::ServFail)), failed("answered SERVFAIL"));
+        assert_eq!(read_v4(&message(ResponseCode::Refused)), failed("answered REFUSED"));
         let mut referral = message(ResponseCode::NoError);
         referral[3] &= 0x7f;
-        assert_eq!(read_v4(&referral), failed("only refers to other servers: it is no recursive resolver"));
+        assert_eq!(read_v4(&referral), failed("only refers to other servers: it is not a recursive resolver"));
         let mut truncated = message(ResponseCode::NoError);
         truncated[2] |= 2;
         assert_eq!(read_v4(&truncated), Some(Reply::Truncated));
         let mut malformed = message(ResponseCode::NoError);
         malformed.push(0);
         let octet = malformed.len() - 1;
-        let text = format!("sent an answer that is malformed at octet {octet}: there is more than the header counts");
+        let text = format!(
+            "sent an answer that is malformed at octet {octet}: there are octets after the last record that the header counts"
+        );
         assert_eq!(read_v4(&malformed), failed(&text));
         let ring = [("git.example.org.", 60, cname("a.example.")), ("a.example.", 60, cname("git.example.org."))];
         let message = reply(RecordType::A, ResponseCode::NoError, &ring, None);
-        assert_eq!(read_v4(&message), failed("sent more than 16 aliases, one leading to the other"));
+        assert_eq!(read_v4(&message), failed("sent a chain of more than 16 aliases"));
     }
 
     #[test]
@@ -334,11 +336,11 @@ mod tests {
         let expected = ["192.0.2.1:53", "[2001:db8::1]:53", "[fe80::1%2]:53"].map(|text| text.parse().unwrap());
         assert_eq!(servers(text), expected);
         let many: String = (0..100).map(|last| format!("nameserver 192.0.2.{last}\n")).collect();
-        assert_eq!(servers(&many).len(), MOST_SERVERS);
+        assert_eq!(servers(&many).len(), MAX_SERVERS);
     }
 
     proptest! {
-        /// Whatever comes: no panic, and nothing that is not an answer to this question.
+        /// Any input: no panic, and only answers to this question are accepted.
         #[test]
         fn nothing_panics(noise in proptest::collection::vec(any::<u8>(), 0..200), cut in any::<prop::sample::Index>()) {
             let records = [("git.example.org.", 600, cname("forge.example.net.")), ("forge.example.net.", 300, a(1))];

@@ -1,22 +1,22 @@
-//! Finding the addresses of a host, and connecting to the first that answers.
+//! Dialing: looks up the addresses of a host and connects to the first one that answers.
 //!
-//! A stub resolver (RFC 1034 §5.3.1): the servers it is told are recursive ones. Both families are asked for side by side;
-//! what is found is tried as it comes, IPv6 first, family by family in turn, each a quarter of a second after the one
-//! before, and the first connection wins (RFC 8305). Names are absolute: search lists are not used.
+//! This is a stub resolver (RFC 1034 §5.3.1), which needs recursive servers. Both address families are queried in
+//! parallel. Addresses are tried as they arrive, IPv6 first and alternating between families, at intervals of a quarter
+//! of a second, and the first connection wins (RFC 8305). Names are absolute: search lists are not used.
 //!
 //! ```text
-//! host ─┬─ is an address ────────────────────────────┬─► race ─► a thread a try ─► TcpStream
-//!       └─► cache ─► search ─► ask (a thread a server) ┘
+//! host ─┬─ is an address ──────────────────────────────────┬─► race ─► a thread per try ─► TcpStream
+//!       └─► cache ─► search ─► query (a thread per server) ┘
 //! ```
 //!
-//! `lookup`, `search` and `race` are values in, values out; `ask` has the sockets, and here are the threads. Nothing
-//! is waited for beyond the caller's patience. Threads that are left behind then (a connection that nobody wants any
-//! more, a resolver that is still silent) end soon after, and their number is bounded.
+//! `lookup`, `search` and `race` do no I/O; `query` has the sockets, and this module has the threads. A dial never takes
+//! longer than the caller's time limit. Threads that are still busy then (a connection that is no longer needed, a
+//! silent resolver) end soon after, and their number is bounded.
 
-mod ask;
 mod cache;
 mod error;
 mod lookup;
+mod query;
 mod race;
 mod search;
 
@@ -38,28 +38,30 @@ use search::Search;
 
 use crate::dns::Name;
 
-/// The most threads of all dials together.
-const MOST_THREADS: usize = 24;
+/// The maximum number of threads for all dials together.
+const MAX_THREADS: usize = 24;
 
-/// How many events of one connection in the making wait; threads that have more wait with them.
-const EVENTS: usize = 64;
+/// The maximum number of queued events of one dial; threads with more events block.
+const MAX_EVENTS: usize = 64;
 
-/// The stack of a thread that asks or connects, in octets; on a machine of its own it is memory taken at once.
+/// The stack size of a thread that queries or connects, in octets; without an operating system, the memory is allocated
+/// at once.
 const STACK: usize = 64 * 1024;
 
-/// How long resolvers are waited for while there are addresses that did until lately (RFC 8767 §5).
+/// How long to wait for resolvers while there are recently expired addresses (RFC 8767 §5).
 const STALE_WAIT: Duration = Duration::from_millis(1800);
 
-/// For how long a resolver that nobody waits for any more may still answer, to be remembered.
+/// How long a resolver may still answer after the dial has ended, to fill the cache.
 const LINGER: Duration = Duration::from_secs(4);
 
-/// How long a try may take that has no thread of its own, while there are others to make.
-const HURRY: Duration = Duration::from_secs(1);
+/// The time limit of an attempt without its own thread, while there are other addresses to try.
+const UNTHREADED_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often it is told that resolvers are silent and old addresses are used.
+/// The minimum time between two warnings about the use of expired addresses.
 const REMINDER: Duration = Duration::from_secs(60);
 
-/// Finds the addresses of a host and connects to the first that answers (RFC 8305). Clones share what they learn.
+/// A dialer: looks up the addresses of a host and connects to the first one that answers (RFC 8305). Clones share their
+/// cache.
 #[derive(Clone, Debug)]
 pub struct Dialer {
     shared: Arc<Shared>,
@@ -67,72 +69,72 @@ pub struct Dialer {
 
 #[derive(Debug)]
 struct Shared {
-    way: Way,
+    source: Source,
     cache: Mutex<Cache>,
-    /// How many threads there are.
+    /// The number of running threads.
     threads: AtomicUsize,
-    /// When the use of old addresses was told last.
-    told: Mutex<Option<Instant>>,
+    /// The time of the last warning about the use of expired addresses.
+    last_warning: Mutex<Option<Instant>>,
 }
 
-/// Who is asked for addresses.
+/// The source of addresses.
 #[derive(Debug)]
-enum Way {
+enum Source {
     /// The operating system.
     System,
     /// These servers.
     Servers(Vec<SocketAddr>),
-    /// The servers that this file tells, read for each look-up.
+    /// The servers in this file, which is read for each lookup.
     File(String),
 }
 
-/// What the threads of a dial tell.
+/// A message from a thread of a dial.
 enum Event {
     Reply(SocketAddr, Family, Reply),
     Tried(SocketAddr, io::Result<TcpStream>),
 }
 
 impl Dialer {
-    /// Has the operating system look names up.
+    /// Returns a dialer that uses the operating system's resolver.
     pub fn system() -> Self {
-        Self::by(Way::System)
+        Self::with_source(Source::System)
     }
 
-    /// Asks these resolvers, in this order.
+    /// Returns a dialer that uses these resolvers, in this order.
     pub fn with_servers(servers: Vec<SocketAddr>) -> Self {
-        Self::by(Way::Servers(servers))
+        Self::with_source(Source::Servers(servers))
     }
 
-    /// Asks the resolvers that a file in the manner of `/etc/resolv.conf` names at that time.
+    /// Returns a dialer that uses the resolvers in a file like `/etc/resolv.conf`, which is read for each lookup.
     pub fn from_file(path: &str) -> Self {
-        Self::by(Way::File(path.to_string()))
+        Self::with_source(Source::File(path.to_string()))
     }
 
-    fn by(way: Way) -> Self {
-        let (cache, threads, told) = Default::default();
-        Dialer { shared: Arc::new(Shared { way, cache, threads, told }) }
+    fn with_source(source: Source) -> Self {
+        let (cache, threads, last_warning) = Default::default();
+        Dialer { shared: Arc::new(Shared { source, cache, threads, last_warning }) }
     }
 
     /// Connects to `port` of `host`, a name or a numeric address, within `patience`.
     ///
     /// # Errors
     ///
-    /// Who was asked for addresses or for a connection, and what came.
+    /// Returns which resolvers or addresses were tried, and how each one failed.
     pub fn connect(&self, host: &str, port: u16, patience: Duration) -> Result<TcpStream, DialError> {
-        let begun = Instant::now();
-        let mut dial = Dial::new(&self.shared, host, port, begun, patience);
+        let started = Instant::now();
+        let mut dial = Dial::new(&self.shared, host, port, started, patience);
         if let Some(addresses) = known(host, port) {
             addresses.into_iter().for_each(|address| dial.race.add(address));
             return dial.run();
         }
-        let servers = match &self.shared.way {
-            Way::System => {
+        let servers = match &self.shared.source {
+            Source::System => {
                 let addresses = self.shared.by_system(host, port, patience)?;
                 addresses.into_iter().for_each(|address| dial.race.add(address));
                 return dial.run();
             }
-            Way::Servers(servers) => servers.clone(),
-            Way::File(path) => lookup::servers(&fs::read_to_string(path).unwrap_or_default()),
+            Source::Servers(servers) => servers.clone(),
+            Source::File(path) => lookup::servers(&fs::read_to_string(path).unwrap_or_default()),
         };
         let name = host_name(host)?;
         if servers.is_empty() {
@@ -143,7 +145,7 @@ impl Dialer {
     }
 }
 
-/// Returns the addresses of a host that needs no looking up: a numeric one, or this one (RFC 6761 §6.3).
+/// Returns the addresses of a host that needs no lookup: a numeric address or `localhost` (RFC 6761 §6.3).
 fn known(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Some(vec![SocketAddr::new(address, port)]);
@@ -158,28 +160,29 @@ fn known(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
     is_here.then(|| vec![(Ipv6Addr::LOCALHOST, port).into(), (Ipv4Addr::LOCALHOST, port).into()])
 }
 
-/// Reads a host as a domain name.
+/// Parses a host as a domain name.
 fn host_name(host: &str) -> Result<Name, DialError> {
     let bad = |reason: String| DialError::BadName { host: host.to_string(), reason };
     if !host.is_ascii() {
-        return Err(bad("write its name in ASCII, as xn--…".to_string()));
+        return Err(bad("the name must be in ASCII; write it as xn--…".to_string()));
     }
     let name = Name::from_text(host).map_err(|error| bad(error.to_string()))?;
-    if name == Name::root() { Err(bad("that is the root of all names".to_string())) } else { Ok(name) }
+    if name == Name::root() { Err(bad("the name is the DNS root".to_string())) } else { Ok(name) }
 }
 
 impl Shared {
-    /// Has the system look a name up, which may take it as long as it likes, but us no longer than `patience`.
+    /// Looks up a name with the system's resolver, which may take longer than `patience`; the caller waits no longer
+    /// than that.
     fn by_system(self: &Arc<Self>, host: &str, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, DialError> {
-        let (tell, told) = sync_channel(1);
+        let (sender, receiver) = sync_channel(1);
         let name = host.to_string();
         self.start("resolve", None, move || {
-            // Nobody may be waiting any more.
-            let _ = tell.send((name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>));
+            // The receiver may be gone.
+            let _ = sender.send((name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>));
         })
         .map_err(|source| DialError::Resources { source })?;
         let host = host.to_string();
-        match told.recv_timeout(patience) {
+        match receiver.recv_timeout(patience) {
             Ok(Ok(addresses)) if addresses.is_empty() => Err(DialError::NoAddresses { host, by: None }),
             Ok(Ok(addresses)) => Ok(addresses),
             Ok(Err(source)) => Err(DialError::System { host, source }),
@@ -194,14 +197,15 @@ impl Shared {
         stack: Option<usize>,
         work: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
-        let place = Place::take(self).ok_or_else(|| io::Error::other("too many look-ups and connections at a time"))?;
+        let permit =
+            Permit::take(self).ok_or_else(|| io::Error::other("too many concurrent lookups and connections"))?;
         let mut thread = thread::Builder::new().name(name.to_string());
         if let Some(stack) = stack {
             thread = thread.stack_size(stack);
         }
         let work = move || {
             work();
-            drop(place);
+            drop(permit);
         };
         thread.spawn(work).map(drop)
     }
@@ -210,100 +214,100 @@ impl Shared {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that old addresses are used, now and then.
-    fn tell_of_stale(&self, host: &str, error: &DialError) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = told.is_none_or(|told| told.elapsed() >= REMINDER);
+    /// Logs the use of expired addresses, as a warning at most once per [`REMINDER`].
+    fn log_stale(&self, host: &str, error: &DialError) {
+        let mut last_warning = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last_warning.is_none_or(|last_warning| last_warning.elapsed() >= REMINDER);
         let level = if due { log::Level::Warn } else { log::Level::Debug };
-        log::log!(level, "{error}; meanwhile the addresses that {host} had until lately are used");
+        log::log!(level, "{error}; using the expired addresses of {host}");
         if due {
-            *told = Some(Instant::now());
+            *last_warning = Some(Instant::now());
         }
     }
 }
 
-/// One of the places for threads.
-struct Place(Arc<Shared>);
+/// A permit for a thread; dropping it releases it.
+struct Permit(Arc<Shared>);
 
-impl Place {
+impl Permit {
     fn take(shared: &Arc<Shared>) -> Option<Self> {
-        let more = |taken| (taken < MOST_THREADS).then_some(taken + 1);
+        let more = |taken| (taken < MAX_THREADS).then_some(taken + 1);
         shared.threads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Place(Arc::clone(shared)))
+        Some(Permit(Arc::clone(shared)))
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.0.threads.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// One connection in the making.
+/// The state of one dial.
 struct Dial<'a> {
     shared: &'a Arc<Shared>,
     host: &'a str,
     port: u16,
-    begun: Instant,
+    started: Instant,
     patience: Duration,
     race: Race,
     search: Search,
-    /// What the host is called, if it is looked up.
+    /// The name of the host, if it needs a lookup.
     name: Option<Name>,
-    /// Addresses that are not right any more, for the time being.
+    /// Expired addresses, to be used if resolvers are slow or fail.
     stale: Vec<IpAddr>,
-    /// The addresses being tried by threads.
+    /// The addresses that threads are trying.
     trying: Vec<SocketAddr>,
     tried: Vec<(SocketAddr, io::Error)>,
     events: (SyncSender<Event>, Receiver<Event>),
-    /// Nobody waits any more.
-    over: Arc<AtomicBool>,
+    /// Whether the dial has ended.
+    ended: Arc<AtomicBool>,
 }
 
 impl<'a> Dial<'a> {
-    fn new(shared: &'a Arc<Shared>, host: &'a str, port: u16, begun: Instant, patience: Duration) -> Self {
+    fn new(shared: &'a Arc<Shared>, host: &'a str, port: u16, started: Instant, patience: Duration) -> Self {
         Dial {
             shared,
             host,
             port,
-            begun,
+            started,
             patience,
-            race: Race::new(shared.cache().winner(host, begun), begun),
-            search: Search::none(begun),
+            race: Race::new(shared.cache().winner(host, started), started),
+            search: Search::none(started),
             name: None,
             stale: Vec::new(),
             trying: Vec::new(),
             tried: Vec::new(),
-            events: sync_channel(EVENTS),
-            over: Arc::default(),
+            events: sync_channel(MAX_EVENTS),
+            ended: Arc::default(),
         }
     }
 
-    /// Begins a search for what is not known.
+    /// Starts the lookup of the families that are not cached.
     fn look_up(&mut self, name: Name, servers: Vec<SocketAddr>) {
-        self.search = Search::new(servers, self.begun);
+        self.search = Search::new(servers, self.started);
         for family in Family::BOTH {
             let mut cache = self.shared.cache();
-            if let Some((by, reply)) = cache.get(&name, family, self.begun) {
+            if let Some((by, reply)) = cache.get(&name, family, self.started) {
                 drop(cache);
-                self.heard(by, family, reply);
+                self.handle_reply(by, family, reply);
             } else {
-                self.stale.extend(cache.stale(&name, family, self.begun).unwrap_or_default());
+                self.stale.extend(cache.stale(&name, family, self.started).unwrap_or_default());
             }
         }
         self.name = Some(name);
     }
 
-    /// Connects, or finds that it cannot be.
+    /// Runs the dial until it connects or fails.
     fn run(mut self) -> Result<TcpStream, DialError> {
-        let deadline = self.begun + self.patience;
+        let deadline = self.started + self.patience;
         loop {
             let now = Instant::now();
             if now >= deadline {
                 return Err(self.error(true));
             }
             while let Some(server) = self.search.next(now) {
-                self.ask(server, deadline);
+                self.query(server, deadline);
             }
             self.use_stale(now);
             if let Some(address) = self.race.next(now) {
@@ -315,11 +319,11 @@ impl<'a> Dial<'a> {
             if self.search.is_over() && self.race.is_empty() && self.trying.is_empty() && self.stale.is_empty() {
                 return Err(self.error(false));
             }
-            let stale = (!self.stale.is_empty()).then_some(self.begun + STALE_WAIT);
+            let stale = (!self.stale.is_empty()).then_some(self.started + STALE_WAIT);
             let wake = [self.search.wake(), self.race.wake(), stale].into_iter().flatten().fold(deadline, Instant::min);
-            // We hold a sender ourselves: the only error is that time has passed.
+            // The dial itself has a sender, so the only possible error is a timeout.
             match self.events.1.recv_timeout(wake.saturating_duration_since(now)) {
-                Ok(Event::Reply(server, family, reply)) => self.heard(server, family, reply),
+                Ok(Event::Reply(server, family, reply)) => self.handle_reply(server, family, reply),
                 Ok(Event::Tried(address, Ok(stream))) => return Ok(self.finish(address, stream)),
                 Ok(Event::Tried(address, Err(error))) => {
                     self.trying.retain(|other| *other != address);
@@ -331,32 +335,32 @@ impl<'a> Dial<'a> {
         }
     }
 
-    /// Has a thread ask `server`.
-    fn ask(&mut self, server: SocketAddr, deadline: Instant) {
+    /// Starts a thread that queries `server`.
+    fn query(&mut self, server: SocketAddr, deadline: Instant) {
         let Some(name) = self.name.clone() else { return };
         let families = self.search.open();
-        let (asked, shared, over) = (families.clone(), Arc::clone(self.shared), Arc::clone(&self.over));
-        let (sender, begun) = (self.events.0.clone(), self.begun);
-        let deadline = deadline.max(begun + LINGER);
+        let (queried, shared, ended) = (families.clone(), Arc::clone(self.shared), Arc::clone(&self.ended));
+        let (sender, started) = (self.events.0.clone(), self.started);
+        let deadline = deadline.max(started + LINGER);
         let work = move || {
-            let enough = || over.load(Ordering::Relaxed) && begun.elapsed() >= LINGER;
-            ask::ask(server, &name, &families, deadline, &enough, &mut |family, reply| {
+            let enough = || ended.load(Ordering::Relaxed) && started.elapsed() >= LINGER;
+            query::query(server, &name, &families, deadline, &enough, &mut |family, reply| {
                 log::debug!("{name}, {family:?}: {server}: {reply:?}");
                 shared.cache().put(&name, family, server, &reply, Instant::now());
-                // Nobody may be waiting any more.
+                // The receiver may be gone.
                 let _ = sender.send(Event::Reply(server, family, reply));
             });
         };
         if let Err(error) = self.shared.start("resolve", Some(STACK), work) {
-            for family in asked {
-                self.heard(server, family, Reply::Failed(format!("cannot be asked: {error}")));
+            for family in queried {
+                self.handle_reply(server, family, Reply::Failed(format!("cannot be queried: {error}")));
             }
         }
     }
 
-    fn heard(&mut self, server: SocketAddr, family: Family, reply: Reply) {
+    fn handle_reply(&mut self, server: SocketAddr, family: Family, reply: Reply) {
         let now = Instant::now();
-        let addresses = self.search.heard(server, family, reply, now);
+        let addresses = self.search.handle_reply(server, family, reply, now);
         let is_alone = !self.search.is_over();
         self.race.found(&addresses, self.port, is_alone, now);
         if !addresses.is_empty() || self.search.is_denied() {
@@ -364,18 +368,18 @@ impl<'a> Dial<'a> {
         }
     }
 
-    /// Falls back to old addresses when resolvers take too long or fail.
+    /// Falls back to expired addresses when resolvers are slow or fail.
     fn use_stale(&mut self, now: Instant) {
-        if self.stale.is_empty() || !self.search.is_over() && now < self.begun + STALE_WAIT {
+        if self.stale.is_empty() || !self.search.is_over() && now < self.started + STALE_WAIT {
             return;
         }
         let stale = std::mem::take(&mut self.stale);
-        let error = self.search.error(self.host, now - self.begun);
-        self.shared.tell_of_stale(self.host, &error);
+        let error = self.search.error(self.host, now - self.started);
+        self.shared.log_stale(self.host, &error);
         self.race.found(&stale, self.port, false, now);
     }
 
-    /// Tries an address, by a thread if there are others to try meanwhile.
+    /// Tries an address, in a thread if there are others to try.
     fn attempt(&mut self, address: SocketAddr, deadline: Instant) -> Option<TcpStream> {
         let left = move || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let is_last = self.search.is_over() && self.race.is_empty() && self.trying.is_empty();
@@ -389,10 +393,10 @@ impl<'a> Dial<'a> {
                     self.trying.push(address);
                     return None;
                 }
-                Err(error) => log::debug!("connecting to {address}: {error}; others wait meanwhile"),
+                Err(error) => log::debug!("connecting to {address} without a thread: {error}; delaying other attempts"),
             }
         }
-        let patience = if is_last { left() } else { left().min(HURRY) };
+        let patience = if is_last { left() } else { left().min(UNTHREADED_TIMEOUT) };
         match TcpStream::connect_timeout(&address, patience) {
             Ok(stream) => return Some(stream),
             Err(error) => self.tried.push((address, error)),
@@ -401,21 +405,21 @@ impl<'a> Dial<'a> {
         None
     }
 
-    /// Readies the connection that won for requests that are written whole.
+    /// Records the winner and configures the connection for requests that are written as a whole.
     fn finish(&self, address: SocketAddr, stream: TcpStream) -> TcpStream {
         self.shared.cache().won(self.host, address.ip(), Instant::now());
-        // There is nothing to gather; if it cannot be set, requests leave later.
+        // Nagle's algorithm is not needed; if this fails, requests are only delayed.
         let _ = stream.set_nodelay(true);
         stream
     }
 
-    /// Returns why there is no connection.
+    /// Returns the error of the dial.
     fn error(&mut self, is_late: bool) -> DialError {
         let mut tried = std::mem::take(&mut self.tried);
         let late =
             || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {}", error::seconds(self.patience)));
         tried.extend(self.trying.iter().filter(|_| is_late).map(|address| (*address, late())));
-        // What a system says of its own waiting is the same in other words.
+        // Replace the system's own timeout errors with the same text.
         for (_, error) in tried.iter_mut().filter(|(_, error)| error.kind() == io::ErrorKind::TimedOut) {
             *error = late();
         }
@@ -425,7 +429,7 @@ impl<'a> Dial<'a> {
 
 impl Drop for Dial<'_> {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.ended.store(true, Ordering::Relaxed);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The order in which addresses are tried, and when (RFC 8305 §4 and §5).
+//! The order and timing of connection attempts (RFC 8305 §4 and §5).
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -6,32 +6,32 @@ use std::time::{Duration, Instant};
 
 use super::lookup::Family;
 
-/// How long one try is waited for before the next begins beside it (RFC 8305 §5).
+/// The delay between the start of two attempts (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// How long IPv4 addresses wait for IPv6 ones to be found (RFC 8305 §3).
-const DELAY: Duration = Duration::from_millis(50);
+/// How long IPv4 addresses wait for the lookup of IPv6 addresses (RFC 8305 §3).
+const IPV4_DELAY: Duration = Duration::from_millis(50);
 
-/// The addresses that are still to be tried.
+/// The addresses that are not yet tried.
 #[derive(Debug)]
 pub(super) struct Race {
     v6: VecDeque<SocketAddr>,
     v4: VecDeque<SocketAddr>,
-    /// The one to begin with, should it be among them.
+    /// The address to try first, if it is found.
     favourite: Option<IpAddr>,
-    /// The family of the last one tried.
+    /// The family of the last attempt.
     last: Option<Family>,
-    /// When the next may be tried.
+    /// The earliest time of the next attempt.
     due: Instant,
 }
 
 impl Race {
-    /// Makes a race without addresses, which `favourite` is to begin if it comes.
+    /// Creates a race without addresses; `favourite` is tried first if it is found.
     pub(super) fn new(favourite: Option<IpAddr>, now: Instant) -> Self {
         Race { v6: VecDeque::new(), v4: VecDeque::new(), favourite, last: None, due: now }
     }
 
-    /// Adds an address, once.
+    /// Adds an address, unless it is already present.
     pub(super) fn add(&mut self, address: SocketAddr) {
         let queue = if address.is_ipv6() { &mut self.v6 } else { &mut self.v4 };
         if !queue.contains(&address) {
@@ -39,19 +39,19 @@ impl Race {
         }
     }
 
-    /// Adds addresses that were looked up; `is_alone` if those of the other family are still to come.
+    /// Adds addresses from a lookup; `is_alone` if the lookup of the other family is not finished.
     pub(super) fn found(&mut self, addresses: &[IpAddr], port: u16, is_alone: bool, now: Instant) {
         let is_awaited = self.favourite.is_some_and(|favourite| addresses.contains(&favourite));
         let is_older = addresses.iter().any(IpAddr::is_ipv4);
         if is_alone && self.last.is_none() && self.is_empty() && is_older && !is_awaited {
-            self.due = now + DELAY;
+            self.due = now + IPV4_DELAY;
         } else if self.last.is_none() {
             self.due = now;
         }
         addresses.iter().for_each(|address| self.add(SocketAddr::new(*address, port)));
     }
 
-    /// Returns the address to try now, beside others that are being tried.
+    /// Returns the address to try now, concurrently with others.
     pub(super) fn next(&mut self, now: Instant) -> Option<SocketAddr> {
         if now < self.due {
             return None;
@@ -75,7 +75,7 @@ impl Race {
         Some(address)
     }
 
-    /// Takes the address to begin with out of those that wait.
+    /// Removes the favourite from the waiting addresses and returns it.
     fn take_favourite(&mut self) -> Option<SocketAddr> {
         let favourite = self.favourite?;
         let queue = if favourite.is_ipv6() { &mut self.v6 } else { &mut self.v4 };
@@ -84,17 +84,17 @@ impl Race {
         queue.remove(at)
     }
 
-    /// Takes note that a try failed: the next need not wait.
+    /// Records that an attempt failed, so that the next one need not wait.
     pub(super) fn failed(&mut self, now: Instant) {
         self.due = now;
     }
 
-    /// Returns when the next is to be tried, if there is one.
+    /// Returns the time of the next attempt, if there is one.
     pub(super) fn wake(&self) -> Option<Instant> {
         (!self.is_empty()).then_some(self.due)
     }
 
-    /// Returns whether there is nothing more to try.
+    /// Returns whether no addresses are left.
     pub(super) fn is_empty(&self) -> bool {
         self.v6.is_empty() && self.v4.is_empty()
     }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn who_won_last_time_begins() {
+    fn the_last_winner_is_tried_first() {
         let now = Instant::now();
         let mut race = Race::new(Some("192.0.2.2".parse().unwrap()), now);
         race.found(&addresses(&["192.0.2.1", "192.0.2.2"]), 443, true, now);
@@ -153,14 +153,14 @@ mod tests {
         let now = Instant::now();
         let mut race = Race::new(None, now);
         race.found(&addresses(&["192.0.2.1"]), 443, true, now);
-        assert_eq!((race.next(now), race.wake()), (None, Some(now + DELAY)));
+        assert_eq!((race.next(now), race.wake()), (None, Some(now + IPV4_DELAY)));
         race.found(&addresses(&["2001:db8::1"]), 443, false, now);
         assert_eq!(race.next(now).unwrap().to_string(), "[2001:db8::1]:443");
         let mut race = Race::new(None, now);
         race.found(&addresses(&["192.0.2.1"]), 443, true, now);
         race.found(&[], 443, false, now);
         assert!(race.next(now).is_some(), "there is no newer one");
-        // The newer waits for nobody.
+        // The newer family does not wait.
         let mut race = Race::new(None, now);
         race.found(&addresses(&["2001:db8::1"]), 443, true, now);
         assert!(race.next(now).is_some());

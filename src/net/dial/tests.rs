@@ -1,4 +1,4 @@
-//! Dials against resolvers and hosts on the loopback.
+//! Tests of dials to resolvers and hosts on the loopback interface.
 
 use std::net::{TcpListener, UdpSocket};
 
@@ -6,7 +6,7 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A resolver that sends what `answer` makes of each question: as many datagrams as that returns.
+/// A resolver that answers each question with the datagrams that `answer` returns.
 fn resolver(mut answer: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
@@ -21,12 +21,12 @@ fn resolver(mut answer: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> S
     address
 }
 
-/// The type a question asks for.
+/// The type of a question.
 fn kind(question: &[u8]) -> u16 {
     u16::from_be_bytes([question[question.len() - 4], question[question.len() - 3]])
 }
 
-/// An answer with the response code `rcode` and perhaps an address.
+/// An answer with the response code `rcode` and an optional address.
 fn answer(question: &[u8], rcode: u8, ttl: u32, address: Option<&[u8]>) -> Vec<u8> {
     let mut reply = question.to_vec();
     reply[2] = 0x81;
@@ -45,7 +45,7 @@ fn answer(question: &[u8], rcode: u8, ttl: u32, address: Option<&[u8]>) -> Vec<u
 
 const HERE: &[u8] = &[127, 0, 0, 1];
 
-/// The answer of a resolver that knows every name to be here, by IPv4.
+/// The answer of a resolver that maps every name to 127.0.0.1.
 fn here(question: &[u8], ttl: u32) -> Vec<u8> {
     answer(question, 0, ttl, (kind(question) == 1).then_some(HERE))
 }
@@ -57,7 +57,7 @@ fn listener() -> (TcpListener, u16) {
 }
 
 #[test]
-fn a_name_is_looked_up_and_remembered() {
+fn a_name_is_looked_up_and_cached() {
     let (_listener, port) = listener();
     let (count, counted) = sync_channel(1024);
     let server = resolver(move |question| {
@@ -70,17 +70,17 @@ fn a_name_is_looked_up_and_remembered() {
         assert_eq!(stream.peer_addr().unwrap().port(), port);
     }
     let asked: Vec<u16> = counted.try_iter().collect();
-    // The absence of IPv6 addresses is remembered too, for some seconds.
+    // The absence of IPv6 addresses is cached, too, for some seconds.
     assert_eq!(asked[..2], [28, 1]);
 }
 
 #[test]
-fn lies_are_not_believed() {
+fn forged_answers_are_ignored() {
     let (_listener, port) = listener();
     let server = resolver(|question| {
         let mut lies = Vec::new();
         for (at, bit) in [(0, 1), (1, 1), (13, 1), (question.len() - 1, 2)] {
-            // Another id, name, class.
+            // Another ID, name or class.
             let mut lie = answer(question, 0, 300, (kind(question) == 1).then_some(&[192, 0, 2, 66]));
             lie[at] ^= bit;
             lies.push(lie);
@@ -92,13 +92,13 @@ fn lies_are_not_believed() {
 }
 
 #[test]
-fn the_next_resolver_is_asked_where_one_is_silent_or_fails() {
+fn the_next_resolver_is_queried_if_one_fails() {
     let (_listener, port) = listener();
     let silent = resolver(|_| Vec::new());
     let failing = resolver(|question| vec![answer(question, 2, 0, None)]);
-    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let good = resolver(|question| vec![here(question, 300)]);
-    Dialer::with_servers(vec![nobody, failing, silent, good]).connect("git.example.org", port, PATIENCE).unwrap();
+    Dialer::with_servers(vec![closed, failing, silent, good]).connect("git.example.org", port, PATIENCE).unwrap();
 
     let brief = Duration::from_millis(300);
     let error = Dialer::with_servers(vec![silent]).connect("git.example.org", port, brief).unwrap_err();
@@ -108,18 +108,22 @@ fn the_next_resolver_is_asked_where_one_is_silent_or_fails() {
         format!("cannot look up git.example.org: resolver 127.0.0.1 port {silent_port} did not answer within 0.3 s")
     );
     let error = Dialer::with_servers(vec![failing]).connect("git.example.org", port, PATIENCE).unwrap_err();
-    assert!(error.to_string().ends_with("says SERVFAIL"), "{error}");
+    assert!(error.to_string().ends_with("answered SERVFAIL"), "{error}");
 }
 
 #[test]
-fn what_does_not_exist_is_said() {
+fn negative_results_are_reported() {
     let server = resolver(|question| vec![answer(question, 3, 0, None)]);
     let error = Dialer::with_servers(vec![server]).connect("git.example.org", 9418, PATIENCE).unwrap_err();
-    let text = format!("git.example.org does not exist, says 127.0.0.1 port {} (NXDOMAIN)", server.port());
+    let text =
+        format!("git.example.org does not exist according to resolver 127.0.0.1 port {} (NXDOMAIN)", server.port());
     assert_eq!(error.to_string(), text);
     let server = resolver(|question| vec![answer(question, 0, 0, None)]);
     let error = Dialer::with_servers(vec![server]).connect("git.example.org", 9418, PATIENCE).unwrap_err();
-    assert!(error.to_string().starts_with("git.example.org has no addresses, says 127.0.0.1"), "{error}");
+    assert!(
+        error.to_string().starts_with("git.example.org has no addresses according to resolver 127.0.0.1"),
+        "{error}"
+    );
     for dialer in [Dialer::with_servers(Vec::new()), Dialer::from_file("/no/such/file")] {
         let error = dialer.connect("git.example.org", 9418, PATIENCE).unwrap_err();
         assert!(error.to_string().contains("no resolver is known; give --resolver=ADDR"), "{error}");
@@ -131,9 +135,9 @@ fn what_does_not_exist_is_said() {
 }
 
 #[test]
-fn a_family_that_leads_nowhere_does_not_matter() {
+fn an_unreachable_family_does_not_matter() {
     let (_listener, port) = listener();
-    // A documentation prefix (RFC 3849): without a route it fails at once, with one it is silence.
+    // A documentation prefix (RFC 3849): without a route it fails at once, with one it times out.
     let nowhere: [u8; 16] = "2001:db8::1".parse::<Ipv6Addr>().unwrap().octets();
     let server = resolver(move |question| {
         vec![answer(question, 0, 300, Some(if kind(question) == 1 { HERE } else { &nowhere }))]
@@ -149,7 +153,7 @@ fn a_family_that_leads_nowhere_does_not_matter() {
 }
 
 #[test]
-fn old_addresses_do_while_resolvers_are_silent() {
+fn expired_addresses_are_used_while_resolvers_are_silent() {
     let (_listener, port) = listener();
     let mut count = 0;
     let server = resolver(move |question| {
@@ -173,7 +177,7 @@ fn hosts_that_need_no_resolver() {
 }
 
 #[test]
-fn an_answer_too_long_for_a_datagram_is_asked_for_over_tcp() {
+fn truncated_answers_are_retried_over_tcp() {
     let (_listener, port) = listener();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let server = udp.local_addr().unwrap();

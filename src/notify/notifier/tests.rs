@@ -1,4 +1,5 @@
-//! Notifications sent, event by event; RFC 1996 §3.6–§3.8, §4. With secondaries that follow: `secondary/tests/network.rs`.
+//! Tests for sent notifications, event by event (RFC 1996 §3.6–§3.8, §4). For tests together with secondaries, see
+//! `secondary/tests/network.rs`.
 
 use proptest::prelude::*;
 
@@ -30,7 +31,7 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A notifier at a time.
+/// A notifier and the time.
 struct Scene {
     notifier: Notifier,
     uptime: Duration,
@@ -72,7 +73,7 @@ impl Scene {
         self.event(Event::Reply { source: *to, message: &message })
     }
 
-    /// Lets time pass until something is due.
+    /// Advances time until an action is due.
     fn wait(&mut self) -> (Duration, Sent) {
         let due = self.notifier.wake().expect("something is due");
         let passed = due.saturating_sub(self.uptime);
@@ -85,7 +86,7 @@ fn id(sent: &Sent) -> [u8; 2] {
     [sent[0].1[0], sent[0].1[1]]
 }
 
-/// RFC 1996 §3.7, §4.1: what a notification looks like to another implementation.
+/// RFC 1996 §3.7, §4.1: another implementation can read a notification.
 #[test]
 fn message() {
     let mut scene = Scene::new();
@@ -96,14 +97,14 @@ fn message() {
     assert_eq!(message.queries[0].to_string(), "example.org. IN SOA");
     assert_eq!(message.answers.len(), 1);
     assert!(message.answers[0].to_string().contains(" 77 1 1 1 1"), "{}", message.answers[0]);
-    // Where there is no room for the hint, it is left out.
+    // The hint is omitted if there is no room for it.
     let long = format!("{0}.{0}.{0}.{1}", "x".repeat(63), "y".repeat(40));
     let sent = scene.changed(&zone(&long, 77), &[target(1)]);
     assert!(sent[0].1.len() < 512);
     assert!(hickory_proto::op::Message::from_vec(&sent[0].1).unwrap().answers.is_empty());
 }
 
-/// RFC 1996 §3.6: sent again, each time after twice as long, and given up with a warning.
+/// RFC 1996 §3.6: retransmission with doubling timeouts, then a warning.
 #[test]
 fn retransmission() {
     let mut scene = Scene::new();
@@ -114,10 +115,10 @@ fn retransmission() {
     }
     assert_eq!(scene.wait(), (Duration::from_secs(32), vec![]));
     assert!(scene.notifier.is_idle() && scene.notifier.wake().is_none());
-    assert_eq!(scene.warnings, ["example.org. 1: no reply to 6 notifications from 192.0.2.1:53"]);
+    assert_eq!(scene.warnings, ["example.org.: no reply from 192.0.2.1:53 to 6 notifications of serial 1; giving up"]);
 }
 
-/// RFC 1996 §3.8, §4.8: matched by source, identifier, question; NOERROR ends it, and so does a refusal.
+/// RFC 1996 §3.8, §4.8: replies are matched by source, ID and question; NOERROR ends the job, and so does a refusal.
 #[test]
 fn replies() {
     for (code, ends, warnings) in [
@@ -156,7 +157,7 @@ fn replies() {
     assert_eq!(scene.wait().1, sent, "none of these was the reply");
     none[3] = 4;
     scene.event(Event::Reply { source: *to, message: &none });
-    assert!(scene.notifier.is_idle(), "who does not know the operation need not repeat the question");
+    assert!(scene.notifier.is_idle(), "a server without NOTIFY need not repeat the question");
 }
 
 impl Scene {
@@ -176,7 +177,7 @@ fn ipv6() {
     assert!(scene.wait().1.is_empty() && scene.notifier.is_idle());
 }
 
-/// RFC 8945 §5.4: a reply to what was signed is believed if it is signed.
+/// RFC 8945 §5.4: the reply to a signed notification must be signed.
 #[test]
 fn signed() {
     let mut scene = Scene::new();
@@ -188,7 +189,7 @@ fn signed() {
     let unsigned = reply(&verified.message, Rcode::NO_ERROR).unwrap();
     scene.event(Event::Reply { source: *to, message: &unsigned });
     scene.event(Event::Reply { source: *to, message: &unsigned });
-    assert_eq!(scene.warnings.len(), 1, "told once");
+    assert_eq!(scene.warnings.len(), 1, "logged once");
     assert_eq!(scene.wait().1, sent, "the same octets, so that any reply can be verified");
     let (mut good, len) = (unsigned.clone(), unsigned.len());
     good.resize(len + verified.request.room(), 0);
@@ -198,8 +199,8 @@ fn signed() {
     assert!(scene.wait().1.is_empty() && scene.notifier.is_idle());
 }
 
-/// A newer version takes the place of the one not acknowledged yet, at its time; after a reply it is sent at once, but
-/// for the interval.
+/// A newer version replaces an unacknowledged one when that would be retransmitted; after a reply it is sent at once,
+/// subject to the interval.
 #[test]
 fn superseded() {
     let mut scene = Scene::new();
@@ -210,7 +211,7 @@ fn superseded() {
     }
     let (waited, second) = scene.wait();
     assert_eq!(waited, millis(990));
-    assert_ne!(id(&first), id(&second), "the reply to the first says nothing of the second");
+    assert_ne!(id(&first), id(&second), "the reply to the first does not acknowledge the second");
     scene.reply(&first[0], Rcode::NO_ERROR);
     assert!(!scene.notifier.is_idle());
     scene.changed(&zone("example.org", 50), &[target(1)]);
@@ -225,7 +226,7 @@ fn superseded() {
 }
 
 #[test]
-fn a_storm_against_a_dead_server_is_no_storm() {
+fn a_dead_server_gets_few_messages() {
     let mut scene = Scene::new();
     let mut sent = 0;
     for serial in 0..10_000 {
@@ -236,7 +237,7 @@ fn a_storm_against_a_dead_server_is_no_storm() {
     assert!((50..200).contains(&sent), "{sent} in 1000 s");
 }
 
-/// Ten thousand zones at start, and one of two secondaries dead: the other is served at once.
+/// Ten thousand zones at start and one dead secondary of two: the other is notified at once.
 #[test]
 fn many_zones() {
     let mut scene = Scene::new();
@@ -253,14 +254,14 @@ fn many_zones() {
         }
     }
     assert_eq!(acknowledged, 10_000);
-    // The dead one gets little from now on, however long that lasts.
+    // The dead one gets few messages from now on.
     let mut later = 0;
     while scene.uptime < Duration::from_secs(3600) {
         later += scene.wait().1.len();
     }
     assert!((32 * 5..32 * 5 + 6 * 60).contains(&later), "{later} in an hour");
     assert!(scene.warnings.len() < 100);
-    // When it is back, one reply opens the way for all the others.
+    // When it is back, one reply releases all other jobs.
     let mut acknowledged = 0;
     let mut sent = Vec::new();
     while acknowledged < 9000 {
@@ -274,7 +275,7 @@ fn many_zones() {
 }
 
 #[test]
-fn zones_and_targets_that_go() {
+fn removed_zones_and_targets() {
     let mut scene = Scene::new();
     scene.changed(&zone("example.org", 1), &[target(1), target(2)]);
     scene.changed(&zone("a.example.org", 1), &[target(1)]);
@@ -297,7 +298,7 @@ enum Step {
     Pass(u64),
 }
 
-/// What a target answers, most often that all is well.
+/// The answer of a target, usually NOERROR.
 const CODES: &[Rcode] = &[Rcode::NO_ERROR, Rcode::NO_ERROR, Rcode::NO_ERROR, Rcode::SERVER_FAILURE, Rcode::REFUSED];
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -312,7 +313,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever happens, no bound is passed, the books agree with each other, and all comes to an end.
+    /// Whatever happens, limits hold, the bookkeeping is consistent, and all jobs end.
     #[test]
     fn any_events(steps in proptest::collection::vec(any_step(), 0..100)) {
         let limits = Limits { outstanding: 5, per_target: 2, ..Limits::default() };
@@ -346,7 +347,7 @@ proptest! {
             prop_assert_eq!(peers.values().map(|peer| peer.ids.len()).sum::<usize>(), waiting);
             prop_assert_eq!(peers.values().map(|peer| peer.queue.len()).sum::<usize>(), queued);
             prop_assert_eq!((index.len(), timers.len()), (jobs.len(), jobs.len() - queued));
-            prop_assert!(queued == 0 || waiting > 0, "what is queued waits for something");
+            prop_assert!(queued == 0 || waiting > 0, "queued jobs wait for a slot");
         }
         for _ in 0..4 * 4 * 7 * 2 {
             scene.wait_or_idle();

@@ -1,4 +1,4 @@
-//! Transfers received: RFC 5936 §2.2, RFC 1995 §4, and what a hostile primary may send.
+//! Tests for incoming transfers: RFC 5936 §2.2, RFC 1995 §4, and hostile primaries.
 
 use proptest::prelude::*;
 
@@ -31,14 +31,14 @@ const LINES: &[&str] = &[
     "@ 0 RRSIG NSEC3PARAM 13 2 0 20300101000000 20200101000000 1 example.org. AQID\n",
 ];
 
-/// Lets a transfer get these records, in messages of so many.
+/// Feeds these records to a transfer, in messages of `each` records.
 fn run(mut incoming: Incoming, request: &[u8], records: &[Raw], each: usize) -> Result<Outcome, TransferError> {
     for records in records.chunks(each) {
         if let Progress::Finished(outcome) = incoming.message(&reply(request, 0, records), UNIX)? {
             return Ok(outcome);
         }
     }
-    panic!("the transfer goes on");
+    panic!("the transfer has not ended");
 }
 
 fn axfr(records: &[Raw], each: usize) -> Result<Outcome, TransferError> {
@@ -72,7 +72,7 @@ fn requests() {
     assert!(message.authorities[0].to_string().contains(" 5 900 300 3600 60"), "{}", message.authorities[0]);
 }
 
-/// RFC 1995 §2, §4: nothing newer; a whole zone in place of differences.
+/// RFC 1995 §2, §4: nothing newer, or a whole zone instead of differences.
 #[test]
 fn up_to_date_or_whole() {
     let held = zone(5, "a A 192.0.2.1\n");
@@ -87,7 +87,7 @@ fn up_to_date_or_whole() {
     }
 }
 
-/// RFC 1995 §4, as condensed by nobody: a name comes and goes, an alias becomes a host.
+/// RFC 1995 §4, without condensation: a name is added and removed, an alias becomes a host.
 #[test]
 fn differences_one_after_the_other() {
     let versions = [
@@ -103,7 +103,7 @@ fn differences_one_after_the_other() {
     }
 }
 
-/// RFC 1995 §4: deletions must be there, additions must not; the sequences must fit each other.
+/// RFC 1995 §4: deleted records must exist, added ones must not, and the differences must be consecutive.
 #[test]
 fn differences_that_do_not_fit() {
     let (old, new) = (zone(5, "a A 192.0.2.1\n"), zone(6, "b A 192.0.2.1\n"));
@@ -111,35 +111,35 @@ fn differences_that_do_not_fit() {
     assert_eq!(good.len(), 6);
     let fails = |records: &[Raw]| {
         let error = ixfr(&old, records, 100).unwrap_err();
-        assert!(error.is_of_differences(), "{error}");
+        assert!(error.allows_full_transfer(), "{error}");
         error.to_string()
     };
     let mut twice = good.clone();
     twice.insert(3, twice[2].clone());
-    assert!(fails(&twice).contains("deleted that is not there"));
+    assert!(fails(&twice).contains("a record to be deleted does not exist"));
     let mut twice = good.clone();
     twice.insert(5, twice[4].clone());
-    assert!(fails(&twice).contains("added that is there"));
+    assert!(fails(&twice).contains("a record to be added already exists"));
     let mut elsewhere = good.clone();
     elsewhere[1] = soa(&zone(4, ""));
     assert!(fails(&elsewhere).contains("another serial number than ours"));
     let mut gap = good.clone();
     gap[3] = soa(&zone(7, ""));
-    assert!(fails(&gap).contains("they go on at serial 6, not 7"));
+    assert!(fails(&gap).contains("the next one starts at serial 6, not 7"));
     let mut back = good.clone();
     back[3] = soa(&zone(5, ""));
     assert!(fails(&back).contains("serial 5 follows 5"));
     let mut behind = good.clone();
     behind.push(good[2].clone());
-    assert!(fails(&behind).contains("behind the last SOA"));
+    assert!(fails(&behind).contains("after the last SOA"));
     let mut last = good.clone();
     last[5].3[0] ^= 3;
     ixfr(&old, &last, 6).unwrap_err();
 }
 
-/// What a zone file may not have, differences may not bring either.
+/// Differences must not lead to a zone that would be rejected as a zone file.
 #[test]
-fn differences_to_an_unsound_zone() {
+fn differences_to_an_invalid_zone() {
     let txt = |owner: &str| (name(owner), Type::TXT, 1, b"\x01x".to_vec());
     let old = zone(5, "c CNAME a\nd DNAME x.test.\n");
     let raw = |owner: &str, rtype, data: &[u8]| (name(owner), rtype, 1, data.to_vec());
@@ -147,12 +147,12 @@ fn differences_to_an_unsound_zone() {
     let cname = b"\x01b\0".as_slice();
     for (removed, added, reason) in [
         (vec![], vec![txt("c.example.org")], "has a CNAME record and other data"),
-        (vec![], vec![raw("c.example.org", Type::CNAME, cname)], "second CNAME"),
+        (vec![], vec![raw("c.example.org", Type::CNAME, cname)], "more than one CNAME"),
         (vec![], vec![raw("ns.example.org", Type::CNAME, cname)], "has a CNAME record and other data"),
-        (vec![], vec![raw("d.example.org", Type::DNAME, cname)], "second DNAME"),
+        (vec![], vec![raw("d.example.org", Type::DNAME, cname)], "more than one DNAME"),
         (vec![], vec![txt("x.d.example.org")], "below a DNAME"),
         (vec![], vec![raw("example.org", Type::DNAME, cname)], "below a DNAME"),
-        (vec![], vec![(name("ns.example.org"), Type::SOA, 1, soa(&old).3)], "does not stand at the top"),
+        (vec![], vec![(name("ns.example.org"), Type::SOA, 1, soa(&old).3)], "is not at the apex"),
         (vec![ns], vec![], "no NS record"),
     ] {
         let new = zone(6, "");
@@ -162,13 +162,13 @@ fn differences_to_an_unsound_zone() {
         records.extend(added);
         records.push(soa(&new));
         let error = ixfr(&old, &records, 100).unwrap_err();
-        assert!(matches!(&error, TransferError::Unsound(found) if found.contains(reason)), "{reason}: {error}");
+        assert!(matches!(&error, TransferError::Invalid(found) if found.contains(reason)), "{reason}: {error}");
     }
 }
 
-/// RFC 5936 §2.2: both ends the same, nothing before, behind or without records.
+/// RFC 5936 §2.2: the first and last SOA are equal, with no records before or after them and no empty message.
 #[test]
-fn whole_zones_that_are_not() {
+fn invalid_full_transfers() {
     let zone = zone(5, "a A 192.0.2.1\n");
     let good = whole(&zone);
     assert!(axfr(&good, 1).is_ok());
@@ -176,14 +176,14 @@ fn whole_zones_that_are_not() {
     assert!(error(&good[1..]).contains("does not begin with"));
     let mut changed = good.clone();
     *changed.last_mut().unwrap() = soa(&super::zone(6, ""));
-    assert!(error(&changed).contains("another SOA record than it began with"));
+    assert!(error(&changed).contains("the last SOA record differs from the first"));
     let mut behind = good.clone();
     behind.push(good[1].clone());
-    assert!(axfr(&behind, 100).unwrap_err().to_string().contains("behind the last SOA"));
+    assert!(axfr(&behind, 100).unwrap_err().to_string().contains("after the last SOA"));
     assert!(error(&[soa(&zone), soa(&zone)]).contains("no NS record"));
     let mut meta = good.clone();
     meta.insert(1, (name("example.org"), Type::ANY, 1, vec![]));
-    assert!(error(&meta).contains("no zone can have"));
+    assert!(error(&meta).contains("query type or meta-type"));
     let mut empty = good.clone();
     empty.insert(1, (name("example.org"), Type::A, 1, vec![]));
     assert!(error(&empty).contains("has no data"));
@@ -197,10 +197,10 @@ fn whole_zones_that_are_not() {
     assert!(remarks.iter().any(|remark| remark.reason.contains("not in the zone")), "{remarks:?}");
 }
 
-/// RFC 5936 §2.2.1, §2.2.2: identifier, question, response code.
-/// What the primary serves is served, though BIND could not read it; what has not the form of its type is not.
+/// RFC 5936 §2.2.1, §2.2.2: ID, question, response code. Records that BIND would reject are served; data without the
+/// form of its type is not.
 #[test]
-fn data_that_other_servers_refuse() {
+fn data_that_other_servers_reject() {
     let with = |rtype: u16, data: &[u8]| {
         let mut records = whole(&zone(1, ""));
         let at = records.len() - 1;
@@ -215,7 +215,7 @@ fn data_that_other_servers_refuse() {
         let served = zone.node(&name("x.example.org")).unwrap().rrset(Type(rtype)).unwrap().rdata().next();
         assert_eq!(served, Some(data));
         let warned = format!(
-            "invalid records in the transfer, for which other servers may refuse the zone: 1, the first x.example.org. {}",
+            "invalid records in the transfer, because of which other servers may reject the zone: 1; first: x.example.org. {}",
             Type(rtype)
         );
         assert!(remarks.iter().any(|remark| remark.reason.starts_with(&warned)), "{remarks:?}");
@@ -239,22 +239,22 @@ fn headers_and_questions() {
         let result = incoming.message(&message, UNIX).map(|_| ());
         if result.is_err() {
             let good = reply(&request, 0, &records);
-            assert!(incoming.message(&good, UNIX).is_err(), "nothing is taken after an error");
+            assert!(incoming.message(&good, UNIX).is_err(), "messages after an error are rejected");
         }
         result
     };
     assert_eq!(with(&|_| {}), Ok(()));
     assert_eq!(
         with(&|message| message[1] ^= 1),
-        Err(TransferError::Unexpected("a message is no reply to the request"))
+        Err(TransferError::Unexpected("a message is not a reply to the request"))
     );
     assert_eq!(
         with(&|message| message[2] &= 0x7f),
-        Err(TransferError::Unexpected("a message is no reply to the request"))
+        Err(TransferError::Unexpected("a message is not a reply to the request"))
     );
     assert_eq!(with(&|message| message[2] |= 2), Err(TransferError::Unexpected("a message is truncated")));
     assert_eq!(with(&|message| message[3] |= 5), Err(TransferError::Refused(Rcode::REFUSED)));
-    let other = Err(TransferError::Unexpected("a message is the reply to another question"));
+    let other = Err(TransferError::Unexpected("a message is a reply to another question"));
     assert_eq!(with(&|message| message[13] ^= 1), other);
     assert_eq!(with(&|message| message[12 + 14] = 251), other);
     let (mut incoming, request) = begin();
@@ -262,7 +262,7 @@ fn headers_and_questions() {
         incoming.message(&reply(&request, 0, &[]), UNIX).map(|_| ()),
         Err(TransferError::Unexpected("a message has no records"))
     );
-    // Messages behind the first need no question.
+    // Messages after the first need no question.
     let (mut incoming, request) = begin();
     assert!(matches!(incoming.message(&reply(&request, 0, &records[..1]), UNIX), Ok(Progress::More)));
     let mut rest = reply(&request, 0, &records[1..]);
@@ -272,27 +272,27 @@ fn headers_and_questions() {
 }
 
 #[test]
-fn bounds() {
+fn limits() {
     let records = whole(&zone(5, "a A 192.0.2.1\nb A 192.0.2.1\n"));
-    for (bounds, good) in [
+    for (limits, good) in [
         (Bounds { records: records.len(), ..Bounds::default() }, true),
         (Bounds { records: records.len() - 1, ..Bounds::default() }, false),
         (Bounds { octets: 100, ..Bounds::default() }, false),
     ] {
-        let (incoming, request) = Incoming::whole(&name("example.org"), None, bounds, 7, UNIX).unwrap();
+        let (incoming, request) = Incoming::whole(&name("example.org"), None, limits, 7, UNIX).unwrap();
         let result = run(incoming, &request, &records, 2);
         assert_eq!(result.is_ok(), good);
         assert!(good || matches!(result, Err(TransferError::TooLarge(_))));
-        assert!(good || !result.unwrap_err().is_of_differences(), "the whole zone is not smaller");
+        assert!(good || !result.unwrap_err().allows_full_transfer(), "the whole zone is not smaller");
     }
     let (old, new) = (zone(5, ""), zone(6, "a A 192.0.2.1\nb A 192.0.2.1\n"));
-    let bounds = Bounds { octets: 300, ..Bounds::default() };
-    let (incoming, request) = Incoming::differences(&old, None, bounds, 7, UNIX).unwrap();
+    let limits = Bounds { octets: 300, ..Bounds::default() };
+    let (incoming, request) = Incoming::differences(&old, None, limits, 7, UNIX).unwrap();
     let result = run(incoming, &request, &differences(&[&old, &new]), 2);
     assert!(matches!(result, Err(TransferError::TooLarge(_))));
 }
 
-/// RFC 8945 §5.3.1: messages signed in a chain, and nothing believed before the last is.
+/// RFC 8945 §5.3.1: messages are signed in a chain, and nothing is trusted before the last one is verified.
 #[test]
 fn signed_transfers() {
     let records = whole(&zone(5, "a A 192.0.2.1\n"));
@@ -319,7 +319,7 @@ fn signed_transfers() {
                 return Ok(());
             }
         }
-        panic!("the transfer goes on")
+        panic!("the transfer has not ended")
     };
     let (incoming, request) = begin();
     assert_eq!(run(&messages(&request, &[]), incoming), Ok(()));
@@ -342,7 +342,7 @@ fn signed_transfers() {
     }
 }
 
-/// What another implementation writes, with names compressed.
+/// Messages of another implementation, with compressed names.
 #[test]
 fn messages_of_another_implementation() {
     use hickory_proto::op::{Message, MessageType, OpCode, Query};
@@ -369,7 +369,7 @@ fn any_lines() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// However the zone and its versions look and wherever messages end, the newest version is what comes out.
+    /// Whatever the versions of the zone are and wherever messages end, the result is the newest version.
     #[test]
     fn any_versions(lines in proptest::collection::vec(any_lines(), 2..5), each in 1..20_usize, first in 0..u32::MAX) {
         let versions: Vec<_> = lines.iter().zip(0..).map(|(lines, at)| zone(first.wrapping_add(at), lines)).collect();
@@ -382,7 +382,7 @@ proptest! {
         prop_assert!(difference(newest, &got).is_empty());
     }
 
-    /// Records in any order, and octets changed anywhere: an error or a zone, and no panic.
+    /// Records in any order and changed octets yield an error or a zone, without a panic.
     #[test]
     fn hostile(
         order in proptest::collection::vec(0..40_usize, 1..40),

@@ -1,4 +1,4 @@
-//! A primary that notifies and secondaries that follow, over a network that loses, delays and repeats messages.
+//! Tests of a notifying primary and several secondaries over a network that loses, delays and duplicates messages.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,11 +12,11 @@ use crate::dns::message::Reader;
 use crate::notify::{self, Notification, Notifier, Now, Sender, Target, decide};
 use crate::secondary::{Bounds, Effect, Event, Failure, Limits, Order, Outcome, Primary, Progress, Secondary};
 
-/// Where the primary answers, and where it notifies from.
+/// The addresses where the primary answers, and from which it sends notifications.
 const PRIMARY: ([u8; 4], u16) = ([192, 0, 2, 1], 53);
 const NOTIFIER: ([u8; 4], u16) = ([192, 0, 2, 1], 4000);
 
-/// The port secondaries query from.
+/// The source port of the secondaries' queries.
 const QUERIES: u16 = 5000;
 
 const ZONES: [&str; 3] = ["a.example", "b.example", "c.example"];
@@ -42,7 +42,7 @@ struct World {
     notifier: Notifier,
     versions: BTreeMap<Name, Vec<Arc<Zone>>>,
     sites: Vec<Site>,
-    /// When was sent last, by what: notification or query, zone, and secondary.
+    /// The time of the last message, by kind (query or notification), zone and secondary.
     last: BTreeMap<(bool, Name, SocketAddr), Duration>,
     notifications: usize,
 }
@@ -79,7 +79,7 @@ impl World {
             }
         }
         for apex in ZONES {
-            world.tell(&name(apex));
+            world.announce(&name(apex));
         }
         world
     }
@@ -97,7 +97,7 @@ impl World {
         self.packets.insert((self.uptime + delay, self.sent), packet);
     }
 
-    /// Sends a datagram, which may get lost, arrive twice, or overtake others.
+    /// Sends a datagram, which may be lost, duplicated or reordered.
     fn send(&mut self, from: SocketAddr, to: SocketAddr, octets: Vec<u8>) {
         for _ in 0..1 + u8::from(self.chance()) {
             if !self.chance() {
@@ -107,8 +107,8 @@ impl World {
         }
     }
 
-    /// Sees to it that nothing is sent twice within half a second for one zone to one peer.
-    fn pace(&mut self, is_query: bool, octets: &[u8], peer: SocketAddr) {
+    /// Checks that messages of one kind for one zone to one peer are at least half a second apart.
+    fn check_interval(&mut self, is_query: bool, octets: &[u8], peer: SocketAddr) {
         let question = Reader::new(octets).unwrap().question().unwrap().unwrap();
         let before = self.last.insert((is_query, question.name, peer), self.uptime);
         let apart = before.map(|before| self.uptime - before);
@@ -120,10 +120,10 @@ impl World {
         let versions = self.versions.get_mut(apex).unwrap();
         let serial = versions.len() as u32 + 1;
         versions.push(zone_of(&apex.to_string(), serial, &format!("x TXT {serial}\n")));
-        self.tell(apex);
+        self.announce(apex);
     }
 
-    fn tell(&mut self, apex: &Name) {
+    fn announce(&mut self, apex: &Name) {
         let zone = self.versions[apex].last().unwrap().clone();
         // The last target is a dead server.
         let addresses = self.sites.iter().map(|site| site.address).chain([SocketAddr::from(([203, 0, 113, 1], 53))]);
@@ -137,7 +137,7 @@ impl World {
         for effect in self.notifier.handle(now, event, &mut || next(random)) {
             if let notify::Effect::Send { to, message } = effect {
                 self.notifications += 1;
-                self.pace(false, &message, to);
+                self.check_interval(false, &message, to);
                 self.send(NOTIFIER.into(), to, message);
             }
         }
@@ -150,7 +150,7 @@ impl World {
             match effect {
                 Effect::Send { to, message } => {
                     let from = SocketAddr::new(self.sites[site].address.ip(), QUERIES);
-                    self.pace(true, &message, from);
+                    self.check_interval(true, &message, from);
                     self.send(from, to, message);
                 }
                 Effect::Transfer(order) => self.transfer(site, &order),
@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    /// Makes a transfer from the version there is now.
+    /// Performs a transfer of the current version.
     fn transfer(&mut self, site: usize, order: &Order) {
         let delay = Duration::from_millis(u64::from(next(&mut self.random) % 3000));
         let lost = self.chance();
@@ -208,14 +208,14 @@ impl World {
         let notification = Notification::parse(octets).unwrap();
         let secondary = &self.sites[site].secondary;
         let allowed = secondary.is_primary(&notification.zone, from.ip());
-        let ruling = decide(&notification, Sender::Unsigned { allowed }, secondary.follows(&notification.zone));
-        assert!(ruling.look);
-        self.send(to, from, notify::reply(octets, ruling.rcode).unwrap());
+        let decision = decide(&notification, Sender::Unsigned { allowed }, secondary.follows(&notification.zone));
+        assert!(decision.check);
+        self.send(to, from, notify::reply(octets, decision.rcode).unwrap());
         let Notification { zone: apex, serial } = notification;
         self.secondary(site, Event::Notified { apex: &apex, source: from.ip(), serial });
     }
 
-    /// Lets everything happen until a time.
+    /// Processes everything up to a time.
     fn run(&mut self, until: Duration) {
         loop {
             let packet = self.packets.first_key_value().map(|((due, _), _)| *due);
@@ -247,7 +247,7 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Every secondary that lives has the newest version in the end, and the storm made no storm of messages.
+    /// Every live secondary ends up with the newest version, and many changes do not cause as many messages.
     #[test]
     fn all_follow(
         seed in any::<u64>(),
@@ -264,12 +264,12 @@ proptest! {
         world.run(world.uptime + Duration::from_secs(4 * 900));
         prop_assert!(world.is_current());
         prop_assert!(world.notifier.is_idle());
-        // Two a second while it changes, and the tries of the last version.
-        let most = ZONES.len() * (alive + 1) * (2 * stormy + 2 + 6);
-        prop_assert!(world.notifications <= most, "{} of {most}", world.notifications);
+        // Two per second during the changes, plus the tries for the last version.
+        let max = ZONES.len() * (alive + 1) * (2 * stormy + 2 + 6);
+        prop_assert!(world.notifications <= max, "{} of {max}", world.notifications);
     }
 
-    /// Without loss, every secondary has the newest version within two delays, a query and a transfer.
+    /// Without loss, every secondary gets the newest version within two delays, a query and a transfer.
     #[test]
     fn all_follow_soon(seed in any::<u64>(), changes in proptest::collection::vec(0..3_usize, 1..10)) {
         let mut world = World::new(seed, 0, 2);

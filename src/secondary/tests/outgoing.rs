@@ -1,4 +1,4 @@
-//! Our own transfers out, received: whole zones and condensed differences, signed and not.
+//! Tests that receive our own outgoing transfers: whole zones and condensed differences, signed and unsigned.
 
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ fn any_lines() -> impl Strategy<Value = String> {
     proptest::collection::vec(prop::sample::select(LINES), 0..8).prop_map(|lines| lines.concat())
 }
 
-/// Lets a transfer get what our own primary sends in messages of at most so many octets.
+/// Feeds a transfer with what our own primary sends, in messages of at most `limit` octets.
 fn run(mut incoming: Incoming, request: &[u8], versions: &[Arc<Zone>], limit: usize) -> (Outcome, usize) {
     let verified = verify(request, |_| Some(key()), &Policy::default(), UNIX).unwrap();
     let mut chain = verified.as_ref().map(|verified| verified.request.chain());
@@ -53,12 +53,12 @@ fn run(mut incoming: Incoming, request: &[u8], versions: &[Arc<Zone>], limit: us
             }
         }
     }
-    panic!("the transfer goes on")
+    panic!("the transfer has not ended")
 }
 
 proptest! {
     #[test]
-    fn what_we_send_we_receive(
+    fn own_transfers_are_received(
         lines in proptest::collection::vec(any_lines(), 1..5),
         limit in 400..2000_usize,
         first in any::<u32>(),
@@ -81,7 +81,7 @@ proptest! {
     }
 }
 
-/// A large zone, in messages as large as they can be.
+/// A large zone in messages of maximum size.
 #[test]
 fn a_large_zone() {
     let mut text = String::from("$TTL 60\n@ SOA ns host 1 900 300 3600 60\n@ NS ns\nns A 192.0.2.1\n");

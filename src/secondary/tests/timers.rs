@@ -1,4 +1,4 @@
-//! The timers of RFC 1034 §4.3.5 and RFC 1035 §3.3.13, NOTIFY, failover, and bounds, event by event.
+//! Tests for the timers of RFC 1034 §4.3.5 and RFC 1035 §3.3.13, NOTIFY, failover and limits, event by event.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A secondary at a time, with all it wanted since it was last asked.
+/// A secondary, the time, and the effects since the last check.
 struct Scene {
     secondary: Secondary,
     uptime: Duration,
@@ -42,7 +42,7 @@ impl Scene {
         scene
     }
 
-    /// The same, with this version held.
+    /// The same, with this version already transferred.
     fn holding(zone: &Arc<Zone>, primaries: &[&str]) -> Self {
         let mut scene = Self::following(primaries);
         let order = scene.order();
@@ -66,7 +66,7 @@ impl Scene {
         self.event(Event::Ended { order: order.id, result });
     }
 
-    /// Lets time pass until something is due, and returns how long that took.
+    /// Advances time until an action is due, and returns how long that took.
     fn wait(&mut self) -> Duration {
         let due = self.secondary.wake().expect("something is due");
         let passed = due.saturating_sub(self.uptime);
@@ -93,7 +93,7 @@ impl Scene {
         orders.remove(0)
     }
 
-    /// The one datagram sent.
+    /// The only datagram sent.
     fn query(&mut self) -> (SocketAddr, Vec<u8>) {
         let mut queries = Vec::new();
         self.effects.retain(|effect| match effect {
@@ -107,7 +107,7 @@ impl Scene {
         queries.remove(0)
     }
 
-    /// Answers an SOA query with a zone's.
+    /// Answers an SOA query with the SOA record of a zone.
     fn answer(&mut self, (to, query): &(SocketAddr, Vec<u8>), zone: &Zone) {
         self.event(Event::Reply { source: *to, message: &reply(query, 0, &[soa(zone)]) });
     }
@@ -123,11 +123,11 @@ impl Scene {
     }
 
     fn warnings(&self) -> Vec<&str> {
-        let told = self.effects.iter().filter_map(|effect| match effect {
+        let warnings = self.effects.iter().filter_map(|effect| match effect {
             Effect::Log(Level::Warn | Level::Error, text) => Some(text.as_str()),
             _ => None,
         });
-        told.collect()
+        warnings.collect()
     }
 }
 
@@ -143,7 +143,7 @@ fn unreachable() -> Result<Outcome, Failure> {
     Err(Failure::Unreachable("no route".into()))
 }
 
-/// At boot nothing is held, so the whole zone is asked for at once; then REFRESH counts.
+/// At boot there is no version, so the whole zone is requested immediately; then REFRESH applies.
 #[test]
 fn boot_and_refresh() {
     let mut scene = Scene::holding(&zone(5, ""), &[FIRST]);
@@ -161,17 +161,17 @@ fn boot_and_refresh() {
     let query = scene.query();
     scene.answer(&query, &zone(6, ""));
     let order = scene.order();
-    assert_eq!(order.held.as_ref().unwrap().serial(), Serial(5), "differences are asked for");
+    assert_eq!(order.held.as_ref().unwrap().serial(), Serial(5), "differences are requested");
     scene.ended(&order, Ok(outcome(&zone(6, ""))));
     assert_eq!(scene.served(), [6]);
     assert!(scene.wait() >= seconds(810));
 }
 
-/// Without a reply over UDP, TCP tells; without any, RETRY counts, then EXPIRE; then the zone comes back.
+/// Without a reply over UDP, TCP is tried; without any reply, RETRY applies, then EXPIRE; then the zone recovers.
 #[test]
 fn retry_and_expire() {
     let mut scene = Scene::holding(&zone(5, ""), &[FIRST]);
-    let begun = scene.uptime;
+    let started = scene.uptime;
     scene.wait();
     scene.query();
     for wait in [1, 2] {
@@ -192,16 +192,16 @@ fn retry_and_expire() {
         }
         if scene.effects.iter().any(|effect| matches!(effect, Effect::Expire(apex) if *apex == name("example.org"))) {
             assert!(!expired, "once");
-            assert_eq!(scene.uptime - begun, seconds(3600));
+            assert_eq!(scene.uptime - started, seconds(3600));
             expired = true;
         }
         scene.effects.retain(|effect| matches!(effect, Effect::Log(Level::Warn, _)));
-        // Reminders come at growing intervals: six in the first hour, and then one an hour.
-        let hours = (scene.uptime - begun).as_secs() as usize / 3600;
+        // Reminders are logged at growing intervals: six in the first hour, then one an hour.
+        let hours = (scene.uptime - started).as_secs() as usize / 3600;
         assert!(scene.warnings().len() <= 7 + hours, "{:?}", scene.warnings());
     }
     assert!(expired && scene.warnings().len() > 7);
-    // What is held is fresh again.
+    // The current version is valid again.
     while !scene.effects.iter().any(|effect| matches!(effect, Effect::Send { .. })) {
         for order in scene.orders() {
             scene.ended(&order, unreachable());
@@ -213,12 +213,12 @@ fn retry_and_expire() {
     assert_eq!(scene.served(), [5]);
 }
 
-/// While there is nothing to serve, tries come soon at first, and never less than once a minute if it is the network.
+/// While there is nothing to serve, retries are quick at first, and at least one per minute for network failures.
 #[test]
-fn nothing_held_and_nobody_there() {
+fn retries_without_any_version() {
     let mut scene = Scene::following(&[FIRST]);
-    let (mut tries, begun) = (0, scene.uptime);
-    while scene.uptime - begun < seconds(600) {
+    let (mut tries, started) = (0, scene.uptime);
+    while scene.uptime - started < seconds(600) {
         for order in scene.orders() {
             tries += 1;
             scene.ended(&order, unreachable());
@@ -228,7 +228,8 @@ fn nothing_held_and_nobody_there() {
     assert!((10..25).contains(&tries), "{tries}");
 }
 
-/// RFC 1996 §3.11, §4.3–§4.5: a notification is acted upon at once, unless it tells nothing new; many are one.
+/// RFC 1996 §3.11, §4.3–§4.5: a notification triggers a check immediately, unless it is not newer; several trigger one
+/// check.
 #[test]
 fn notifications() {
     let apex = name("example.org");
@@ -244,10 +245,10 @@ fn notifications() {
         scene.event(Event::Notified { apex: &apex, source: second.ip(), serial: Some(Serial(6)) });
     }
     let query = scene.query();
-    assert_eq!(query.0, second, "who has notified is asked first");
+    assert_eq!(query.0, second, "the notifying primary is queried first");
     scene.answer(&query, &zone(6, ""));
     let order = scene.order();
-    // One that comes during the transfer leads to another round, if the transfer does not cover it.
+    // A notification during a transfer triggers another round, unless the transfer covers it.
     scene.event(Event::Notified { apex: &apex, source: second.ip(), serial: Some(Serial(6)) });
     scene.ended(&order, Ok(outcome(&zone(6, ""))));
     assert!(scene.secondary.wake().unwrap() > scene.uptime + seconds(800));
@@ -262,7 +263,7 @@ fn notifications() {
     scene.query();
 }
 
-/// Differences that do not fit lead to the whole zone from the same primary; what is bad replaces nothing.
+/// Differences that do not match lead to a full transfer from the same primary; an invalid transfer replaces nothing.
 #[test]
 fn bad_transfers() {
     let mut scene = Scene::holding(&zone(5, ""), &[FIRST]);
@@ -275,10 +276,10 @@ fn bad_transfers() {
     scene.ended(&order, Err(Failure::Transfer(TransferError::Mismatch("x".into()))));
     let order = scene.order();
     assert!(order.held.is_none() && order.primary == primary(FIRST));
-    scene.ended(&order, Err(Failure::Transfer(TransferError::Unsound("x".into()))));
+    scene.ended(&order, Err(Failure::Transfer(TransferError::Invalid("x".into()))));
     assert!(scene.orders().is_empty() && scene.served().is_empty());
     assert_eq!(scene.warnings().len(), 1);
-    // A newer version is known to be there, so RETRY is not waited for.
+    // A newer version is known to exist, so the next round does not wait for RETRY.
     assert!(scene.wait() <= seconds(1));
     let query = scene.query();
     scene.answer(&query, &zone(6, ""));
@@ -289,7 +290,7 @@ fn bad_transfers() {
     assert!(scene.served().is_empty(), "an order ends once");
 }
 
-/// A connection that breaks is tried again soon, with differences once more and then without.
+/// A lost connection is retried soon, once more for differences and then for the whole zone.
 #[test]
 fn broken_connections() {
     let mut scene = Scene::holding(&zone(5, ""), &[FIRST]);
@@ -322,10 +323,10 @@ fn failover() {
         scene.event(Event::Follow { apex: apex.clone(), primaries: vec![primary(FIRST), primary(SECOND)] });
     }
     let orders = scene.orders();
-    assert_eq!(orders.len(), 8, "no more at a time from one primary");
+    assert_eq!(orders.len(), 8, "the limit for one primary");
     assert!(orders.iter().all(|order| order.primary == primary(FIRST)));
     scene.ended(&orders[0], unreachable());
-    // All that waited for the first go to the second.
+    // All zones that waited for the first primary move to the second.
     let more = scene.orders();
     assert_eq!(more.len(), 8);
     assert!(more.iter().all(|order| order.primary == primary(SECOND)));
@@ -343,7 +344,7 @@ fn failover() {
     assert_eq!(served, 20);
 }
 
-/// Ten thousand zones at boot: few at a time, and all in the end.
+/// Ten thousand zones at boot: few transfers at a time, and all zones in the end.
 #[test]
 fn many_zones() {
     let mut scene = Scene::new();
@@ -362,30 +363,30 @@ fn many_zones() {
         assert!(running.len() <= 16);
     }
     assert_eq!(served, 10_000);
-    // Chance spreads what comes then.
+    // Random delays spread the following queries.
     let first = scene.secondary.wake().unwrap();
     scene.uptime = first + seconds(10);
     scene.effects.clear();
     scene.event(Event::Tick);
     let queries = scene.effects.iter().filter(|effect| matches!(effect, Effect::Send { .. })).count();
-    assert_eq!(queries, 256, "no more at a time");
+    assert_eq!(queries, 256, "the limit of outstanding queries");
 }
 
 #[test]
-fn zones_wait_for_a_primary_to_come_back_and_are_looked_after_at_once() {
+fn waiting_zones_are_checked_when_a_primary_returns() {
     let mut scene = Scene::new();
     let apexes: Vec<Name> = (0..100).map(|n| name(&format!("z{n}.example"))).collect();
     for apex in &apexes {
         scene.event(Event::Follow { apex: apex.clone(), primaries: vec![primary(FIRST)] });
     }
-    let begun = scene.uptime;
-    while scene.uptime - begun < seconds(200) {
+    let started = scene.uptime;
+    while scene.uptime - started < seconds(200) {
         for order in scene.orders() {
             scene.ended(&order, unreachable());
         }
         scene.wait();
     }
-    // One for all zones, and reminders after one and three minutes.
+    // One warning for all zones, and reminders after one and three minutes.
     assert!(scene.warnings().len() <= 3, "{:?}", scene.warnings());
     let back = scene.uptime;
     let mut served = 0;
@@ -401,7 +402,7 @@ fn zones_wait_for_a_primary_to_come_back_and_are_looked_after_at_once() {
 }
 
 #[test]
-fn transfers_that_hang_are_broken_off() {
+fn stalled_transfers_are_aborted() {
     let mut scene = Scene::following(&[FIRST]);
     let order = scene.order();
     for _ in 0..10 {
@@ -412,16 +413,16 @@ fn transfers_that_hang_are_broken_off() {
     assert!(scene.effects.iter().any(|effect| matches!(effect, Effect::Abort { order: id } if *id == order.id)));
     scene.wait();
     let order = scene.order();
-    let begun = scene.uptime;
+    let started = scene.uptime;
     while !scene.effects.iter().any(|effect| matches!(effect, Effect::Abort { order: id } if *id == order.id)) {
         scene.uptime += seconds(50);
         scene.event(Event::Progress { order: order.id });
     }
-    assert_eq!(scene.uptime - begun, seconds(3600), "however much progress there is");
+    assert_eq!(scene.uptime - started, seconds(3600), "however much progress there is");
 }
 
 #[test]
-fn replies_that_are_none() {
+fn unrelated_replies_are_ignored() {
     let old = zone(5, "");
     let new = zone(6, "");
     let mut scene = Scene::new();
@@ -433,7 +434,7 @@ fn replies_that_are_none() {
     let (to, query) = scene.query();
     let good = reply(&query, 0, &[soa(&new)]);
     scene.event(Event::Reply { source: to, message: &good });
-    assert!(scene.orders().is_empty(), "it is not signed");
+    assert!(scene.orders().is_empty(), "the reply is not signed");
     let verified =
         crate::tsig::verify(&query, |_| Some(key()), &crate::tsig::Policy::default(), UNIX + scene.uptime.as_secs());
     let request = verified.unwrap().unwrap().request;
@@ -452,9 +453,9 @@ fn replies_that_are_none() {
     assert_eq!(scene.orders().len(), 1);
 }
 
-/// A reply that says no leads to the next primary; one that is too long for UDP leads to TCP.
+/// An error reply leads to the next primary; a truncated one leads to TCP.
 #[test]
-fn replies_that_say_no() {
+fn error_replies() {
     let held = zone(5, "");
     let apex = name("example.org");
     let no = |change: &dyn Fn(&mut Vec<u8>)| {
@@ -476,11 +477,11 @@ fn replies_that_say_no() {
     }
     assert!(no(&|message| message[2] |= 2).order().held.is_some());
     let mut scene = no(&|message| message[12 + 14] = 1);
-    assert!(scene.orders().is_empty() && scene.wait() == seconds(1), "it is the reply to something else");
+    assert!(scene.orders().is_empty() && scene.wait() == seconds(1), "the message is a reply to something else");
 }
 
 #[test]
-fn zones_come_and_go() {
+fn zones_are_followed_and_forgotten() {
     let apex = name("example.org");
     let mut scene = Scene::following(&[FIRST]);
     let order = scene.order();
@@ -502,23 +503,23 @@ fn zones_come_and_go() {
 }
 
 #[test]
-fn a_primary_that_repeats_itself_writes_few_lines() {
+fn messages_that_a_primary_can_repeat_are_rate_limited() {
     let (old, held) = (zone(4, ""), zone(5, ""));
     let mut scene = Scene::holding(&held, &[FIRST]);
     scene.effects.clear();
     for _ in 0..500 {
-        // It has an older version, says every look; and looks are brought about by notifications.
+        // Every check finds an older version, and notifications trigger checks.
         scene.event(Event::Notified { apex: &name("example.org"), source: "192.0.2.1".parse().unwrap(), serial: None });
         scene.wait();
         let query = scene.query();
         scene.answer(&query, &old);
     }
-    let said = |effects: &[Effect]| {
+    let logged = |effects: &[Effect]| {
         let lines = effects.iter().filter(|effect| matches!(effect, Effect::Log(level, _) if *level <= Level::Info));
         lines.count()
     };
     let minutes = (scene.uptime - seconds(100)).as_secs() as usize / 60 + 1;
-    let lines = said(&scene.effects);
+    let lines = logged(&scene.effects);
     assert!((1..=minutes * 20 + 20).contains(&lines), "{lines} lines in {minutes} minutes");
     assert!(lines < 250, "{lines}");
 }

@@ -1,9 +1,9 @@
-//! Requests read and admitted.
+//! Tests for parsing and admitting requests.
 
 use super::*;
 use crate::dns::message::Rcode;
 
-/// A record in the authority section, or anywhere.
+/// A record in wire form.
 fn record(owner: &[u8], rtype: u16, class: u16, data: &[u8]) -> Vec<u8> {
     let mut record = owner.to_vec();
     record.extend(rtype.to_be_bytes());
@@ -78,16 +78,16 @@ fn forms() {
 }
 
 #[test]
-fn serial_to_lead_from() {
+fn serial_of_outdated_client() {
     let zone = zone(9, "");
-    assert_eq!(request(Kind::Axfr).behind(&zone), None);
+    assert_eq!(request(Kind::Axfr).outdated_serial(&zone), None);
     for (serial, expected) in [(8, Some(Serial(8))), (9, None), (10, None)] {
-        assert_eq!(request(Kind::Ixfr(Serial(serial))).behind(&zone), expected);
+        assert_eq!(request(Kind::Ixfr(Serial(serial))).outdated_serial(&zone), expected);
     }
 }
 
 #[test]
-fn who_may() {
+fn authorization() {
     let request = request(Kind::Axfr);
     let zone = zone(1, "");
     let good = Entry::Zone(zone.clone());
@@ -113,14 +113,14 @@ fn who_may() {
     assert_eq!(admit(Some(&good), None, outside), Err(Refusal::Unsigned));
     assert_eq!(admit(Some(&broken), None, inside), Err(Refusal::Broken));
     assert_eq!(admit(Some(&broken), None, outside), Err(Refusal::Unsigned));
-    assert_eq!(admit(Some(&elsewhere), None, inside), Err(Refusal::NotOurs));
-    assert_eq!(admit(None, None, outside), Err(Refusal::NotOurs));
+    assert_eq!(admit(Some(&elsewhere), None, inside), Err(Refusal::NotServed));
+    assert_eq!(admit(None, None, outside), Err(Refusal::NotServed));
     // RFC 5936 §2.2.1.
-    let rcodes = [Refusal::NotOurs, Refusal::Unsigned, Refusal::Key, Refusal::Broken].map(Refusal::rcode);
+    let rcodes = [Refusal::NotServed, Refusal::Unsigned, Refusal::Key, Refusal::Broken].map(Refusal::rcode);
     assert_eq!(rcodes, [Rcode::NOT_AUTHORITATIVE, Rcode::REFUSED, Rcode::REFUSED, Rcode::SERVER_FAILURE]);
 
     let mut chaos = query(Kind::Axfr);
     *chaos.last_mut().unwrap() = 3;
     let chaos = Request::parse(&chaos, Transport::TCP).unwrap();
-    assert_eq!(chaos.admit(Some(&good), None, source, |_| true).unwrap_err(), Refusal::NotOurs);
+    assert_eq!(chaos.admit(Some(&good), None, source, |_| true).unwrap_err(), Refusal::NotServed);
 }

@@ -1,7 +1,7 @@
-//! Random updates of random zones, against the RFC's text followed word by word.
+//! Random updates of random zones, compared with a model that follows the RFC's text literally.
 //!
-//! The model keeps a zone as a set of lines, all in small letters, and does what RFC 2136 §3.2 and §3.4.2 say and what
-//! `docs/updates.md` adds; whether its zone is sound, the reader of zone files says.
+//! The model stores a zone as a set of lines in lower case and does what RFC 2136 §3.2 and §3.4.2 specify and
+//! `docs/updates.md` adds. The zone-file reader decides whether the resulting zone is valid.
 
 use std::collections::BTreeSet;
 
@@ -43,30 +43,30 @@ const SOAS: &[&str] = &[
     "SOA ns.example.org. host.example.org. 2147483655 1 1 1 1",
 ];
 
-/// A record of the prerequisite or update section: what to do and to what.
-type Spoken = (&'static str, &'static str, u32, &'static str);
+/// A record of the prerequisite or update section: the operation and its operands.
+type RecordSpec = (&'static str, &'static str, u32, &'static str);
 
 fn any_data() -> impl Strategy<Value = &'static str> {
     prop_oneof![8 => prop::sample::select(DATA), 1 => prop::sample::select(SOAS)]
 }
 
-fn any_operation() -> impl Strategy<Value = Spoken> {
+fn any_operation() -> impl Strategy<Value = RecordSpec> {
     let owner = prop_oneof![3 => prop::sample::select(OWNERS), 1 => Just("@")];
     let verb = prop::sample::select(&["add", "add", "add", "delete RRset", "delete name", "delete record"][..]);
-    // The owner of an NSEC3 record begins with a hash.
+    // The owner of an NSEC3 record must begin with a hash.
     (verb, owner, prop::sample::select(&[60, 5][..]), any_data())
         .prop_map(|(verb, owner, ttl, data)| (verb, if data.starts_with("NSEC3") { "00.d" } else { owner }, ttl, data))
 }
 
-fn any_prerequisite() -> impl Strategy<Value = Spoken> {
+fn any_prerequisite() -> impl Strategy<Value = RecordSpec> {
     let verb = prop::sample::select(&["exists", "absent", "exists RRset", "absent RRset", "has"][..]);
     (verb, prop::sample::select(OWNERS), Just(0), any_data())
         .prop_map(|(verb, owner, ttl, data)| (verb, if data.starts_with("NSEC3") { "00.d" } else { owner }, ttl, data))
 }
 
-/// Returns the lines of [`super::spoken`] for records.
-fn lines(records: &[Spoken]) -> Vec<String> {
-    let line = |&(verb, owner, ttl, data): &Spoken| {
+/// Returns the input lines of [`super::encode`] for records.
+fn lines(records: &[RecordSpec]) -> Vec<String> {
+    let line = |&(verb, owner, ttl, data): &RecordSpec| {
         let kind = data.split(' ').next().unwrap();
         match verb {
             "add" => format!("+ {owner} {ttl} {data}"),
@@ -85,7 +85,7 @@ fn readable(text: &str) -> Option<Zone> {
     read(&apex(), "example.org", text.as_bytes()).zone
 }
 
-/// A zone's records as they are.
+/// The records of a zone as text.
 fn text(zone: &Zone) -> String {
     let mut text = String::new();
     for node in zone.iter() {
@@ -98,8 +98,8 @@ fn text(zone: &Zone) -> String {
     text
 }
 
-/// A zone of as many of the records as go together.
-fn zone_of(records: &[Spoken]) -> Zone {
+/// A zone of as many of the records as are compatible.
+fn zone_of(records: &[RecordSpec]) -> Zone {
     let mut text = "@ 60 SOA ns host 7 1 1 1 1\n@ 60 NS ns\n".to_string();
     for (_, owner, ttl, data) in records.iter().filter(|record| !record.3.starts_with("SOA")) {
         let longer = format!("{text}{owner} {ttl} {data}\n");
@@ -113,7 +113,7 @@ fn zone_of(records: &[Spoken]) -> Zone {
 /// A record: owner, type, TTL, data.
 type Line = (String, String, u32, String);
 
-/// A zone in small letters.
+/// A zone in lower case.
 #[derive(Clone, Default)]
 struct Model {
     lines: BTreeSet<Line>,
@@ -149,7 +149,7 @@ impl Model {
     }
 
     /// §3.2.5.
-    fn judge(&self, prerequisites: &[Line], verbs: &[&str]) -> Result<(), Rcode> {
+    fn check_prerequisites(&self, prerequisites: &[Line], verbs: &[&str]) -> Result<(), Rcode> {
         let mut temp: BTreeSet<(String, String, String)> = BTreeSet::new();
         for ((owner, kind, _, data), verb) in prerequisites.iter().zip(verbs) {
             match *verb {
@@ -164,22 +164,22 @@ impl Model {
             }
         }
         for (owner, kind, _) in &temp {
-            let wanted: BTreeSet<_> = temp.iter().filter(|t| (&t.0, &t.1) == (owner, kind)).map(|t| &t.2).collect();
-            if self.rrset(owner, kind).map(|line| &line.3).collect::<BTreeSet<_>>() != wanted {
+            let required: BTreeSet<_> = temp.iter().filter(|t| (&t.0, &t.1) == (owner, kind)).map(|t| &t.2).collect();
+            if self.rrset(owner, kind).map(|line| &line.3).collect::<BTreeSet<_>>() != required {
                 return Err(Rcode::NX_RRSET);
             }
         }
         Ok(())
     }
 
-    /// §3.4.2.7, one turn of its loop.
-    fn take(&mut self, verb: &str, line: Line, first: &Self) {
+    /// §3.4.2.7, one iteration of the loop.
+    fn apply_record(&mut self, verb: &str, line: Line, first: &Self) {
         const APEX: &str = "example.org.";
         let (owner, kind, ttl, data) = &line;
         let (owner, kind) = (owner.as_str(), kind.as_str());
         match verb {
             "add" => {
-                // RFC 4034 §2.5: what signs an alias does not count.
+                // RFC 4034 §2.5: DNSSEC records at a CNAME do not count.
                 let is_other = |line: &&Line| !matches!(&*line.1, "CNAME" | "NSEC" | "RRSIG");
                 if kind == "CNAME" {
                     if self.rrset(owner, "ANY").any(|line| is_other(&line)) {
@@ -192,10 +192,10 @@ impl Model {
                     if owner != APEX {
                         return;
                     }
-                    // Deviation: a zone that is not there gets one.
+                    // Deviation: a missing zone is created.
                     self.deleted = false;
                     let serial = |data: &str| data.split(' ').nth(2).unwrap().parse::<u32>().unwrap();
-                    // Deviation: newer than before the update too.
+                    // Deviation: the serial must also be newer than before the update.
                     let old = |zone: &Self| zone.rrset(owner, "SOA").next().map(|line| serial(&line.3));
                     let distance = |old: u32| serial(data).wrapping_sub(old);
                     let older = |old: u32| distance(old) == 0 || distance(old) >= 0x8000_0000;
@@ -211,7 +211,7 @@ impl Model {
                 };
                 self.lines.retain(|other| !(other.0 == owner && other.1 == kind && replaced(other)));
                 self.lines.insert((owner.into(), kind.into(), *ttl, data.clone()));
-                // RFC 2181 §5.2; signatures have the TTL of what they cover (RFC 4034 §3).
+                // RFC 2181 §5.2; signatures have the TTL of the RRset they cover (RFC 4034 §3).
                 let covered = |data: &str| (kind == "RRSIG").then(|| data.split(' ').next().map(str::to_string));
                 let is_same = |other: &&Line| covered(&other.3) == covered(data);
                 let others: Vec<Line> = self.rrset(owner, kind).filter(is_same).cloned().collect();
@@ -240,8 +240,8 @@ impl Model {
     }
 }
 
-/// Returns a record as the model holds it.
-fn line(&(_, owner, ttl, text): &Spoken) -> Line {
+/// Returns a record in the model's form.
+fn line(&(_, owner, ttl, text): &RecordSpec) -> Line {
     let (kind, rest) = text.split_once(' ').unwrap();
     let rtype = Type::from_text(kind.as_bytes()).unwrap();
     let data = print::data(rtype, &data(rtype, rest)).to_lowercase();
@@ -252,7 +252,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn does_what_the_text_says(
+    fn matches_the_model(
         there in proptest::option::weighted(0.9, proptest::collection::vec(any_operation(), 0..16)),
         prerequisites in proptest::collection::vec(any_prerequisite(), 0..2),
         operations in proptest::collection::vec(any_operation(), 0..8),
@@ -276,12 +276,12 @@ proptest! {
             return Ok(());
         }
         let verbs: Vec<_> = prerequisites.iter().map(|record| record.0).collect();
-        if let Err(rcode) = model.judge(&prerequisites.iter().map(line).collect::<Vec<_>>(), &verbs) {
+        if let Err(rcode) = model.check_prerequisites(&prerequisites.iter().map(line).collect::<Vec<_>>(), &verbs) {
             prop_assert_eq!(effect, Err(rcode));
             return Ok(());
         }
         for operation in &operations {
-            model.take(operation.0, line(operation), &before);
+            model.apply_record(operation.0, line(operation), &before);
         }
         let Some(zone) = zone else {
             if !model.has("example.org.", "SOA") {
@@ -291,7 +291,7 @@ proptest! {
                     (None, effect) => prop_assert_eq!(effect, Err(Rcode::REFUSED)),
                     (Some(expected), Ok(Effect::Created(amendments))) => {
                         let created = Zone::of(apex(), &amendments).unwrap();
-                        prop_assert!(difference(&created, &expected).is_empty(), "{:?}", told(&created));
+                        prop_assert!(difference(&created, &expected).is_empty(), "{:?}", records_of(&created));
                     }
                     (_, other) => prop_assert!(false, "{:?}", other),
                 }
@@ -310,7 +310,7 @@ proptest! {
                     let difference = difference(&expected, &amended);
                     let only_soa = difference.changes.iter().all(|change| change.rtype == Type::SOA);
                     let raised = only_soa && (expected.serial().0, amended.serial().0) == (7, 8);
-                    prop_assert!(difference.is_empty() || raised, "{:?} {:?}", difference, told(&amended));
+                    prop_assert!(difference.is_empty() || raised, "{:?} {:?}", difference, records_of(&amended));
                     prop_assert!(amended.serial().is_newer_than(zone.serial()));
                     prop_assert_eq!(&crate::zone::difference(&zone, &amended).amendments(&amended), &amendments);
                 }
@@ -319,7 +319,7 @@ proptest! {
         }
     }
 
-    /// Whatever octets come, they are read or refused, and what is done leaves a sound zone.
+    /// Any octets are parsed or refused, and applying a parsed update yields a valid zone.
     #[test]
     fn any_octets(
         octets in proptest::collection::vec(any::<u8>(), 0..80),
@@ -328,8 +328,8 @@ proptest! {
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
     ) {
         let _ = Update::parse(&octets);
-        let spoken = |records: &[Spoken]| lines(records).iter().map(|line| super::spoken(line)).collect::<Vec<_>>();
-        let mut message = of_example(&spoken(&prerequisites), &spoken(&operations));
+        let encode = |records: &[RecordSpec]| lines(records).iter().map(|line| super::encode(line)).collect::<Vec<_>>();
+        let mut message = of_example(&encode(&prerequisites), &encode(&operations));
         for (at, octet) in changes {
             let at = at.index(message.len());
             message[at] = octet;
@@ -345,7 +345,7 @@ proptest! {
                     prop_assert!(again.is_some_and(|again| difference(&amended, &again).is_empty()));
                 }
             }
-            Err(refusal) => prop_assert!(refusal.reason.len() <= MOST_REASON && refusal.reason.is_ascii()),
+            Err(refusal) => prop_assert!(refusal.reason.len() <= MAX_REASON && refusal.reason.is_ascii()),
         }
     }
 }

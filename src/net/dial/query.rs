@@ -1,4 +1,4 @@
-//! One conversation with one resolver: both questions side by side, over UDP and where need be TCP.
+//! Queries to one resolver: both questions in parallel, over UDP and if necessary TCP.
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
@@ -9,16 +9,16 @@ use crate::dns::Name;
 use crate::net::framing::{Inbox, framed};
 use crate::net::{Deadline, Tcp, is_timeout};
 
-/// How long the first question is waited for before it is asked again; then twice as long.
-const AGAIN: Duration = Duration::from_millis(1500);
+/// The time before the first retransmission; it doubles with each further one.
+const RETRANSMIT: Duration = Duration::from_millis(1500);
 
-/// The longest datagram taken in; without EDNS none has more than 512 octets (RFC 1035 §4.2.1).
+/// The maximum length of a received datagram; without EDNS the limit is 512 octets (RFC 1035 §4.2.1).
 const DATAGRAM: usize = 1232;
 
-/// How many datagrams that answer something else are taken before somebody must be guessing.
-const FOREIGN: u32 = 200;
+/// The number of unrelated datagrams after which a spoofing attempt is assumed.
+const MAX_UNRELATED: u32 = 200;
 
-/// A question on its way.
+/// An outstanding question.
 struct Question {
     family: Family,
     id: u16,
@@ -26,33 +26,33 @@ struct Question {
     is_open: bool,
 }
 
-/// Asks `server` for the addresses of `name` in both families, and tells each answer as soon as it is there.
+/// Queries `server` for the addresses of `name` in the given families, and reports each answer as soon as it arrives.
 ///
-/// What is not answered by `deadline`, or when `enough` says so, is not told of.
-pub(super) fn ask(
+/// Questions that are unanswered at `deadline`, or when `enough` returns true, are not reported.
+pub(super) fn query(
     server: SocketAddr,
     name: &Name,
     families: &[Family],
     deadline: Instant,
     enough: &dyn Fn() -> bool,
-    tell: &mut dyn FnMut(Family, Reply),
+    report: &mut dyn FnMut(Family, Reply),
 ) {
     let mut questions = match prepare(name, families) {
         Ok(questions) => questions,
-        Err(error) => return families.iter().for_each(|family| tell(*family, failed(&error))),
+        Err(error) => return families.iter().for_each(|family| report(*family, failed(&error))),
     };
-    if let Err(error) = converse(server, name, &mut questions, deadline, enough, tell) {
+    if let Err(error) = exchange(server, name, &mut questions, deadline, enough, report) {
         for question in questions.iter().filter(|question| question.is_open) {
-            tell(question.family, failed(&error));
+            report(question.family, failed(&error));
         }
     }
 }
 
 fn failed(error: &io::Error) -> Reply {
-    Reply::Failed(format!("cannot be asked: {error}"))
+    Reply::Failed(format!("cannot be queried: {error}"))
 }
 
-/// Makes the questions, with identifiers that nobody can foretell (RFC 5452 §9.2).
+/// Builds the questions, with unpredictable IDs (RFC 5452 §9.2).
 fn prepare(name: &Name, families: &[Family]) -> io::Result<Vec<Question>> {
     let mut questions: Vec<Question> = Vec::new();
     for family in families {
@@ -64,20 +64,20 @@ fn prepare(name: &Name, families: &[Family]) -> io::Result<Vec<Question>> {
     Ok(questions)
 }
 
-fn converse(
+fn exchange(
     server: SocketAddr,
     name: &Name,
     questions: &mut [Question],
     deadline: Instant,
     enough: &dyn Fn() -> bool,
-    tell: &mut dyn FnMut(Family, Reply),
+    report: &mut dyn FnMut(Family, Reply),
 ) -> io::Result<()> {
     let any = if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
-    // From now on nothing comes in but from there (RFC 5452 §9.1).
+    // From now on the socket receives only from the server (RFC 5452 §9.1).
     socket.connect(server)?;
     let mut buffer = [0; DATAGRAM];
-    let (mut foreign, mut interval) = (0, AGAIN);
+    let (mut unrelated, mut interval) = (0, RETRANSMIT);
     while questions.iter().any(|question| question.is_open) {
         for question in questions.iter().filter(|question| question.is_open) {
             socket.send(&question.message)?;
@@ -89,7 +89,7 @@ fn converse(
                 return Ok(());
             }
             let Some(wait) = until(again) else { break };
-            // Whether it is enough is looked at now and then.
+            // Wake up regularly to check `enough`.
             socket.set_read_timeout(Some(wait.min(Duration::from_millis(500))))?;
             let length = match socket.recv(&mut buffer) {
                 Ok(length) => length,
@@ -101,10 +101,10 @@ fn converse(
             let answered = open
                 .filter_map(|question| Some((lookup::read(message, question.id, name, question.family)?, question)));
             let Some((reply, question)) = answered.into_iter().next() else {
-                foreign += 1;
-                log::debug!("resolver {server}: a datagram that answers nothing asked");
-                if foreign >= FOREIGN {
-                    return Err(io::Error::other("too many of its answers are to other questions"));
+                unrelated += 1;
+                log::debug!("resolver {server}: received a datagram that answers no outstanding question");
+                if unrelated >= MAX_UNRELATED {
+                    return Err(io::Error::other("too many of its datagrams answer other questions"));
                 }
                 continue;
             };
@@ -112,18 +112,18 @@ fn converse(
             let (family, id) = (question.family, question.id);
             let reply = match reply {
                 Reply::Truncated => by_stream(server, name, question, deadline).unwrap_or_else(|error| {
-                    log::debug!("resolver {server}, over TCP, question {id}: {error}");
-                    Reply::Failed(format!("wants to be asked over TCP, and there: {error}"))
+                    log::debug!("resolver {server}: question {id} over TCP failed: {error}");
+                    Reply::Failed(format!("requires TCP, over which the query failed: {error}"))
                 }),
                 reply => reply,
             };
-            tell(family, reply);
+            report(family, reply);
         }
     }
     Ok(())
 }
 
-/// Asks one question over TCP (RFC 7766).
+/// Sends one question over TCP (RFC 7766).
 fn by_stream(server: SocketAddr, name: &Name, question: &Question, deadline: Instant) -> io::Result<Reply> {
     let left = || until(deadline).ok_or_else(|| io::Error::from(io::ErrorKind::TimedOut));
     let socket = TcpStream::connect_timeout(&server, left()?)?;
@@ -135,12 +135,12 @@ fn by_stream(server: SocketAddr, name: &Name, question: &Question, deadline: Ins
     let mut inbox = Inbox::new(stream, DATAGRAM);
     let message = inbox.message()?.ok_or(io::ErrorKind::UnexpectedEof)?;
     match lookup::read(message, question.id, name, question.family) {
-        Some(Reply::Truncated) | None => Err(io::Error::other("it sent something else than an answer")),
+        Some(Reply::Truncated) | None => Err(io::Error::other("it sent something other than an answer")),
         Some(reply) => Ok(reply),
     }
 }
 
-/// Returns the time left until then, unless there is none.
+/// Returns the time left until `then`, or `None` if it has passed.
 fn until(then: Instant) -> Option<Duration> {
     let left = then.saturating_duration_since(Instant::now());
     (!left.is_zero()).then_some(left)
