@@ -173,7 +173,7 @@ impl Server {
         let kind = if rcode == Rcode::NO_ERROR { Kind::Notification } else { Kind::NotificationRefused };
         log::log!(self.complain(kind), "notification from {source}: {notification}: {rcode}");
         if decision.check {
-            match self.follower.get() {
+            match &self.follower {
                 // It follows no other zones, and names that nobody serves have no end.
                 Some(_) if !is_served => {}
                 Some(calls) => follower::notify(calls, apex, source, notification.serial),
@@ -187,7 +187,7 @@ impl Server {
     /// Returns whether a signature cannot be verified because the keys that the zones come with are not there yet.
     fn awaits_keys(&self, served: &Served, failure: &Failure) -> bool {
         // A secondary has all its keys from the beginning.
-        *failure.cause() == Cause::UnknownKey && served.zones.is_none() && self.follower.get().is_none()
+        *failure.cause() == Cause::UnknownKey && served.zones.is_none() && self.follower.is_none()
     }
 
     /// Replies to a message whose signature is not right.
@@ -245,7 +245,7 @@ impl Server {
         if self.allow_update.as_ref().is_some_and(|networks| !networks.contain(client)) {
             return refused(Rcode::REFUSED, "updates are not taken from this address (--allow-update)");
         }
-        if self.follower.get().is_some() {
+        if self.follower.is_some() {
             return refused(Rcode::NOT_IMPLEMENTED, "this is a secondary: send updates to the primary");
         }
         if served.zones.is_none() {

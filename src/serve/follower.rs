@@ -105,11 +105,9 @@ struct Follower {
 
 /// Starts the thread that follows zones as planned.
 pub(super) fn start(server: Arc<Server>, plan: Plan, keys: Arc<Keyring>) -> io::Result<()> {
-    let calls = Arc::new(Calls::default());
+    let Some(calls) = server.follower.clone() else { return Err(io::Error::other("zones come from git")) };
     let replies = Arc::clone(&calls);
     let exchange = Exchange::open("replies", move |source, message| replies.put_datagram(source, message))?;
-    // Nobody has set it before: there is one follower.
-    let _ = server.follower.set(Arc::clone(&calls));
     let configured: BTreeSet<Name> = plan.zones.keys().chain(&plan.catalog).cloned().collect();
     let limits = Limits::default();
     let follower = Follower {

@@ -102,8 +102,8 @@ pub struct Server {
     agreed: AtomicU64,
     /// The looks at the remote that people bring about who prove nothing.
     unproven: Mutex<Trigger>,
-    /// To the thread that follows primaries, if there is one.
-    follower: OnceLock<Arc<follower::Calls>>,
+    /// To the thread that follows primaries; `None` where zones come from git.
+    follower: Option<Arc<follower::Calls>>,
     patience: Duration,
     /// What went wrong when the remote was last asked, if something did.
     obstacle: Mutex<Option<String>>,
@@ -172,7 +172,7 @@ impl Server {
             past: OnceLock::new(),
             agreed: AtomicU64::new(0),
             unproven: Mutex::new(Trigger::new(http::UNPROVEN)),
-            follower: OnceLock::new(),
+            follower: matches!(config.origin, Origin::Primaries { .. }).then(Arc::default),
             patience: config.update_patience,
             obstacle: Mutex::default(),
             complaints: Complaints::default(),
