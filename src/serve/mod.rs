@@ -10,8 +10,6 @@ mod complaints;
 mod exchange;
 mod follower;
 mod mailbox;
-#[cfg(test)]
-mod model;
 mod news;
 mod past;
 mod queue;
@@ -553,6 +551,8 @@ impl Milestone {
 
 #[cfg(test)]
 mod tests {
+    mod model;
+
     use super::*;
     use crate::config::{self, Command, Host};
 
