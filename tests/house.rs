@@ -12,7 +12,7 @@ use zonule_harness::workspace;
 const FLOORS: &[&[&str]] = &[
     &["text"],
     &["dns", "telemetry"],
-    &["zone", "dial"],
+    &["zone", "net"],
     &["zonefile", "answer", "tsig", "sntp"],
     &["keys", "update", "catalog_zone", "git"],
     &["transfer", "notify", "webhook"],

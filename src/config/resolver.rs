@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Host, values};
-use crate::dial::Dialer;
+use crate::net::Dialer;
 
 /// The most servers of a kind; more do not make it more certain.
 const MOST: usize = 8;

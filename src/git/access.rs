@@ -2,8 +2,8 @@
 //!
 //! Secrets are zeroed when they are dropped, and no text that is made of these types shows them.
 
-use super::{Remote, Rest, ssh, tls::Trust};
-use crate::dial::Dialer;
+use super::{Remote, Rest, ssh};
+use crate::net::{Dialer, tls::Trust};
 use std::fmt;
 use zeroize::Zeroizing;
 

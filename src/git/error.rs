@@ -1,7 +1,7 @@
 //! What can go wrong between us and the remote, in words for an operator.
 
-use super::{ObjectId, http::HttpError, ssh::SshError, tls::TlsError};
-use crate::dial::{DialError, is_timeout};
+use super::{Deadline, ObjectId, TlsError, http::HttpError, ssh::SshError, tls};
+use crate::net::{DialError, is_timeout};
 use crate::text::printable;
 use std::{fmt, io, time::Duration};
 
@@ -167,13 +167,23 @@ impl Error {
     pub(super) fn protocol(doing: &'static str, what: impl Into<String>) -> Self {
         Error::Protocol { doing, what: what.into() }
     }
+
+    /// Returns the error of having missed a deadline.
+    pub(super) fn missed(deadline: Deadline, doing: &'static str) -> Self {
+        Error::TimedOut { doing, after: deadline.after() }
+    }
+
+    /// Fails when a deadline is over.
+    pub(super) fn unless_over(deadline: Deadline, doing: &'static str) -> Result<(), Self> {
+        if deadline.is_over() { Err(Error::missed(deadline, doing)) } else { Ok(()) }
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Dial(error) => error.fmt(f),
-            Error::Tls(error) => error.fmt(f),
+            Error::Tls(error) => tls::tell(error, f),
             Error::Http(error) => error.fmt(f),
             Error::Ssh(error) => error.fmt(f),
             Error::Connect { to, source } if source.kind() == io::ErrorKind::ConnectionRefused => {

@@ -233,7 +233,7 @@ impl History {
         let came = history.objects.kind(&tip) == Some(Kind::Commit);
         let mut next = Some(if came { tip } else { head });
         while let Some(id) = next {
-            deadline.check("reading the history")?;
+            Error::unless_over(deadline, "reading the history")?;
             let (tree, parent) = tree::lineage(id, &History::content(&history, id, Kind::Commit)?)?;
             history.commits.push(PastCommit { id, tree });
             let enough = history.commits.len() as u64 >= u64::from(depth);

@@ -1,7 +1,4 @@
-//! Bounds in bytes, counts and time on what a remote can make us spend.
-
-use super::Error;
-use std::time::{Duration, Instant};
+//! Bounds in bytes and counts on what a remote can make us spend.
 
 /// Bounds on what a fetch may bring and what a [`Repository`](super::Repository) may hold.
 ///
@@ -57,52 +54,6 @@ impl Default for Limits {
     /// Returns the bounds of a server with 4 GiB of memory to itself.
     fn default() -> Self {
         Limits::for_memory(4 << 30)
-    }
-}
-
-/// How long to wait for the remote before giving up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For one address of the remote to accept a connection.
-    pub connect: Duration,
-    /// For the next byte to arrive or leave.
-    pub stall: Duration,
-    /// For a whole fetch, from the connection to the last object.
-    pub total: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Timeouts { connect: Duration::from_secs(10), stall: Duration::from_secs(30), total: Duration::from_secs(900) }
-    }
-}
-
-/// The moment a whole fetch must be over.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadline {
-    start: Instant,
-    after: Duration,
-}
-
-impl Deadline {
-    /// Returns the deadline of something that begins now and may take as long as `after`.
-    pub fn from_now(after: Duration) -> Self {
-        Deadline { start: Instant::now(), after }
-    }
-
-    /// Returns the time left, zero when it is over.
-    pub(super) fn left(&self) -> Duration {
-        self.after.saturating_sub(self.start.elapsed())
-    }
-
-    /// Fails when it is over.
-    pub(super) fn check(&self, doing: &'static str) -> Result<(), Error> {
-        if self.left().is_zero() { Err(self.missed(doing)) } else { Ok(()) }
-    }
-
-    /// Returns the error of having missed it.
-    pub(super) fn missed(&self, doing: &'static str) -> Error {
-        Error::TimedOut { doing, after: self.after }
     }
 }
 

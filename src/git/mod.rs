@@ -49,15 +49,16 @@ pub use error::Error;
 pub use gix_hash::ObjectId;
 pub use history::{History, PastCommit};
 pub use http::{HttpError, HttpProblem};
-pub use limits::{Deadline, Limits, Timeouts};
+pub use limits::Limits;
 pub use links::{Listing, Way};
 pub use push::{Fate, PushError};
 pub use record::{Beside, Entry, Recorded, record_of};
 pub use remote::{Kind, Remote, RemoteError};
 pub use rest::Rest;
 pub use signature::Signature;
-pub use tls::{Fingerprint, TlsError, Trust};
 
+pub use crate::net::tls::{Fingerprint, TlsError, Trust};
+pub use crate::net::{Deadline, Timeouts};
 use protocol::{Have, Session};
 use push::Parting;
 use std::collections::BTreeSet;

@@ -106,7 +106,7 @@ fn read(
         return Err(Error::limit("pack", count.into(), limits.objects.into(), "objects"));
     }
     for _ in 0..count {
-        deadline.check(UNPACKING)?;
+        Error::unless_over(deadline, UNPACKING)?;
         let offset = source.offset;
         // Looked at here because gix reports an unknown type no different than an I/O error.
         let first = source.fill_buf().map(|chunk| chunk.first().copied());
@@ -355,7 +355,7 @@ impl Unpacker<'_> {
             }
             for base in [Base::Offset(offset), Base::Id(id)] {
                 for Waiting { offset, delta } in self.waiting.remove(&base).unwrap_or_default() {
-                    self.deadline.check(UNPACKING)?;
+                    Error::unless_over(self.deadline, UNPACKING)?;
                     let mut content = zlib::buffer(delta.size.into())?;
                     self.zlib
                         .inflate(&mut &delta.stream[..], &mut content)

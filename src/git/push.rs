@@ -337,7 +337,7 @@ impl<'a> Push<'a> {
         let zlib = &mut Zlib::new();
         let mut head = Vec::new();
         for (draft, (id, drafted)) in objects() {
-            sending.check(SENDING)?;
+            Error::unless_over(sending, SENDING)?;
             let made;
             let (header, object) = match drafted {
                 Drafted::Delta { base, delta } if !whole => (Header::RefDelta { base_id: *base }, delta),
@@ -360,7 +360,7 @@ impl<'a> Push<'a> {
         }
         let checksum = pack.finish()?;
         self.transport.send_up_to(checksum.len())?;
-        sending.check(SENDING)?;
+        Error::unless_over(sending, SENDING)?;
         Ok(checksum)
     }
 

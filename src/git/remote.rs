@@ -1,6 +1,7 @@
 //! The address of a repository, as written in the boot arguments.
 
 use super::access::{Login, Secret};
+use crate::net::endpoint;
 use crate::text;
 use std::fmt;
 
@@ -195,11 +196,6 @@ impl Remote {
     pub(super) fn endpoint(&self) -> String {
         endpoint(&self.host, self.port)
     }
-}
-
-/// Returns `host:port`, an IPv6 address in brackets.
-pub(super) fn endpoint(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 impl fmt::Display for Remote {

@@ -1,17 +1,13 @@
 //! The way to a git service: dial, say what is wanted, then lines both ways.
 //!
-//! Every wait on the remote happens in [`Tcp`] and has an end. The conversation above is requests and answers in packet
+//! Every wait on the remote happens in [`Tcp`](crate::net::Tcp) and has an end. The conversation above is requests and answers in packet
 //! lines, which is what git speaks to its daemon, over SSH and in the bodies of HTTP alike: each way is a [`Wire`].
 
 use super::{Deadline, Error, Kind, Protocol, Timeouts, Upstream, http, ssh};
-use crate::dial::{DialError, is_timeout};
+use crate::net::{DialError, Tcp, endpoint, is_timeout};
 use crate::text::printable;
 use gix_packetline::{PacketLineRef, blocking_io::StreamingPeekableIter};
-use std::{
-    io::{self, BufReader, Read, Write},
-    net::TcpStream,
-    time::Duration,
-};
+use std::io::{self, BufReader, Read, Write};
 
 /// What git calls the program at the other end.
 #[derive(Clone, Copy)]
@@ -76,7 +72,7 @@ impl Transport {
         };
         let remote = &upstream.remote;
         let wire: Box<dyn Wire> = match remote.kind() {
-            Kind::Git => Box::new(Tcp::dial(upstream, remote.host(), remote.port(), timeouts, deadline)?),
+            Kind::Git => Box::new(dial(upstream, remote.host(), remote.port(), timeouts, deadline)?),
             Kind::Http | Kind::Https => Box::new(http::open(upstream, service, protocol, timeouts, deadline)?),
             Kind::Ssh => Box::new(ssh::open(upstream, service, timeouts, deadline)?),
         };
@@ -185,7 +181,7 @@ pub(super) fn broken(doing: &'static str, timeouts: Timeouts, deadline: Deadline
         Err(error) => error,
     };
     match error.kind() {
-        _ if is_timeout(&error) && deadline.left().is_zero() => deadline.missed(doing),
+        _ if is_timeout(&error) && deadline.is_over() => Error::missed(deadline, doing),
         _ if is_timeout(&error) => Error::TimedOut { doing, after: timeouts.stall },
         io::ErrorKind::Other | io::ErrorKind::InvalidData => {
             Error::protocol(doing, printable(error.to_string().as_bytes()))
@@ -194,91 +190,32 @@ pub(super) fn broken(doing: &'static str, timeouts: Timeouts, deadline: Deadline
     }
 }
 
-/// A TCP connection on which nothing waits for ever.
-pub(super) struct Tcp {
-    stream: TcpStream,
+/// Connects to a host within the patience for connections.
+pub(super) fn dial(
+    upstream: &Upstream,
+    host: &str,
+    port: u16,
     timeouts: Timeouts,
     deadline: Deadline,
-}
-
-impl Tcp {
-    /// Connects to a host within the patience for connections.
-    pub(super) fn dial(
-        upstream: &Upstream,
-        host: &str,
-        port: u16,
-        timeouts: Timeouts,
-        deadline: Deadline,
-    ) -> Result<Self, Error> {
-        deadline.check("connecting")?;
-        // A wait of zero is an error of its own.
-        let patience = timeouts.connect.min(deadline.left()).max(Duration::from_millis(1));
-        let stream = upstream.dialer.connect(host, port, patience).map_err(|error| match error {
-            // One address, so its error is the whole story.
-            DialError::Unreachable { mut tried } if tried.len() == 1 => {
-                let source = tried.remove(0).1;
-                Error::Connect { to: super::remote::endpoint(host, port), source }
-            }
-            error => Error::Dial(error),
-        })?;
-        // Requests are written whole, so there is nothing to gather; if it cannot be set, they leave later.
-        let _ = stream.set_nodelay(true);
-        Ok(Tcp { stream, timeouts, deadline })
-    }
-
-    /// Returns whether the connection is open and nothing has come on it that was not read.
-    pub(super) fn is_quiet(&mut self) -> bool {
-        if self.stream.set_nonblocking(true).is_err() {
-            return false;
+) -> Result<Tcp, Error> {
+    Error::unless_over(deadline, "connecting")?;
+    Tcp::dial(&upstream.dialer, host, port, timeouts, deadline).map_err(|error| match error {
+        // One address, so its error is the whole story.
+        DialError::Unreachable { mut tried } if tried.len() == 1 => {
+            let source = tried.remove(0).1;
+            Error::Connect { to: endpoint(host, port), source }
         }
-        let quiet = matches!(self.stream.read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        self.stream.set_nonblocking(false).is_ok() && quiet
-    }
-
-    /// Returns what bounds its waits, for messages.
-    pub(super) fn bounds(&self) -> (Timeouts, Deadline) {
-        (self.timeouts, self.deadline)
-    }
-
-    /// Makes reading and writing not wait.
-    pub(super) fn set_nonblocking(&self) -> io::Result<()> {
-        self.stream.set_nonblocking(true)
-    }
-
-    /// Returns how long the next wait may be.
-    fn patience(&self) -> io::Result<Duration> {
-        match self.timeouts.stall.min(self.deadline.left()) {
-            left if left.is_zero() => Err(io::ErrorKind::TimedOut.into()),
-            left => Ok(left),
-        }
-    }
+        error => Error::Dial(error),
+    })
 }
 
 impl Wire for Tcp {
     fn set_deadline(&mut self, deadline: Deadline) {
-        self.deadline = deadline;
+        self.set_deadline(Some(deadline));
     }
 
     fn linger(self: Box<Self>) -> Option<Box<dyn Read + Send>> {
-        self.stream.set_nonblocking(true).ok()?;
-        Some(Box::new(self.stream))
-    }
-}
-
-impl Read for Tcp {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.patience()?))?;
-        self.stream.read(out)
-    }
-}
-
-impl Write for Tcp {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.patience()?))?;
-        self.stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.set_nonblocking().ok()?;
+        Some(Box::new(self.into_socket()))
     }
 }

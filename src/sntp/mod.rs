@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use packet::{Fault, PACKET, Sample};
 
-use crate::dial::is_timeout;
+use crate::net::is_timeout;
 use crate::telemetry::Trouble;
 use crate::text;
 

@@ -2,11 +2,8 @@
 
 use super::reply::{Body, Head, Step};
 use super::url::Url;
-use crate::git::{
-    Deadline, Error, Timeouts, Upstream,
-    tls::{self, Stream},
-    transport::{Tcp, Wire as _},
-};
+use crate::git::{Deadline, Error, Timeouts, TlsError, Upstream, transport};
+use crate::net::tls::{self, Stream};
 use std::io::{self, Read, Write};
 
 /// Octets read at a time where the end of something must be found.
@@ -34,21 +31,31 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects to where `url` is.
     pub(super) fn open(upstream: &Upstream, url: &Url, timeouts: Timeouts, deadline: Deadline) -> Result<Self, Error> {
-        let tcp = Tcp::dial(upstream, &url.host, url.port, timeouts, deadline)?;
+        let tcp = transport::dial(upstream, &url.host, url.port, timeouts, deadline)?;
         let stream = match url.secure {
-            true => Stream::Tls(Box::new(tls::connect(tcp, &url.host, url.port, &upstream.access.tls)?)),
-            false => Stream::Plain(tcp),
+            true => {
+                let tls =
+                    tls::connect(tcp, &url.host, url.port, &upstream.access.tls).map_err(|error| match error {
+                        TlsError::TimedOut { .. } => {
+                            let error = io::ErrorKind::TimedOut.into();
+                            transport::broken("setting up TLS", timeouts, deadline, error)
+                        }
+                        error => Error::Tls(error),
+                    })?;
+                Stream::Tls(Box::new(tls))
+            }
+            false => Stream::Clear(tcp),
         };
         Ok(Connection { stream, buffer: Vec::new(), at: 0, body: Body::Ended, close: false, used: false })
     }
 
     pub(super) fn set_deadline(&mut self, deadline: Deadline) {
-        self.stream.tcp().set_deadline(deadline);
+        self.stream.tcp().set_deadline(Some(deadline));
     }
 
     /// Returns what is left to read, if only to find its end: TLS or not, it is not looked at.
     pub(super) fn linger(self) -> Option<Box<dyn Read + Send>> {
-        Box::new(self.stream.into_tcp()).linger()
+        transport::Wire::linger(Box::new(self.stream.into_tcp()))
     }
 
     /// Returns whether another request may be sent, having read over what is left of the last reply.

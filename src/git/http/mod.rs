@@ -28,7 +28,7 @@ use super::{
     greeting::AGENT,
     transport::{Service, Wire, broken},
 };
-use crate::dial::is_timeout;
+use crate::net::is_timeout;
 use crate::text::printable_up_to;
 use connection::Connection;
 use data_encoding::BASE64;

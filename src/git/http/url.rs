@@ -1,9 +1,7 @@
 //! Where requests go: scheme, host, port and path, and where a redirection leads.
 
-use crate::git::{
-    Kind, Remote,
-    remote::{endpoint, split_port},
-};
+use crate::git::{Kind, Remote, remote::split_port};
+use crate::net::endpoint;
 use crate::text::printable;
 use std::fmt;
 

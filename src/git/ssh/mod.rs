@@ -23,8 +23,9 @@ pub use keys::{HostKeys, Identity};
 use super::{
     Deadline, Error, Timeouts, Upstream,
     push::LONGEST_PARTING,
-    transport::{Service, Tcp, Wire, broken},
+    transport::{Service, Wire, broken, dial},
 };
+use crate::net::Tcp;
 use channel::{Channel, Login};
 use std::io::{self, Read};
 
@@ -53,18 +54,18 @@ pub(super) fn open(
         key,
         host_keys: &access.ssh.host_keys,
     };
-    let connection = Tcp::dial(upstream, remote.host(), remote.port(), timeouts, deadline)?;
+    let connection = dial(upstream, remote.host(), remote.port(), timeouts, deadline)?;
     Channel::open(connection, &login).map_err(|error| broken("logging in over ssh", timeouts, deadline, error))
 }
 
 impl Wire for Channel<Tcp> {
     fn set_deadline(&mut self, deadline: Deadline) {
-        self.connection().set_deadline(deadline);
+        self.connection().set_deadline(Some(deadline));
     }
 
     fn linger(mut self: Box<Self>) -> Option<Box<dyn Read + Send>> {
         let connection = self.connection();
-        connection.set_deadline(Deadline::from_now(LONGEST_PARTING));
+        connection.set_deadline(Some(Deadline::from_now(LONGEST_PARTING)));
         connection.set_nonblocking().ok()?;
         Some(Box::new(Lingering(self)))
     }

@@ -30,7 +30,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use error::DialError;
-pub(crate) use error::is_timeout;
 
 use cache::Cache;
 use lookup::{Family, Reply};

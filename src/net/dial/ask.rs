@@ -4,9 +4,9 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::error::is_timeout;
 use super::lookup::{self, Family, Reply};
 use crate::dns::Name;
+use crate::net::is_timeout;
 
 /// How long the first question is waited for before it is asked again; then twice as long.
 const AGAIN: Duration = Duration::from_millis(1500);

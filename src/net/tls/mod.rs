@@ -1,4 +1,4 @@
-//! TLS to the remote: which servers are believed, and a connection to one that is.
+//! TLS: which servers are believed, and a connection to one that is.
 //!
 //! rustls with ring does the work; what is ours is the choice of whom to believe ([`Trust`]) and words for every way it can
 //! fail ([`TlsError`]). The judgement on a certificate travels through rustls inside its own error, from the [`Judge`] to
@@ -10,12 +10,7 @@ mod trust;
 pub use error::TlsError;
 pub use trust::{Fingerprint, Trust};
 
-use super::{
-    Error,
-    remote::endpoint,
-    transport::{Tcp, broken},
-};
-use crate::dial::is_timeout;
+use super::{Tcp, endpoint, is_timeout};
 use error::said_by;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, OtherError, RootCertStore,
@@ -33,15 +28,16 @@ use std::{
 };
 
 /// A TLS connection whose server is the one we trust.
-pub(super) type Tls = StreamOwned<ClientConnection, Tcp>;
-
-const DOING: &str = "setting up TLS";
+pub type Tls = StreamOwned<ClientConnection, Tcp>;
 
 /// Makes a TLS connection of a TCP connection to `port` of `host`.
-pub(super) fn connect(tcp: Tcp, host: &str, port: u16, trust: &Trust) -> Result<Tls, Error> {
-    let failed = |what: String| Error::Tls(TlsError::Failed { to: endpoint(host, port), what });
+///
+/// # Errors
+///
+/// Why the server is not believed, or how else it did not come about.
+pub fn connect(tcp: Tcp, host: &str, port: u16, trust: &Trust) -> Result<Tls, TlsError> {
+    let failed = |what: String| TlsError::Failed { to: endpoint(host, port), what };
     let name = ServerName::try_from(host.to_string()).map_err(|error| failed(error.to_string()))?;
-    let (timeouts, deadline) = tcp.bounds();
     let provider = Arc::new(ring::default_provider());
     let judge = Judge::new(trust, Arc::clone(&provider)).map_err(failed)?;
     let config = ClientConfig::builder_with_provider(provider)
@@ -58,8 +54,8 @@ pub(super) fn connect(tcp: Tcp, host: &str, port: u16, trust: &Trust) -> Result<
             return Err(failed("the server closed the connection".into()));
         }
         return Err(match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
-            Some(error) => Error::Tls(said_by(error, endpoint(host, port))),
-            None if is_timeout(&error) => broken(DOING, timeouts, deadline, error),
+            Some(error) => said_by(error, endpoint(host, port)),
+            None if is_timeout(&error) => TlsError::TimedOut { to: endpoint(host, port) },
             None => failed(error.to_string()),
         });
     }
@@ -152,26 +148,27 @@ impl ServerCertVerifier for Judge {
 }
 
 /// A connection with TLS or without.
-pub(super) enum Stream {
-    /// Everybody on the way reads along.
-    Plain(Tcp),
-    /// Nobody does.
+#[derive(Debug)]
+pub enum Stream {
+    /// Everybody on the way can read along.
+    Clear(Tcp),
+    /// Nobody can.
     Tls(Box<Tls>),
 }
 
 impl Stream {
     /// Returns what waits.
-    pub(super) fn tcp(&mut self) -> &mut Tcp {
+    pub fn tcp(&mut self) -> &mut Tcp {
         match self {
-            Stream::Plain(tcp) => tcp,
+            Stream::Clear(tcp) => tcp,
             Stream::Tls(tls) => &mut tls.sock,
         }
     }
 
     /// Returns the connection below.
-    pub(super) fn into_tcp(self) -> Tcp {
+    pub fn into_tcp(self) -> Tcp {
         match self {
-            Stream::Plain(tcp) => tcp,
+            Stream::Clear(tcp) => tcp,
             Stream::Tls(tls) => tls.sock,
         }
     }
@@ -180,7 +177,7 @@ impl Stream {
 impl Read for Stream {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Plain(tcp) => tcp.read(out),
+            Stream::Clear(tcp) => tcp.read(out),
             Stream::Tls(tls) => tls.read(out),
         }
     }
@@ -189,14 +186,14 @@ impl Read for Stream {
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Stream::Plain(tcp) => tcp.write(bytes),
+            Stream::Clear(tcp) => tcp.write(bytes),
             Stream::Tls(tls) => tls.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Stream::Plain(tcp) => tcp.flush(),
+            Stream::Clear(tcp) => tcp.flush(),
             Stream::Tls(tls) => tls.flush(),
         }
     }

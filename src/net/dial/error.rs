@@ -122,11 +122,6 @@ fn shown(server: SocketAddr) -> String {
     }
 }
 
-/// Returns whether a socket gave up waiting. Linux says `WouldBlock`, others `TimedOut`.
-pub(crate) fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
-}
-
 /// Returns a time as messages tell it.
 pub(super) fn seconds(duration: Duration) -> String {
     // What is left of a round number says the same as that.

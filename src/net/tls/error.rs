@@ -1,13 +1,10 @@
-//! Why a TLS connection did not come about, in words for an operator.
+//! Why a TLS connection did not come about, in words.
 
 use super::Fingerprint;
 use crate::text::printable;
 use jiff::Timestamp;
 use rustls::{CertificateError, InvalidMessage};
 use std::{fmt, time::SystemTime};
-
-/// The first second of 2026: a clock that is before it has not been set.
-const NOT_BEFORE: u64 = 1_767_225_600;
 
 /// Why a TLS connection did not come about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +66,11 @@ pub enum TlsError {
     },
     /// What answers speaks something else.
     NotTls {
+        /// `host:port`.
+        to: String,
+    },
+    /// The server was silent for too long.
+    TimedOut {
         /// `host:port`.
         to: String,
     },
@@ -139,67 +141,35 @@ pub(super) fn said_by(error: &rustls::Error, to: String) -> TlsError {
 }
 
 impl fmt::Display for TlsError {
+    /// Writes what happened. What to do about it depends on who connects, and why.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TlsError::Untrusted { host, seen, web: true } => write!(
+            TlsError::Untrusted { host, seen, web } => {
+                let authority = if *web { "web authority" } else { "authority that is believed" };
+                write!(f, "no {authority} vouches for the certificate of {host}, {seen}")
+            }
+            TlsError::Expired { host, not_after, now } => write!(
                 f,
-                "no web authority vouches for the certificate of {host}, {seen}: if that is the right one, give its \
-                 authority with --git-tls-ca=BASE64, or --git-tls-fingerprint={seen}"
+                "the certificate of {host} was valid until {}, and this machine's clock says {}",
+                date(*not_after),
+                date(*now)
             ),
-            TlsError::Untrusted { host, seen, web: false } => write!(
+            TlsError::NotYetValid { host, not_before, now } => write!(
                 f,
-                "no authority of --git-tls-ca vouches for the certificate of {host}, {seen}: give the authority that \
-                 made it, or, if that is the right one, --git-tls-fingerprint={seen} in its place"
+                "the certificate of {host} is not valid before {}, and this machine's clock says {}",
+                date(*not_before),
+                date(*now)
             ),
-            TlsError::Expired { host, not_after, now } => {
-                write!(
-                    f,
-                    "the certificate of {host} was valid until {}, and this machine's clock says {}",
-                    date(*not_after),
-                    date(*now)
-                )?;
-                f.write_str(": the server needs a new one, unless the clock is wrong")
+            TlsError::OtherName { host, presented, .. } => match presented.as_slice() {
+                [] => write!(f, "the certificate of {host} names no host (subjectAltName)"),
+                names => write!(f, "the certificate of {host} is for {}", names.join(", ")),
+            },
+            TlsError::OtherFingerprint { host, seen, .. } => {
+                write!(f, "the certificate of {host} is {seen}, which is another than the one known")
             }
-            TlsError::NotYetValid { host, not_before, now } => {
-                write!(
-                    f,
-                    "the certificate of {host} is not valid before {}, and this machine's clock says {}",
-                    date(*not_before),
-                    date(*now)
-                )?;
-                f.write_str(if *now < NOT_BEFORE {
-                    ": the clock is wrong; set the machine's, or give --ntp=ADDR"
-                } else {
-                    ": one of the two clocks is wrong; --ntp=ADDR keeps this one right"
-                })
-            }
-            TlsError::OtherName { host, presented, seen } => {
-                match presented.as_slice() {
-                    [] => write!(f, "the certificate of {host} names no host (subjectAltName)")?,
-                    names => write!(f, "the certificate of {host} is for {}", names.join(", "))?,
-                }
-                write!(
-                    f,
-                    ": name the host so in --git-remote, or, if {seen} is the right one, give --git-tls-fingerprint={seen}"
-                )
-            }
-            TlsError::OtherFingerprint { host, seen, wanted } => {
-                let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-                write!(
-                    f,
-                    "the certificate of {host} is {seen}, but --git-tls-fingerprint wants {}: was it renewed, or is this \
-                     somebody else?",
-                    wanted.join(" or ")
-                )
-            }
-            TlsError::Unusable { host, seen, what } => write!(
-                f,
-                "the certificate of {host} cannot be judged ({what}): give the server a proper one, or, if {seen} is the \
-                 right one, --git-tls-fingerprint={seen}"
-            ),
-            TlsError::NotTls { to } => {
-                write!(f, "{to} speaks no TLS: is that the port of https, or does the remote want http://?")
-            }
+            TlsError::Unusable { host, what, .. } => write!(f, "the certificate of {host} cannot be judged ({what})"),
+            TlsError::NotTls { to } => write!(f, "{to} speaks no TLS"),
+            TlsError::TimedOut { to } => write!(f, "no TLS with {to}: it was silent for too long"),
             TlsError::Failed { to, what } => write!(f, "no TLS with {to}: {what}"),
         }
     }
@@ -210,18 +180,4 @@ impl std::error::Error for TlsError {}
 fn date(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     time.map_or_else(|| format!("second {seconds}"), |time| time.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_that_was_never_set_is_blamed() {
-        let error = |now| TlsError::NotYetValid { host: "h".into(), not_before: 1_800_000_000, now }.to_string();
-        let text = error(100);
-        assert!(text.contains("before 2027-01-15T08:00:00Z") && text.contains("says 1970-01-01T00:01:40Z"), "{text}");
-        assert!(text.contains("the clock is wrong") && text.contains("--ntp"), "{text}");
-        assert!(error(1_790_000_000).contains("one of the two clocks is wrong"));
-    }
 }

@@ -1,0 +1,67 @@
+//! What to do about a TLS connection to the remote that did not come about, in words for an operator.
+
+use super::TlsError;
+use std::fmt;
+
+/// The first second of 2026: a clock that is before it has not been set.
+const NOT_BEFORE: u64 = 1_767_225_600;
+
+/// Writes what happened and which arguments help.
+pub(super) fn tell(error: &TlsError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match error {
+        TlsError::Untrusted { host, seen, web: false } => write!(
+            f,
+            "no authority of --git-tls-ca vouches for the certificate of {host}, {seen}: give the authority that made it, \
+             or, if that is the right one, --git-tls-fingerprint={seen} in its place"
+        ),
+        TlsError::OtherFingerprint { host, seen, wanted } => {
+            let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+            let wanted = wanted.join(" or ");
+            write!(
+                f,
+                "the certificate of {host} is {seen}, but --git-tls-fingerprint wants {wanted}: was it renewed, or is this \
+                 somebody else?"
+            )
+        }
+        TlsError::Untrusted { seen, web: true, .. } => write!(
+            f,
+            "{error}: if that is the right one, give its authority with --git-tls-ca=BASE64, or \
+             --git-tls-fingerprint={seen}"
+        ),
+        TlsError::Expired { .. } => write!(f, "{error}: the server needs a new one, unless the clock is wrong"),
+        TlsError::NotYetValid { now, .. } if *now < NOT_BEFORE => {
+            write!(f, "{error}: the clock is wrong; set the machine's, or give --ntp=ADDR")
+        }
+        TlsError::NotYetValid { .. } => {
+            write!(f, "{error}: one of the two clocks is wrong; --ntp=ADDR keeps this one right")
+        }
+        TlsError::OtherName { seen, .. } => write!(
+            f,
+            "{error}: name the host so in --git-remote, or, if {seen} is the right one, give --git-tls-fingerprint={seen}"
+        ),
+        TlsError::Unusable { seen, .. } => write!(
+            f,
+            "{error}: give the server a proper one, or, if {seen} is the right one, --git-tls-fingerprint={seen}"
+        ),
+        TlsError::NotTls { .. } => {
+            write!(f, "{error}: is that the port of https, or does the remote want http://?")
+        }
+        error => write!(f, "{error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Error;
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_never_set_is_blamed() {
+        let not_yet = |now| TlsError::NotYetValid { host: "h".into(), not_before: 1_800_000_000, now };
+        let error = |now| Error::Tls(not_yet(now)).to_string();
+        let text = error(100);
+        assert!(text.contains("before 2027-01-15T08:00:00Z") && text.contains("says 1970-01-01T00:01:40Z"), "{text}");
+        assert!(text.contains("the clock is wrong") && text.contains("--ntp"), "{text}");
+        assert!(error(1_790_000_000).contains("one of the two clocks is wrong"));
+    }
+}

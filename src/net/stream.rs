@@ -1,0 +1,233 @@
+//! A TCP connection on which nothing waits for ever.
+
+use std::borrow::Borrow;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::dial::{DialError, Dialer};
+
+/// How long to wait for the far side before giving up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For one address of the far side to accept a connection.
+    pub connect: Duration,
+    /// For the next byte to arrive or leave.
+    pub stall: Duration,
+    /// For the whole, from the connection to the last octet.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts { connect: Duration::from_secs(10), stall: Duration::from_secs(30), total: Duration::from_secs(900) }
+    }
+}
+
+/// The moment something must be over.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    start: Instant,
+    after: Duration,
+}
+
+impl Deadline {
+    /// Returns the deadline of something that begins now and may take as long as `after`.
+    pub fn from_now(after: Duration) -> Self {
+        Deadline { start: Instant::now(), after }
+    }
+
+    /// Returns the time left, zero when it is over.
+    pub fn left(&self) -> Duration {
+        self.after.saturating_sub(self.start.elapsed())
+    }
+
+    /// Returns whether it is over.
+    pub fn is_over(&self) -> bool {
+        self.left().is_zero()
+    }
+
+    /// Returns how long there was from the beginning.
+    pub fn after(&self) -> Duration {
+        self.after
+    }
+}
+
+/// A TCP connection on which nothing waits for ever.
+///
+/// Whoever has the socket may make several of it, each with bounds of its own: one to read by and one to write by.
+#[derive(Debug)]
+pub struct Tcp<S = TcpStream> {
+    socket: S,
+    stall: Duration,
+    deadline: Option<Deadline>,
+    /// What the system was told last, to tell it no more often than needed.
+    reading: Option<Duration>,
+    writing: Option<Duration>,
+}
+
+impl Tcp {
+    /// Connects to `port` of `host` within the patience for connections.
+    ///
+    /// # Errors
+    ///
+    /// Who was asked for addresses or for a connection, and what came.
+    pub fn dial(
+        dialer: &Dialer,
+        host: &str,
+        port: u16,
+        timeouts: Timeouts,
+        deadline: Deadline,
+    ) -> Result<Self, DialError> {
+        // A wait of zero is an error of its own.
+        let patience = timeouts.connect.min(deadline.left()).max(Duration::from_millis(1));
+        let stream = dialer.connect(host, port, patience)?;
+        // Requests are written whole, so there is nothing to gather; if it cannot be set, they leave later.
+        let _ = stream.set_nodelay(true);
+        let mut tcp = Tcp::over(stream, timeouts.stall);
+        tcp.set_deadline(Some(deadline));
+        Ok(tcp)
+    }
+
+    /// Returns the socket.
+    pub fn into_socket(self) -> TcpStream {
+        self.socket
+    }
+}
+
+impl<S: Borrow<TcpStream>> Tcp<S> {
+    /// Bounds the waits on `socket`: `stall` is how long it may take for the next octet to arrive or leave.
+    pub fn over(socket: S, stall: Duration) -> Self {
+        Tcp { socket, stall, deadline: None, reading: None, writing: None }
+    }
+
+    /// Replaces the deadline of everything from now on, if it is to have one.
+    pub fn set_deadline(&mut self, deadline: Option<Deadline>) {
+        self.deadline = deadline;
+    }
+
+    /// Returns whether the connection is open and nothing has come on it that was not read.
+    pub fn is_quiet(&mut self) -> bool {
+        let mut socket = self.socket.borrow();
+        if socket.set_nonblocking(true).is_err() {
+            return false;
+        }
+        let quiet = matches!(socket.read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        socket.set_nonblocking(false).is_ok() && quiet
+    }
+
+    /// Makes reading and writing not wait.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn set_nonblocking(&self) -> io::Result<()> {
+        self.socket.borrow().set_nonblocking(true)
+    }
+
+    /// Returns how long the next wait may be.
+    fn patience(&self) -> io::Result<Option<Duration>> {
+        match self.deadline.map_or(self.stall, |deadline| self.stall.min(deadline.left())) {
+            left if left.is_zero() => Err(io::ErrorKind::TimedOut.into()),
+            left => Ok(Some(left)),
+        }
+    }
+}
+
+impl<S: Borrow<TcpStream>> Read for Tcp<S> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let patience = self.patience()?;
+            if patience != self.reading {
+                self.socket.borrow().set_read_timeout(patience)?;
+                self.reading = patience;
+            }
+            match self.socket.borrow().read(out) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+impl<S: Borrow<TcpStream>> Write for Tcp<S> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        loop {
+            let patience = self.patience()?;
+            if patience != self.writing {
+                self.socket.borrow().set_write_timeout(patience)?;
+                self.writing = patience;
+            }
+            match self.socket.borrow().write(octets) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Returns whether a socket gave up waiting. Linux says `WouldBlock`, others `TimedOut`.
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+}
+
+/// Returns `host:port`, an IPv6 address in brackets.
+pub fn endpoint(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (near, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn reading_ends_with_the_patience_for_an_octet_and_with_the_deadline() {
+        let (near, mut far) = pair();
+        let mut tcp = Tcp::over(&near, Duration::from_millis(50));
+        assert!(is_timeout(&tcp.read(&mut [0; 8]).unwrap_err()));
+        let mut tcp = Tcp::over(&near, Duration::from_secs(600));
+        tcp.set_deadline(Some(Deadline::from_now(Duration::from_millis(50))));
+        far.write_all(b"x").unwrap();
+        assert_eq!(tcp.read(&mut [0; 8]).unwrap(), 1);
+        assert!(is_timeout(&tcp.read(&mut [0; 8]).unwrap_err()));
+        far.write_all(b"y").unwrap();
+        assert!(is_timeout(&tcp.read(&mut [0; 8]).unwrap_err()), "it is over, whatever comes");
+        tcp.set_deadline(None);
+        assert_eq!(tcp.read(&mut [0; 8]).unwrap(), 1);
+    }
+
+    #[test]
+    fn writing_ends_with_the_deadline() {
+        let (near, _far) = pair();
+        let mut tcp = Tcp::over(&near, Duration::from_secs(600));
+        tcp.set_deadline(Some(Deadline::from_now(Duration::from_millis(200))));
+        // Until nothing fits into any buffer between the two.
+        let error = loop {
+            if let Err(error) = tcp.write_all(&[0; 64 * 1024]) {
+                break error;
+            }
+        };
+        assert!(is_timeout(&error), "{error}");
+    }
+
+    #[test]
+    fn a_quiet_connection_is_open_and_has_nothing_to_read() {
+        let (near, mut far) = pair();
+        let mut tcp = Tcp::over(&near, Duration::from_secs(600));
+        assert!(tcp.is_quiet());
+        far.write_all(b"x").unwrap();
+        assert_eq!(near.peek(&mut [0]).unwrap(), 1);
+        assert!(!tcp.is_quiet());
+    }
+}
