@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use super::incoming::{TransferError, is_same_soa};
+use super::error::TransferError;
 use crate::dns::message::Record;
-use crate::dns::{Name, Serial, Type, name};
+use crate::dns::{Name, Serial, Type, data_cmp, name};
 use crate::notify::serial_of;
 use crate::zone::{Amendment, Node, Zone};
 
@@ -179,4 +179,9 @@ fn alone(node: &Node, owner: &Name, is_apex: bool) -> Result<(), TransferError> 
         return unsound(format!("{owner} has a CNAME record and other data too"));
     }
     Ok(())
+}
+
+/// Returns whether two SOA records have the same data.
+pub(super) fn is_same_soa(a: &Record, b: &Record) -> bool {
+    data_cmp(Type::SOA, &a.data, &b.data).is_eq()
 }

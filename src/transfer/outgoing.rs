@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::condense::condense;
 use super::message::{Full, Message, Owner};
 use super::names::Names;
-use super::request::{Kind, Request};
+use super::request::{Kind, Reply, Request};
 use crate::dns::message::HEADER;
 use crate::dns::{Name, Serial, Type};
 use crate::zone::node::{Node, RECORD_HEAD};
@@ -102,19 +102,6 @@ fn soa_change<'d>(difference: &'d Difference, apex: &Name) -> Option<&'d Change>
     let mut changes = difference.changes.iter().filter(|change| change.rtype == Type::SOA);
     let change = changes.next().filter(|change| change.owner == *apex)?;
     (changes.next().is_none() && change.removed.len() == 1 && change.added.len() == 1).then_some(change)
-}
-
-/// How the messages of a reply begin and end.
-#[derive(Clone, Debug, Default)]
-pub struct Reply {
-    /// The identifier of all messages: the request's.
-    pub id: u16,
-    /// RD as asked (RFC 5936 §2.2.1).
-    pub recursion_desired: bool,
-    /// The question as it came: name, type, class; or nothing.
-    pub question: Box<[u8]>,
-    /// The OPT record of the first message, whole; or nothing.
-    pub opt: Box<[u8]>,
 }
 
 /// A record, or the question, has no room in a message of its own.

@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::outgoing::Reply;
 use crate::answer::Transport;
 use crate::dns::message::{Malformed, Rcode, Reader, Section, class, opcode};
 use crate::dns::{Name, Serial, Type};
@@ -104,6 +103,19 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// How the messages of a reply begin and end.
+#[derive(Clone, Debug, Default)]
+pub struct Reply {
+    /// The identifier of all messages: the request's.
+    pub id: u16,
+    /// RD as asked (RFC 5936 §2.2.1).
+    pub recursion_desired: bool,
+    /// The question as it came: name, type, class; or nothing.
+    pub question: Box<[u8]>,
+    /// The OPT record of the first message, whole; or nothing.
+    pub opt: Box<[u8]>,
+}
 
 impl Request {
     /// Reads a message whose signature is checked and taken off.
