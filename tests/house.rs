@@ -53,26 +53,41 @@ const EFFECTS: &[&str] = &[
     "getrandom",
 ];
 
-/// The sources below a directory, without comments and unit tests.
-fn sources(directory: &str) -> Vec<(PathBuf, String)> {
+/// Unit tests of more lines than this have a file of their own.
+const INLINE: usize = 250;
+
+/// The Rust files below a directory.
+fn files(directory: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut directories = vec![workspace().join(directory)];
     while let Some(next) = directories.pop() {
         for entry in fs::read_dir(&next).unwrap() {
             let path = entry.unwrap().path();
-            let is_test = path.file_stem().is_some_and(|stem| stem.to_string_lossy().contains("test"));
-            if path.is_dir() && !is_test && !path.ends_with("target") {
+            if path.is_dir() && !path.ends_with("target") {
                 directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
-                let text = fs::read_to_string(&path).unwrap();
-                let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-                let code = code.lines().map(|line| line.split("//").next().unwrap_or_default());
-                found.push((path, code.collect::<Vec<_>>().join("\n")));
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
             }
         }
     }
     assert!(!found.is_empty(), "{directory}");
     found
+}
+
+/// The sources below a directory, without comments and unit tests.
+fn sources(directory: &str) -> Vec<(PathBuf, String)> {
+    let root = workspace().join(directory);
+    let is_test = |path: &PathBuf| {
+        let inside = path.strip_prefix(&root).expect("the file was found there").with_extension("");
+        inside.iter().any(|name| name == "tests")
+    };
+    let code = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let code = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>();
+        (path, code.join("\n"))
+    };
+    files(directory).into_iter().filter(|path| !is_test(path)).map(code).collect()
 }
 
 /// The room a source of `src/` is in; `None` for the roots of the two crates and what belongs to the binary alone.
@@ -135,4 +150,27 @@ fn unsafe_code_is_in_the_platform_only() {
             assert!(!is_root || code.contains("#![forbid(unsafe_code)]"), "{} does not forbid it", path.display());
         }
     }
+}
+
+/// In `mod tests` at the end of a file while they are short, in `tests.rs` in the folder of the module when they are not.
+#[test]
+fn unit_tests_are_where_they_are_looked_for() {
+    let mut wrong = Vec::new();
+    for directory in ["src", "platform/src", "image/src", "hooks/src", "xtask/src", "tests/harness/src"] {
+        for path in files(directory) {
+            let text = fs::read_to_string(&path).unwrap();
+            let stem = path.file_stem().unwrap().to_string_lossy();
+            if stem != "tests" && stem.contains("tests") {
+                wrong.push(format!("{}: name it tests.rs, in the folder of the module", path.display()));
+            }
+            if text.lines().any(|line| line.trim_start().starts_with("#[path")) {
+                wrong.push(format!("{}: a file stands where its module's name says", path.display()));
+            }
+            let inline = text.lines().skip_while(|line| !line.ends_with("mod tests {")).count();
+            if inline > INLINE {
+                wrong.push(format!("{}: {inline} lines of tests; move them to tests.rs", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

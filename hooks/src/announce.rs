@@ -18,7 +18,7 @@ use zonule::dns::message::{Rcode, Reader};
 use zonule::notify::{Effect, Event, Limits, Notifier, Now, Target};
 
 use crate::error::{Error, Result};
-use crate::gate::{Pushed, commits_are_served, revision};
+use crate::gate::{Pushed, commits_are_served};
 use crate::git::Git;
 use crate::news::{News, What, news};
 use crate::settings::{Server, Settings};
@@ -60,7 +60,7 @@ pub(crate) fn post_commit(git: &Git) -> Result<()> {
     if servers.is_empty() || !commits_are_served(git, &settings)? {
         return Ok(());
     }
-    let before = revision(git, "HEAD^^{tree}")?;
+    let before = git.revision("HEAD^^{tree}")?;
     let (old, new) = (before.map(|old| git.snapshot(&old)).transpose()?, git.snapshot("HEAD")?);
     tell_all(servers, &news(git, old.as_ref(), &new)?, settings.patience()?)
 }

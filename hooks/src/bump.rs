@@ -10,7 +10,6 @@ use zonule::zone::Zone;
 use zonule::zonefile::{FileRole, IncludeError, read_including};
 
 use crate::error::{Error, Result};
-use crate::gate::revision;
 use crate::git::{Git, Snapshot};
 use crate::news::{by_path, open, read_zone};
 use crate::terminal::{print, say};
@@ -32,7 +31,7 @@ pub(crate) fn bump(git: &Git, zones: &[&str]) -> Result<()> {
             return Err(Error::Usage(format!("{zone} is no zone's name")));
         };
         let path = file_of(&top, &apex)?;
-        let committed = match revision(git, "HEAD^{tree}") {
+        let committed = match git.revision("HEAD^{tree}") {
             Ok(Some(head)) => {
                 let head = git.snapshot(&head)?;
                 read_zone(git, &by_path(&head), &path, &apex)?.and_then(|reading| reading.zone)

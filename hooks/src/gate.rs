@@ -68,8 +68,8 @@ pub(crate) fn pre_commit(git: &Git, fix: bool) -> Result<ExitCode> {
     if !commits_are_served(git, &settings)? {
         return Ok(ExitCode::SUCCESS);
     }
-    let head = revision(git, "HEAD^{commit}")?;
-    let base = match (&head, revision(git, "@{upstream}^{commit}")?) {
+    let head = git.revision("HEAD^{commit}")?;
+    let base = match (&head, git.revision("@{upstream}^{commit}")?) {
         (Some(head), Some(upstream)) if git.holds(&["merge-base", head, &upstream])? => {
             Some(git.line(&["merge-base", head, &upstream])?)
         }
@@ -174,12 +174,6 @@ fn rule(findings: &Findings, ending: &str, raise: &str) -> ExitCode {
     }
     say(&format!("zonule-hook: {errors} mistake{}{ending}\n", if errors == 1 { "" } else { "s" }));
     ExitCode::FAILURE
-}
-
-/// Returns the object a revision names, if there is one.
-pub(crate) fn revision(git: &Git, name: &str) -> Result<Option<String>> {
-    let arguments = ["rev-parse", "--quiet", "--verify", name];
-    if git.holds(&arguments)? { git.line(&arguments).map(Some) } else { Ok(None) }
 }
 
 /// Returns what was given as `git push -o`.

@@ -45,6 +45,12 @@ impl Git {
         Ok(String::from_utf8_lossy(&printed).lines().next().unwrap_or_default().to_owned())
     }
 
+    /// Returns the object that a revision names, if there is one.
+    pub(crate) fn revision(&self, name: &str) -> Result<Option<String>> {
+        let arguments = ["rev-parse", "--quiet", "--verify", name];
+        if self.holds(&arguments)? { self.line(&arguments).map(Some) } else { Ok(None) }
+    }
+
     /// Runs git with `input`, which it has to read to its end, and returns what it printed.
     pub(crate) fn feed<A: AsRef<OsStr>>(&self, arguments: &[A], input: &[u8]) -> Result<Vec<u8>> {
         let failed = |what: String| Error::Git { command: command_line(arguments), what };

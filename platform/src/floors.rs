@@ -111,8 +111,9 @@ fn sources() -> Vec<Source> {
     collect(&root, &mut files);
     let sources = files.into_iter().filter_map(|path| {
         let file = path.strip_prefix(&root).unwrap().to_str().unwrap().to_string();
-        let name = path.file_stem().unwrap().to_str().unwrap();
-        if matches!(file.as_str(), "lib.rs" | "floors.rs") || name.starts_with("tests") {
+        if matches!(file.as_str(), "lib.rs" | "floors.rs")
+            || path.iter().chain(path.file_stem()).any(|name| name == "tests")
+        {
             return None;
         }
         let module = file.trim_end_matches(".rs").trim_end_matches("/mod").split('/').map(String::from).collect();

@@ -1,11 +1,9 @@
 //! What is needed to be let in by a remote, and to know it.
 //!
-//! Secrets are zeroed when they are dropped, and no text that is made of these types shows them.
+//! No text that is made of these types shows a secret.
 
-use super::{Remote, Rest, ssh};
+use super::{Remote, Rest, Secret, ssh};
 use crate::net::{Dialer, tls::Trust};
-use std::fmt;
-use zeroize::Zeroizing;
 
 /// A remote and the way to get there.
 #[derive(Clone, Debug)]
@@ -40,33 +38,4 @@ pub struct Access {
     pub credentials_in_clear: bool,
     /// The keys for SSH.
     pub ssh: ssh::Access,
-}
-
-/// A text that is not shown, and zeroed when it is dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// Takes a text into custody.
-    pub fn new(text: String) -> Self {
-        Secret(Zeroizing::new(text))
-    }
-
-    /// Returns the text, for who must send it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
-/// A user and a password, as the address of a remote may hold them. A lone user may be a token, so both are secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Login {
-    pub(super) user: Secret,
-    pub(super) password: Option<Secret>,
 }

@@ -5,8 +5,8 @@
 
 use super::{
     Error, ObjectId,
+    cache::Cache,
     delta::{self, DeltaError},
-    pack::Cache,
     store::{Object, Store},
     zlib::{self, Zlib},
 };

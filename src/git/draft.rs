@@ -7,8 +7,9 @@
 
 use super::{
     Error, File, Limits, ObjectId, Repository, Signature,
+    cache::Cache,
     delta::{self, DeltaError},
-    pack::{Cache, HASH},
+    pack::HASH,
     store::{Object, Store},
     tree::{self, Lookup, PATH_MOST},
     zlib::{self, Zlib},
@@ -50,6 +51,14 @@ pub(super) enum Drafted {
     Whole(Object),
     /// As a delta against the object `base`. The size and the stream of `delta` are the delta's, its kind is the result's.
     Delta { base: ObjectId, delta: Object },
+}
+
+impl Repository {
+    /// Begins commits on top of the one held.
+    pub fn draft(&self) -> Result<Draft, Error> {
+        let head = self.head.as_ref().ok_or(Error::NotFetched)?;
+        Ok(Draft::new(head.commit.id, head.commit.tree, &self.limits))
+    }
 }
 
 impl Draft {

@@ -179,6 +179,19 @@ impl Error {
     }
 }
 
+impl From<SshError> for Error {
+    fn from(error: SshError) -> Self {
+        Error::Ssh(error)
+    }
+}
+
+/// Returns the error for who knows only those of I/O.
+impl From<SshError> for io::Error {
+    fn from(error: SshError) -> Self {
+        io::Error::other(Error::Ssh(error))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -13,8 +13,9 @@
 use super::{
     Deadline, Error, File, Limits, ObjectId, Protocol, Timeouts, Upstream,
     archive::Archive,
+    cache::Cache,
     links::{self, Node, Way},
-    pack::{Archived, Cache, HASH},
+    pack::{Archived, HASH},
     protocol::Session,
     tree::{self, Lookup},
     zlib::{self, Zlib},

@@ -11,6 +11,7 @@
 use super::{
     Deadline, Error, Limits, ObjectId,
     archive::Archive,
+    cache::Cache,
     delta::{self, DeltaError},
     store::{Object, Store},
     zlib::{self, Zlib},
@@ -18,7 +19,7 @@ use super::{
 use gix_object::Kind;
 use gix_pack::data;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     io::{self, BufRead, Read},
 };
 
@@ -398,50 +399,6 @@ impl Unpacker<'_> {
 
     fn index_of(&self, offset: u64) -> Option<usize> {
         self.entries.binary_search_by_key(&offset, |entry| entry.0).ok()
-    }
-}
-
-/// Recently used bases, inflated; the oldest go when the bound is passed.
-pub(super) struct Cache {
-    /// The most recent last.
-    entries: VecDeque<(ObjectId, Vec<u8>)>,
-    bytes: usize,
-    bound: usize,
-}
-
-impl Cache {
-    pub(super) fn new(bound: usize) -> Self {
-        Cache { entries: VecDeque::new(), bytes: 0, bound }
-    }
-
-    /// Returns the content of `id` and leaves its turn to go as it is.
-    pub(super) fn peek(&self, id: &ObjectId) -> Option<&[u8]> {
-        self.entries.iter().rev().find(|entry| entry.0 == *id).map(|entry| &entry.1[..])
-    }
-
-    fn holds(&self, id: &ObjectId) -> bool {
-        self.entries.iter().any(|entry| entry.0 == *id)
-    }
-
-    /// Returns the content of `id` and makes it the most recent.
-    fn get(&mut self, id: &ObjectId) -> Option<&[u8]> {
-        let at = self.entries.iter().rposition(|entry| entry.0 == *id)?;
-        let entry = self.entries.remove(at)?;
-        self.entries.push_back(entry);
-        self.entries.back().map(|entry| &entry.1[..])
-    }
-
-    /// Adds content as the most recent. One entry stays whatever its size: it is the next base.
-    pub(super) fn put(&mut self, id: ObjectId, content: Vec<u8>) {
-        /// Keeps the search short; a chain needs its last member, a family its base.
-        const MOST: usize = 64;
-        self.bytes += content.len();
-        self.entries.push_back((id, content));
-        while self.entries.len() > 1 && (self.bytes > self.bound || self.entries.len() > MOST) {
-            if let Some((_, old)) = self.entries.pop_front() {
-                self.bytes -= old.len();
-            }
-        }
     }
 }
 

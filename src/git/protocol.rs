@@ -6,12 +6,14 @@
 //! negotiate: each request ends in `done`. See gitprotocol-v2(5) and gitprotocol-pack(5).
 
 use super::{
-    Deadline, Error, Fate, Limits, ObjectId, Protocol, Timeouts, Upstream,
+    Deadline, Error, Limits, ObjectId, Protocol, Timeouts, Upstream,
     greeting::{AGENT, Capabilities, HEAD, Listing, Tip, greeting, id_and, trimmed},
+    open::open,
     pack::{self, Archived, HASH, Unpacked},
     record_of,
     store::Store,
-    transport::{Service, Transport, broken},
+    transport::Transport,
+    wire::{Service, broken},
     zlib::Zlib,
 };
 use crate::text::printable;
@@ -50,6 +52,18 @@ pub(super) struct Have {
     pub(super) shallow: bool,
 }
 
+/// What has become of a commit that was pushed without a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is on the branch.
+    Taken,
+    /// It is not on the branch and cannot come there any more: the branch has moved on without it.
+    Lost,
+    /// It is not on the branch, which is still where the commit's draft began. The remote may be at it yet: a hook that
+    /// takes its time ends after the connection has.
+    Open,
+}
+
 impl Session {
     /// Connects, and looks up the reference of the remote.
     pub(super) fn open(
@@ -59,7 +73,7 @@ impl Session {
         deadline: Deadline,
     ) -> Result<Self, Error> {
         let remote = &upstream.remote;
-        let mut transport = Transport::open(upstream, Service::UploadPack, protocol, timeouts, deadline)?;
+        let mut transport = open(upstream, Service::UploadPack, protocol, timeouts, deadline)?;
         let wanted = remote.reference().unwrap_or(HEAD);
         let mut capabilities = Capabilities::default();
         let mut listing = Listing::new(wanted);

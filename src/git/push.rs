@@ -15,26 +15,24 @@
 //! nothing is recorded that was refused.
 
 use super::{
-    Deadline, Draft, Entry, Error, ObjectId, Reached, Recorded, Repository,
+    Deadline, Draft, Entry, Error, Fate, ObjectId, Recorded, Repository,
     draft::Drafted,
     greeting::{AGENT, Capabilities, Listing, greeting, trimmed},
+    open::open,
     pack::HASH,
     protocol::Session,
-    reach, record_of,
+    record_of,
     store::Store,
-    transport::{Service, Transport},
+    transport::Transport,
+    tree::{Objects, Reached, reach},
+    wire::Service,
     zlib::Zlib,
 };
 use crate::text::{self, printable};
 use gix_object::Kind;
 use gix_pack::data::{self, entry::Header};
 use gix_packetline::{PacketLineRef, blocking_io::encode, decode};
-use std::{
-    collections::VecDeque,
-    fmt,
-    io::{self, Read},
-    time::{Duration, Instant},
-};
+use std::{fmt, io, time::Duration};
 
 const SENDING: &str = "sending the push";
 const WAITING: &str = "waiting for the remote's word on the push";
@@ -67,18 +65,6 @@ pub enum PushError {
     Unknown(Error),
 }
 
-/// What has become of a commit that was pushed without a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is on the branch.
-    Taken,
-    /// It is not on the branch and cannot come there any more: the branch has moved on without it.
-    Lost,
-    /// It is not on the branch, which is still where the commit's draft began. The remote may be at it yet: a hook that
-    /// takes its time ends after the connection has.
-    Open,
-}
-
 impl Repository {
     /// Pushes the commits of `draft` to the branch it began on, if the branch is still there; never by force.
     ///
@@ -103,7 +89,7 @@ impl Repository {
         sending: Deadline,
         report: Duration,
     ) -> Result<Recorded, PushError> {
-        self.parting.attend();
+        self.draining.attend();
         let head = self.head.as_ref().ok_or(PushError::NotSent(Error::NotFetched))?;
         let has_commits = !draft.is_empty() && head.commit.id != draft.tip();
         if !has_commits && entries.is_empty() {
@@ -136,7 +122,7 @@ impl Repository {
         if sends_commits || !entries.is_empty() {
             let payload = Payload { draft: sends_commits.then_some(draft), entries };
             recorded = push.send(&payload, &self.store, sending, report)?;
-            self.parting.add(push.transport.linger());
+            self.draining.add(push.transport.linger());
         } else {
             push.leave();
         }
@@ -168,7 +154,7 @@ impl Repository {
         for id in reached.objects.iter().filter(|id| draft.get(id).is_some()) {
             new.insert(*id, draft.whole(&self.store, *id, zlib)?);
         }
-        let objects = super::Objects { held: &self.store, new: Some(&new) };
+        let objects = Objects { held: &self.store, new: Some(&new) };
         reached.check_size(|id| objects.get(id).map_or(0, |object| object.stream.len() as u64), &self.limits)?;
         Ok((reached, new))
     }
@@ -235,7 +221,7 @@ struct Payload<'a> {
 impl<'a> Push<'a> {
     fn open(repository: &Repository, sending: Deadline, branch: &'a str, record: &'a str) -> Result<Self, Error> {
         let Repository { upstream, protocol, timeouts, .. } = repository;
-        let mut transport = Transport::open(upstream, Service::ReceivePack, protocol.for_push(), *timeouts, sending)?;
+        let mut transport = open(upstream, Service::ReceivePack, protocol.for_push(), *timeouts, sending)?;
         let mut capabilities = Capabilities::default();
         let mut listing = Listing::new(branch);
         listing.beside = Some((record, None));
@@ -577,41 +563,6 @@ fn lines(text: &[u8]) -> String {
     let line = |line: &str| text::escaped(&line.replace(['\t', '\r'], " ")).trim_end().to_owned();
     let lines: Vec<String> = text.lines().map(line).collect();
     lines.join("\n").trim_matches('\n').into()
-}
-
-/// Connections whose push has been reported, while the remote still runs its hooks for it.
-///
-/// Closing at once would break the pipe that a post-receive hook writes to, and with it the hook. So what it writes is read
-/// and dropped now and then until the remote closes.
-#[derive(Default)]
-pub(super) struct Parting(VecDeque<(Box<dyn Read + Send>, Instant)>);
-
-/// How long a remote may go on after its report.
-pub(super) const LONGEST_PARTING: Duration = Duration::from_secs(60);
-
-impl Parting {
-    fn add(&mut self, stream: Option<Box<dyn Read + Send>>) {
-        const MOST: usize = 8;
-        self.0.extend(stream.map(|stream| (stream, Instant::now())));
-        while self.0.len() > MOST {
-            self.0.pop_front();
-        }
-    }
-
-    /// Reads what there is, and drops those that have ended and those that do not end.
-    pub(super) fn attend(&mut self) {
-        self.0.retain_mut(|(stream, since)| {
-            let mut sink = [0; 4096];
-            for _ in 0..64 {
-                match stream.read(&mut sink) {
-                    Ok(read) if read > 0 => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    _ => return false,
-                }
-            }
-            since.elapsed() < LONGEST_PARTING
-        });
-    }
 }
 
 #[cfg(test)]

@@ -6,14 +6,7 @@
 //!
 //! The reference lies outside of branches and tags, so that nobody is shown it, clones it or builds it by accident.
 
-use super::{
-    Deadline, Error, File, Limits, ObjectId, Repository, Signature, Upstream,
-    pack::HASH,
-    protocol::{Have, Session},
-    store::{Object, Store},
-    tree::{self, Objects},
-    zlib::Zlib,
-};
+use super::{Error, ObjectId, Signature, pack::HASH, store::Object, zlib::Zlib};
 use gix_object::Kind;
 
 /// Where the records of all branches lie.
@@ -35,20 +28,6 @@ pub enum Recorded {
     Yes,
     /// The remote declined them, and them alone: why, in one printable line.
     No(String),
-}
-
-/// The commit a reference beside the branch names, with its files.
-pub struct Beside {
-    /// The commit's id.
-    pub id: ObjectId,
-    /// The id of its root directory.
-    pub tree: ObjectId,
-    /// Its message.
-    pub message: String,
-    /// Its files.
-    pub files: Vec<File>,
-    /// What it needs beyond the commit held.
-    objects: Store,
 }
 
 /// Returns the full name of the reference under which the record of a branch is, given by its full name, too.
@@ -77,41 +56,5 @@ impl Entry {
     /// Returns the entry's id.
     pub fn id(&self) -> ObjectId {
         self.id
-    }
-}
-
-impl Repository {
-    /// Fetches the commit that `reference`, a full name, names now: what it has beyond the one held. `None` if there is none.
-    ///
-    /// The commit held stays as it is.
-    pub fn beside(&self, reference: &str) -> Result<Option<Beside>, Error> {
-        let head = self.head.as_ref().ok_or(Error::NotFetched)?;
-        let upstream = Upstream { remote: self.upstream.remote.with_reference(reference), ..self.upstream.clone() };
-        let deadline = Deadline::from_now(self.timeouts.total);
-        let session = match Session::open(&upstream, self.protocol, self.timeouts, deadline) {
-            Err(Error::NoBranch { .. } | Error::Empty) => return Ok(None),
-            session => session?,
-        };
-        let id = session.tip().commit;
-        let have = Have { commit: head.commit.id, shallow: head.shallow };
-        let received = session.fetch(Some(have), &self.store, &self.limits)?;
-        Beside::new(id, received.pack.objects, &self.store, &self.limits).map(Some)
-    }
-}
-
-impl Beside {
-    fn new(id: ObjectId, objects: Store, held: &Store, limits: &Limits) -> Result<Self, Error> {
-        let together = Objects { held, new: Some(&objects) };
-        let zlib = &mut Zlib::new();
-        let tree = tree::commit(&together, id, zlib)?.tree;
-        let content = together.get(&id).ok_or(Error::Missing { id })?.inflate(zlib)?;
-        let files = tree::files(&together, tree, limits)?;
-        Ok(Beside { id, tree, message: tree::message(&content), files, objects })
-    }
-
-    /// Returns the content of a file; `repository` is the one it was fetched beside.
-    pub fn read(&self, repository: &Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
-        let together = Objects { held: &repository.store, new: Some(&self.objects) };
-        together.get(&id).ok_or(Error::NotHeld { id })?.inflate(&mut Zlib::new())
     }
 }

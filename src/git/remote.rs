@@ -1,6 +1,6 @@
 //! The address of a repository, as written in the boot arguments.
 
-use super::access::{Login, Secret};
+use super::Secret;
 use crate::net::endpoint;
 use crate::text;
 use std::fmt;
@@ -298,6 +298,13 @@ impl fmt::Display for RemoteError {
 }
 
 impl std::error::Error for RemoteError {}
+
+/// A user and a password, as the address of a remote may hold them. A lone user may be a token, so both are secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Login {
+    pub(super) user: Secret,
+    pub(super) password: Option<Secret>,
+}
 
 fn parse_login(text: &str) -> Result<Login, RemoteError> {
     let part = |text: &str| decode(text).map(Secret::new).map_err(|()| RemoteError::BadLogin);

@@ -86,3 +86,9 @@ impl Object {
         }
     }
 }
+
+/// Returns the id of a file's content; the null id, which no file has, for one made to collide with another.
+pub fn blob_id(content: &[u8]) -> ObjectId {
+    const SHA1: gix_hash::Kind = gix_hash::Kind::Sha1;
+    gix_object::compute_hash(SHA1, gix_object::Kind::Blob, content).unwrap_or(ObjectId::null(SHA1))
+}

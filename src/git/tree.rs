@@ -1,16 +1,50 @@
 //! From a commit to its files: reading commits and walking trees that strangers wrote.
 
 use super::{
-    CommitInfo, Error, File, Limits, ObjectId,
+    Error, Limits, ObjectId,
     pack::HASH,
     store::{Object, Store},
     zlib::Zlib,
 };
 use crate::text::printable;
 use gix_object::{CommitRefIter, Kind, TreeRefIter, tree::EntryKind, tree::EntryRef};
+use std::collections::BTreeSet;
 
 /// Longest path of a file; what file systems allow.
 pub(super) const PATH_MOST: usize = 4096;
+
+/// A commit, as far as a log line wants to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CommitInfo {
+    /// The commit's id.
+    pub id: ObjectId,
+    /// The id of its root directory.
+    pub tree: ObjectId,
+    /// The author's name, printable; empty if there is none.
+    pub author: String,
+    /// The first line of the message, printable, cut at 300 bytes.
+    pub summary: String,
+}
+
+#[cfg(test)]
+impl CommitInfo {
+    /// A commit by an author, for tests.
+    pub(crate) fn new(id: ObjectId, author: &str) -> Self {
+        CommitInfo { id, tree: id, author: author.into(), summary: String::new() }
+    }
+}
+
+/// A regular file or a symbolic link of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct File {
+    /// Its path from the root of the repository, parts separated by `/`.
+    pub path: String,
+    /// The id of its content: equal ids are equal files.
+    pub id: ObjectId,
+    /// Where it leads if it is a symbolic link, as it is written there.
+    pub link: Option<String>,
+}
 
 /// Where objects come from.
 pub(super) trait Lookup {
@@ -192,4 +226,35 @@ pub(super) fn walk(
         }
     }
     Ok(())
+}
+
+/// A commit and the objects that it needs, itself among them.
+pub(super) struct Reached {
+    pub(super) commit: CommitInfo,
+    pub(super) objects: BTreeSet<ObjectId>,
+}
+
+/// Visits all that `commit` needs and checks that it is there, sound, and within the bounds on files.
+pub(super) fn reach(objects: &dyn Lookup, commit: ObjectId, limits: &Limits) -> Result<Reached, Error> {
+    let zlib = &mut Zlib::new();
+    let commit = self::commit(objects, commit, zlib)?;
+    let mut reached = BTreeSet::from([commit.id, commit.tree]);
+    walk(objects, commit.tree, limits, zlib, &mut |_, _, id| {
+        reached.insert(id);
+    })?;
+    Ok(Reached { commit, objects: reached })
+}
+
+impl Reached {
+    /// Checks the bounds on what is held, `size` being the compressed bytes of an object.
+    pub(super) fn check_size(&self, size: impl Fn(&ObjectId) -> u64, limits: &Limits) -> Result<(), Error> {
+        let bytes: u64 = self.objects.iter().map(size).sum();
+        if bytes > limits.store_bytes {
+            return Err(Error::limit("content of the commit", bytes, limits.store_bytes, "compressed bytes"));
+        }
+        if self.objects.len() as u64 > u64::from(limits.objects) {
+            return Err(Error::limit("commit", self.objects.len() as u64, limits.objects.into(), "objects"));
+        }
+        Ok(())
+    }
 }

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use super::incoming::{TransferError, is_same_soa};
+use super::error::TransferError;
 use crate::dns::message::Record;
-use crate::dns::{Name, Serial, Type, name};
+use crate::dns::{Name, Serial, Type, data_cmp, name};
 use crate::notify::serial_of;
 use crate::zone::{Amendment, Node, Zone};
 
@@ -185,4 +185,9 @@ fn check_node(node: &Node, owner: &Name, is_apex: bool) -> Result<(), TransferEr
         return invalid(format!("{owner} has a CNAME record and other data"));
     }
     Ok(())
+}
+
+/// Returns whether two SOA records have the same data.
+pub(super) fn is_same_soa(a: &Record, b: &Record) -> bool {
+    data_cmp(Type::SOA, &a.data, &b.data).is_eq()
 }

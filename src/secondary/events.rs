@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::incoming::{Bounds, Incoming, Outcome, TransferError};
+use super::error::TransferError;
+use super::incoming::{Bounds, Incoming, Outcome};
 use super::sources::Primary;
 use crate::dns::{Name, Serial};
 use crate::zone::Zone;

@@ -1,13 +1,13 @@
 //! An incoming transfer: messages in, a zone out (RFC 5936 §2.2, RFC 1995 §4).
 
-use std::fmt;
 use std::sync::Arc;
 
-use super::differences::Differences;
-use crate::dns::message::{Malformed, Rcode, Reader, Record, Section, class, opcode, request};
-use crate::dns::{Diagnostic, Name, Serial, Severity, Type, check_data, check_data_form, check_owner, data_cmp};
+use super::differences::{Differences, is_same_soa};
+use super::error::TransferError;
+use crate::dns::message::{Rcode, Reader, Record, Section, class, opcode, request};
+use crate::dns::{Diagnostic, Name, Serial, Severity, Type, check_data, check_data_form, check_owner};
 use crate::notify::serial_of;
-use crate::tsig::{ChainVerifier, Key, ReplyError, sign};
+use crate::tsig::{ChainVerifier, Key, sign};
 use crate::zone::{Assembly, Zone};
 
 /// The maximum TTL in seconds; a larger one counts as 0 (RFC 2181 §8).
@@ -52,64 +52,6 @@ pub enum Outcome {
         /// Whether the zone is the previous version with differences applied.
         incremental: bool,
     },
-}
-
-/// The reason why a transfer failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TransferError {
-    /// A message is malformed.
-    Malformed(Malformed),
-    /// A message is not correctly signed, or the primary rejects our signature.
-    Signature(ReplyError),
-    /// The primary answers with this error code.
-    Refused(Rcode),
-    /// A message or record is not allowed at its position.
-    Unexpected(&'static str),
-    /// The transfer is larger than allowed.
-    TooLarge(&'static str),
-    /// The differences do not match the current version.
-    Mismatch(String),
-    /// The zone is invalid; contains the first reason.
-    Invalid(String),
-}
-
-impl TransferError {
-    /// Returns whether a transfer of the whole zone may succeed after a transfer of differences failed with this error.
-    pub fn allows_full_transfer(&self) -> bool {
-        match self {
-            Self::Signature(_) | Self::TooLarge(_) => false,
-            Self::Refused(code) => *code != Rcode::NOT_AUTHORITATIVE,
-            _ => true,
-        }
-    }
-}
-
-impl fmt::Display for TransferError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(error) => write!(f, "a message is malformed: {error}"),
-            Self::Signature(error) => error.fmt(f),
-            Self::Refused(code) => write!(f, "the primary answers {}", code),
-            Self::Unexpected(what) => f.write_str(what),
-            Self::TooLarge(what) => write!(f, "the transfer is too large: {what}"),
-            Self::Mismatch(what) => write!(f, "the differences do not match our version: {what}"),
-            Self::Invalid(reason) => write!(f, "the zone is invalid: {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for TransferError {}
-
-impl From<Malformed> for TransferError {
-    fn from(error: Malformed) -> Self {
-        Self::Malformed(error)
-    }
-}
-
-impl From<ReplyError> for TransferError {
-    fn from(error: ReplyError) -> Self {
-        Self::Signature(error)
-    }
 }
 
 /// An incoming transfer in progress.
@@ -406,9 +348,4 @@ impl Incoming {
             _ => Err(TransferError::Unexpected("the transfer has not ended")),
         }
     }
-}
-
-/// Returns whether two SOA records have the same data.
-pub(super) fn is_same_soa(a: &Record, b: &Record) -> bool {
-    data_cmp(Type::SOA, &a.data, &b.data).is_eq()
 }

@@ -13,14 +13,16 @@
 
 mod answer;
 mod differences;
+mod error;
 mod events;
 mod follower;
 mod incoming;
 mod machine;
 mod sources;
 
+pub use error::TransferError;
 pub use events::{Effect, Event, Failure, Limits, Order};
-pub use incoming::{Bounds, Incoming, Outcome, Progress, TransferError};
+pub use incoming::{Bounds, Incoming, Outcome, Progress};
 pub use machine::Secondary;
 pub use sources::{Primary, named_by_keys};
 

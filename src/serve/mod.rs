@@ -11,8 +11,6 @@ mod exchange;
 mod follower;
 mod http;
 mod mailbox;
-#[cfg(test)]
-mod model;
 mod news;
 mod past;
 mod queue;
@@ -526,6 +524,8 @@ impl Milestone {
 
 #[cfg(test)]
 mod tests {
+    mod model;
+
     use super::*;
     use crate::config::{self, Command, Host};
 

@@ -21,5 +21,5 @@ mod tests;
 
 pub use condense::condense;
 pub use history::{Compared, History, Limits, Past, from_versions};
-pub use outgoing::{Content, NoRoom, Outgoing, Reply};
-pub use request::{Fault, Kind, Refusal, Request};
+pub use outgoing::{Content, NoRoom, Outgoing};
+pub use request::{Fault, Kind, Refusal, Reply, Request};

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::condense::condense;
 use super::message::{Full, Message, Owner};
 use super::names::Names;
-use super::request::{Kind, Request};
+use super::request::{Kind, Reply, Request};
 use crate::dns::message::HEADER;
 use crate::dns::{Name, Serial, Type};
 use crate::zone::node::{Node, RECORD_HEAD};
@@ -102,19 +102,6 @@ fn soa_change<'d>(difference: &'d Difference, apex: &Name) -> Option<&'d Change>
     let mut changes = difference.changes.iter().filter(|change| change.rtype == Type::SOA);
     let change = changes.next().filter(|change| change.owner == *apex)?;
     (changes.next().is_none() && change.removed.len() == 1 && change.added.len() == 1).then_some(change)
-}
-
-/// The fixed parts of the messages of a reply.
-#[derive(Clone, Debug, Default)]
-pub struct Reply {
-    /// The ID of all messages, which is that of the request.
-    pub id: u16,
-    /// The RD flag of the request (RFC 5936 §2.2.1).
-    pub recursion_desired: bool,
-    /// The question of the request (name, type, class), or empty.
-    pub question: Box<[u8]>,
-    /// The complete OPT record of the first message, or empty.
-    pub opt: Box<[u8]>,
 }
 
 /// The error that a record or the question does not fit into a message of its own.

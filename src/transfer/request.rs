@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::outgoing::Reply;
 use crate::answer::{Framing, Transport};
 use crate::dns::message::{Malformed, Rcode, Reader, Section, class, opcode};
 use crate::dns::{Name, Serial, Type};
@@ -106,6 +105,19 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// The fixed parts of the messages of a reply.
+#[derive(Clone, Debug, Default)]
+pub struct Reply {
+    /// The ID of all messages, which is that of the request.
+    pub id: u16,
+    /// The RD flag of the request (RFC 5936 §2.2.1).
+    pub recursion_desired: bool,
+    /// The question of the request (name, type, class), or empty.
+    pub question: Box<[u8]>,
+    /// The complete OPT record of the first message, or empty.
+    pub opt: Box<[u8]>,
+}
 
 impl Request {
     /// Parses a message whose signature was checked and removed.

@@ -109,9 +109,4 @@ fn gather<'r>(
 }
 
 #[cfg(test)]
-#[path = "read_tests.rs"]
 mod tests;
-
-#[cfg(test)]
-#[path = "include_tests.rs"]
-mod include_tests;

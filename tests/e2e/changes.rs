@@ -1,4 +1,4 @@
-//! A push changes the answers, without a restart and without losing anything.
+//! A push changes the answers without a restart, and a broken zone keeps its last good version.
 
 use crate::scene::{Scene, zone};
 

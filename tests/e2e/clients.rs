@@ -1,4 +1,4 @@
-//! Clients that do much at once, or nothing at all.
+//! Many clients at once are all answered, and idle or slow ones do not delay the others.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

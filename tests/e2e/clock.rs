@@ -1,11 +1,11 @@
-//! A machine whose clock is wrong: it says so, and a time server makes it right.
+//! A wrong clock is reported, and corrected once a time server answers.
 
 use std::path::Path;
 
 use zonule_harness::{Client, Console, Key, Port, Process, Remote, Sandbox, Server, Transport};
 
 use crate::scene::{image, zone};
-use crate::updating::{KEYS, ZONE};
+use crate::updates::scene::{KEYS, ZONE};
 
 /// Starts a time server that believes this machine's clock, for anybody.
 fn chronyd(sandbox: &Sandbox, port: &Port) -> Process {

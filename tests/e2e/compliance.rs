@@ -1,4 +1,4 @@
-//! The queries RFC 8906 §8 tests servers with, and the like, each with the reply it must get.
+//! Every query with which RFC 8906 §8 tests servers, and its relatives, gets the reply that the RFC demands.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What comes with queries beside the question, and what comes back.
+//! EDNS: options get the replies their RFCs ask for, identity stays private by default, floods are limited per network.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;

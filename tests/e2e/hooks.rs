@@ -1,4 +1,4 @@
-//! The whole way: a push, the hooks that check and announce it, the fetch, the new answer.
+//! A push is checked by the hooks before it is accepted, and the servers that are notified serve it without polling.
 //!
 //! The servers here look at their remote once a day, so that what they learn they learn from a notification.
 

@@ -1,4 +1,4 @@
-//! The guides' commands, run as they are written.
+//! The commands in the guides work as they are written.
 //!
 //! Every block of `docs/guide.md` and `docs/migrating.md` that is marked `sh test` is run, in one shell and in order; one
 //! marked `sh refused` has to end with an error. Nothing in them is replaced. Instead they run where they may do as they

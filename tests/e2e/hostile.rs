@@ -1,4 +1,4 @@
-//! Messages nobody should send: FORMERR or silence, and the server goes on.
+//! Malformed messages get FORMERR or no reply, and the server keeps answering everybody else.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The image in a network of both families, with a host next to it and one behind a path that is narrow.
+//! The image serves both address families, for hosts on its link and behind a path with a small MTU.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};

@@ -1,4 +1,4 @@
-//! A long and lossy way between a server and everybody else: 50 ms there and back, of a hundred frames two are lost.
+//! A clone, updates and a transfer succeed over a link with a round trip of 50 ms that loses two frames in a hundred.
 
 use std::fs;
 use std::io::Read as _;
@@ -10,7 +10,7 @@ use zonule_harness::transfer::Transfer;
 use zonule_harness::{Client, Key, Outcome, Remote, Reply, Sandbox, Server, Target, Transport, namespace};
 
 use crate::scene::{large_zone, zone};
-use crate::updating::{KEYS, Ledger, ZONE};
+use crate::updates::scene::{KEYS, Ledger, ZONE};
 
 const CONDITIONS: Conditions = Conditions { round_trip: Duration::from_millis(50), lost_per_mille: 20 };
 

@@ -1,4 +1,4 @@
-//! From a remote to answers.
+//! Zones of the configured branch are cloned, checked and served; wrong files and arguments are named.
 
 use zonule_harness::{Remote, Sandbox, Server, Target, workspace};
 

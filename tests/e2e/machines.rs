@@ -1,4 +1,4 @@
-//! The machines the image boots on, and how it leaves them.
+//! The image boots on every machine it supports, restarts and powers off when asked, and keeps the right time.
 
 use std::thread;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Networks as machines find them: leases, router advertisements, several addresses, VLANs, cables that are pulled.
+//! The image keeps a working address on networks whose leases, router advertisements, VLANs and cables change.
 //!
 //! Each test is alone with its image in a network namespace and is the network itself: with BusyBox' DHCP server, whose
 //! leases may be short, and with dnsmasq, which refuses what it does not know and advertises prefixes.

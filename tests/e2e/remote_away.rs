@@ -1,4 +1,4 @@
-//! The remote is not there: at boot, or later.
+//! A remote that cannot be reached is retried: nothing is ready before the first clone, and later zones stay served.
 
 use std::net::{Ipv4Addr, TcpListener};
 

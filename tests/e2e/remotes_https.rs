@@ -1,11 +1,11 @@
-//! The remote is a web server: fetches and pushes over HTTPS, and what is said where that does not come about.
+//! An HTTPS remote is followed and updated, and a bad certificate or missing permission is refused and explained.
 
 use zonule_harness::{
     Certificate, Client, Key, Outcome, Remote, Sandbox, Server, Site, Target, Transport, USERS, Validity, Web,
 };
 
 use crate::scene::zone;
-use crate::updating::{KEYS, ZONE};
+use crate::updates::scene::{KEYS, ZONE};
 
 /// This machine, as the Linux binary and as the image see it.
 const HERE: &str = "IP:127.0.0.1,IP:10.0.2.2";

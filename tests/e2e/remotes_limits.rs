@@ -1,11 +1,11 @@
-//! The remote is a web server that limits how often it is asked, or has too much to do.
+//! A web server that limits requests is left alone for as long as it asks, and updates outlast a short wait.
 
 use std::thread;
 
 use zonule_harness::{Client, Key, Outcome, Refusal, Remote, Request, Sandbox, Server, Site, Target, Transport, Web};
 
 use crate::scene::zone;
-use crate::updating::{KEYS, ZONE};
+use crate::updates::scene::{KEYS, ZONE};
 
 /// Every request.
 const ALL: &str = ".";

@@ -1,11 +1,11 @@
-//! A git remote over ssh, at OpenSSH's server.
+//! A remote behind OpenSSH is followed and updated once it accepts our key; without a pinned host key it is not trusted.
 
 use std::process::Command;
 
 use zonule_harness::{Boot, Client, Key, Remote, Sandbox, Server, Sshd, Target, Transport, run};
 
 use crate::scene::zone;
-use crate::updating::{KEYS, ZONE};
+use crate::updates::scene::{KEYS, ZONE};
 
 /// Whom the wrong fingerprint belongs to, nobody knows.
 const WRONG: &str = "SHA256:O1va5lM7NcnY41WlIJBjDAoN3k9qNKGZLj5BlPvD9+A";

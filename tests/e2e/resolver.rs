@@ -1,4 +1,4 @@
-//! The remote's host by its name: resolvers that answer, are slow, silent or lie.
+//! The remote's host is found by name, also while resolvers are slow, silent or send forged replies.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Zones that were signed before they came to us: each signature keeps the TTL of what it signs (RFC 4034 §3).
+//! Zones that were signed elsewhere are served unchanged: a signature keeps the TTL of what it signs (RFC 4034 §3).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use zonule_harness::{Algorithm, Console, Form, Key, Make, Port, Sandbox, Setup, Target, Way, run, serial};
 
-use crate::secondaries_scene::{Leading, ZONE};
+use crate::secondaries::scene::{Leading, ZONE};
 
 /// The text of a zone whose names own RRsets of different TTLs.
 fn unsigned(serial: u32, more: &str) -> String {

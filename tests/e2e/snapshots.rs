@@ -1,4 +1,4 @@
-//! Copies of a machine: two are resumed from one snapshot, and share no secrets.
+//! Two machines resumed from one snapshot share no secrets: ids, ports, sequence numbers and cookies differ.
 
 use std::fs;
 use std::net::SocketAddr;

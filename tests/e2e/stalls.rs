@@ -1,4 +1,4 @@
-//! One thing is stalled, and everything else goes on: answers, updates, transfers, new connections.
+//! While one thing stalls (a push, a remote, a client), answers, updates, transfers and new connections go on.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use zonule_harness::{
 };
 
 use crate::scene::{host_address, large_zone, zone};
-use crate::updating::{KEYS, Updating, ZONE};
+use crate::updates::scene::{KEYS, Updating, ZONE};
 
 /// Patience that outlasts any stall here.
 const LONG: &str = "--update-patience=60";
@@ -199,7 +199,7 @@ scenario!(outcome_that_stays_unknown_is_told_in_time_and_settled_later, |target|
 
 scenario!(notifications_without_end_hold_up_no_secondary, |target| {
     let sandbox = zonule_harness::Sandbox::new("stalls").unwrap();
-    let text = |serial: u32| crate::secondaries_scene::zone(serial, "");
+    let text = |serial: u32| crate::secondaries::scene::zone(serial, "");
     let setup = Setup::new(Make::Bind, sandbox.path()).unwrap().gives(ZONE, &text(1)).unwrap();
     let primary = setup.start().unwrap();
     primary.until_serial(ZONE, 1).unwrap();

@@ -1,4 +1,4 @@
-//! Strangers and the dead on the link: nobody else waits for them.
+//! Strangers and dead hosts on the link delay nobody else.
 //!
 //! Each scenario is alone with its server in a network namespace, behind a way of its own, so that the Linux binary and the
 //! image are reached alike. The stranger there sends from addresses that answer neither ARP nor anything else.
@@ -15,8 +15,8 @@ use zonule_harness::{
 };
 
 use crate::scene::zone;
-use crate::secondaries_notify::receive;
-use crate::updating::{KEYS, ZONE};
+use crate::secondaries::notify::receive;
+use crate::updates::scene::{KEYS, ZONE};
 
 /// This side's device on the way to the server.
 const DEVICE: &str = "near";

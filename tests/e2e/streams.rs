@@ -1,4 +1,4 @@
-//! TCP connections that are short, many, slow, or half closed.
+//! TCP connections may be short, many, slow or half closed: each gets all its replies and delays no other.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! Hooks of forges, with `curl` as the forge and `openssl` for its signatures; and what is told by HTTP.
+//! Webhooks: a forge's notification leads to a fetch if its signature is right, and the status is readable by HTTP.
 
 use std::io::Write as _;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! How files of the repository become zones.
+//! Files of the repository become zones by documented rules, and what is not served is named.
 
 use std::os::unix::fs::symlink;
 use std::process::Command;

@@ -28,8 +28,6 @@ mod stack;
 mod stream;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_ipv6;
 mod vlan;
 mod waiters;
 mod worker;

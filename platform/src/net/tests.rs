@@ -1,5 +1,7 @@
 //! Two stacks on one wire: what sockets promise, without a machine.
 
+mod ipv6;
+
 use core::cell::Cell;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::vec::Vec;

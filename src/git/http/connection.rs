@@ -2,7 +2,7 @@
 
 use super::reply::{Body, Head, Step};
 use super::url::Url;
-use crate::git::{Deadline, Error, Timeouts, TlsError, Upstream, transport};
+use crate::git::{Deadline, Error, Timeouts, TlsError, Upstream, wire};
 use crate::net::tls::{self, Stream};
 use std::io::{self, Read, Write};
 
@@ -31,14 +31,14 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects to where `url` is.
     pub(super) fn open(upstream: &Upstream, url: &Url, timeouts: Timeouts, deadline: Deadline) -> Result<Self, Error> {
-        let tcp = transport::dial(upstream, &url.host, url.port, timeouts, deadline)?;
+        let tcp = wire::dial(upstream, &url.host, url.port, timeouts, deadline)?;
         let stream = match url.secure {
             true => {
                 let tls =
                     tls::connect(tcp, &url.host, url.port, &upstream.access.tls).map_err(|error| match error {
                         TlsError::TimedOut { .. } => {
                             let error = io::ErrorKind::TimedOut.into();
-                            transport::broken("setting up TLS", timeouts, deadline, error)
+                            wire::broken("setting up TLS", timeouts, deadline, error)
                         }
                         error => Error::Tls(error),
                     })?;
@@ -55,7 +55,7 @@ impl Connection {
 
     /// Returns what is left to read, if only to find its end: TLS or not, it is not looked at.
     pub(super) fn linger(self) -> Option<Box<dyn Read + Send>> {
-        transport::Wire::linger(Box::new(self.stream.into_tcp()))
+        wire::Wire::linger(Box::new(self.stream.into_tcp()))
     }
 
     /// Returns whether another request may be sent, having read over what is left of the last reply.

@@ -23,10 +23,9 @@ mod url;
 pub use error::{HttpError, HttpProblem};
 
 use super::{
-    Deadline, Error, Protocol, Timeouts, Upstream,
-    access::Secret,
+    Deadline, Error, Protocol, Secret, Timeouts, Upstream,
     greeting::AGENT,
-    transport::{Service, Wire, broken},
+    wire::{Service, Wire, broken},
 };
 use crate::net::is_timeout;
 use crate::text::printable_up_to;

@@ -1,7 +1,6 @@
 //! What can go wrong on the way over ssh, and what an operator can do about it.
 
-use crate::git::Error;
-use std::{fmt, io};
+use std::fmt;
 
 /// Why a command could not be run over ssh, or ended before its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,19 +71,6 @@ impl SshError {
             SshError::Ended { said, exit } => said.is_empty() && *exit != Some(Exit::Status(127)),
             _ => false,
         }
-    }
-}
-
-impl From<SshError> for Error {
-    fn from(error: SshError) -> Self {
-        Error::Ssh(error)
-    }
-}
-
-/// Returns the error for who knows only those of I/O.
-impl From<SshError> for io::Error {
-    fn from(error: SshError) -> Self {
-        io::Error::other(Error::Ssh(error))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     HostKeys, Identity,
     channel::{Channel, Login},
-    command,
+    open::command,
 };
 use std::{
     collections::VecDeque,

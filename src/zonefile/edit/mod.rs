@@ -18,8 +18,6 @@ mod fresh;
 mod layout;
 mod places;
 mod plan;
-#[cfg(test)]
-mod random_tests;
 mod rewrite;
 mod survey;
 #[cfg(test)]

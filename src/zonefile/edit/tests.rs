@@ -1,5 +1,7 @@
 //! What an edit does to a text, rule by rule.
 
+mod random;
+
 use crate::dns::Type;
 use crate::zonefile::edit::*;
 use crate::zonefile::read_including;

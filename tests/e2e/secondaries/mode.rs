@@ -1,4 +1,4 @@
-//! Our server as a secondary of other makes, and a primary to others: one image for both.
+//! Our server as a secondary of other servers follows them, serves what it has while they are away, and passes it on.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use zonule_harness::{
 };
 
 use crate::scene::host_address;
-use crate::secondaries_scene::{Random, ZONE, ballast, timed_zone, zone};
+use crate::secondaries::scene::{Random, ZONE, ballast, timed_zone, zone};
 
 /// A primary, and our server as its secondary; dropped in this order.
 struct Following {

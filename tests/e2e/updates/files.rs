@@ -1,10 +1,10 @@
-//! Updates and the files behind names: what belongs to other zones, or is none, is never changed.
+//! An update changes only files of its own zone, and never one that is no zone.
 
 use zonule_harness::wire;
 use zonule_harness::{Client, Key, Outcome, PATIENCE, Request, Transport};
 
 use crate::scene::zone;
-use crate::updating::{KEYS, Updating, ZONE};
+use crate::updates::scene::{KEYS, Updating, ZONE};
 
 const SOA: &str = "SOA ns1.example.org. hostmaster.example.org. 1 7200 900 1209600 300";
 

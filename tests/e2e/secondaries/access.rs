@@ -1,4 +1,4 @@
-//! Who gets a zone, in which form, and all of what is in it.
+//! Transfers: only keys and networks that are allowed get a zone, and they get all of it.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use zonule_harness::{
 };
 
 use crate::scene::Scene;
-use crate::secondaries_scene::{Leading, ZONE, zone};
+use crate::secondaries::scene::{Leading, ZONE, zone};
 
 /// The network the clients of the tests come from, as `target` sees it, and one they do not come from.
 fn networks(target: &Target) -> (&'static str, &'static str) {

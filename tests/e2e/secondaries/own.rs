@@ -1,4 +1,4 @@
-//! Ours as the secondary of ours, primaries that keys name, and IPv6.
+//! Our server follows our server, over IPv6 too, and finds its primary by the key that names it.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use zonule_harness::{
     whole_zone,
 };
 
-use crate::secondaries_scene::{ZONE, zone};
+use crate::secondaries::scene::{ZONE, zone};
 
 fn until_serial(server: &mut Server, name: &str, wanted: u32) {
     let what = format!("{name} {wanted} is served");
@@ -86,7 +86,7 @@ mod key_may_name_the_primary {
     #[test]
     fn hosted() {
         if !namespace::inside() {
-            return namespace::test_inside("secondaries_own::key_may_name_the_primary::hosted").unwrap();
+            return namespace::test_inside("secondaries::own::key_may_name_the_primary::hosted").unwrap();
         }
         key_names_the_primary(&crate::scene::hosted());
     }
@@ -94,7 +94,7 @@ mod key_may_name_the_primary {
     #[test]
     fn image() {
         if !namespace::inside() {
-            return namespace::test_inside("secondaries_own::key_may_name_the_primary::image").unwrap();
+            return namespace::test_inside("secondaries::own::key_may_name_the_primary::image").unwrap();
         }
         key_names_the_primary(&crate::scene::image());
     }

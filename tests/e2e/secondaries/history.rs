@@ -1,4 +1,4 @@
-//! Histories of any shape: whatever people do to the branch, no secondary keeps other contents than its serial number has.
+//! A serial number stands for one version: whatever people do to the branch, no secondary keeps other contents.
 //!
 //! A world is a sequence of random steps: merges either way, amends, force-pushes back and forth, reverts, cherry-picks,
 //! renames, parts, other letters, updates, reboots, pushes while no server runs, a second server. After each, what the servers
@@ -15,7 +15,7 @@ use zonule_harness::{
     Algorithm, Client, Form, Make, Remote, Server, Target, Transport, eventually, serial, whole_zone,
 };
 
-use crate::secondaries_scene::{Leading, Random, ZONE, ballast, zone};
+use crate::secondaries::scene::{Leading, Random, ZONE, ballast, zone};
 
 const MAKES: [(Make, Algorithm); 3] =
     [(Make::Bind, Algorithm::Sha256), (Make::Knot, Algorithm::Sha256), (Make::Nsd, Algorithm::Sha256)];

@@ -1,4 +1,4 @@
-//! Updates: what clients send becomes commits, and what is served follows them.
+//! An accepted update is a commit that reads as a person would write it, and what is served follows it.
 
 use std::sync::Arc;
 use std::thread;
@@ -8,7 +8,7 @@ use zonule_harness::wire::{self, Record, class, kind};
 use zonule_harness::{Acme, Client, Key, Outcome, PATIENCE, Request, Transport, certbot};
 
 use crate::scene::zone;
-use crate::updating::{KEYS, Updating, ZONE};
+use crate::updates::scene::{KEYS, Updating, ZONE};
 
 scenario!(every_client_adds_changes_and_deletes, |target| {
     let mut scene = Updating::start(target);

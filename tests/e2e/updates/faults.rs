@@ -1,4 +1,4 @@
-//! Updates while the remote fails: what clients are told is true, and what is served is the head of the remote.
+//! While the remote fails, replies to updates are true and the head of the remote is what is served.
 //!
 //! [`Updating::check`] says what true means; after each fault it is asked.
 
@@ -11,7 +11,7 @@ use zonule_harness::wire::{self, Record, class};
 use zonule_harness::{Client, Fault, Outcome, Request, Transport};
 
 use crate::scene::zone;
-use crate::updating::{KEYS, Updating, ZONE};
+use crate::updates::scene::{KEYS, Updating, ZONE};
 
 /// The patience the server is given where it has to lose it, in seconds.
 const PATIENCE: &str = "--update-patience=2";

@@ -1,11 +1,11 @@
-//! Who may update what: signatures, keys and grants.
+//! Only messages signed by a key whose grants cover them change anything (RFC 8945).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use zonule_harness::{Algorithm, Client, Key, Outcome, Request, Target, Transport};
 
 use crate::scene::zone;
-use crate::updating::{KEYS, Updating, ZONE};
+use crate::updates::scene::{KEYS, Updating, ZONE};
 
 /// A request that adds a record, sent after `change` had its way.
 fn send(scene: &Updating, key: Option<&Key>, change: impl Fn(&mut Request)) -> Outcome {

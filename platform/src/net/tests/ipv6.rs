@@ -3,13 +3,13 @@
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::vec::Vec;
 
-use super::errno::Errno;
-use super::frame::tests::{ADDRESS_V6, query_v6};
-use super::frame::{PROTOCOL_ICMPV6, address_v6, pseudo_header};
-use super::outbound::PROTOCOL_FRAGMENT;
-use super::responder::tests::Wire;
-use super::stack::SECOND;
-use super::tests::{ANY, ANY_V6, Net, at, read, setting, sleep};
+use super::super::errno::Errno;
+use super::super::frame::tests::{ADDRESS_V6, query_v6};
+use super::super::frame::{PROTOCOL_ICMPV6, address_v6, pseudo_header};
+use super::super::outbound::PROTOCOL_FRAGMENT;
+use super::super::responder::tests::Wire;
+use super::super::stack::SECOND;
+use super::{ANY, ANY_V6, Net, at, read, setting, sleep};
 
 const SERVER: &str = "[2001:db8::f]:53";
 const PEER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);

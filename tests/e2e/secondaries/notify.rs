@@ -1,4 +1,4 @@
-//! Notifications: who gets ours, and what those of others make us do.
+//! Notifications: ours reach all who are to be notified, and allowed ones from others lead to a fetch.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -9,7 +9,7 @@ use zonule_harness::{
     Answer, Ask, Console, Fault, Key, Make, Port, Proxy, Remote, Sandbox, Server, Setup, Target, Way, namespace, serial,
 };
 
-use crate::secondaries_scene::{ZONE, zone};
+use crate::secondaries::scene::{ZONE, zone};
 
 /// The network the clients of the tests come from, as `target` sees it, and one they do not come from.
 fn networks(target: &Target) -> (&'static str, &'static str) {
@@ -207,7 +207,7 @@ mod who_zones_and_keys_name_is_told {
     #[test]
     fn hosted() {
         if !namespace::inside() {
-            return namespace::test_inside("secondaries_notify::who_zones_and_keys_name_is_told::hosted").unwrap();
+            return namespace::test_inside("secondaries::notify::who_zones_and_keys_name_is_told::hosted").unwrap();
         }
         tells_whom_zones_and_keys_name(&crate::scene::hosted());
     }
@@ -215,7 +215,7 @@ mod who_zones_and_keys_name_is_told {
     #[test]
     fn image() {
         if !namespace::inside() {
-            return namespace::test_inside("secondaries_notify::who_zones_and_keys_name_is_told::image").unwrap();
+            return namespace::test_inside("secondaries::notify::who_zones_and_keys_name_is_told::image").unwrap();
         }
         tells_whom_zones_and_keys_name(&crate::scene::image());
     }

@@ -1,4 +1,4 @@
-//! Many who update and many who push, all at once and at random.
+//! While many clients update and many people push at random, nobody's work is lost.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::{fs, thread};
 use zonule_harness::{Key, PATIENCE, git, run};
 
 use crate::scene::zone;
-use crate::updating::{KEYS, Updating, ZONE};
+use crate::updates::scene::{KEYS, Updating, ZONE};
 
 /// How many of each there shall be, updates and pushes.
 const WANTED: usize = 150;

@@ -1,4 +1,4 @@
-//! Other makes of servers as our secondaries: what is pushed or updated is theirs without waiting for a refresh.
+//! BIND, Knot, NSD and PowerDNS as our secondaries get each push and update without waiting for a refresh.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use zonule_harness::{Algorithm, Form, Make, Target, eventually, transfer::Transfer};
 
 use crate::scene::host_address;
-use crate::secondaries_scene::{Leading, Random, ZONE, zone};
+use crate::secondaries::scene::{Leading, Random, ZONE, zone};
 
 /// All makes, and all algorithms.
 const ALL: [(Make, Algorithm); 5] = [

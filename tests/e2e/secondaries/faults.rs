@@ -1,10 +1,10 @@
-//! Secondaries that sleep, reboots, lost notifications and broken connections: all follow in the end, and by differences.
+//! After sleep, reboots, lost notifications and broken connections every secondary catches up, and by differences.
 
 use std::fmt::Write as _;
 
 use zonule_harness::{Algorithm, Form, Make, eventually};
 
-use crate::secondaries_scene::{Leading, ZONE, ballast, zone};
+use crate::secondaries::scene::{Leading, ZONE, ballast, zone};
 
 const ALL: [(Make, Algorithm); 4] = [
     (Make::Bind, Algorithm::Sha256),

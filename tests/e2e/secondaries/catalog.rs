@@ -1,10 +1,10 @@
-//! Catalog zones (RFC 9432): ours consumed by other makes, theirs consumed by us.
+//! Catalog zones (RFC 9432): other servers consume ours, and we consume theirs.
 
 use std::net::SocketAddr;
 
 use zonule_harness::{Console, Key, Make, Neighbour, Port, Remote, Sandbox, Server, Setup, Target, serial};
 
-use crate::secondaries_scene::zone;
+use crate::secondaries::scene::zone;
 
 const CATALOG: &str = "catalog.example";
 

@@ -1,5 +1,7 @@
 //! Reading zone files, from text to zone.
 
+mod include;
+
 use crate::dns::Type;
 use proptest::prelude::*;
 
@@ -197,7 +199,7 @@ fn all_errors_are_told_within_bounds() {
     assert_eq!(told.len(), 21);
     assert_eq!(told[20], "example.org: error: and 80 more errors");
     // A monstrous word is shown in part.
-    let long = super::tests::told(&format!("{HEAD}a A {}", "9".repeat(100_000)));
+    let long = self::told(&format!("{HEAD}a A {}", "9".repeat(100_000)));
     assert!(long.iter().all(|line| line.len() < 300), "{long:?}");
 }
 
@@ -279,7 +281,7 @@ proptest! {
         };
         if let Some(zone) = reading.zone {
             let lines = printed(&zone);
-            let again = super::tests::reading(lines.as_bytes());
+            let again = self::reading(lines.as_bytes());
             prop_assert!(again.zone.is_some(), "{:?}\n{}", again.diagnostics, lines);
             prop_assert_eq!(again.zone.map(|zone| printed(&zone)), Some(lines));
         }
@@ -303,7 +305,7 @@ fn signatures_keep_their_ttls() {
     assert_eq!(sets, expected.map(|(rtype, count, ttl)| (rtype.to_string(), count, ttl)));
     assert_eq!(node.rrset(Type::RRSIG).unwrap().len(), 4);
 
-    let differ = super::tests::reading(format!("{HEAD}{}{}", sig(60, "SOA", 1), sig(61, "SOA", 2)).as_bytes());
+    let differ = self::reading(format!("{HEAD}{}{}", sig(60, "SOA", 1), sig(61, "SOA", 2)).as_bytes());
     let told = differ.diagnostics.iter().map(ToString::to_string).collect::<String>();
     assert!(told.contains("the RRSIG records of ns.example.org. that cover SOA have different TTLs; 60 is"), "{told}");
 }

@@ -1,9 +1,9 @@
-//! Signed messages before the zones, and with them their keys, are loaded.
+//! Signed messages that arrive before keys are loaded are not rejected as badly signed.
 
 use zonule_harness::{Client, Key, Remote, Request, Sandbox, Transport};
 
 use crate::scene::zone;
-use crate::updating::{KEYS, ZONE};
+use crate::updates::scene::{KEYS, ZONE};
 
 scenario!(key_before_its_file_is_loaded_is_not_called_bad, |target| {
     let sandbox = Sandbox::new("early").unwrap();

@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::record::{Found, Note, Record};
 use crate::answer::Transport;
 use crate::config::Author;
 use crate::dns::{Name, Serial};
 use crate::git::{self, CommitInfo, File, ObjectId};
 use crate::primary::{Base, Primary, SerialPolicy, names};
+use crate::serve::record::{Found, Note, Record};
 use crate::transfer::{Content, History, Limits, Past, Request, from_versions};
 use crate::zone::{Entry, Zone};
 use crate::zonefile::{FileRole, IncludeError};
@@ -287,7 +287,7 @@ impl Server {
         self.primary = self.base.clone();
         let changes = self.primary.load(remote.files(self.head), |id| remote.read(id));
         let first = self.loaded.replace(self.head).is_none();
-        if first || changes.iter().any(super::writer::is_news) {
+        if first || changes.iter().any(crate::serve::writer::is_news) {
             self.note(self.head);
         } else {
             self.record.add_nothing();

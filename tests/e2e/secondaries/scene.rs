@@ -1,4 +1,4 @@
-//! What scenarios of secondaries share: a server, and others that follow it by ways that are watched.
+//! What scenarios of secondaries share: a server, and others that follow it through proxies that record what passes.
 
 use zonule_harness::{
     Algorithm, Boot, Client, Console, Form, Key, Make, Neighbour, Port, Remote, Sandbox, Server, Setup, Target,
