@@ -41,13 +41,8 @@ pub fn read_including(
     let mut report = Report::default();
     let files = Files::new(path, text);
     let mut included = Vec::new();
-    let other = stray::other_text(text);
-    let is_other = other.is_some();
     let zone = if text.len() > MAX_TEXT {
         report.error(Fault::file("the file is larger than 1 GiB"));
-        None
-    } else if let Some(other) = other {
-        report.error(Fault::file(other.reason).hint(other.hint));
         None
     } else {
         let mut records = Records::default();
@@ -56,6 +51,10 @@ pub fn read_including(
     };
     let zone = zone.filter(|_| !report.has_errors());
     let mut diagnostics = report.finish(&files);
+    let is_other = zone.is_none() && stray::other_text(text).is_some();
+    if zone.is_none() {
+        diagnostics = recognise(diagnostics, &files);
+    }
     if let (None, false, Some(hint)) = (&zone, is_other, stray::hint_of_name(path)) {
         // One word about a file that should not be there, not one about each line of it.
         let first = diagnostics.into_iter().find(|found| found.severity == Severity::Error);
@@ -71,6 +70,31 @@ pub fn read_including(
         diagnostics = vec![Diagnostic { file, line: 0, column: 0, severity, reason, hint: Some(hint) }];
     }
     Reading { zone, diagnostics, included }
+}
+
+/// Replaces all that was found in a file that is no master file at all by one error that says what it is.
+///
+/// Only files with errors are looked at: whatever reads as a zone is one, so that no edit of a zone that is served can make its
+/// file look like something else.
+fn recognise(diagnostics: Vec<Diagnostic>, files: &Files<'_>) -> Vec<Diagnostic> {
+    let has_errors =
+        |path: &str| diagnostics.iter().any(|found| found.file == path && found.severity == Severity::Error);
+    let others: Vec<Diagnostic> = files
+        .iter()
+        .filter(|file| has_errors(file.path()))
+        .filter_map(|file| {
+            let other = stray::other_text(file.text())?;
+            let (file, severity) = (file.path().to_string(), Severity::Error);
+            let (reason, hint) = (other.reason.to_string(), Some(other.hint.to_string()));
+            Some(Diagnostic { file, line: 0, column: 0, severity, reason, hint })
+        })
+        .collect();
+    if others.is_empty() {
+        return diagnostics;
+    }
+    let rest = diagnostics.into_iter().filter(|found| others.iter().all(|other| other.file != found.file));
+    let rest: Vec<_> = rest.collect();
+    others.into_iter().chain(rest).collect()
 }
 
 /// Gathers the records of a zone's files; returns the paths of the files included.

@@ -139,7 +139,9 @@ pub(crate) fn other_text(text: &[u8]) -> Option<Other> {
             "a zone's file is text: `named-compilezone -f raw -F text` makes text of a binary zone of BIND",
         );
     }
-    if starts(b"--- ") || starts(b"*** ") || starts(b"diff ") || starts(b"@@ ") {
+    let has = |part: &[u8]| head.windows(part.len()).any(|window| window == part);
+    let is_patch = starts(b"diff --git ") || starts(b"diff -") || starts(b"@@ -");
+    if is_patch || starts(b"--- ") && has(b"\n+++ ") || starts(b"*** ") && has(b"\n--- ") {
         return other("this is a patch", REMOVE);
     }
     is_configuration(head).then_some(Other {
@@ -283,6 +285,8 @@ mod tests {
             "include A 192.0.2.1\n",
             "@ IN SOA a b 1 1 1 1 1\n",
             "server\tA 192.0.2.1 ; {\n",
+            "--- A 192.0.2.1\ndiff A 192.0.2.1\n",
+            "diff A 192.0.2.1\n",
         ] {
             assert_eq!(other_text(text.as_bytes()), None, "{text}");
         }

@@ -1,7 +1,7 @@
 //! TLS: which servers are believed, and a connection to one that is.
 //!
 //! rustls with ring does the work; what is ours is the choice of whom to believe ([`Trust`]) and words for every way it can
-//! fail ([`TlsError`]). The judgement on a certificate travels through rustls inside its own error, from the [`Judge`] to
+//! fail ([`TlsError`]). The judgement on a certificate travels through rustls inside its own error, from the `Judge` to
 //! [`connect`].
 
 mod error;

@@ -309,3 +309,22 @@ fn signatures_keep_their_ttls() {
     let told = differ.diagnostics.iter().map(ToString::to_string).collect::<String>();
     assert!(told.contains("the RRSIG records of ns.example.org. that cover SOA have different TTLs; 60 is"), "{told}");
 }
+
+/// An update edits the text of a zone that is served. Whatever the text begins with then, it stays a zone.
+#[test]
+fn what_reads_as_a_zone_is_one_whatever_its_octets() {
+    assert!(reading(format!("; \0\n{HEAD}").as_bytes()).zone.is_some());
+    let own = format!("{HEAD}$INCLUDE part\n");
+    let with_part = |part: &[u8]| {
+        read_including(&Name::from_text("example.org").unwrap(), "example.org", own.as_bytes(), |_| Ok(part.to_vec()))
+    };
+    for part in [&b"--- A 192.0.2.9\n"[..], b"diff A 192.0.2.9\n", b"; \0\nx A 192.0.2.9\n"] {
+        let reading = with_part(part);
+        assert!(reading.zone.is_some(), "{:?}", reading.diagnostics);
+    }
+    for (part, what) in [(&b"\xff\xfea\0\n\0"[..], "UTF-16"), (b"\x1f\x8b\x08\0\n\nx", "compressed")] {
+        let reading = with_part(part);
+        let [only] = reading.diagnostics.as_slice() else { panic!("{:?}", reading.diagnostics) };
+        assert!(only.file == "part" && only.line == 0 && only.reason.contains(what), "{only}");
+    }
+}

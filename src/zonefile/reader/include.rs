@@ -8,7 +8,7 @@ use crate::dns::rdata::push_unescaped;
 use crate::dns::source::File;
 use crate::dns::words::{push_name, surplus};
 use crate::zonefile::files::{self, IncludeError};
-use crate::zonefile::{role, stray};
+use crate::zonefile::role;
 
 /// The most files that may be open within each other.
 const MAX_DEPTH: usize = 16;
@@ -78,10 +78,6 @@ impl Reader<'_, '_, '_> {
             Some(None) => return Err(at(format!("the file {resolved} cannot be read, see above"))),
             None => {
                 let contents = (self.open)(&resolved);
-                let contents = contents.and_then(|contents| match stray::other_text(&contents) {
-                    Some(other) => Err(IncludeError::Unreadable(format!("{}; {}", other.reason, other.hint))),
-                    None => Ok(contents),
-                });
                 match contents {
                     Ok(contents) if contents.len() <= MAX_TEXT.saturating_sub(self.octets) => {
                         self.octets += contents.len();
