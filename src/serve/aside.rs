@@ -112,8 +112,8 @@ impl Server {
         }
     }
 
-    /// Replies to a message other than an update whose signature is verified and removed. `may_wait` allows looking for
-    /// differences that are not known yet.
+    /// Replies to a message other than an update; its signature is already verified and removed. `may_wait` allows
+    /// looking for differences that are not known yet.
     #[expect(clippy::too_many_arguments, reason = "the parts of one message")]
     fn reply_to(
         &self,
@@ -177,7 +177,7 @@ impl Server {
         log::log!(self.complain(kind), "notification from {source}: {notification}: {rcode}");
         if decision.check {
             match &self.follower {
-                // The follower follows no other zones, and there is no end of names that nobody serves.
+                // The follower has no other zones, and the number of names that are not served is unbounded.
                 Some(_) if !is_served => {}
                 Some(calls) => follower::notify(calls, apex, source, notification.serial),
                 None => self.queue.poke(),
