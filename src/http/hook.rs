@@ -48,7 +48,7 @@ impl fmt::Display for Denial {
     }
 }
 
-/// A hook whose body is being verified.
+/// A hook during the verification of its body.
 pub struct Hook {
     proof: Proof,
     /// The sender that it claims to come from.

@@ -9,13 +9,13 @@ use crate::telemetry::Throttle;
 /// Kinds of lines, each with its own limit so that a flood of one kind hides no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A signed message whose signature is rejected.
+    /// A signed message with a rejected signature.
     Signature,
     /// A refused transfer.
     TransferRefused,
     /// A transfer to a client without a key.
     TransferUnsigned,
-    /// A notification that is acted upon.
+    /// An accepted notification.
     Notification,
     /// A refused notification.
     NotificationRefused,

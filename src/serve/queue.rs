@@ -190,7 +190,7 @@ impl Queue {
         jobs
     }
 
-    /// Removes and returns the updates whose deadline has passed.
+    /// Removes and returns the expired updates.
     pub(super) fn take_expired(&self) -> Vec<Job> {
         let now = Instant::now();
         let mut inner = self.lock();

@@ -40,7 +40,7 @@ impl Retired {
 
     /// Frees what is handed over, indefinitely.
     pub(super) fn run(&self) -> ! {
-        // Versions whose readers have not finished.
+        // Versions that are still being read.
         let mut held: Vec<Arc<Served>> = Vec::new();
         loop {
             let new = {

@@ -343,8 +343,8 @@ impl Writer {
 
     /// Makes sure that what is loaded is recorded, under serial numbers that stand for nothing else.
     ///
-    /// Contents whose serial number was not raised get a new one before they are served: secondaries would otherwise
-    /// take them for the old version.
+    /// Contents with a serial number that was not raised get a new one before they are served: secondaries would
+    /// otherwise take them for the old version.
     fn settle_serials(&mut self) -> Result<(), git::Error> {
         for _ in 0..RACES {
             self.raise_serials();
@@ -697,7 +697,8 @@ impl Writer {
         made.map(drop).map_err(|error| Refusal::new(Rcode::SERVER_FAILURE, error.to_string()))
     }
 
-    /// Replies to updates whose push did not succeed. Those that had a commit get `outcome`.
+    /// Replies to updates after their push has failed, or if its result is unknown. Those that had a commit get
+    /// `outcome`.
     fn conclude(&mut self, jobs: Vec<Job>, prepared: Vec<Result<Option<String>, Refusal>>, outcome: &Outcome) {
         for (job, prepared) in jobs.iter().zip(prepared) {
             if let Ok(Some(_)) = prepared {
@@ -772,7 +773,7 @@ impl Writer {
                     return Pushed::Accepted;
                 }
                 Err(PushError::RecordMoved) if !in_doubt => return Pushed::RecordMoved,
-                // The record may have been moved by the first push, whose result is unknown.
+                // The record may have been moved by the first push, which may have succeeded.
                 Err(PushError::RecordMoved) => match self.find_out(draft, deadline) {
                     Ok(Fate::Taken) => return self.taken(&entries, note),
                     Ok(Fate::Lost | Fate::Open) => return Pushed::RecordMoved,
@@ -789,7 +790,7 @@ impl Writer {
                     is_tried_without = true;
                     continue;
                 }
-                // The branch may have been moved by the first push, whose result is unknown.
+                // The branch may have been moved by the first push, which may have succeeded.
                 Err(PushError::Stale) if in_doubt => match self.find_out(draft, deadline) {
                     Ok(Fate::Taken) => return self.taken(&entries, note),
                     Ok(Fate::Lost | Fate::Open) => return Pushed::Stale,
