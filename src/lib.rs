@@ -1,7 +1,7 @@
 //! An authoritative DNS server whose zones live in git.
 //!
-//! This library is an ordinary, safe std program: it names no operating system. The Linux binary
-//! (`src/main.rs`) and the bare-metal image (`image/`) are two thin programs around it.
+//! This library is an ordinary, safe std program without operating system specifics. The Linux binary (`src/main.rs`)
+//! and the bare-metal image (`image/`) are two thin programs around it.
 #![forbid(unsafe_code)]
 
 pub mod answer;

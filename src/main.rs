@@ -1,4 +1,4 @@
-//! The Linux binary: the server as a process, and commands for who writes zones.
+//! The Linux binary: the server as a process, and commands for zone authors.
 #![forbid(unsafe_code)]
 
 mod commands;
@@ -10,7 +10,7 @@ use zonule::config::{self, Command, Host};
 use zonule::serve::Server;
 use zonule::{telemetry, text};
 
-/// The exit code of a command line that cannot be used, as shells have it.
+/// The exit code for an invalid command line, following the convention of shells.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {

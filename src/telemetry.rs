@@ -1,4 +1,4 @@
-//! The log: one line a record on the console, with UTC time, level and module.
+//! The log: one line per record on the console, with UTC time, level and module.
 
 mod trouble;
 
@@ -13,18 +13,18 @@ use log::{LevelFilter, Log, Metadata, Record};
 use crate::text;
 pub use trouble::{Overcome, Trouble};
 
-/// The level up to which records are logged, for all modules and for single ones.
+/// The maximum level of logged records, in general and for single modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter {
-    /// The level of modules without one of their own.
+    /// The level of modules without a level of their own.
     pub level: LevelFilter,
     /// Levels of single modules by path below the crate, such as `git`.
     pub modules: Vec<(String, LevelFilter)>,
 }
 
-/// Makes everything logged from here on appear on standard error, as far as `filter` lets it.
+/// Logs all records from now on to standard error, as far as `filter` permits.
 ///
-/// A second call changes nothing: the first filter stays.
+/// A second call has no effect: the first filter stays.
 pub fn init(filter: LogFilter) {
     let most = filter.modules.iter().map(|(_, level)| *level).fold(filter.level, Ord::max);
     if log::set_boxed_logger(Box::new(Console { filter })).is_ok() {
@@ -32,25 +32,25 @@ pub fn init(filter: LogFilter) {
     }
 }
 
-/// Bounds how many lines of a kind the log gets each minute, and counts those left out: for what strangers can cause.
+/// Limits the number of log lines of one kind per minute and counts the rest, for lines that strangers can cause.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    /// The minute and how many lines it has had.
+    /// The minute and the number of its lines.
     state: AtomicU64,
-    /// How many lines were left out since the last summary.
+    /// Number of lines left out since the last summary.
     left_out: AtomicU64,
-    /// When the first of them was left out, in seconds, plus one; 0 while there is none.
+    /// When the first of them was left out, in seconds, plus one; 0 if there is none.
     since: AtomicU64,
 }
 
 impl Throttle {
-    /// Lines a minute.
+    /// Maximum number of lines per minute.
     const LINES: u64 = 20;
 
-    /// How many seconds a summary covers at least.
+    /// Minimum period that a summary covers, in seconds.
     const PERIOD: u64 = 60;
 
-    /// Returns whether a line may be written at `now`, the time since some moment; counts it if not.
+    /// Returns whether a line may be written at `now`, the time since some fixed moment; counts it if not.
     pub fn allows(&self, now: Duration) -> bool {
         let minute = (now.as_secs() / 60) << 32;
         let count = |state: u64| {
@@ -61,15 +61,15 @@ impl Throttle {
         });
         if before.is_err() {
             self.left_out.fetch_add(1, Ordering::Relaxed);
-            // Whoever comes second was not first.
+            // A failed exchange means that another thread was first.
             let _ = self.since.compare_exchange(0, now.as_secs() + 1, Ordering::Relaxed, Ordering::Relaxed);
         }
         before.is_ok()
     }
 
-    /// Returns how many lines were left out and in how many seconds, once these are a minute or more.
+    /// Returns the number of lines left out and the period in seconds, once the period is a minute or more.
     ///
-    /// For one thread to call now and then.
+    /// One thread should call this periodically.
     pub fn summary(&self, now: Duration) -> Option<(u64, u64)> {
         let since = self.since.load(Ordering::Relaxed).checked_sub(1)?;
         let seconds = now.as_secs().saturating_sub(since);
@@ -120,7 +120,7 @@ impl Log for Console {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             let line = line(SystemTime::now(), record);
-            // A console that is gone must not stop the server.
+            // A lost console must not stop the server.
             let _ = std::io::stderr().write_all(line.as_bytes());
         }
     }
@@ -128,10 +128,10 @@ impl Log for Console {
     fn flush(&self) {}
 }
 
-/// Libraries that log what a remote makes them log, as often as it likes: they are heard if they are named.
+/// Libraries that let a remote cause any number of log lines: they are logged only if they are named in the filter.
 const MUTED: [&str; 1] = ["sunset"];
 
-/// Returns the level of the module `target`: the longest configured path that it is or lies below.
+/// Returns the level for the module `target`: that of the longest configured path that contains it.
 fn level_of(filter: &LogFilter, target: &str) -> LevelFilter {
     let path = module(target);
     let covers = |module: &str| {
@@ -148,11 +148,11 @@ fn module(target: &str) -> &str {
     target.strip_prefix("zonule::").unwrap_or(target)
 }
 
-/// The most octets of a message, before escaping: more is no message.
+/// Maximum size of a message before escaping, in octets; the rest is cut off.
 const MOST: usize = 8 << 10;
 
-/// Formats a record as one line that shows what it says: foreign text that was not made printable before is now, so that
-/// it cannot forge a second line, or hide a part of this one.
+/// Formats a record as one line. Foreign text that was not escaped before is escaped here, so that it cannot forge a
+/// second line or hide a part of this one.
 fn line(now: SystemTime, record: &Record<'_>) -> String {
     let time = match Timestamp::try_from(now) {
         Ok(time) => format!("{time:.3}"),

@@ -1,7 +1,7 @@
-//! Whether a hook is from who knows the secret, and what it tells of.
+//! Authentication of hooks, and the events that they announce.
 //!
-//! Forges prove it in two ways: GitHub, Gitea, Forgejo and their like send an HMAC-SHA256 of the body with the secret as
-//! key; GitLab sends the secret itself. Both are compared in a time that tells nothing.
+//! Forges prove that they know the secret in two ways: GitHub, Gitea, Forgejo and similar forges send an HMAC-SHA256 of
+//! the body with the secret as key; GitLab sends the secret itself. Both are compared in constant time.
 
 use std::fmt;
 
@@ -11,14 +11,15 @@ use sha2::Sha256;
 
 use super::Request;
 
-/// The fields that hold an HMAC of the body in hexadecimal digits, with what stands in front of these.
+/// The fields that hold an HMAC of the body in hexadecimal digits, with the prefix of the digits.
 const SIGNATURES: &[(&str, &str)] =
     &[("x-hub-signature-256", "sha256="), ("x-forgejo-signature", ""), ("x-gitea-signature", "")];
 
 /// The field that holds the secret.
 const TOKEN: &str = "x-gitlab-token";
 
-/// The fields that tell the event, and who sends them. Forges that stem from others send those' fields too.
+/// The fields that hold the event, with the forges that send them. Forges derived from others send the fields of those
+/// too, so derived forges come first.
 const EVENTS: &[(&str, &str)] = &[
     ("x-forgejo-event", "Forgejo"),
     ("x-gitea-event", "Gitea"),
@@ -26,10 +27,10 @@ const EVENTS: &[(&str, &str)] = &[
     ("x-github-event", "GitHub"),
 ];
 
-/// Why a hook is not believed.
+/// The reason why a hook is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// It proves nothing.
+    /// It has neither a signature nor a token.
     Unsigned,
     /// Its signature or token is wrong.
     Wrong,
@@ -47,27 +48,27 @@ impl fmt::Display for Denial {
     }
 }
 
-/// A hook whose body is being checked.
+/// A hook during the verification of its body.
 pub struct Hook {
     proof: Proof,
-    /// Who sends it, as far as it says.
+    /// The sender that it claims to come from.
     sender: &'static str,
     is_push: bool,
 }
 
 enum Proof {
-    /// None is asked for, or it was given.
+    /// No proof is required, or it has been given.
     Given,
-    /// The body's HMAC must be this.
+    /// The HMAC of the body must equal these octets.
     Signature(Box<Hmac<Sha256>>, Vec<u8>),
 }
 
 impl Hook {
-    /// Looks at the head of a hook, which must prove to know `secret` if there is one.
+    /// Checks the head of a hook, which must prove knowledge of `secret` if there is one.
     ///
     /// # Errors
     ///
-    /// A [`Denial`] that needs no look at the body.
+    /// A [`Denial`] that does not depend on the body.
     pub fn begin(request: &Request<'_>, secret: Option<&str>) -> Result<Self, Denial> {
         let proof = match secret {
             None => Proof::Given,
@@ -75,19 +76,19 @@ impl Hook {
         };
         let event = EVENTS.iter().find_map(|(field, sender)| Some((request.field(field)?, *sender)));
         let (event, sender) = event.unwrap_or((b"push", "an unknown sender"));
-        // "Push Hook" and "System Hook" are GitLab's; what tells no event is somebody's script.
+        // "Push Hook" and "System Hook" are sent by GitLab; a hook without an event comes from somebody's script.
         let is_push = [&b"push"[..], b"Push Hook", b"System Hook"].contains(&event);
         Ok(Hook { proof, sender, is_push })
     }
 
-    /// Takes in the next octets of the body.
+    /// Adds the next octets of the body.
     pub fn update(&mut self, octets: &[u8]) {
         if let Proof::Signature(mac, _) = &mut self.proof {
             mac.update(octets);
         }
     }
 
-    /// Ends the check of the body; returns whether the hook tells of a push.
+    /// Finishes the verification of the body; returns whether the hook announces a push.
     ///
     /// # Errors
     ///
@@ -101,7 +102,7 @@ impl Hook {
         }
     }
 
-    /// Returns who sends it, by its own word.
+    /// Returns the sender that the hook claims to come from.
     pub fn sender(&self) -> &'static str {
         self.sender
     }
@@ -116,13 +117,13 @@ impl Proof {
             return Ok(Proof::Signature(Box::new(mac(secret)), expected));
         }
         let token = request.field(TOKEN).ok_or(Denial::Unsigned)?;
-        // Of both an HMAC is compared: so neither length nor common beginning tell.
+        // Compare HMACs of both, so that timing reveals neither the length nor a common prefix.
         let of = |octets: &[u8]| mac(secret).chain_update(octets).finalize();
         if of(token) == of(secret.as_bytes()) { Ok(Proof::Given) } else { Err(Denial::Wrong) }
     }
 }
 
-/// Returns an HMAC-SHA256 that has seen nothing yet.
+/// Returns an HMAC-SHA256 without input so far.
 fn mac(secret: &str) -> Hmac<Sha256> {
     Hmac::new_from_slice(secret.as_bytes()).expect("a key of HMAC may have any length")
 }
@@ -134,7 +135,7 @@ mod tests {
     const SECRET: &str = "It's a Secret to Everybody";
     const BODY: &[u8] = b"Hello, World!";
 
-    /// The example of GitHub's documentation, "Validating webhook deliveries".
+    /// The example from GitHub's documentation, "Validating webhook deliveries".
     const DIGEST: &str = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
 
     fn check(fields: &[(&str, &str)], secret: Option<&str>, body: &[u8]) -> Result<bool, Denial> {
@@ -165,7 +166,7 @@ mod tests {
             assert_eq!(check(&[("X-Gitlab-Token", wrong)], Some(SECRET), BODY), Err(Denial::Wrong), "{wrong}");
         }
         assert_eq!(check(&[], Some(SECRET), BODY), Err(Denial::Unsigned));
-        // Two are none; and a right token does not help a wrong signature.
+        // Two tokens count as none, and a correct token does not make up for a wrong signature.
         let twice = [("X-Gitlab-Token", SECRET), ("X-Gitlab-Token", SECRET)];
         assert_eq!(check(&twice, Some(SECRET), BODY), Err(Denial::Unsigned));
         let both = [("X-Gitlab-Token", SECRET), ("X-Gitea-Signature", "00")];

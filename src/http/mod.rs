@@ -1,9 +1,9 @@
-//! HTTP for forges that tell of pushes, and for whoever asks what is served.
+//! HTTP for forges that announce pushes, and for clients that ask what is served.
 //!
-//! One request a connection: [`Request::read`] makes sense of the octets of its head, [`route`] says what is wanted,
-//! [`Hook`] checks a body piece by piece against its signature, [`Status`] tells what is served, [`Reply`] is what goes back.
-//! All of that is octets and values; `serve` has the sockets. What a forge writes into a hook's body is not read: that
-//! somebody pushed is reason enough to look at the remote, which alone says what is there.
+//! One request per connection: [`Request::read`] parses the octets of its head, [`route`] returns what is wanted,
+//! [`Hook`] verifies a body piece by piece, [`Status`] describes what is served, and [`Reply`] is the response. All of
+//! this works on octets and values; `serve` has the sockets. The contents of a hook's body are not read: a push is
+//! reason enough to poll the remote, and only the remote is trusted to say what is there.
 
 mod hook;
 mod request;
@@ -13,28 +13,28 @@ pub use hook::{Denial, Hook};
 pub use request::{MOST_BODY, MOST_HEAD, Reply, Request};
 pub use status::Status;
 
-/// What a request wants.
+/// The purpose of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish<'r> {
-    /// To tell of a push.
+    /// To announce a push.
     Hook,
-    /// To know what is served: the zones behind a name, or from the first.
+    /// To get what is served: the zones after a name, or from the first one.
     Status(Option<&'r str>),
-    /// To know whether anything is served.
+    /// To check whether anything is served.
     Health,
 }
 
-/// Makes a wish of what a query says `after` is.
+/// A function that returns the wish for the `after` parameter of a query.
 type Place = for<'r> fn(Option<&'r str>) -> Wish<'r>;
 
-/// What there is besides hooks, which may have any path: forges let people choose.
+/// The paths other than those of hooks. Hooks may have any path, because forges let users choose it.
 const PLACES: &[(&str, Place)] = &[("/", |after| Wish::Status(after)), ("/healthz", |_| Wish::Health)];
 
-/// Returns what a request wants.
+/// Returns the purpose of a request.
 ///
 /// # Errors
 ///
-/// The reply to a request that cannot be had: there is nothing at its path, or nothing is done that way.
+/// The reply to a request that cannot be carried out: there is nothing at its path, or the method is not supported.
 pub fn route<'r>(request: &Request<'r>) -> Result<Wish<'r>, Reply> {
     match request.method {
         "POST" => Ok(Wish::Hook),

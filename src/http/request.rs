@@ -2,37 +2,37 @@
 
 use std::fmt::Write as _;
 
-/// The most octets of a head.
+/// Maximum size of a head, in octets.
 pub const MOST_HEAD: usize = 8 * 1024;
 
-/// The most octets of a body.
+/// Maximum size of a body, in octets.
 pub const MOST_BODY: u64 = 1 << 20;
 
-/// The most header fields; forges send about ten, and what stands in front of us adds some.
+/// Maximum number of header fields; forges send about ten, and proxies in front of us add some.
 const MOST_FIELDS: usize = 64;
 
 /// The head of a request.
 #[derive(Clone, Debug)]
 pub struct Request<'r> {
-    /// What to do.
+    /// The method.
     pub method: &'r str,
-    /// With what: a path and perhaps a query.
+    /// The target: a path and optionally a query.
     pub target: &'r str,
     fields: Vec<(&'r str, &'r [u8])>,
-    /// The octets of the head, its empty line included.
+    /// Size of the head including its empty line, in octets.
     pub length: usize,
-    /// The octets of the body.
+    /// Size of the body, in octets.
     pub body: u64,
-    /// Whether the client waits for a word before it sends the body (RFC 9110 §10.1.1).
+    /// Whether the client waits for "100 Continue" before it sends the body (RFC 9110 §10.1.1).
     pub expects: bool,
 }
 
 impl<'r> Request<'r> {
-    /// Reads the head that begins with `octets`; `None` if more of it is still to come.
+    /// Parses the head at the beginning of `octets`; returns `None` if it is incomplete.
     ///
     /// # Errors
     ///
-    /// The reply to what is no request, or none that is taken here.
+    /// The reply to octets that are not a request, or to a request that is not accepted here.
     pub fn read(octets: &'r [u8]) -> Result<Option<Self>, Reply> {
         let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
         let mut head = httparse::Request::new(&mut fields);
@@ -55,7 +55,7 @@ impl<'r> Request<'r> {
         Ok(Some(request))
     }
 
-    /// Returns the value of the field `name`, in whatever case, if it is there once and not empty.
+    /// Returns the value of the field `name`, ignoring case, if it is present exactly once and not empty.
     pub fn field(&self, name: &str) -> Option<&'r [u8]> {
         let mut values = self.values(name);
         let value = values.next().filter(|value| !value.is_empty())?;
@@ -67,11 +67,11 @@ impl<'r> Request<'r> {
         named.map(|(_, value)| value.trim_ascii())
     }
 
-    /// Returns the length of the body, which must be told beforehand.
+    /// Returns the length of the body, which must be declared in advance.
     fn body_length(&self) -> Result<u64, Reply> {
         let count = self.values("content-length").count();
         if self.values("transfer-encoding").next().is_some() {
-            // Both at once is how requests are smuggled (RFC 9112 §6.3).
+            // Requests with both are used for request smuggling (RFC 9112 §6.3).
             return Err(match count {
                 0 => Reply::text(411, "the body's length must be told (Content-Length); chunks are not taken"),
                 _ => Reply::text(400, "the body has two lengths"),
@@ -100,7 +100,7 @@ impl<'r> Request<'r> {
     }
 }
 
-/// What goes back.
+/// A reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     status: u16,
@@ -110,15 +110,15 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Has the client send its body.
+    /// The interim reply that makes the client send its body.
     pub const CONTINUE: &'static [u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-    /// A reply of one line.
+    /// Returns a reply with one line of text.
     pub fn text(status: u16, line: &str) -> Self {
         Reply { status, kind: "text/plain; charset=utf-8", fields: Vec::new(), body: format!("{line}\n") }
     }
 
-    /// A reply of JSON.
+    /// Returns a reply with JSON.
     pub fn json(status: u16, body: String) -> Self {
         Reply { status, kind: "application/json", fields: Vec::new(), body }
     }
@@ -139,11 +139,11 @@ impl Reply {
         &self.body
     }
 
-    /// Returns what is sent; `whole` if the body is, which it is not to a client that asked for the head.
+    /// Returns the octets to send; `whole` includes the body, which a client that asked for the head does not get.
     pub fn octets(&self, whole: bool) -> Vec<u8> {
         let mut text = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         for (name, value) in &self.fields {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(text, "{name}: {value}\r\n");
         }
         let _ = write!(
@@ -159,7 +159,7 @@ impl Reply {
     }
 }
 
-/// Returns the phrase for a status code (RFC 9110 §15).
+/// Returns the reason phrase for a status code (RFC 9110 §15).
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",

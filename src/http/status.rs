@@ -1,4 +1,4 @@
-//! What is served, told to whoever asks: a page of JSON.
+//! The status page: JSON that describes what is served.
 
 use std::fmt::Write as _;
 
@@ -9,21 +9,21 @@ use crate::dns::Name;
 use crate::text::is_printable;
 use crate::zone::{Entry, Zones};
 
-/// The most zones of a page.
+/// Maximum number of zones per page.
 const PAGE: usize = 1000;
 
-/// What is served.
+/// A description of what is served.
 #[derive(Clone, Copy)]
 pub struct Status<'s> {
     /// The zones, if they are loaded.
     pub catalog: Option<&'s Zones>,
-    /// Where they come from, without secrets, if that is a git remote.
+    /// The git remote that they come from, without secrets, if there is one.
     pub remote: Option<&'s str>,
-    /// The commit they come from.
+    /// The commit that they come from.
     pub commit: Option<&'s str>,
-    /// When it was seen last that this is the remote's commit, in seconds since 1970.
+    /// Last time at which this was known to be the remote's commit, in seconds since 1970.
     pub fetched: Option<u64>,
-    /// What went wrong when the remote was last asked, if something did: one printable line, without secrets.
+    /// The error of the last request to the remote, if it failed: one printable line, without secrets.
     pub error: Option<&'s str>,
 }
 
@@ -35,9 +35,9 @@ impl Status<'_> {
         Reply::json(self.code(), text)
     }
 
-    /// Returns the same and a page of zones with their serial numbers: those behind the name `after`.
+    /// Returns the same and a page of zones with their serial numbers, starting after the name `after`.
     ///
-    /// A zone that cannot be served has none. Where there are more, `next` leads to them.
+    /// A zone that cannot be served has no serial number. If there are more zones, `next` is the link to them.
     pub fn page(&self, after: Option<&str>) -> Reply {
         let after = match after.map(|text| Name::from_text(&decoded(text))) {
             None => None,
@@ -67,7 +67,7 @@ impl Status<'_> {
         if self.catalog.is_some() { 200 } else { 503 }
     }
 
-    /// Writes what every page begins with.
+    /// Writes the beginning of every page.
     fn front(&self) -> String {
         let status = if self.catalog.is_some() { "serving" } else { "loading" };
         let mut text = format!("{{\n  \"status\": \"{status}\",\n  \"version\": {}", quoted(env!("CARGO_PKG_VERSION")));
@@ -77,7 +77,7 @@ impl Status<'_> {
             [("remote", self.remote), ("commit", self.commit), ("fetched", fetched.as_deref()), ("error", self.error)];
         for (name, value) in fields {
             if let Some(value) = value {
-                // Writing to a string does not fail.
+                // Writing to a string cannot fail.
                 let _ = write!(text, ",\n  \"{name}\": {}", quoted(value));
             }
         }
@@ -87,7 +87,7 @@ impl Status<'_> {
     }
 }
 
-/// Returns a zone's name without its final dot, unless it is the root.
+/// Returns the name of a zone without its final dot, unless it is the root.
 fn name(entry: &Entry) -> String {
     let name = entry.apex().to_string();
     match name.strip_suffix('.') {
@@ -96,7 +96,7 @@ fn name(entry: &Entry) -> String {
     }
 }
 
-/// Returns a string of JSON (RFC 8259 §7).
+/// Returns a JSON string (RFC 8259 §7).
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
@@ -114,7 +114,7 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// Returns a text as it stands in a query (RFC 3986 §2.1).
+/// Returns a text with percent-encoding for a query (RFC 3986 §2.1).
 fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for octet in text.bytes() {
@@ -126,7 +126,7 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// Returns what a part of a query means; what is no encoding stands for itself.
+/// Decodes a part of a query; invalid percent-encodings are kept unchanged.
 fn decoded(text: &str) -> String {
     let mut octets = Vec::new();
     let mut rest = text.as_bytes();

@@ -1,13 +1,13 @@
-//! The connections that clients hold open: a bounded table, and who goes when it is full.
+//! The open connections of clients: a bounded table, and which connection is closed when it is full.
 //!
-//! Each connection has a small thread, in which it is a straight line of code. When all places are taken, a new connection
-//! replaces another:
+//! Each connection has a small thread, so handling it is straight-line code. When all places are taken, a new
+//! connection replaces another:
 //!
-//! * the one that was used longest ago ([`Connection::touch`]); one that never is, in order of age;
-//! * but not one that waits for something other than its client ([`Connection::begin_wait`]), unless these hold more than
-//!   three quarters of the places; then the one that has waited longest.
+//! * the least recently used one ([`Connection::touch`]); connections that are never used go in order of age;
+//! * but not one that waits for something other than its client ([`Connection::begin_wait`]), unless such connections
+//!   hold more than three quarters of the places; then the one that has waited longest.
 //!
-//! The connection replaced is marked, so that the next new connection replaces another one, and its wait is ended.
+//! The replaced connection is marked, so that the next new connection replaces another one, and its wait is ended.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,16 +19,16 @@ use std::time::Duration;
 
 use super::wait::Wait;
 
-/// The stack of a connection's thread, in octets.
+/// Stack of a connection's thread, in octets.
 pub const STACK: usize = 64 * 1024;
 
-/// How long a new connection waits for the one that makes room.
+/// How long a new connection waits for the replaced one to leave.
 const ROOM: Duration = Duration::from_secs(1);
 
-/// The connections there are.
+/// The table of open connections.
 #[derive(Debug)]
 pub struct Connections {
-    /// What they are called in the log.
+    /// Name of the connections in the log.
     name: &'static str,
     most: usize,
     clock: Clock,
@@ -36,7 +36,7 @@ pub struct Connections {
     left: Condvar,
 }
 
-/// Counts uses, to order connections by them.
+/// Counter of uses, which orders connections by their last use.
 type Clock = Arc<AtomicU64>;
 
 #[derive(Debug, Default)]
@@ -45,17 +45,17 @@ struct Table {
     open: BTreeMap<u64, Arc<Connection>>,
 }
 
-/// A connection that has a place.
+/// A connection with a place in the table.
 #[derive(Debug)]
 pub struct Connection {
     socket: TcpStream,
     client: SocketAddr,
     clock: Clock,
-    /// When it was used last, as a count that grows with the uses of any connection.
+    /// The last use, as a count that grows with each use of any connection.
     used: AtomicU64,
     /// What its thread waits for, if that is something other than the client.
     wait: Mutex<Option<Arc<Wait>>>,
-    /// Its place is needed: it is about to end.
+    /// Whether it is about to end because its place is needed.
     is_leaving: AtomicBool,
 }
 
@@ -73,22 +73,23 @@ impl Connection {
         connection
     }
 
-    /// Returns its socket.
+    /// Returns the socket.
     pub fn socket(&self) -> &TcpStream {
         &self.socket
     }
 
-    /// Returns whence it comes. A socket for both families shows IPv4 clients in IPv6's clothes; here they have their own.
+    /// Returns the client's address. A socket for both families reports IPv4 clients as IPv4-mapped IPv6 addresses;
+    /// this returns plain IPv4 addresses.
     pub fn client(&self) -> IpAddr {
         self.client.ip().to_canonical()
     }
 
-    /// Notes that it is of use just now.
+    /// Marks the connection as just used.
     pub fn touch(&self) {
         self.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// Notes what its thread is going to wait for, so that it ends when the place is needed.
+    /// Records what the thread is about to wait for, so that the wait ends when the place is needed.
     pub fn begin_wait(&self, wait: &Arc<Wait>) {
         *self.wait() = Some(Arc::clone(wait));
         if self.is_leaving.load(Ordering::SeqCst) {
@@ -96,7 +97,7 @@ impl Connection {
         }
     }
 
-    /// Notes that its thread waits for nothing but the client any more.
+    /// Records that the thread waits only for the client again.
     pub fn end_wait(&self) {
         *self.wait() = None;
     }
@@ -105,10 +106,10 @@ impl Connection {
         self.wait().is_some()
     }
 
-    /// Ends it: its thread sees that wherever it waits, and leaves.
+    /// Ends the connection: its thread notices wherever it waits, and exits.
     fn end(&self) {
         self.is_leaving.store(true, Ordering::SeqCst);
-        // An error means that it is gone already.
+        // An error means that the connection is closed already.
         let _ = self.socket.shutdown(Shutdown::Both);
         if let Some(wait) = &*self.wait() {
             wait.end();
@@ -121,19 +122,19 @@ impl Connection {
 }
 
 impl Connections {
-    /// Returns an empty table for `most` connections, which the log calls `name`.
+    /// Returns an empty table for `most` connections; `name` is their name in the log.
     pub fn new(name: &'static str, most: usize) -> Arc<Self> {
         Arc::new(Connections { name, most, clock: Clock::default(), table: Mutex::default(), left: Condvar::new() })
     }
 
-    /// Returns how many there may be.
+    /// Returns the maximum number of connections.
     pub fn most(&self) -> usize {
         self.most
     }
 
-    /// Accepts connections on `listener`, for ever, and gives each a thread in which `attend` deals with it.
+    /// Accepts connections on `listener`, indefinitely, and starts a thread for each that calls `attend`.
     ///
-    /// Where a thread cannot be had, `complain` tells how loudly to say so.
+    /// If a thread cannot be started, that is logged at the level that `complain` returns.
     pub fn serve(
         self: &Arc<Self>,
         listener: &TcpListener,
@@ -146,7 +147,8 @@ impl Connections {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     log::debug!("{name}: accepting a connection: {error}");
-                    // The peer is gone already, or descriptors are short: another connection has one.
+                    // Either the peer is gone already, or descriptors are exhausted: then closing another connection
+                    // frees one.
                     if error.kind() != io::ErrorKind::ConnectionAborted {
                         self.lock().make_room(self.most);
                     }
@@ -172,7 +174,7 @@ impl Connections {
         }
     }
 
-    /// Takes a connection in, at the cost of another when all places are taken; `None` if none becomes free in time.
+    /// Adds a connection, replacing another if all places are taken; returns `None` if no place becomes free in time.
     fn enter(&self, socket: TcpStream, client: SocketAddr) -> Option<(u64, Arc<Connection>)> {
         let mut table = self.lock();
         if table.open.len() >= self.most {
@@ -196,7 +198,7 @@ impl Connections {
         self.left.notify_one();
     }
 
-    /// Returns how many there are.
+    /// Returns the number of connections.
     #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.lock().open.len()
@@ -208,19 +210,19 @@ impl Connections {
 }
 
 impl Table {
-    /// Ends a connection, of `most` there may be, that is not about to end already.
+    /// Ends one connection that is not about to end already; `most` is the maximum number of connections.
     fn make_room(&self, most: usize) {
         if let Some(connection) = self.dispensable(most) {
             connection.end();
         }
     }
 
-    /// Returns the connection whose place is given to the next.
+    /// Returns the connection to be replaced next.
     fn dispensable(&self, most: usize) -> Option<&Connection> {
         let staying = self.open.values().filter(|connection| !connection.is_leaving.load(Ordering::SeqCst));
         let (waiting, others): (Vec<&Connection>, Vec<&Connection>) =
             staying.map(|connection| &**connection).partition(|connection| connection.is_waiting());
-        // Those that wait leave some places where others can come and go.
+        // Waiting connections must leave some places where others can come and go.
         let from = if others.is_empty() || waiting.len() > most * 3 / 4 { waiting } else { others };
         from.into_iter().min_by_key(|connection| connection.used.load(Ordering::Relaxed))
     }
@@ -232,7 +234,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(600);
 
-    /// A table of `most` places, all taken by connections of which those of `waiting` wait; and the clients' ends.
+    /// Returns a full table of `most` connections, of which those in `waiting` wait, and the clients' ends.
     fn table(most: usize, waiting: &[usize]) -> (Arc<Connections>, Vec<Arc<Connection>>, Vec<TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let connections = Connections::new("test", most);
@@ -249,7 +251,7 @@ mod tests {
         (connections, open, clients)
     }
 
-    /// Which of `open` are about to end after room was made for `count` more.
+    /// Returns which connections are about to end after `count` calls of `make_room`.
     fn ended(most: usize, waiting: &[usize], count: usize) -> Vec<usize> {
         let (connections, open, _clients) = table(most, waiting);
         for _ in 0..count {

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use super::{Deadline, Tcp};
 
-/// The octets of length before a message.
+/// Size of the length before a message, in octets.
 pub const PREFIX: usize = 2;
 
-/// The longest message with its length, in octets.
+/// Maximum size of a message with its length, in octets.
 pub const FRAME: usize = PREFIX + 65_535;
 
-/// Writes the length of a message of `length` octets to where `frame` begins; the message stands behind it.
+/// Writes the length of a message of `length` octets to the beginning of `frame`, before the message.
 ///
 /// # Errors
 ///
-/// That no message may be so long.
+/// The message is too long.
 pub fn seal(frame: &mut [u8], length: usize) -> io::Result<()> {
     let length = u16::try_from(length).map_err(|_| io::Error::other("too long a message"))?;
     frame[..PREFIX].copy_from_slice(&length.to_be_bytes());
@@ -28,19 +28,19 @@ pub fn seal(frame: &mut [u8], length: usize) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// That no message may be so long.
+/// The message is too long.
 pub fn framed(message: &[u8]) -> io::Result<Vec<u8>> {
     let mut frame = [&[0; PREFIX], message].concat();
     seal(&mut frame, message.len())?;
     Ok(frame)
 }
 
-/// Sends all of `octets`, however slowly the far side takes them, but within `patience`; calls `progress` when some are
-/// gone.
+/// Sends all of `octets`, however slowly the peer reads them, but within `patience`; calls `progress` whenever some are
+/// sent.
 ///
 /// # Errors
 ///
-/// That time is over, or how the connection broke. It is of no use any more then.
+/// A timeout, or the error of the connection. The connection is unusable afterwards.
 pub fn send<S: Borrow<TcpStream>>(
     stream: &mut Tcp<S>,
     mut octets: &[u8],
@@ -48,7 +48,7 @@ pub fn send<S: Borrow<TcpStream>>(
     progress: impl Fn(),
 ) -> io::Result<()> {
     let deadline = Deadline::from_now(patience);
-    // That bounds the first wait, which is mostly the only one, and costs nothing while it is the same.
+    // This bounds the first wait, which is usually the only one, and costs nothing if the value is unchanged.
     stream.set_stall(patience);
     while !octets.is_empty() {
         match stream.write(octets)? {
@@ -61,45 +61,46 @@ pub fn send<S: Borrow<TcpStream>>(
     Ok(())
 }
 
-/// The octets received on a connection, cut into messages.
+/// The octets received on a connection, split into messages.
 #[derive(Debug)]
 pub struct Inbox<S> {
     stream: Tcp<S>,
     patience: Option<Duration>,
-    /// The room that is kept between messages.
+    /// Size of the buffer that is kept between messages, in octets.
     room: usize,
     octets: Vec<u8>,
-    /// Where the next message begins.
+    /// Start of the next message.
     begin: usize,
-    /// Where what was received ends.
+    /// End of the received octets.
     end: usize,
 }
 
 impl<S: Borrow<TcpStream>> Inbox<S> {
-    /// Returns an inbox that keeps room for so many octets between messages, and more only while one needs more.
+    /// Returns an inbox that keeps a buffer of `room` octets between messages, and a larger one only while a message
+    /// needs it.
     ///
-    /// It waits for messages as long as the bounds of `stream` allow.
+    /// It waits for messages as long as the limits of `stream` allow.
     pub fn new(stream: Tcp<S>, room: usize) -> Self {
         let room = room.max(PREFIX);
         Inbox { stream, patience: None, room, octets: vec![0; room], begin: 0, end: 0 }
     }
 
-    /// Bounds how long a message may take from its first octet to its last.
+    /// Limits the time from the first octet of a message to its last.
     #[must_use]
     pub fn patience(self, patience: Duration) -> Self {
         Inbox { patience: Some(patience), ..self }
     }
 
-    /// Tells whether a whole message is here already.
+    /// Returns whether a whole message has been received already.
     pub fn has_message(&self) -> bool {
         self.frame().is_some_and(|frame| self.begin + frame <= self.end)
     }
 
-    /// Returns the next message, or `None` at the connection's end, be it within a message.
+    /// Returns the next message, or `None` at the end of the connection, even within a message.
     ///
     /// # Errors
     ///
-    /// That time is over, or how the connection broke.
+    /// A timeout, or the error of the connection.
     pub fn message(&mut self) -> io::Result<Option<&[u8]>> {
         let mut deadline = None;
         while !self.has_message() {
@@ -107,7 +108,7 @@ impl<S: Borrow<TcpStream>> Inbox<S> {
             if let Some(patience) = self.patience
                 && self.begin < self.end
             {
-                // A part of a message is here: the rest has a time limit of its own.
+                // A part of a message has been received: the rest has its own time limit.
                 let deadline = *deadline.get_or_insert_with(|| Deadline::from_now(patience));
                 self.stream.set_deadline(Some(deadline));
             }
@@ -125,19 +126,19 @@ impl<S: Borrow<TcpStream>> Inbox<S> {
         Ok(Some(&self.octets[message]))
     }
 
-    /// Returns the next message's length with its two octets, once these are here.
+    /// Returns the length of the next message including its two octets of length, once these have been received.
     fn frame(&self) -> Option<usize> {
         let length = self.octets[self.begin..self.end].first_chunk::<PREFIX>()?;
         Some(PREFIX + usize::from(u16::from_be_bytes(*length)))
     }
 
-    /// Makes the buffer have space for the rest of the message that has begun.
+    /// Makes room in the buffer for the rest of the current message.
     fn make_room(&mut self) {
         self.octets.copy_within(self.begin..self.end, 0);
         self.end -= self.begin;
         self.begin = 0;
         if self.end == 0 && self.octets.len() > self.room {
-            // A long message is rare, and the next one may be long in coming.
+            // Long messages are rare, and the next one may take long to arrive.
             self.octets.truncate(self.room);
             self.octets.shrink_to_fit();
         }

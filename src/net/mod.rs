@@ -1,8 +1,8 @@
-//! Streams on which nothing waits for ever, and the way to whom they lead.
+//! Network streams on which every wait is bounded, and how to connect them.
 //!
-//! [`Tcp`] is a connection with an end to every wait; [`framing`] cuts what comes on it into messages; [`tls`] makes one of
-//! it that nobody reads along. [`connections`] are those of clients, with bounds, and [`Wait`] what the thread of one waits
-//! for while others work. [`dial`] finds the addresses of a host and connects.
+//! [`Tcp`] is a connection on which every wait ends; [`framing`] splits its octets into messages; [`tls`] encrypts it.
+//! [`connections`] is the bounded table of client connections, and a [`Wait`] is what the thread of a connection waits
+//! for while other threads work. [`dial`] looks up the addresses of a host and connects.
 
 pub mod connections;
 pub mod dial;

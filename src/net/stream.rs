@@ -1,4 +1,4 @@
-//! A TCP connection on which nothing waits for ever.
+//! A TCP connection on which every wait is bounded.
 
 use std::borrow::Borrow;
 use std::io::{self, Read, Write};
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::dial::{DialError, Dialer};
 
-/// How long to wait for the far side before giving up.
+/// How long to wait for the peer before giving up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For one address of the far side to accept a connection.
+    /// For one address of the peer to accept a connection.
     pub connect: Duration,
-    /// For the next byte to arrive or leave.
+    /// For the next octet to arrive or leave.
     pub stall: Duration,
-    /// For the whole, from the connection to the last octet.
+    /// For everything, from connecting to the last octet.
     pub total: Duration,
 }
 
@@ -24,7 +24,7 @@ impl Default for Timeouts {
     }
 }
 
-/// The moment something must be over.
+/// The time at which something must be finished.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     start: Instant,
@@ -32,46 +32,46 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Returns the deadline of something that begins now and may take as long as `after`.
+    /// Returns a deadline that is `after` from now.
     pub fn from_now(after: Duration) -> Self {
         Deadline { start: Instant::now(), after }
     }
 
-    /// Returns the time left, zero when it is over.
+    /// Returns the time left, or zero if the deadline has passed.
     pub fn left(&self) -> Duration {
         self.after.saturating_sub(self.start.elapsed())
     }
 
-    /// Returns whether it is over.
+    /// Returns whether the deadline has passed.
     pub fn is_over(&self) -> bool {
         self.left().is_zero()
     }
 
-    /// Returns how long there was from the beginning.
+    /// Returns the total time that was available.
     pub fn after(&self) -> Duration {
         self.after
     }
 }
 
-/// A TCP connection on which nothing waits for ever.
+/// A TCP connection on which every wait is bounded.
 ///
-/// Whoever has the socket may make several of it, each with bounds of its own: one to read by and one to write by.
+/// One socket may be used by several of these, each with its own limits, such as one for reading and one for writing.
 #[derive(Debug)]
 pub struct Tcp<S = TcpStream> {
     socket: S,
     stall: Duration,
     deadline: Option<Deadline>,
-    /// What the system was told last, to tell it no more often than needed.
+    /// The timeouts that the socket was last set to, so that they are set no more often than needed.
     reading: Option<Duration>,
     writing: Option<Duration>,
 }
 
 impl Tcp {
-    /// Connects to `port` of `host` within the patience for connections.
+    /// Connects to `port` of `host` within the connection timeout.
     ///
     /// # Errors
     ///
-    /// Who was asked for addresses or for a connection, and what came.
+    /// The resolver or address that was tried, and the result.
     pub fn dial(
         dialer: &Dialer,
         host: &str,
@@ -79,10 +79,10 @@ impl Tcp {
         timeouts: Timeouts,
         deadline: Deadline,
     ) -> Result<Self, DialError> {
-        // A wait of zero is an error of its own.
+        // A timeout of zero is an error.
         let patience = timeouts.connect.min(deadline.left()).max(Duration::from_millis(1));
         let stream = dialer.connect(host, port, patience)?;
-        // Requests are written whole, so there is nothing to gather; if it cannot be set, they leave later.
+        // Requests are written in one piece, so there is nothing to coalesce. If this fails, they are only sent later.
         let _ = stream.set_nodelay(true);
         let mut tcp = Tcp::over(stream, timeouts.stall);
         tcp.set_deadline(Some(deadline));
@@ -96,22 +96,22 @@ impl Tcp {
 }
 
 impl<S: Borrow<TcpStream>> Tcp<S> {
-    /// Bounds the waits on `socket`: `stall` is how long it may take for the next octet to arrive or leave.
+    /// Wraps `socket` and limits its waits: `stall` is the timeout for the next octet to arrive or leave.
     pub fn over(socket: S, stall: Duration) -> Self {
         Tcp { socket, stall, deadline: None, reading: None, writing: None }
     }
 
-    /// Replaces how long it may take for the next octet to arrive or leave.
+    /// Sets the timeout for the next octet to arrive or leave.
     pub fn set_stall(&mut self, stall: Duration) {
         self.stall = stall;
     }
 
-    /// Replaces the deadline of everything from now on, if it is to have one.
+    /// Sets or removes the deadline for everything from now on.
     pub fn set_deadline(&mut self, deadline: Option<Deadline>) {
         self.deadline = deadline;
     }
 
-    /// Returns whether the connection is open and nothing has come on it that was not read.
+    /// Returns whether the connection is open and has no unread octets.
     pub fn is_quiet(&mut self) -> bool {
         let mut socket = self.socket.borrow();
         if socket.set_nonblocking(true).is_err() {
@@ -121,7 +121,7 @@ impl<S: Borrow<TcpStream>> Tcp<S> {
         socket.set_nonblocking(false).is_ok() && quiet
     }
 
-    /// Makes reading and writing not wait.
+    /// Makes reads and writes non-blocking.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl<S: Borrow<TcpStream>> Tcp<S> {
         self.socket.borrow().set_nonblocking(true)
     }
 
-    /// Returns how long the next wait may be.
+    /// Returns the maximum duration of the next wait.
     fn patience(&self) -> io::Result<Option<Duration>> {
         match self.deadline.map_or(self.stall, |deadline| self.stall.min(deadline.left())) {
             left if left.is_zero() => Err(io::ErrorKind::TimedOut.into()),
@@ -175,12 +175,12 @@ impl<S: Borrow<TcpStream>> Write for Tcp<S> {
     }
 }
 
-/// Returns whether a socket gave up waiting. Linux says `WouldBlock`, others `TimedOut`.
+/// Returns whether a socket operation timed out. Linux reports `WouldBlock`, other systems `TimedOut`.
 pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
-/// Returns `host:port`, an IPv6 address in brackets.
+/// Returns `host:port`, with an IPv6 address in brackets.
 pub fn endpoint(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
@@ -217,7 +217,7 @@ mod tests {
         let (near, _far) = pair();
         let mut tcp = Tcp::over(&near, Duration::from_secs(600));
         tcp.set_deadline(Some(Deadline::from_now(Duration::from_millis(200))));
-        // Until nothing fits into any buffer between the two.
+        // Until all buffers in between are full.
         let error = loop {
             if let Err(error) = tcp.write_all(&[0; 64 * 1024]) {
                 break error;

@@ -1,11 +1,12 @@
-//! What the thread of a connection waits for while others work, and a way to end that wait.
+//! What the thread of a connection waits for while other threads work, and a way to end that wait.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The wait of a connection's thread for one reply, or for something else to be done.
+/// The wait of a connection's thread for a reply or for the completion of some work.
 ///
-/// It ends with the reply, when there will be none, or when the connection's place is needed for another.
+/// It ends with the reply, when it is certain that there will be none, or when the connection's place is needed for
+/// another.
 #[derive(Debug, Default)]
 pub struct Wait {
     state: Mutex<State>,
@@ -32,7 +33,7 @@ impl Wait {
         }
     }
 
-    /// Ends the wait without a reply, unless one is there already.
+    /// Ends the wait without a reply, unless there is one already.
     pub fn end(&self) {
         self.resolve(State::Over);
     }
@@ -60,12 +61,12 @@ impl Promise {
         Promise(Arc::clone(wait))
     }
 
-    /// Returns the wait that it ends.
+    /// Returns the wait that this ends.
     pub fn wait(&self) -> &Arc<Wait> {
         &self.0
     }
 
-    /// Gives the reply. Never waits, also if nobody waits for it any more.
+    /// Delivers the reply. Never blocks, even if nobody waits for the reply any more.
     pub fn keep(self, reply: Vec<u8>) {
         self.0.resolve(State::Replied(reply));
     }

@@ -1,11 +1,11 @@
-//! From source zones to what is served.
+//! Turns source zones into what is served.
 //!
 //! ```text
 //! source zones ─► with the catalog zone ─► what is served
 //! ```
 //!
-//! Source zones are what the files of the repository say and updates edit. This is the one place that makes of them what
-//! clients and secondaries get, as a function of the zones, of what was served before, and of the time.
+//! Source zones are what the files of the repository contain and what updates edit. Only this module turns them into
+//! what clients and secondaries get, as a function of the source zones, of what was served before, and of the time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::catalog_zone::{self, Unproducible};
 use crate::dns::Name;
 use crate::zone::{Entry, Zone, Zones};
 
-/// How source zones become what is served.
+/// Turns source zones into what is served.
 #[derive(Clone, Debug, Default)]
 pub struct Publisher {
     catalog: Option<Name>,
 }
 
-/// Why a generated zone is missing from what is served.
+/// The reason why a generated zone is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The catalog zone has the name of a source zone, which is served instead.
@@ -43,22 +43,22 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 impl Publisher {
-    /// Returns a publisher that generates the catalog zone `catalog` of all zones (RFC 9432), if there is a name for it.
+    /// Returns a publisher that generates the catalog zone `catalog` of all zones (RFC 9432), if a name is given.
     #[must_use]
     pub fn new(catalog: Option<Name>) -> Self {
         Self { catalog }
     }
 
-    /// Returns whether the zone of this name is generated.
+    /// Returns whether the zone with this name is generated.
     #[must_use]
     pub fn generates(&self, apex: &Name) -> bool {
         self.catalog.as_ref() == Some(apex)
     }
 
-    /// Returns what is served of `sources`, and why a generated zone is missing, if one is.
+    /// Returns what is served for `sources`, and the reason why a generated zone is missing, if one is.
     ///
-    /// `before` is what was served last: a catalog zone whose members are the same stays the same. `unix`, the time in
-    /// seconds since 1970, makes the serial number of a new one.
+    /// `before` is what was served last: a catalog zone with unchanged members stays the same. `unix` is the time in
+    /// seconds since 1970, from which the serial number of a new catalog zone is derived.
     #[must_use]
     pub fn publish(&self, sources: &Zones, before: Option<&Zones>, unix: u64) -> (Zones, Option<Fault>) {
         let mut zones = sources.clone();
@@ -74,7 +74,7 @@ impl Publisher {
             return (zones, None);
         }
         let previous: Option<&Zone> = previous.map(|zone| &**zone);
-        // Broken zones are members, too: to leave one out would have secondaries forget it.
+        // Broken zones are members too: without them in the catalog, secondaries would drop them.
         match catalog_zone::produce(name, sources.iter().map(Entry::apex), previous, unix) {
             Ok(zone) => {
                 zones.insert(Arc::new(zone));
@@ -84,7 +84,7 @@ impl Publisher {
         }
     }
 
-    /// Returns whether the same zones are there, generated ones apart.
+    /// Returns whether both have the same zones, not counting generated ones.
     fn has_same_members(&self, before: &Zones, sources: &Zones) -> bool {
         let mut is_same = true;
         before.compare(sources, |old, new| {

@@ -1,7 +1,9 @@
-//! Messages that are set aside by who answers at once: signed ones, updates, notifications, requests for transfers.
+//! Messages set aside by the threads that answer at once: signed messages, updates, notifications and transfer
+//! requests.
 //!
-//! A signed query is answered here and the reply signed. A notification is acknowledged, and whom it concerns told. An update is examined as far as what is served allows, put into
-//! the queue of the [writer](super::writer), and replied to when that has settled it.
+//! A signed query is answered here and the reply signed. A notification is acknowledged and passed on to the thread
+//! that polls. An update is checked as far as the served zones allow and put into the queue of the
+//! [writer](super::writer); the reply is sent once it is settled.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -20,22 +22,22 @@ use crate::notify::{self, Notification};
 use crate::tsig::{self, Cause, Failure, Policy, Replay, Request, Verified};
 use crate::update::{Refusal, Update};
 
-/// What becomes of a message that was set aside.
+/// The result of handling a message that was set aside.
 pub(super) enum Done {
     /// The reply is written and has this many octets.
     Reply(usize),
     /// There is no reply.
     Silence,
-    /// The reply comes later, by the way given.
+    /// The reply is sent later, by the given way back.
     Later,
     /// The reply is sent message by message, over TCP.
     Stream(Box<Stream>),
 }
 
-/// What becomes of a message that is no update.
+/// The result of handling a message other than an update.
 enum Replied {
     Done(Done),
-    /// Differences from a serial number to a version are asked for, which may be in git's history.
+    /// The message asks for the differences from a serial number to the served version, which may be in git's history.
     Unknown {
         apex: Name,
         from: Serial,
@@ -43,7 +45,7 @@ enum Replied {
 }
 
 impl Server {
-    /// Deals with a message that [`Server::respond`] has set aside; `back` is the way a reply takes that comes later.
+    /// Handles a message that [`Server::respond`] has set aside; `back` is the way back for a reply that is sent later.
     pub(super) fn deal_with(
         &self,
         transport: Transport,
@@ -58,7 +60,8 @@ impl Server {
         {
             Ok(verified) => verified,
             Err(failure) if self.awaits_keys(&served, &failure) => {
-                // RFC 8945 has no error for this: BADKEY would have the client's key be wrong. Nobody can sign the reply.
+                // RFC 8945 has no error for this: BADKEY would mean that the client's key is wrong. No key can sign the
+                // reply.
                 let context = self.context(&served, transport, source, Some(0));
                 let level = self.complain(Kind::Signature);
                 let name = failure.key_name().map(Name::to_string).unwrap_or_default();
@@ -78,7 +81,7 @@ impl Server {
         let opcode = message.get(2).map_or(0, |octet| octet >> 3 & 0xf);
         let (message, request) = match verified {
             None if opcode == opcode::UPDATE => {
-                // Its form comes first, whoever sent it; nothing of it is kept.
+                // The form is checked first, for every sender; nothing of the message is kept.
                 let outcome = match Update::check_form(message) {
                     Ok(()) => Outcome::because(Rcode::REFUSED, "updates must be signed (TSIG)"),
                     Err(refusal) => Outcome::from(refusal),
@@ -93,7 +96,7 @@ impl Server {
             Some(Verified { message, request }) => (Cow::Owned(message), Some(request)),
         };
         let first = self.reply_to(&served, transport, source, &message, request.as_ref(), reply, true);
-        // Nothing of what is served is held while others work.
+        // Hold nothing of what is served while other threads work.
         drop(served);
         let replied = match (first, &back) {
             (Replied::Unknown { apex, from }, Back::Stream(promise)) => {
@@ -104,13 +107,13 @@ impl Server {
         };
         match replied {
             Replied::Done(done) => done,
-            // It is asked for once, and over TCP.
+            // Unreachable: the lookup is requested only once, and only over TCP.
             Replied::Unknown { .. } => Done::Silence,
         }
     }
 
-    /// Replies to a message that is no update; its signature is examined, and taken off. `may_wait` if differences may be
-    /// looked for that are not known.
+    /// Replies to a message other than an update; its signature is already verified and removed. `may_wait` allows
+    /// looking for differences that are not known yet.
     #[expect(clippy::too_many_arguments, reason = "the parts of one message")]
     fn reply_to(
         &self,
@@ -124,7 +127,7 @@ impl Server {
     ) -> Replied {
         let mut context = self.context(served, transport, source, Some(request.map_or(0, Request::room)));
         if request.is_some() {
-            // Whoever holds a key is no forger; a reply that a bad signature gets is limited.
+            // A client that holds a key is not spoofed; replies to bad signatures are rate-limited.
             context.limiter = None;
         }
         let opcode = message.get(2).map_or(0, |octet| octet >> 3 & 0xf);
@@ -145,7 +148,7 @@ impl Server {
         Replied::Done(length.and_then(signed).into())
     }
 
-    /// Acknowledges a notification, and has whom it concerns look for changes (RFC 1996 §3.11).
+    /// Acknowledges a notification and requests a poll of the zone's source (RFC 1996 §3.11).
     fn notified(
         &self,
         served: &Served,
@@ -174,7 +177,7 @@ impl Server {
         log::log!(self.complain(kind), "notification from {source}: {notification}: {rcode}");
         if decision.check {
             match &self.follower {
-                // It follows no other zones, and names that nobody serves have no end.
+                // The follower has no other zones, and the number of names that are not served is unbounded.
                 Some(_) if !is_served => {}
                 Some(calls) => follower::notify(calls, apex, source, notification.serial),
                 None => self.queue.poke(),
@@ -184,13 +187,13 @@ impl Server {
         answer::report(context, message, Verdict { authoritative, ..Verdict::of(rcode) }, reply)
     }
 
-    /// Returns whether a signature cannot be verified because the keys that the zones come with are not there yet.
+    /// Returns whether a signature cannot be verified because the keys that come with the zones are not loaded yet.
     fn awaits_keys(&self, served: &Served, failure: &Failure) -> bool {
-        // A secondary has all its keys from the beginning.
+        // A secondary has all its keys from the start.
         *failure.cause() == Cause::UnknownKey && served.zones.is_none() && self.follower.is_none()
     }
 
-    /// Replies to a message whose signature is not right.
+    /// Replies to a message with an invalid signature.
     fn reject(&self, context: &Context<'_>, message: &[u8], failure: &Failure, reply: &mut [u8]) -> Option<usize> {
         log::log!(self.complain(Kind::Signature), "a signed message from {}: {failure}", context.source);
         let verdict = Verdict::of(failure.rcode());
@@ -198,7 +201,7 @@ impl Server {
         failure.sign(reply, length)
     }
 
-    /// Queues an update that is rightly signed, or replies to it where it cannot be made.
+    /// Queues an update with a valid signature, or replies to it if it cannot be made.
     fn take_in(&self, served: &Served, message: Box<[u8]>, request: Request, waiter: Waiter, reply: &mut [u8]) -> Done {
         let key = Arc::clone(request.key());
         let (client, octets) = (waiter.source, message.len());
@@ -238,7 +241,7 @@ impl Server {
         Done::Later
     }
 
-    /// Reads an update and checks what can be checked at once.
+    /// Parses an update and checks what can be checked at once.
     fn examine(&self, served: &Served, message: &[u8], client: IpAddr) -> Result<Update, Refusal> {
         let refused = |rcode, reason: &'static str| Err(Refusal::new(rcode, reason));
         let update = Update::parse(message)?;
@@ -254,7 +257,7 @@ impl Server {
         Ok(update)
     }
 
-    /// Tells all who wait for an update what came of it.
+    /// Sends the outcome of an update to all clients that wait for it.
     pub(super) fn settle(&self, job: &Job, outcome: &Outcome) {
         let Some(Waiting { message, request, waiters }) = job.ticket.settle(outcome) else { return };
         let zone = job.update.zone();
@@ -279,7 +282,7 @@ impl Server {
         }
     }
 
-    /// Writes the signed reply that tells a client what came of its update.
+    /// Writes the signed reply with the outcome of an update.
     fn compose(
         &self,
         message: &[u8],

@@ -1,12 +1,12 @@
-//! The time, read once for each query.
+//! The time, read once per query.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A clock that gives both kinds of time for one reading.
+/// A clock that returns both kinds of time from one reading.
 pub(super) struct Clock {
     started: Instant,
-    /// The time at the start in seconds since 1970, modulo 2³², as the system sees it now.
+    /// The time of the start in seconds since 1970, modulo 2³², according to the system's current time.
     unix: AtomicU32,
 }
 
@@ -17,15 +17,15 @@ impl Clock {
         clock
     }
 
-    /// Takes the system's time over, which may be set at any time, and drift from the other; returns by how many seconds it
-    /// has done so.
+    /// Adopts the system's time, which may be set at any time and may drift from the monotonic clock. Returns the
+    /// adjustment in seconds.
     pub(super) fn set(&self) -> i32 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix = (now.as_secs() as u32).wrapping_sub(self.started.elapsed().as_secs() as u32);
         unix.wrapping_sub(self.unix.swap(unix, Ordering::Relaxed)) as i32
     }
 
-    /// Returns the moment that is `uptime` after the start.
+    /// Returns the moment `uptime` after the start.
     pub(super) fn moment(&self, uptime: Duration) -> Instant {
         self.started + uptime
     }
@@ -48,7 +48,7 @@ mod tests {
         let (uptime, unix) = clock.now();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as u32;
         assert!(uptime >= Duration::from_secs(5));
-        // Two clocks are read, and a second may turn in between.
+        // Two clocks are read, and the second may change in between.
         assert!(now.wrapping_sub(unix).wrapping_add(2) <= 4, "{unix} at {now}");
     }
 }

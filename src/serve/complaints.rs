@@ -1,4 +1,4 @@
-//! The log lines that strangers can cause, or peers that misbehave: a few of each kind a minute, the rest counted.
+//! Log lines that strangers or misbehaving peers can cause: a few of each kind per minute, the rest is counted.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use log::Level;
 
 use crate::telemetry::Throttle;
 
-/// Kinds of lines, bounded apart so that a flood of one kind hides no other.
+/// Kinds of lines, each with its own limit so that a flood of one kind hides no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A signed message whose signature is not accepted.
+    /// A signed message with a rejected signature.
     Signature,
-    /// A transfer that is refused.
+    /// A refused transfer.
     TransferRefused,
-    /// A transfer that was made for a client without a key.
+    /// A transfer to a client without a key.
     TransferUnsigned,
-    /// A notification that is acted upon.
+    /// An accepted notification.
     Notification,
-    /// A notification that is refused.
+    /// A refused notification.
     NotificationRefused,
     /// An update that is not made.
     Update,
-    /// A look for differences in git's history.
+    /// A search for differences in git's history.
     Differences,
-    /// A hook that is denied.
+    /// A denied hook.
     Hook,
-    /// A connection for which there is no thread.
+    /// A connection without a thread.
     Thread,
 }
 
@@ -42,7 +42,7 @@ impl Kind {
         Kind::Thread,
     ];
 
-    /// Returns what the summary calls the lines.
+    /// Returns the name of the lines in the summary.
     fn title(self) -> &'static str {
         match self {
             Kind::Signature => "messages with a bad signature",
@@ -80,7 +80,7 @@ impl Complaints {
         if self.0[kind as usize].allows(now) { kind.level() } else { Level::Debug }
     }
 
-    /// Logs how many lines were left out, once a minute for each kind. For one thread to call, every second or so.
+    /// Logs the number of omitted lines, once a minute for each kind. One thread should call this about every second.
     pub(super) fn summarise(&self, now: Duration) {
         for kind in Kind::ALL {
             if let Some((count, seconds)) = self.0[kind as usize].summary(now) {
@@ -108,7 +108,7 @@ mod tests {
         }
     }
 
-    /// What handles messages of strangers has no log line that is not bounded.
+    /// Code that handles messages of strangers has no log line without a limit.
     #[test]
     fn no_line_that_strangers_cause_is_unbounded() {
         let sources = [
@@ -122,7 +122,7 @@ mod tests {
             ("http.rs", include_str!("http.rs")),
         ];
         for (file, text) in sources {
-            // What is logged at the start is logged once.
+            // Lines logged at the start are logged once.
             let (before, start) = text.split_once("\npub(super) fn start(").unwrap_or((text, ""));
             let after = start.split_once("\n}\n").map_or("", |(_, after)| after);
             for macro_name in ["log::info!", "log::warn!", "log::error!"] {

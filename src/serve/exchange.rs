@@ -1,4 +1,4 @@
-//! Datagrams of our own asking: from ports of our own, replies handed on to whoever waits for them.
+//! Our own queries over UDP: sent from our own ports; replies are passed on to the thread that waits for them.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -6,20 +6,20 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// The most octets of a reply.
+/// Maximum size of a reply, in octets.
 const MOST: usize = 4096;
 
-/// The stack of a thread that waits for replies, in octets.
+/// Stack of a thread that waits for replies, in octets.
 const STACK: usize = 32 * 1024;
 
-/// A socket for each family of addresses there is.
+/// One socket for each available address family.
 pub(super) struct Exchange {
     v4: Option<Arc<UdpSocket>>,
     v6: Option<Arc<UdpSocket>>,
 }
 
 impl Exchange {
-    /// Opens the sockets; a thread for each gives what comes in to `receive`, which must not wait.
+    /// Opens the sockets. A thread for each passes replies to `receive`, which must not block.
     pub(super) fn open(
         name: &str,
         receive: impl FnMut(SocketAddr, Vec<u8>) + Clone + Send + 'static,
@@ -35,7 +35,7 @@ impl Exchange {
         Ok(exchange)
     }
 
-    /// Sends a datagram; that it does not arrive is for the sender to notice in any case.
+    /// Sends a datagram. Senders must expect losses anyway, so errors are only logged.
     pub(super) fn send(&self, to: SocketAddr, message: &[u8]) {
         let socket = if to.is_ipv4() { &self.v4 } else { &self.v6 };
         match socket.as_ref().map(|socket| socket.send_to(message, to)) {
@@ -52,7 +52,7 @@ fn wait(socket: &UdpSocket, mut receive: impl FnMut(SocketAddr, Vec<u8>)) {
         match socket.recv_from(&mut message) {
             Ok((length, source)) => receive(source, message[..length].to_vec()),
             Err(error) => {
-                // Such as an ICMP message that nobody is there; over with the next call.
+                // For example an ICMP message that the port is closed; it does not affect the next call.
                 log::debug!("receiving a reply: {error}");
                 thread::sleep(Duration::from_millis(10));
             }

@@ -1,7 +1,7 @@
-//! Being a secondary: the threads around [`Secondary`], which follow zones at their primaries.
+//! The secondary: the threads around [`Secondary`], which follow zones at their primaries.
 //!
-//! One thread holds the state and publishes what it serves; SOA queries go by an [`Exchange`]; each transfer has a thread
-//! and a connection of its own, and tells the first one how it went.
+//! One thread holds the state and publishes what is served. SOA queries go through an [`Exchange`]. Each transfer has
+//! its own thread and connection, and reports its progress and result to the first thread.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write as _};
@@ -22,37 +22,38 @@ use crate::notify::Warnings;
 use crate::secondary::{Bounds, Effect, Event, Failure, Limits, Order, Outcome, Primary, Progress, Secondary};
 use crate::zone::{Fault, Zones};
 
-/// How long to wait for a primary to accept a connection.
+/// Timeout for connecting to a primary.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How often a transfer tells that it goes on.
+/// How often a transfer reports progress.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
-/// What the thread is called about.
+/// The subject of a call to the thread.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Subject {
-    /// A zone that is served.
+    /// A served zone.
     Zone(Name),
     /// A transfer, by the number of its order.
     Transfer(u64),
 }
 
-/// What the thread is told about a subject.
+/// A call to the thread about a subject.
 pub(super) enum Call {
-    /// A notification of the zone has come.
+    /// A notification of the zone has arrived.
     Notified { source: IpAddr, serial: Option<Serial> },
-    /// The transfer goes on.
+    /// The transfer is making progress.
     Progress,
     /// The transfer has ended.
     Ended(Box<Result<Outcome, Failure>>),
 }
 
-/// What the thread has to deal with.
+/// The calls that the thread has to handle.
 pub(super) type Calls = Mailbox<Subject, Call>;
 
-/// Makes one call of two about the same subject.
+/// Merges two calls about the same subject.
 ///
-/// Of two notifications the one counts that may tell of the newer version; one without a serial number may.
+/// Of two notifications, the one that may announce the newer version counts; one without a serial number may announce
+/// any.
 fn merge(before: Call, new: Call) -> Call {
     match (&before, &new) {
         (Call::Notified { serial: Some(known), .. }, Call::Notified { serial: Some(told), .. })
@@ -66,24 +67,24 @@ fn merge(before: Call, new: Call) -> Call {
     }
 }
 
-/// Tells the thread that a notification of a zone has come.
+/// Passes a notification of a zone to the thread.
 pub(super) fn notify(calls: &Calls, apex: &Name, source: IpAddr, serial: Option<Serial>) {
     calls.put(Subject::Zone(apex.clone()), Call::Notified { source, serial }, merge);
 }
 
-/// What to follow.
+/// The zones to follow.
 pub(super) struct Plan {
-    /// Zones told by name, with their primaries.
+    /// Zones configured by name, with their primaries.
     pub(super) zones: BTreeMap<Name, Vec<Primary>>,
     /// The primaries of the catalog and its members.
     pub(super) primaries: Vec<Primary>,
-    /// The catalog that is consumed.
+    /// The consumed catalog.
     pub(super) catalog: Option<Name>,
-    /// How large a transfer may be.
+    /// Maximum size of a transfer.
     pub(super) bounds: Bounds,
 }
 
-/// The thread's state.
+/// State of the thread.
 struct Follower {
     server: Arc<Server>,
     machine: Secondary,
@@ -95,11 +96,11 @@ struct Follower {
     keys: Arc<Keyring>,
     calls: Arc<Calls>,
     exchange: Exchange,
-    /// Bounds what is said of catalogs.
+    /// Limits the warnings about catalogs.
     warnings: Warnings,
-    /// The connections of transfers under way, to be broken off by.
+    /// The connections of transfers in progress, used to abort them.
     open: Arc<Mutex<HashMap<u64, Option<TcpStream>>>>,
-    /// What is served has changed and is to be published.
+    /// Whether what is served has changed and must be published.
     is_changed: bool,
 }
 
@@ -149,14 +150,14 @@ impl Follower {
                 }
                 Some(Item::Message(Subject::Transfer(order), _)) => self.handle(Event::Progress { order }),
                 Some(Item::Datagram(source, message)) => self.handle(Event::Reply { source, message: &message }),
-                // Nobody calls about a zone but for a notification.
+                // Notifications are the only calls about zones.
                 Some(Item::Message(Subject::Zone(_), _)) | None => self.handle(Event::Tick),
             }
             self.publish();
         }
     }
 
-    /// Follows a zone from these primaries; until it comes it is known that it should be there.
+    /// Follows a zone from these primaries. Until it arrives, it is served as a zone that is still awaited.
     fn follow(&mut self, apex: Name, primaries: Vec<Primary>) {
         if self.zones.get(&apex).is_none() {
             self.zones.insert_broken(apex.clone(), Fault::Awaited);
@@ -178,9 +179,9 @@ impl Follower {
             Effect::Send { to, message } => self.exchange.send(to, &message),
             Effect::Transfer(order) => self.transfer(order),
             Effect::Abort { order } => {
-                // Without a place, one that is still connecting ends as soon as it is connected.
+                // A transfer without an entry that is still connecting ends as soon as it is connected.
                 if let Some(Some(stream)) = self.open().remove(&order) {
-                    // An error means that it is gone already.
+                    // An error means that the connection is closed already.
                     let _ = stream.shutdown(Shutdown::Both);
                 }
             }
@@ -205,13 +206,13 @@ impl Follower {
         }
     }
 
-    /// Does what a catalog says.
+    /// Carries out a step of a catalog.
     fn take(&mut self, step: Step) {
         match step {
             Step::Follow { apex, .. } => self.follow(apex, self.plan.primaries.clone()),
             Step::Forget { apex } => self.handle(Event::Forget { apex: &apex }),
             Step::Log(level, text) => {
-                // A catalog may have as many mistakes as it has members, each time it changes.
+                // A catalog may have as many errors as it has members, each time it changes.
                 if let Some(text) = self.warnings.admit(self.server.clock.now().0, text) {
                     log::log!(level, "{text}");
                 }
@@ -226,7 +227,7 @@ impl Follower {
         }
     }
 
-    /// Begins a transfer in a thread of its own.
+    /// Starts a transfer in its own thread.
     fn transfer(&self, order: Order) {
         let id = order.id;
         self.open().insert(id, None);
@@ -249,7 +250,7 @@ impl Follower {
     }
 }
 
-/// A transfer's thread.
+/// The thread of a transfer.
 struct Transfer {
     server: Arc<Server>,
     calls: Arc<Calls>,

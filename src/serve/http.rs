@@ -1,7 +1,8 @@
-//! Hooks and health checks by HTTP: one small thread a connection, one request each, bounds on everything.
+//! Hooks and health checks over HTTP: one small thread per connection, one request each, bounds on everything.
 //!
-//! A connection has a deadline for all it does. There are at most a few; when all places are taken, the oldest goes: a forge
-//! needs milliseconds, and who holds connections open for long is not one.
+//! A connection has a deadline for everything it does. The number of connections is small; when all places are taken,
+//! the oldest connection is closed: a forge needs milliseconds, and a client that holds connections open for long is
+//! not a forge.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
@@ -18,22 +19,22 @@ use crate::http::{Denial, Hook, MOST_HEAD, Reply, Request, Status, Wish, route};
 use crate::net::connections::{Connection, Connections, STACK};
 use crate::net::{Deadline, Tcp, is_timeout};
 
-/// How far apart looks at the remote are that people bring about who prove nothing.
+/// Minimum interval between polls of the remote requested by senders that prove nothing.
 pub(super) const UNPROVEN: Duration = Duration::from_secs(10);
 
-/// The most connections.
+/// Maximum number of connections.
 const MOST: usize = 16;
 
 /// How long a connection may take from its first octet to its last.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long it is listened to a client that talks on after it was replied to, so that it hears the reply.
+/// How long to keep reading from a client that continues to send after the reply, so that it receives the reply.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How much it may say then.
+/// Maximum number of octets read during that time.
 const CHATTER: usize = 2 << 20;
 
-/// What all connections have in common.
+/// State shared by all connections.
 struct Office {
     server: Arc<Server>,
     secret: Option<Secret>,
@@ -41,7 +42,8 @@ struct Office {
     remote: Option<String>,
 }
 
-/// Listens at `port` of every address: by one socket where one takes both families, else by one for each there is.
+/// Listens on `port` at all addresses: with one socket if it accepts both families, otherwise with one socket for each
+/// available family.
 pub(super) fn listen(port: u16) -> io::Result<Vec<TcpListener>> {
     let v6 = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)) {
         Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {
@@ -52,12 +54,12 @@ pub(super) fn listen(port: u16) -> io::Result<Vec<TcpListener>> {
     match (TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)), v6) {
         (v4, None) => v4.map(|listener| vec![listener]),
         (Ok(v4), Some(v6)) => Ok(vec![v6, v4]),
-        // The first has the port for both.
+        // The first socket has the port for both families.
         (Err(_), Some(v6)) => Ok(vec![v6]),
     }
 }
 
-/// Starts the threads that take requests on `listeners`.
+/// Starts the threads that accept requests on `listeners`.
 pub(super) fn start(
     server: &Arc<Server>,
     listeners: Vec<TcpListener>,
@@ -83,7 +85,7 @@ pub(super) fn start(
     Ok(())
 }
 
-/// Takes requests on `listener`, for ever.
+/// Accepts requests on `listener`, indefinitely.
 fn run(office: &Arc<Office>, listener: &TcpListener, connections: &Arc<Connections>) {
     let attending = Arc::clone(office);
     connections.serve(
@@ -125,7 +127,7 @@ impl Office {
         line.part()
     }
 
-    /// Does what a request wants.
+    /// Carries out a request and returns the reply.
     fn reply(&self, request: &Request<'_>, begun: &[u8], line: &mut Line<'_>, client: IpAddr) -> io::Result<Reply> {
         match route(request) {
             Ok(Wish::Hook) => self.hook(request, begun, line, client),
@@ -135,7 +137,7 @@ impl Office {
         }
     }
 
-    /// Takes a hook of which the octets `begun` of the body are here already.
+    /// Handles a hook; `begun` holds the octets of the body received so far.
     fn hook(&self, request: &Request<'_>, begun: &[u8], line: &mut Line<'_>, client: IpAddr) -> io::Result<Reply> {
         if self.remote.is_none() {
             return Ok(Reply::text(
@@ -181,7 +183,8 @@ impl Office {
         Reply::text(403, &format!("the hook is {denial}"))
     }
 
-    /// Has the writer look at the remote: at once if the secret says so, else when it is time.
+    /// Makes the writer poll the remote: at once if hooks prove to know a secret, otherwise when the next poll of this
+    /// kind is due.
     fn look(&self, client: IpAddr, sender: &str) {
         log::debug!("webhook: a push, says {client} ({sender})");
         if self.secret.is_some() {
@@ -207,7 +210,7 @@ impl Office {
 }
 
 impl Server {
-    /// Looks at the remote if somebody who proves nothing wants it, and it is time.
+    /// Polls the remote if a sender that proves nothing has requested it and the poll is due.
     pub(super) fn look_for_the_unproven(&self) {
         let mut trigger = self.unproven();
         if trigger.begin(self.clock.now().0) {
@@ -221,7 +224,7 @@ impl Server {
     }
 }
 
-/// A connection on which nothing waits beyond a deadline.
+/// A connection on which every wait ends at a deadline.
 struct Line<'s> {
     tcp: Tcp<&'s TcpStream>,
     socket: &'s TcpStream,
@@ -238,13 +241,13 @@ impl<'s> Line<'s> {
         self.tcp.set_deadline(Some(Deadline::from_now(patience)));
     }
 
-    /// Returns what is said to a client that is too slow, and leaves a moment to say it.
+    /// Returns the reply to a client that is too slow, and sets a short deadline for sending it.
     fn late(&mut self) -> Reply {
         self.end_in(LINGER);
         Reply::text(408, "the request takes too long")
     }
 
-    /// Ends the connection such that the client hears the reply, even if it is still talking (RFC 9112 §9.6).
+    /// Closes the connection so that the client receives the reply even if it is still sending (RFC 9112 §9.6).
     fn part(&mut self) -> io::Result<()> {
         self.socket.shutdown(Shutdown::Write)?;
         self.end_in(LINGER);
@@ -267,7 +270,7 @@ mod tests {
     fn both_families_are_listened_to() {
         let listeners = listen(0).unwrap();
         let port = listeners[0].local_addr().unwrap().port();
-        // Two sockets have a port each where the system chooses.
+        // Two sockets have different ports if the system chooses them.
         if listeners.len() == 1 {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
             assert_eq!(listen(port).unwrap_err().kind(), io::ErrorKind::AddrInUse);

@@ -1,8 +1,8 @@
-//! Messages to one thread from many others, some of them strangers: bounded, and nobody who puts something in waits.
+//! A bounded mailbox: messages to one thread from many others, some of which act for strangers. Senders never wait.
 //!
-//! Messages about the same subject are merged, so there are never more than subjects (zones, transfers under way).
-//! Datagrams come from anybody: when there are too many, new ones are dropped, as a full socket buffer drops them, and
-//! the peer sends again.
+//! Messages about the same subject are merged, so there are never more messages than subjects (zones, transfers in
+//! progress). Datagrams may come from anybody: when there are too many, new ones are dropped, like on a full socket
+//! buffer, and the peer retransmits.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -10,33 +10,33 @@ use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The most datagrams that wait, and the most octets of these together.
+/// Maximum number of waiting datagrams, and their maximum total size in octets.
 const DATAGRAMS: usize = 1024;
 const OCTETS: usize = 256 * 1024;
 
-/// What waits for a thread: messages of type `V` about subjects of type `K`, and datagrams.
+/// Items that wait for a thread: messages of type `V` about subjects of type `K`, and datagrams.
 pub(super) struct Mailbox<K, V> {
     inner: Mutex<Inner<K, V>>,
     filled: Condvar,
 }
 
 struct Inner<K, V> {
-    /// The subjects in the order in which they came, each once.
+    /// The subjects in order of arrival, each once.
     order: VecDeque<K>,
     messages: HashMap<K, V>,
     datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
-    /// Octets of all datagrams.
+    /// Total size of all datagrams, in octets.
     octets: usize,
-    /// A message was taken last: a datagram is next, if there is one.
+    /// Whether the last item taken was a message: a datagram is next, if there is one.
     is_datagrams_turn: bool,
 }
 
-/// One thing taken out of a [`Mailbox`].
+/// An item taken out of a [`Mailbox`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item<K, V> {
-    /// A subject, and the messages about it as one.
+    /// A subject and its messages, merged into one.
     Message(K, V),
-    /// A datagram, and its source.
+    /// A datagram and its source.
     Datagram(SocketAddr, Vec<u8>),
 }
 
@@ -54,7 +54,7 @@ impl<K, V> Default for Mailbox<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Mailbox<K, V> {
-    /// Puts a message in. If one about the same subject waits, `merge` makes one of the old and the new.
+    /// Adds a message. If one about the same subject is waiting, `merge` combines the old and the new one.
     pub(super) fn put(&self, subject: K, message: V, merge: impl FnOnce(V, V) -> V) {
         let mut inner = self.lock();
         let message = match inner.messages.remove(&subject) {
@@ -68,7 +68,7 @@ impl<K: Clone + Eq + Hash, V> Mailbox<K, V> {
         self.filled.notify_one();
     }
 
-    /// Puts a datagram in, unless too many wait.
+    /// Adds a datagram, unless too many are waiting.
     pub(super) fn put_datagram(&self, source: SocketAddr, message: Vec<u8>) {
         let mut inner = self.lock();
         if inner.datagrams.len() >= DATAGRAMS || inner.octets + message.len() > OCTETS {
@@ -80,7 +80,7 @@ impl<K: Clone + Eq + Hash, V> Mailbox<K, V> {
         self.filled.notify_one();
     }
 
-    /// Waits for something for at most `patience` and takes it out: messages and datagrams in turn, each in order.
+    /// Waits for an item for at most `patience` and takes it out: messages and datagrams alternate, each in order.
     pub(super) fn take(&self, patience: Duration) -> Option<Item<K, V>> {
         let is_empty = |inner: &mut Inner<K, V>| inner.order.is_empty() && inner.datagrams.is_empty();
         let waited = self.filled.wait_timeout_while(self.lock(), patience, is_empty);
@@ -149,7 +149,7 @@ mod tests {
             mailbox.put_datagram(source(), vec![number]);
         }
         for number in 0..4 {
-            // A subject that is put in again and again waits behind the others.
+            // A subject that is added repeatedly waits behind the others.
             mailbox.put(0, (), |(), ()| ());
             assert_eq!(mailbox.take(NOW), Some(Item::Message(number, ())));
             assert_eq!(mailbox.take(NOW), Some(Item::Datagram(source(), vec![number])));

@@ -1,8 +1,8 @@
-//! The shell: threads and sockets around the zones, the answers and git.
+//! The shell: the threads and sockets around zones, answers and git.
 //!
-//! One thread, the `writer`, follows the remote, makes updates and swaps what is served; in a secondary it is the
-//! `follower`. Others wait for queries on the sockets; on a machine of its own the network thread asks
-//! [`Server::respond`] directly and these see only what takes longer: signed messages, updates, transfers.
+//! One thread, the `writer`, follows the remote, makes updates and replaces what is served; in a secondary, this is the
+//! `follower`. Other threads wait for queries on the sockets. On bare metal, the network thread calls
+//! [`Server::respond`] directly, and these threads only get what takes longer: signed messages, updates and transfers.
 
 mod aside;
 mod clock;
@@ -57,64 +57,63 @@ use crate::transfer::{self, Compared, History};
 use crate::tsig::{self, Replays};
 use crate::zone::{Entry, Zones};
 
-/// The stack of the writer's thread, in octets: a trie of hostile names is some hundreds of branches deep,
-/// and is freed by recursion.
+/// Stack of the writer's thread, in octets. A trie of hostile names is several hundred branches deep and is freed
+/// recursively.
 const GIT_STACK: usize = 512 * 1024;
 
-/// The stack of a thread that waits at a socket, in octets; on a machine of its own it is memory taken at once.
+/// Stack of a thread that waits at a socket, in octets. On bare metal, this memory is allocated at once.
 const SERVICE_STACK: usize = 128 * 1024;
 
-/// How many differences are kept for secondaries where there is memory enough.
+/// Bounds of the differences that are kept for secondaries if there is enough memory.
 const DIFFERENCES: transfer::Limits = transfer::Limits { octets: 64 << 20, differences: 1000 };
 
-/// The server: what answers need, shared by all threads.
+/// The server: everything that answers depend on, shared by all threads.
 pub struct Server {
     served: ArcSwap<Served>,
     settings: Settings,
-    /// The run of the system that the secret of cookies was drawn in; `None` if it was given, or there is nothing to tell
-    /// runs apart by.
+    /// The run of the system in which the secret of cookies was drawn; `None` if the secret is configured, or if runs
+    /// cannot be told apart.
     run: Mutex<Option<Run>>,
     limiter: Option<Limiter>,
     clock: Clock,
     first_answer: Milestone,
     queue: Queue,
-    /// The updates of late, lest one is made twice.
+    /// Recent updates, so that none is made twice.
     replays: Mutex<Replays<Arc<Ticket>>>,
     allow_update: Option<Networks>,
     allow_transfer: Networks,
     allow_notify: Networks,
-    /// The primaries, which may notify us.
+    /// The primaries, which may send us notifications.
     primaries: Vec<IpAddr>,
     random: Random,
     /// The differences that secondaries may ask for.
     history: Mutex<History>,
-    /// How many transfers there are.
+    /// Number of transfers in progress.
     transfers: Arc<AtomicUsize>,
-    /// To the thread that tells secondaries of changes.
+    /// Mailbox of the thread that notifies secondaries of changes.
     news: Arc<News>,
-    /// What is served no longer and not freed yet.
+    /// Versions that are no longer served but not freed yet.
     retired: Arc<Retired>,
-    /// To the thread that looks for differences in git's history, if there is one.
+    /// Channel to the thread that looks for differences in git's history, if there is one.
     past: OnceLock<SyncSender<past::Recall>>,
-    /// When it was known last that the remote has what is served, in seconds since 1970; 0 while it was not.
+    /// Last time at which the remote was known to have what is served, in seconds since 1970; 0 if it never was.
     agreed: AtomicU64,
-    /// The looks at the remote that people bring about who prove nothing.
+    /// Polls of the remote requested by senders that prove nothing.
     unproven: Mutex<Trigger>,
-    /// To the thread that follows primaries; `None` where zones come from git.
+    /// Mailbox of the thread that follows primaries; `None` if zones come from git.
     follower: Option<Arc<follower::Calls>>,
     patience: Duration,
-    /// What went wrong when the remote was last asked, if something did.
+    /// The error of the last request to the remote, if it failed.
     obstacle: Mutex<Option<String>>,
     complaints: Complaints,
 }
 
-/// What one commit makes of us.
+/// What is served, as defined by one commit.
 struct Served {
     /// The zones; `None` until the first are loaded.
     zones: Option<Zones>,
     keys: Arc<Keyring>,
-    /// In a server that has its zones from git: the commit they come from, and the reference of the record of what was
-    /// served.
+    /// On a server with zones from git: the commit they come from, and the reference of the record of what was served.
     origin: Option<Source>,
 }
 
@@ -132,9 +131,9 @@ pub struct ServeError {
 }
 
 impl Server {
-    /// Returns a server that has no zones yet: it answers SERVFAIL.
+    /// Returns a server without zones yet: it answers SERVFAIL.
     ///
-    /// What must be a secret is made of `random`, of which nobody else may know.
+    /// Secrets are derived from `random`, which nobody else may know.
     #[must_use]
     pub fn new(started: Instant, config: &Config, random: [[u8; 16]; 3]) -> Arc<Server> {
         let [cookie, limiter, identifiers] = random;
@@ -156,7 +155,8 @@ impl Server {
             clock: Clock::new(started),
             first_answer: Milestone::default(),
             queue: Queue::default(),
-            // What was signed before the start may have been taken by whoever ran before; two seconds for clocks that tick.
+            // Updates signed before the start may have been accepted by a previous run. The two seconds allow for clock
+            // ticks.
             replays: Mutex::new(Replays::new(tsig::Limits::default(), seconds().saturating_sub(2))),
             allow_update: config.allow_update.clone(),
             allow_transfer: config.allow_transfer.clone(),
@@ -177,11 +177,11 @@ impl Server {
         })
     }
 
-    /// Writes the reply to `query` from `source` into `reply`, unless it is silence or takes longer.
+    /// Writes the reply to `query` from `source` into `reply`, unless there is no reply or it takes longer.
     #[inline]
     pub fn respond(&self, transport: Transport, source: IpAddr, query: &[u8], reply: &mut [u8]) -> Answer {
         let served = self.served.load();
-        // A socket for both families shows IPv4 clients in IPv6's clothes.
+        // A socket for both families reports IPv4 clients as IPv4-mapped IPv6 addresses.
         let context = self.context(&served, transport, source.to_canonical(), None);
         let answer = answer::respond(&context, query, reply);
         if matches!(answer, Answer::Reply(_)) && served.zones.is_some() {
@@ -190,7 +190,7 @@ impl Server {
         answer
     }
 
-    /// Returns what a reply depends on; `reserve` octets are left for a signature.
+    /// Returns everything that a reply depends on; `reserve` octets are left for a signature.
     #[inline]
     fn context<'a>(
         &'a self,
@@ -212,7 +212,8 @@ impl Server {
         }
     }
 
-    /// Makes this what is served, tells those who follow a zone, and has freed what was before. Waits for no reader.
+    /// Starts serving `served`, notifies those that follow a zone, and hands the previous version over to be freed.
+    /// Does not wait for readers.
     fn publish(&self, served: Served) {
         let served = Arc::new(served);
         let old = self.served.swap(Arc::clone(&served));
@@ -220,7 +221,8 @@ impl Server {
         self.retired.put(old);
     }
 
-    /// Notes what differs between what was and what is served, for secondaries, and has them notified.
+    /// Adds the differences between the previous and the new version to the history for secondaries, and has them
+    /// notified.
     fn tell_of_changes(&self, old: &Served, new: &Served) {
         let none = Zones::default();
         let (before, after) = (old.zones.as_ref().unwrap_or(&none), new.zones.as_ref().unwrap_or(&none));
@@ -231,7 +233,7 @@ impl Server {
                 if Arc::ptr_eq(old, new) {
                     return;
                 }
-                // Comparing them may take long, and those who ask for differences need the history.
+                // The comparison may take long, and requests for differences need the history meanwhile.
                 let compared = Compared::of(old, new);
                 history().add_compared(old, new, compared);
                 if old.serial() != new.serial() {
@@ -252,14 +254,14 @@ impl Server {
         self.complaints.level(kind, self.clock.now().0)
     }
 
-    /// Returns what the clocks show.
+    /// Returns the current time of both clocks.
     fn now(&self) -> Now {
         Now { uptime: self.clock.now().0, unix: seconds() }
     }
 
-    /// Serves for ever as `config` says.
+    /// Serves as configured, indefinitely.
     ///
-    /// `memory` is all the memory there is, in octets, where it is ours alone: bounds are sized by it.
+    /// `memory` is the total memory, in octets, if it is all ours: bounds are derived from it.
     ///
     /// # Errors
     ///
@@ -271,7 +273,7 @@ impl Server {
             Origin::Git(remote) => log::info!("zonule {version}: zones from {remote}, looked at every {poll} s"),
             Origin::Primaries { .. } => log::info!("zonule {version}: a secondary"),
         }
-        // The clock may have been set since we were made.
+        // The clock may have been set since the server was created.
         self.clock.set();
         self.replays.lock().unwrap_or_else(PoisonError::into_inner).set_floor(seconds().saturating_sub(2));
         let mut datagrams = Vec::new();
@@ -347,7 +349,7 @@ impl Server {
         self.keep_house()
     }
 
-    /// Does for ever what must be done now and then, but not by a thread that answers.
+    /// Does periodic work that must not be done by a thread that answers, indefinitely.
     fn keep_house(&self) -> ! {
         let mut answered = false;
         loop {
@@ -362,7 +364,7 @@ impl Server {
                 self.tell(limiter);
             }
             let jump = self.clock.set();
-            // Less does no harm to signatures.
+            // Smaller jumps do not affect signatures.
             if jump.unsigned_abs() > u32::from(tsig::FUDGE) {
                 self.clock_jumped(jump);
             }
@@ -373,22 +375,22 @@ impl Server {
                 self.settle(&job, &self.overdue());
             }
             let look = if answered { Duration::from_secs(1) } else { Duration::from_millis(100) };
-            // No update has less patience than that, so none that comes meanwhile is over.
+            // No update has a shorter deadline than this, so none that arrives meanwhile can expire.
             thread::sleep(self.queue.patience(look));
         }
     }
 
-    /// Notes what went wrong with the remote, or that it answers.
+    /// Records the error of the last request to the remote, or `None` if it succeeded.
     fn set_obstacle(&self, error: Option<&str>) {
         *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = error.map(str::to_owned);
     }
 
-    /// Returns what went wrong when the remote was last asked, if something did.
+    /// Returns the error of the last request to the remote, if it failed.
     fn obstacle(&self) -> Option<String> {
         self.obstacle.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns what becomes of an update that the remote has not taken in time.
+    /// Returns the outcome of an update that the remote has not accepted in time.
     fn overdue(&self) -> Outcome {
         let reason = match self.obstacle() {
             Some(error) => format!("the git remote did not take the update in time: {error}"),
@@ -397,8 +399,9 @@ impl Server {
         Outcome::because(Rcode::SERVER_FAILURE, &reason)
     }
 
-    /// Draws the secret of cookies anew in another run of the system: this is a copy of a machine, made from a snapshot, and
-    /// others may have the same. A secret that was given stays, because others are meant to have it.
+    /// Draws a new secret for cookies if the system is in another run: this machine is then a copy made from a
+    /// snapshot, and other copies may have the same secret. A configured secret stays, because other servers are meant
+    /// to share it.
     fn renew_secret(&self, current: Option<Run>) {
         let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
         if run.is_none() || current.is_none() || *run == current {
@@ -415,10 +418,10 @@ impl Server {
         }
     }
 
-    /// Takes note that the clock was set by so many seconds: it was wrong before.
+    /// Handles a clock adjustment of `jump` seconds: the clock was wrong before.
     ///
-    /// What was signed before the start is refused because another run may have taken it. When that was, only a clock that
-    /// is right can tell; by one that was ahead, no update would be taken until that time comes.
+    /// Updates signed before the start are refused because a previous run may have accepted them. Only a correct clock
+    /// can tell when the start was: if the clock was ahead, all updates would be refused until that time is reached.
     fn clock_jumped(&self, jump: i32) {
         let now = seconds();
         let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
@@ -427,7 +430,7 @@ impl Server {
         log::warn!("the clock was set by {jump:+} s: no update is taken that was signed until now");
     }
 
-    /// Writes to the log whose replies are held back, and whose are not any more.
+    /// Logs which clients' replies are rate-limited, and which are no longer.
     fn tell(&self, limiter: &Limiter) {
         let (dropped, truncated) = limiter.held_back();
         for event in limiter.events(self.clock.now().0) {
@@ -460,7 +463,7 @@ fn primaries_of(origin: &Origin) -> Vec<IpAddr> {
     }
 }
 
-/// Returns how large a transfer may be, where `memory` octets are all there is.
+/// Returns the maximum size of a transfer if the total memory is `memory` octets.
 fn bounds(memory: Option<u64>) -> secondary::Bounds {
     match memory {
         None => secondary::Bounds::default(),
@@ -500,10 +503,10 @@ impl std::error::Error for ServeError {
 
 /// A moment that is reached once.
 ///
-/// Reaching it costs a thread that answers one load, so whoever waits for it looks again and again.
+/// Checking it costs an answering thread one load, so a thread that waits for it has to poll.
 #[derive(Default)]
 struct Milestone {
-    /// Milliseconds since the start plus one, or 0 while it is not reached.
+    /// Milliseconds since the start plus one, or 0 until it is reached.
     reached: AtomicU64,
 }
 
@@ -511,7 +514,7 @@ impl Milestone {
     fn reach(&self, uptime: Duration) {
         if self.reached.load(Ordering::Relaxed) == 0 {
             let milliseconds = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX - 1);
-            // Whoever comes second was not first.
+            // A failed exchange means that another thread was first.
             let _ = self.reached.compare_exchange(0, milliseconds + 1, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
@@ -529,14 +532,14 @@ mod tests {
     use super::*;
     use crate::config::{self, Command, Host};
 
-    /// A server without zones, with more arguments than it needs.
+    /// Returns a server without zones, with more arguments than it needs.
     pub(super) fn server(arguments: &[&str], random: u8) -> Arc<Server> {
         let words = ["--git-remote=git://192.0.2.1/zones"].iter().chain(arguments).map(ToString::to_string);
         let Ok(Command::Serve(config)) = config::parse(Host::Process, words) else { panic!("{arguments:?}") };
         Server::new(Instant::now(), &config, [[random; 16]; 3])
     }
 
-    /// A query for example.org with the options `options`.
+    /// Returns a query for example.org with the options `options`.
     fn query(options: &[u8]) -> Vec<u8> {
         let mut query =
             b"\0\x01\0\0\0\x01\0\0\0\0\0\x01\x07example\x03org\0\0\x01\0\x01\0\0\x29\x04\xd0\0\0\0\0\0".to_vec();
@@ -562,7 +565,8 @@ mod tests {
         assert_eq!(reply[40..][..6], [0, 11, 0, 2, 0, 100]);
     }
 
-    /// Each server makes its own secret unless it is told one; an IPv4 client is one whatever socket it came by.
+    /// Each server draws its own secret unless one is configured; an IPv4 client is the same client on either kind of
+    /// socket.
     #[test]
     fn cookies_are_good_where_the_secret_is_known() {
         let asking = query(b"\0\x0a\0\x081234567X");
@@ -586,7 +590,7 @@ mod tests {
         for (server, renewed) in [(server(&[], 1), true), (server(&given, 1), false)] {
             let cookie =
                 || ask(&server, Transport::TCP, "192.0.2.1", &query(b"\0\x0a\0\x081234567X")).unwrap()[40..68].to_vec();
-            // Of a cookie whose secret is known the very octets come back.
+            // A cookie made with a known secret is echoed unchanged.
             let echoed =
                 |cookie: &[u8]| ask(&server, Transport::TCP, "192.0.2.1", &query(cookie)).unwrap()[40..68] == *cookie;
             let before = cookie();
@@ -620,7 +624,7 @@ mod tests {
         assert_eq!((replies(Transport::TCP), replies(Transport::UDP)), (100, 1));
     }
 
-    /// A server that serves a small example.org, with these arguments.
+    /// Returns a server that serves a small example.org, with these arguments.
     fn serving(arguments: &[&str]) -> Arc<Server> {
         let server = server(arguments, 1);
         let text = "@ SOA ns host 2 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
@@ -634,7 +638,7 @@ mod tests {
         server
     }
 
-    /// Sends a message that is set aside over UDP again and again; returns how many replies came, and whether any was
+    /// Sends a message that is set aside repeatedly over UDP; returns the number of replies, and whether any was
     /// truncated.
     fn replies(server: &Server, message: &[u8]) -> (usize, bool) {
         let (mut count, mut is_truncated) = (0, false);
@@ -660,14 +664,14 @@ mod tests {
         let key = |name: &str| Arc::new(tsig::Key::parse_argument(&format!("{name}:hmac-sha256:{secret}")).unwrap());
         let argument = format!("--tsig-key=known._transfer.example.org:hmac-sha256:{secret}");
         let server = serving(&[&limited[..], &[&argument]].concat());
-        // IXFR from serial 1, unsigned, from an address that is allowed: one as it is, the others as usual.
+        // Unsigned IXFR from serial 1, from an allowed address: one reply unchanged, the others rate-limited as usual.
         let mut ixfr = b"\0\x01\0\0\0\x01\0\0\0\x01\0\0\x07example\x03org\0\0\xfb\0\x01".to_vec();
         ixfr.extend(b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
         let (count, is_truncated) = replies(&server, &ixfr);
         assert!((40..60).contains(&count) && is_truncated, "{count} {is_truncated}");
         let (count, _) = replies(&serving(&["--rate-limit=off", limited[1]]), &ixfr);
         assert_eq!(count, 100);
-        // Errors about signatures: by a key nobody knows, and by one that is known, but wrong.
+        // Errors about signatures: by an unknown key, and by a known one with a wrong signature.
         let ask = b"\0\x01\0\0\0\x01\0\0\0\0\0\0\x07example\x03org\0\0\x06\0\x01";
         let mut signed = ask.to_vec();
         tsig::sign(&key("other._transfer.example.org"), &mut signed, seconds()).unwrap();
@@ -680,7 +684,7 @@ mod tests {
         signed[20] ^= 0x20;
         let (count, _) = replies(&server, &signed);
         assert!(count < 5, "BADSIG: {count}");
-        // Whoever holds a key is no forger.
+        // A client that holds a key is not spoofed.
         let mut signed = ask.to_vec();
         tsig::sign(&key("known._transfer.example.org"), &mut signed, seconds()).unwrap();
         assert_eq!(replies(&server, &signed), (100, false));
@@ -694,7 +698,7 @@ mod tests {
         let deal = |source: [u8; 4], message: &[u8]| {
             let wait = Arc::default();
             let back = queue::Back::Stream(crate::net::Promise::new(&wait));
-            // A wait for differences ends as soon as somebody needs the place.
+            // A wait for differences ends as soon as its place is needed.
             wait.end();
             let mut reply = vec![0; 65_535];
             server.deal_with(Transport::TCP, source.into(), message, &mut reply, back)
@@ -716,7 +720,7 @@ mod tests {
         assert!(wishes.try_recv().is_ok(), "it is asked for those who may have the zone");
     }
 
-    /// About the deepest zone there can be: each octet of a name is a branch, and those of two symbols are two.
+    /// Returns a zone about as deep as possible: each octet of a name is a branch, and octets of two symbols are two.
     fn deepest() -> Arc<crate::zone::Zone> {
         let mut text = "@ SOA ns host 2 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n".to_string();
         let mut parents = String::new();

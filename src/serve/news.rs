@@ -1,4 +1,4 @@
-//! Telling secondaries of changes: the thread around the [`Notifier`].
+//! Notifies secondaries of changes: the thread around the [`Notifier`].
 
 use std::collections::BTreeSet;
 use std::io;
@@ -16,11 +16,11 @@ use crate::dns::message::PORT;
 use crate::notify::{Configured, Effect, Event, Limits, Notifier, Target, peer, targets};
 use crate::zone::Zone;
 
-/// What the thread has to deal with, by zone: its version that is served now if its serial number is another than before,
-/// or nothing if it is served no more. Only the last news of a zone counts.
+/// The changes that the thread has to handle, by zone: the served version if its serial number has changed, or `None`
+/// if the zone is no longer served. Only the last change of a zone counts.
 pub(super) type News = Mailbox<Name, Option<Arc<Zone>>>;
 
-/// Starts the thread that takes the server's news.
+/// Starts the thread that handles the server's changes.
 pub(super) fn start(server: Arc<Server>, config: &Config) -> io::Result<()> {
     let news = Arc::clone(&server.news);
     let exchange = Exchange::open("notify", move |source, message| news.put_datagram(source, message))?;
@@ -29,10 +29,10 @@ pub(super) fn start(server: Arc<Server>, config: &Config) -> io::Result<()> {
     thread.spawn(move || run(&server, &exchange, &configured, &listen)).map(drop)
 }
 
-/// Returns whether we answer at an address ourselves, if we listen at those of `listen`.
+/// Returns whether this server itself answers at `address`, given that it listens at the addresses of `listen`.
 ///
-/// Which addresses a machine has changes with leases and routers, so that is asked of the system: it lets nobody have a
-/// socket at another's.
+/// The addresses of a machine change with leases and routers, so the system is asked: it lets nobody bind a socket to
+/// an address of another machine.
 fn is_ours(listen: &[SocketAddr], address: SocketAddr) -> bool {
     let address = peer(address);
     let at_all = |own: &&SocketAddr| own.ip().is_unspecified() && own.is_ipv4() == address.is_ipv4();
@@ -42,7 +42,7 @@ fn is_ours(listen: &[SocketAddr], address: SocketAddr) -> bool {
 }
 
 fn run(server: &Server, exchange: &Exchange, configured: &[Configured], listen: &[SocketAddr]) {
-    // What a primary tells us it need not be told.
+    // A primary need not be notified of its own changes.
     let primaries: Vec<_> = server.primaries.iter().map(|primary| peer(SocketAddr::new(*primary, PORT))).collect();
     let mut notifier = Notifier::new(Limits::default());
     let mut missing: BTreeSet<String> = BTreeSet::new();
@@ -53,7 +53,7 @@ fn run(server: &Server, exchange: &Exchange, configured: &[Configured], listen: 
             Some(Item::Message(_, Some(zone))) => {
                 let served = server.served.load();
                 let Some(zones) = &served.zones else { continue };
-                // The keys are those of now: a commit may have brought others.
+                // Use the current keys: a commit may have changed them.
                 let resolved: Vec<_> = configured.iter().map(|configured| configured.resolve(&served.keys)).collect();
                 let absent: BTreeSet<String> = resolved.iter().filter_map(|found| found.clone().err()).collect();
                 absent.difference(&missing).for_each(|reason| log::warn!("{reason}"));

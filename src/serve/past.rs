@@ -1,8 +1,9 @@
-//! Differences out of the record of what was served, for secondaries that know a version we do not.
+//! Differences from the record of what was served, for secondaries with a version that this server does not hold.
 //!
-//! What was served is in the record's entries, and only there: a branch's own commits may never have been served, or others
-//! in their place. They are fetched when a secondary asks, by one thread, and kept
-//! no longer than it takes to find the differences; these stay, within the bounds of [`History`](crate::transfer::History).
+//! What was served is in the record's entries, and only there: a branch's own commits may never have been served, or
+//! others may have been served in their place. One thread fetches the entries when a secondary asks, and keeps them no
+//! longer than it takes to find the differences; the differences stay, within the bounds of
+//! [`History`](crate::transfer::History).
 
 use crate::{primary, zonefile};
 use std::collections::HashMap;
@@ -21,60 +22,60 @@ use crate::transfer::{self, from_versions};
 use crate::zone::Zone;
 use crate::zonefile::{FileRole, IncludeError, may_be_part};
 
-/// How long a secondary waits for it; then it gets the whole zone.
+/// How long a secondary waits for differences before it gets the whole zone.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long past commits are kept for the next who asks.
+/// How long fetched commits are kept for the next request.
 const KEPT: Duration = Duration::from_secs(5);
 
-/// How long fetching the record may take in all: the others who wait get the whole zone meanwhile.
+/// How long fetching the record may take in total; other secondaries that wait get the whole zone meanwhile.
 const FETCH: Duration = Duration::from_secs(120);
 
-/// How many wishes may wait.
+/// Maximum number of requests that wait.
 const WAITING: usize = 64;
 
-/// How many zones are remembered for which a wish could not be fulfilled.
+/// Number of zones for which a failed request is remembered.
 const MISSES: usize = 1024;
 
-/// The most octets the differences of one zone may take.
+/// Maximum size of the differences of one zone, in octets.
 const MOST: usize = 64 << 20;
 
-/// A wish for the differences from a serial number to the version of a zone that is served.
+/// A request for the differences from a serial number to the served version of a zone.
 pub(super) struct Recall {
     apex: Name,
     from: Serial,
-    /// Dropped when they are there, or could not be found.
+    /// Dropped once the differences are there or could not be found.
     _done: Promise,
 }
 
 impl Server {
     /// Looks for differences in git's history and waits until they are there, could not be found, or `wait` is ended.
     ///
-    /// The caller must hold nothing of what is served meanwhile.
+    /// The caller must not hold any part of what is served during the call.
     pub(super) fn recall(&self, apex: Name, from: Serial, wait: &Arc<Wait>) {
         let Some(past) = self.past.get() else { return };
-        // Where there are too many wishes, this one is dropped, and the wait is over.
+        // If there are too many requests, this one is dropped, which ends the wait.
         let _ = past.try_send(Recall { apex, from, _done: Promise::new(wait) });
         wait.reply(PATIENCE);
     }
 }
 
-/// The thread's state.
+/// State of the thread.
 struct Past {
     server: Arc<Server>,
     upstream: Upstream,
     limits: git::Limits,
     depth: u32,
-    /// The commits fetched last, and what they lead to.
+    /// The history fetched last, and the commit that was served at that time.
     commits: Option<(ObjectId, git::History)>,
-    /// By zone, the version for which the last wish could not be fulfilled, and that wish.
+    /// By zone, the version for which the last request failed, and the serial number requested.
     misses: HashMap<Name, (Serial, Serial)>,
 }
 
 /// Starts the thread, which looks back at most `depth` commits of the remote.
 pub(super) fn start(server: Arc<Server>, upstream: Upstream, limits: git::Limits, depth: u32) -> io::Result<()> {
     let (sender, wishes) = sync_channel(WAITING);
-    // Nobody has set it before: there is one thread.
+    // It cannot be set already: there is only one thread.
     let _ = server.past.set(sender);
     let past = Past { server, upstream, limits, depth, commits: None, misses: HashMap::new() };
     let thread = thread::Builder::new().name("past".to_string()).stack_size(GIT_STACK);
@@ -164,7 +165,7 @@ fn versions<'a>(commits: &'a git::History, apex: &'a Name) -> impl Iterator<Item
         let known = named.as_ref().and_then(|(path, _)| find(path));
         let id = match known {
             Some(id) => id,
-            // The zone's file may have been renamed, in other letters, too.
+            // The zone's file may have been renamed, possibly only in letter case.
             None => {
                 last = None;
                 let (file, name) =
@@ -177,9 +178,9 @@ fn versions<'a>(commits: &'a git::History, apex: &'a Name) -> impl Iterator<Item
                 found
             }
         };
-        // A link that leads to no file made no zone, or one of which a version before is served.
+        // A link that leads to no file made no zone, or one of which an earlier version stayed served.
         let Ok(id) = id else { return Some(transfer::Past::Unknown) };
-        // If so, the file was broken then, or its serial number not raised.
+        // If so, the file was broken then, or its serial number was not raised.
         let is_doubtful = commits.message(at).is_ok_and(|note| primary::names(&note, apex));
         // The same file is the same version, unless it includes others.
         if last == Some((id, false, is_doubtful)) {

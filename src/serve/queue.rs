@@ -1,8 +1,8 @@
-//! Updates that wait for the writer, and what their clients are waiting for.
+//! Updates that wait for the writer, and their clients that wait for replies.
 //!
-//! An update is taken in by the thread that received it, which goes on at once; the writer settles it; whoever settles
-//! it replies. The queue is bounded in number and size, and no update stays in it beyond its deadline: the thread that
-//! keeps house sees to that even while the writer waits for the remote.
+//! The thread that receives an update queues it and goes on at once. Whichever thread settles the update also sends the
+//! replies; usually that is the writer. The queue is bounded in number and size, and no update stays in it beyond its
+//! deadline: the housekeeping thread enforces this even while the writer waits for the remote.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,48 +17,48 @@ use crate::text;
 use crate::tsig::{Key, Request};
 use crate::update::Update;
 
-/// The most updates that wait.
+/// Maximum number of waiting updates.
 const MOST: usize = 1024;
 
-/// The most octets of their messages together.
+/// Maximum total size of their messages, in octets.
 const MOST_OCTETS: usize = 4 << 20;
 
-/// The most updates the writer takes at a time.
+/// Maximum number of updates that the writer takes at a time.
 const BATCH: usize = 64;
 
-/// The most octets of a reason told to a client.
+/// Maximum size of a reason sent to a client, in octets.
 const MAX_REASON: usize = 300;
 
-/// The most replies to one update that wait: for the first message and its retransmissions.
+/// Maximum number of pending replies to one update: to the first message and its retransmissions.
 const WAITERS: usize = 4;
 
-/// An update that is to be made.
+/// An update to be made.
 pub(super) struct Job {
     pub(super) update: Update,
-    /// The key it is signed with.
+    /// The key that signed it.
     pub(super) key: Arc<Key>,
-    /// The client's address.
+    /// Address of the client.
     pub(super) client: IpAddr,
-    /// Until when the remote may be waited for.
+    /// Latest time until which to wait for the remote.
     pub(super) deadline: Instant,
-    /// Octets of the message.
+    /// Size of the message, in octets.
     pub(super) octets: usize,
     pub(super) ticket: Arc<Ticket>,
 }
 
-/// What came of an update.
+/// The outcome of an update.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
     pub(super) rcode: Rcode,
-    /// Why, as an extended error (RFC 8914): its code and text.
+    /// The reason, as an extended error (RFC 8914): its code and text.
     pub(super) why: Option<(u16, Arc<str>)>,
 }
 
-/// What the clients of an update wait for, and afterwards what a retransmission is told.
+/// The pending replies to an update, and later the outcome that retransmissions get.
 pub(super) struct Ticket(Mutex<State>);
 
 enum State {
-    /// Nobody waits yet.
+    /// No client waits yet.
     New,
     Waiting(Waiting),
     Settled(Outcome),
@@ -72,7 +72,7 @@ pub(super) struct Waiting {
     pub(super) waiters: Vec<Waiter>,
 }
 
-/// Where a reply goes that cannot be given at once.
+/// The destination of a reply that cannot be sent at once.
 pub(super) struct Waiter {
     pub(super) transport: Transport,
     pub(super) source: IpAddr,
@@ -83,7 +83,7 @@ pub(super) struct Waiter {
 pub(super) enum Back {
     /// To an address, through a socket.
     Datagram(Arc<UdpSocket>, SocketAddr),
-    /// To the thread that holds the connection.
+    /// To the thread that owns the connection.
     Stream(Promise),
 }
 
@@ -98,7 +98,7 @@ pub(super) struct Queue {
 struct Inner {
     jobs: VecDeque<Job>,
     octets: usize,
-    /// Somebody says that the remote has something new.
+    /// Whether a poll of the remote was requested.
     is_poked: bool,
 }
 
@@ -107,19 +107,19 @@ impl Ticket {
         Arc::new(Ticket(Mutex::new(State::New)))
     }
 
-    /// Notes who waits.
+    /// Records the clients that wait.
     pub(super) fn begin(&self, waiting: Waiting) {
         *self.lock() = State::Waiting(waiting);
     }
 
-    /// Lets a retransmission's client wait too; or returns what came of the update, if that is known.
+    /// Lets the client of a retransmission wait too, or returns the outcome of the update if it is known.
     pub(super) fn outcome_or_wait(&self, waiter: Waiter) -> Result<(), (Outcome, Waiter)> {
         match &mut *self.lock() {
             State::Settled(outcome) => return Err((outcome.clone(), waiter)),
-            // The first has not begun to wait; this one will ask again.
+            // The first client is not waiting yet; this one will retransmit.
             State::New => {}
             State::Waiting(waiting) => {
-                // One that asks again from where it asked before gets more replies than one, of which some may be lost.
+                // A client that retransmits from the same address gets several replies, in case some are lost.
                 if waiting.waiters.len() < WAITERS {
                     waiting.waiters.push(waiter);
                 }
@@ -128,7 +128,7 @@ impl Ticket {
         Ok(())
     }
 
-    /// Changes what a retransmission is told: the outcome was not known when the clients were told so.
+    /// Changes the outcome that retransmissions get: it was not known yet when the clients were answered.
     pub(super) fn amend(&self, outcome: &Outcome) {
         let mut state = self.lock();
         if let State::Settled(_) = *state {
@@ -136,7 +136,7 @@ impl Ticket {
         }
     }
 
-    /// Notes what came of the update and returns who waits for it; nobody if it was settled before.
+    /// Records the outcome of the update and returns the clients that wait for it; `None` if it was settled before.
     pub(super) fn settle(&self, outcome: &Outcome) -> Option<Waiting> {
         let mut state = self.lock();
         if let State::Settled(_) = *state {
@@ -154,7 +154,7 @@ impl Ticket {
 }
 
 impl Queue {
-    /// Puts an update in, or gives it back where there is no room.
+    /// Queues an update, or returns it if the queue is full.
     pub(super) fn push(&self, job: Box<Job>) -> Result<(), Box<Job>> {
         let mut inner = self.lock();
         if inner.jobs.len() >= MOST || inner.octets + job.octets > MOST_OCTETS {
@@ -166,19 +166,19 @@ impl Queue {
         Ok(())
     }
 
-    /// Has the writer look at the remote soon.
+    /// Makes the writer poll the remote soon.
     pub(super) fn poke(&self) {
         self.lock().is_poked = true;
         self.changed.notify_one();
     }
 
-    /// Returns whether the writer is to look at the remote; this is told once.
+    /// Returns whether a poll of the remote was requested since the last call.
     pub(super) fn was_poked(&self) -> bool {
         std::mem::take(&mut self.lock().is_poked)
     }
 
-    /// Waits until there are updates, the writer is poked or `until` is reached, and takes the updates there are, in order
-    /// of arrival.
+    /// Waits until there are updates, a poll is requested or `until` is reached, and takes up to `BATCH` updates in
+    /// order of arrival.
     pub(super) fn take(&self, until: Instant) -> Vec<Job> {
         let left = until.saturating_duration_since(Instant::now());
         let waited =
@@ -190,7 +190,7 @@ impl Queue {
         jobs
     }
 
-    /// Takes out the updates whose deadline is over.
+    /// Removes and returns the expired updates.
     pub(super) fn take_expired(&self) -> Vec<Job> {
         let now = Instant::now();
         let mut inner = self.lock();
@@ -204,7 +204,7 @@ impl Queue {
         expired.into()
     }
 
-    /// Returns the time until a deadline is over, at most `most`.
+    /// Returns the time until the next deadline, at most `most`.
     pub(super) fn patience(&self, most: Duration) -> Duration {
         let next = self.lock().jobs.iter().map(|job| job.deadline).min();
         next.map_or(most, |next| next.saturating_duration_since(Instant::now()).min(most))
@@ -218,15 +218,15 @@ impl Queue {
 impl Outcome {
     pub(super) const SUCCESS: Self = Self { rcode: Rcode::NO_ERROR, why: None };
 
-    /// An outcome with a reason of no special kind (RFC 8914 §4.1), or for which something is forbidden (§4.19). The reason
-    /// may be a remote's words of several lines.
+    /// Returns an outcome with a reason: "Prohibited" (RFC 8914 §4.19) for REFUSED, otherwise "Other Error" (§4.1). The
+    /// reason may be text from a remote with several lines.
     pub(super) fn because(rcode: Rcode, reason: &str) -> Self {
         let code = if rcode == Rcode::REFUSED { ede::PROHIBITED } else { ede::OTHER };
         let reason = reason.trim().replace("\r\n", "\n").replace('\n', " | ");
         Outcome { rcode, why: Some((code, text::escaped(&reason).into())) }
     }
 
-    /// Returns what the reply says; a text that is too long for a message is cut.
+    /// Returns the contents of the reply; a text that is too long for a message is cut.
     pub(super) fn verdict(&self) -> Verdict<'_> {
         let verdict = Verdict::of(self.rcode);
         let Some((code, text)) = &self.why else { return verdict };
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
     use crate::tsig;
 
-    /// An update of example.org that changes nothing, and its signature.
+    /// Returns an update of example.org that changes nothing, and its signature.
     fn message() -> (Box<[u8]>, Request) {
         let mut update = b"\0\x01\x28\0\0\x01\0\0\0\0\0\0\x07example\x03org\0\0\x06\0\x01".to_vec();
         let key = Arc::new(

@@ -1,4 +1,4 @@
-//! Numbers nobody can foretell, for the identifiers of our own messages.
+//! Unpredictable numbers for the message IDs of our own queries.
 
 use std::hash::Hasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,15 +7,15 @@ use siphasher::sip::SipHasher24;
 
 /// A source of random numbers that many threads may draw from.
 ///
-/// Each is the system's, which two copies of a machine made from one snapshot do not share, exclusive-ored with a keyed
-/// hash of a count, which does not fail.
+/// Each number comes from the system, so that two copies of a machine made from one snapshot get different ones, XORed
+/// with a keyed hash of a counter, which cannot fail.
 pub(super) struct Random {
     hasher: SipHasher24,
     count: AtomicU64,
 }
 
 impl Random {
-    /// Makes a source of a secret of which nobody else may know.
+    /// Returns a source with a secret that nobody else may know.
     pub(super) fn new(secret: [u8; 16]) -> Self {
         Random { hasher: SipHasher24::new_with_key(&secret), count: AtomicU64::new(0) }
     }
@@ -45,7 +45,7 @@ mod tests {
         assert!(seen.len() > 198, "{}", seen.len());
     }
 
-    /// As two copies of a machine would be.
+    /// Two sources with the same secret, as in two copies of a machine.
     #[test]
     fn copies_of_a_source_give_other_numbers() {
         let (one, other) = (Random::new([1; 16]), Random::new([1; 16]));

@@ -1,19 +1,19 @@
 //! What the writer knows of the record of what was served, and what it still has to add.
 //!
-//! The record is git's only memory of what secondaries may have: a branch can be rewritten, merged and pulled into any shape,
-//! and no shape tells which of its commits were served. So each commit is recorded before it is served, in the same
-//! push as the commit where that is ours. Of several servers of one branch the first records a commit, and the others find
-//! it there; whoever wants to record something else looks first at what the others served.
+//! The record is git's only memory of which versions secondaries may have: a branch can be rewritten, merged and pulled
+//! into any shape, and its shape does not show which of its commits were served. So each commit is recorded before it
+//! is served; if the commit is ours, in the same push. Of several servers of one branch, the first records a commit and
+//! the others find it there; a server that is about to record something else first reads what the others served.
 
 use std::time::{Duration, Instant};
 
 use crate::config::Author;
 use crate::git::{Entry, Error, ObjectId, Signature};
 
-/// How many entries may wait for a remote that takes none; then the oldest is given up.
+/// Maximum number of entries that wait for a remote that accepts none; beyond that, the oldest is dropped.
 const MOST: usize = 64;
 
-/// How long a remote that has declined the record is not asked again.
+/// How long to wait before retrying on a remote that has declined the record.
 const REFUSED: Duration = Duration::from_secs(600);
 
 /// The record, as far as it is known.
@@ -21,19 +21,19 @@ const REFUSED: Duration = Duration::from_secs(600);
 pub(super) struct Record {
     /// The newest entry known.
     tip: Option<ObjectId>,
-    /// What it says: the directory and the text.
+    /// Contents of the newest entry: the directory and the text.
     says: Option<(ObjectId, String)>,
-    /// The remote has taken an entry since the start.
+    /// Whether the remote has accepted an entry since the start.
     is_proven: bool,
     /// What was served and is not recorded yet, oldest first.
     served: Vec<Note>,
     /// What is to be served next and is not recorded yet.
     next: Option<Note>,
-    /// When the remote last declined to take entries.
+    /// When the remote last declined entries.
     refused: Option<Instant>,
 }
 
-/// What an entry will say.
+/// Contents of a future entry.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) tree: ObjectId,
@@ -42,12 +42,12 @@ pub(super) struct Note {
     pub(super) seconds: u64,
 }
 
-/// What the newest entry is to a server that looks at the record.
+/// How the newest entry relates to what a server knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// It is the newest entry known.
     Known,
-    /// It says what was to be recorded next.
+    /// It is what was to be recorded next.
     Next,
     /// Another server has served something else since.
     News,
@@ -60,7 +60,7 @@ impl Note {
 }
 
 impl Record {
-    /// Takes note of what is to be served next, in place of what was to be before.
+    /// Sets what is to be served next, replacing what was to be served before.
     pub(super) fn add(&mut self, note: Note) {
         let says_so = |(tree, text): &(ObjectId, String)| note.says(*tree, text);
         let is_known = match self.served.last() {
@@ -70,12 +70,12 @@ impl Record {
         self.next = Some(note).filter(|_| !is_known);
     }
 
-    /// Takes note that what is served last stays served.
+    /// Records that what is served last stays served.
     pub(super) fn add_nothing(&mut self) {
         self.next = None;
     }
 
-    /// Takes note that what was to be served next is served, recorded or not.
+    /// Records that what was to be served next is now served, recorded or not.
     pub(super) fn is_served(&mut self) {
         self.served.extend(self.next.take());
         if self.served.len() > MOST {
@@ -83,27 +83,27 @@ impl Record {
         }
     }
 
-    /// Returns whether something is to be recorded, and the remote may take it.
+    /// Returns whether something is to be recorded and the remote may accept it.
     pub(super) fn is_due(&self) -> bool {
         self.is_taken() && (self.next.is_some() || !self.served.is_empty())
     }
 
-    /// Returns whether the remote takes entries, as far as it is known.
+    /// Returns whether the remote accepts entries, as far as is known.
     fn is_taken(&self) -> bool {
         self.refused.is_none_or(|refused| refused.elapsed() >= REFUSED)
     }
 
-    /// Returns whether the remote has taken an entry since the start.
+    /// Returns whether the remote has accepted an entry since the start.
     pub(super) fn is_proven(&self) -> bool {
         self.is_proven
     }
 
-    /// Returns the entries to be pushed, the last for what is to be served next.
+    /// Returns the entries to be pushed; the last one is for what is to be served next.
     pub(super) fn entries(&self, author: &Author) -> Result<Vec<Entry>, Error> {
         self.entries_up_to(self.next.as_ref(), author)
     }
 
-    /// Does as [`entries`](Record::entries) where `next` is to be served in place of what was to be.
+    /// Does the same as [`entries`](Record::entries), with `next` to be served in place of what was to be.
     pub(super) fn entries_up_to(&self, next: Option<&Note>, author: &Author) -> Result<Vec<Entry>, Error> {
         if !self.is_taken() {
             return Ok(Vec::new());
@@ -124,7 +124,7 @@ impl Record {
         self.served.iter().chain(&self.next).map(|note| (note.tree, note.text.clone())).collect()
     }
 
-    /// Takes note that the remote has these entries, the last of which is `note`, if it is not what was to be served next.
+    /// Records that the remote has these entries. The last of them is `note`, unless it is what was to be served next.
     pub(super) fn accepted(&mut self, entries: &[Entry], note: Option<Note>) {
         let Some(last) = entries.last() else { return };
         self.tip = Some(last.id());
@@ -136,7 +136,7 @@ impl Record {
         self.is_proven = true;
     }
 
-    /// Takes note that the newest entry is `id` and what it says, and compares that with what is known.
+    /// Records that the newest entry is `id` with these contents, and compares it with what is known.
     pub(super) fn found(&mut self, id: ObjectId, tree: ObjectId, text: &str) -> Found {
         let is_next = self.next.as_ref().is_some_and(|next| next.says(tree, text));
         let found = match self.tip {
@@ -147,19 +147,19 @@ impl Record {
         if found != Found::Known {
             self.tip = Some(id);
             self.says = Some((tree, text.to_string()));
-            // What is to be served next is there, or has to be compared with what is there first.
+            // What is to be served next is already there, or must first be compared with what is there.
             self.next = None;
         }
         found
     }
 
-    /// Takes note that the record is not there.
+    /// Records that the record does not exist.
     pub(super) fn is_gone(&mut self) {
         self.tip = None;
         self.says = None;
     }
 
-    /// Takes note that the remote declines entries; says so once.
+    /// Records that the remote declines entries; logs it once.
     pub(super) fn refuse(&mut self, why: &str) {
         if self.refused.is_none() {
             log::warn!(

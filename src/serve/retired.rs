@@ -1,7 +1,7 @@
-//! What is served no longer, on its way to be freed by a thread that nobody waits for.
+//! Versions that are no longer served, on their way to be freed by a thread of its own.
 //!
-//! Freeing a large version takes long and goes deep, so it is the work of neither the writer nor a thread that answers:
-//! the writer hands the old version in and goes on, and it is freed when the last reader has let go of it.
+//! Freeing a large version takes long and recurses deeply, so neither the writer nor a thread that answers does it: the
+//! writer hands over the old version and goes on, and the version is freed once its last reader has released it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::Served;
 use crate::transfer::Outgoing;
 
-/// How often versions that are still read are looked at.
+/// Interval at which versions that are still being read are checked.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What waits to be freed: at most one version for each that readers still hold, and the one replaced last.
+/// Versions waiting to be freed: at most those that readers still hold, and the one replaced last.
 #[derive(Default)]
 pub(super) struct Retired {
     inner: Mutex<Inner>,
@@ -26,21 +26,21 @@ struct Inner {
 }
 
 impl Retired {
-    /// Hands in a version that was replaced.
+    /// Hands over a version that was replaced.
     pub(super) fn put(&self, version: Arc<Served>) {
         self.lock().versions.push(version);
         self.added.notify_one();
     }
 
-    /// Hands in a transfer that has ended: it may be the last that holds a version of its zone.
+    /// Hands over a transfer that has ended: it may hold the last reference to a version of its zone.
     pub(super) fn put_transfer(&self, transfer: Outgoing) {
         self.lock().transfers.push(transfer);
         self.added.notify_one();
     }
 
-    /// Frees what is handed in, for ever.
+    /// Frees what is handed over, indefinitely.
     pub(super) fn run(&self) -> ! {
-        // Those whose readers have not finished.
+        // Versions that are still being read.
         let mut held: Vec<Arc<Served>> = Vec::new();
         loop {
             let new = {
@@ -52,7 +52,7 @@ impl Retired {
             };
             drop(new.transfers);
             held.extend(new.versions);
-            // Nobody can begin to read a version that is not served: one that is ours alone stays so.
+            // Nobody can start reading a version that is no longer served, so once only we hold it, that stays so.
             held.retain(|version| Arc::strong_count(version) > 1);
         }
     }

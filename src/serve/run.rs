@@ -1,9 +1,10 @@
-//! Which run of its system this process is in: another after each boot, and in each copy of a machine.
+//! The run of the system that this process belongs to: each boot, and each copy of a machine, is a different run.
 
 use std::fs::File;
 use std::io::Read as _;
 
-/// Where systems tell it: Linux draws the number at boot, our own platform also when the machine was resumed.
+/// Where the system reports it: Linux draws the number at boot; our own platform also draws one when the machine is
+/// resumed.
 const PATH: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The number of a run, a UUID as text.
@@ -11,14 +12,14 @@ const PATH: &str = "/proc/sys/kernel/random/boot_id";
 pub(super) struct Run([u8; 36]);
 
 impl Run {
-    /// Asks the system for the number; `None` if it has none.
+    /// Reads the number from the system; returns `None` if it has none.
     pub(super) fn current() -> Option<Self> {
         let mut number = [0; 36];
         File::open(PATH).and_then(|mut file| file.read_exact(&mut number)).ok()?;
         Some(Self(number))
     }
 
-    /// Returns one that no system has.
+    /// Returns a number that no system has.
     #[cfg(test)]
     pub(super) fn other() -> Self {
         Self([b'-'; 36])

@@ -1,9 +1,10 @@
-//! Queries over TCP (RFC 7766): one small thread a connection, pipelining, bounds on everything.
+//! Queries over TCP (RFC 7766): one small thread per connection, pipelining, bounds on everything.
 //!
-//! A thread costs its stack and two buffers, and in exchange a connection is a straight line of code. Whose place is given
-//! to the next when all are taken, `net::connections` decides: by the last query, or the last progress of a transfer. Half a
-//! query and unread replies count as nothing, since they cost a stranger nothing. What spares a connection is to wait for an
-//! update's outcome or for git's history, and only holders of keys and clients that may transfer a zone can.
+//! A thread costs its stack and two buffers; in return, handling a connection is straight-line code. When all places
+//! are taken, `net::connections` decides which connection gives up its place, by its last query or its last progress of
+//! a transfer. Half a query and unread replies do not count, since they cost a stranger nothing. Only waiting for the
+//! outcome of an update or for git's history protects a connection, and only holders of keys and clients that may
+//! transfer a zone can do that.
 
 use std::io;
 use std::net::TcpListener;
@@ -19,41 +20,41 @@ use crate::net::connections::{Connection, Connections, STACK};
 use crate::net::framing::{FRAME, Inbox, PREFIX, seal, send};
 use crate::net::{Promise, Tcp};
 
-/// How long a connection may stay without a query (RFC 7766 §6.2.3).
+/// How long a connection may stay idle without a query (RFC 7766 §6.2.3).
 pub(super) const IDLE: Duration = Duration::from_secs(10);
 
-/// How long a query may take from its first octet to its last, and a batch of replies to leave.
+/// How long it may take to receive a query, from its first octet to its last, and to send a batch of replies.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a message of a transfer may take to leave. A system tells of room in its buffers only when there is much of
-/// it, so to a client that reads slowly but steadily nothing goes for long.
+/// How long it may take to send one message of a transfer. A system reports free space in its buffers only when there
+/// is much of it, so to a client that reads slowly but steadily nothing is sent for long periods.
 const STREAMING: Duration = Duration::from_secs(60);
 
-/// How long a connection waits for what came of an update; then it ends, since that is not known.
+/// How long a connection waits for the outcome of an update. After that it is closed, since the outcome is unknown.
 const OUTCOME: Duration = Duration::from_secs(300);
 
-/// The room for queries that is kept between them.
+/// Size of the buffer for queries that is kept between them, in octets.
 const INBOX: usize = 2048;
 
-/// Replies are sent together once they have this many octets.
+/// Number of octets from which replies are sent together.
 const BATCH: usize = 16 * 1024;
 
-/// What a connection costs at most: stack, room for the longest query and for replies, and the socket's own.
+/// Maximum cost of a connection in octets: stack, buffers for the longest query and for replies, and the socket's own.
 const COST: u64 = (STACK + FRAME + BATCH + FRAME + 24 * 1024) as u64;
 
-/// The most connections unless the operator wants more; their sockets fit the descriptors a process usually may have.
+/// Maximum number of connections unless configured. Their sockets fit the usual limit of descriptors of a process.
 const MOST: u64 = 512;
 
-/// The fewest connections, however little memory there is.
+/// Minimum number of connections, however little memory there is.
 const FEWEST: u64 = 16;
 
-/// Returns an empty table for `most` connections, or for as many as a quarter of `memory` octets holds.
+/// Returns an empty table for `most` connections, or for as many as fit into a quarter of `memory` octets.
 pub(super) fn connections(most: Option<usize>, memory: Option<u64>) -> Arc<Connections> {
     let fitting = memory.map_or(MOST, |memory| (memory / 4 / COST).clamp(FEWEST, MOST));
     Connections::new("tcp", most.unwrap_or(usize::try_from(fitting).unwrap_or(usize::MAX)))
 }
 
-/// Accepts connections on `listener`, for ever.
+/// Accepts connections on `listener`, indefinitely.
 pub(super) fn run(server: &Arc<Server>, listener: &TcpListener, connections: &Arc<Connections>) {
     let serving = Arc::clone(server);
     connections.serve(listener, || server.complain(Kind::Thread), move |connection| converse(&serving, connection));
@@ -67,7 +68,7 @@ fn converse(server: &Server, connection: &Connection) -> io::Result<()> {
     let mut outlet = Tcp::over(stream, PATIENCE);
     let mut outbox = vec![0; BATCH + FRAME];
     let mut filled = 0;
-    // A client that has said all may still listen: its last queries are answered before its end is seen.
+    // A client that has closed its sending side may still read: its last queries are answered before the end is seen.
     while let Some(query) = inbox.message()? {
         connection.touch();
         let message = &mut outbox[filled + PREFIX..];
@@ -100,7 +101,7 @@ fn converse(server: &Server, connection: &Connection) -> io::Result<()> {
                         continue;
                     }
                     Done::Later => {
-                        // What was asked before needs not wait.
+                        // Send the replies to earlier queries first: they need not wait for this one.
                         send(&mut outlet, &outbox[..filled], PATIENCE, || {})?;
                         filled = 0;
                         let reply = wait.reply(OUTCOME);
@@ -121,7 +122,7 @@ fn converse(server: &Server, connection: &Connection) -> io::Result<()> {
             send(&mut outlet, &outbox[..filled], PATIENCE, || {})?;
             filled = 0;
         }
-        // Silence is right for what is no query; on a stream that means nothing good follows.
+        // Silence is right for a message that is not a query; on a stream, nothing sensible can follow it.
         if length.is_none() {
             break;
         }
@@ -136,7 +137,7 @@ mod tests {
     use std::net::{Shutdown, TcpStream};
     use std::thread;
 
-    /// A query for `example.org. A` with the message ID `id`, as it stands on a stream.
+    /// Returns a query for `example.org. A` with the message ID `id`, framed for a stream.
     fn query(id: u16) -> Vec<u8> {
         let mut message = id.to_be_bytes().to_vec();
         message.extend_from_slice(b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\x01\x00\x01");
@@ -221,7 +222,7 @@ mod tests {
         let (address, _) = start(2);
         for count in [1, 3, 500] {
             let mut stream = TcpStream::connect(address).unwrap();
-            // In one piece with the end, and with half a query behind, which nobody will finish.
+            // In one piece with the end of the stream, followed by half a query that is never completed.
             let mut all: Vec<u8> = (0..count).flat_map(query).collect();
             all.extend(&query(count)[..9]);
             stream.write_all(&all).unwrap();
@@ -253,11 +254,11 @@ mod tests {
         let mut greedy = TcpStream::connect(address).unwrap();
         greedy.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
         let many: Vec<u8> = (0..2000).flat_map(query).collect();
-        // Until nothing fits into any buffer between us.
+        // Until all buffers in between are full.
         while greedy.write_all(&many).is_ok() {}
         let mut other = TcpStream::connect(address).unwrap();
         ask(&mut other, 1);
-        // It has asked nothing lately, so it is the one that goes when there is no place left.
+        // It has asked nothing recently, so it is replaced when there is no place left.
         let mut third = TcpStream::connect(address).unwrap();
         ask(&mut third, 2);
         ask(&mut other, 3);

@@ -1,4 +1,4 @@
-//! Transfers to secondaries: who may have one, from which differences, message by message.
+//! Transfers to secondaries: access control, choice of differences, and the messages.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,17 +15,17 @@ use crate::transfer::{Content, Fault, NoRoom, Outgoing, Refusal, Request};
 use crate::tsig;
 use crate::zone::{Zone, Zones};
 
-/// The most transfers at a time; each keeps a thread and its zone's snapshot.
+/// Maximum number of concurrent transfers; each keeps a thread and a snapshot of its zone.
 const MOST: usize = 64;
 
 /// The messages of a reply over TCP.
 pub(super) struct Stream {
-    /// There until this is dropped.
+    /// Always `Some` until this is dropped.
     outgoing: Option<Outgoing>,
     chain: Option<tsig::Chain>,
-    /// What the log calls the client.
+    /// Name of the client in the log.
     client: String,
-    /// Takes the zone's version in the end.
+    /// Takes the version of the zone at the end.
     retired: Arc<Retired>,
     _place: Place,
 }
@@ -38,7 +38,7 @@ impl Drop for Stream {
     }
 }
 
-/// One of the places for transfers.
+/// A reserved slot for a transfer.
 struct Place(Arc<AtomicUsize>);
 
 impl Place {
@@ -62,7 +62,7 @@ impl Stream {
         let Some(outgoing) = &mut self.outgoing else { return Ok(None) };
         let Some(length) = outgoing.next(message, usize::from(u16::MAX), reserve)? else {
             let (zone, records) = (outgoing.content().zone().apex(), outgoing.records());
-            // An address may be anybody's; whoever holds a key is known.
+            // An unsigned address may be spoofed; a client that holds a key is known.
             let is_signed = self.chain.is_some();
             let level = if is_signed { log::Level::Info } else { server.complain(Kind::TransferUnsigned) };
             log::log!(level, "zone {zone}: sent {} to {}, {records} records", outgoing.content(), self.client);
@@ -75,21 +75,21 @@ impl Stream {
     }
 }
 
-/// What becomes of a request.
+/// The result of handling a request.
 pub(super) enum Transfer {
-    /// It asks for something else.
+    /// It is not a transfer request.
     Other,
     /// The reply is written, without its signature.
     Reply(Option<usize>),
     /// The reply is to be sent message by message.
     Stream(Box<Stream>),
-    /// The differences from a serial number to the zone that is served may be in git's history; see [`Server::recall`].
+    /// The differences from a serial number to the served version may be in git's history; see [`Server::recall`].
     Unknown { apex: Name, from: Serial },
 }
 
 impl Server {
-    /// Begins the transfer a message asks for, if it does; its signature is examined, and taken off. `may_wait` if the
-    /// differences may be looked for first that are not known.
+    /// Begins the transfer that a message requests, if it requests one. The signature is already verified and removed.
+    /// `may_wait` allows looking for differences that are not known yet.
     pub(super) fn transfer(
         &self,
         served: &Served,

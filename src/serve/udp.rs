@@ -10,10 +10,10 @@ use super::aside::Done;
 use super::queue::Back;
 use crate::answer::{Answer, MAX_PAYLOAD, Transport};
 
-/// The largest datagram there is; a longer query does not exist.
+/// Maximum size of a datagram, in octets; there are no longer queries.
 const DATAGRAM: usize = 65_535;
 
-/// Answers what arrives on `socket`, for ever.
+/// Answers queries that arrive on `socket`, indefinitely.
 pub(super) fn run(server: &Server, socket: &Arc<UdpSocket>) {
     let mut query = vec![0; DATAGRAM];
     let mut reply = vec![0; usize::from(MAX_PAYLOAD)];
@@ -21,13 +21,13 @@ pub(super) fn run(server: &Server, socket: &Arc<UdpSocket>) {
         let (length, source) = match socket.recv_from(&mut query) {
             Ok(received) => received,
             Err(error) => {
-                // Errors of single datagrams (an ICMP message, no memory) are over with the next call.
+                // Errors of single datagrams (an ICMP message, no memory) do not affect the next call.
                 log::debug!("receiving a datagram: {error}");
                 thread::sleep(Duration::from_millis(10));
                 continue;
             }
         };
-        // Nobody can receive on port 0: a reply could only hurt.
+        // Nobody can receive on port 0: a reply could only do harm.
         if source.port() == 0 {
             continue;
         }
@@ -39,7 +39,7 @@ pub(super) fn run(server: &Server, socket: &Arc<UdpSocket>) {
                 let back = Back::Datagram(Arc::clone(socket), source);
                 match server.deal_with(Transport::UDP, source.ip(), query, &mut reply, back) {
                     Done::Reply(length) => length,
-                    // A stream is for TCP alone.
+                    // Streams are for TCP only.
                     Done::Silence | Done::Later | Done::Stream(_) => continue,
                 }
             }

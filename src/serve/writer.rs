@@ -1,10 +1,10 @@
-//! The one writer: fetches, updates and pushes in one order.
+//! The single writer thread: fetches, updates and pushes, in one order.
 //!
-//! One thread holds the repository and what is served. It looks at the remote now and then and loads what is new; it takes
-//! updates from the queue, makes a commit of each, pushes them together, and only when the remote has accepted them are
-//! they served and their clients told. Nobody else changes anything, so there is nothing to lock and nothing to merge:
-//! whoever pushes to the remote between our look and our push makes the push fail, and all is done again on what is there
-//! then.
+//! One thread owns the repository and what is served. It polls the remote and loads new commits. It takes updates from
+//! the queue, makes one commit for each and pushes them together. Only once the remote has accepted the push are they
+//! served and their clients answered. Nothing else changes the zones, so there is nothing to lock and nothing to merge:
+//! if somebody else pushes to the remote between our fetch and our push, our push fails and the updates are redone on
+//! top of the new head.
 //!
 //! ```text
 //! queue ─► prepare, commit (each on the one before) ─► push ─┬─ accepted ──► serve, NOERROR
@@ -14,13 +14,13 @@
 //!                                                            └─ unknown ───► ask until it is known, or SERVFAIL
 //! ```
 //!
-//! Where nobody can say in time whether the remote has accepted a push, the clients are answered SERVFAIL and the writer goes
-//! on: whatever it pushes next says what it was made upon, so nothing is overwritten. The doubt remains until a fetch shows
-//! where the branch is. If the commits are there they are loaded like anybody's, and a client that repeats its message gets
-//! the outcome that turned out.
+//! If it cannot be determined in time whether the remote has accepted a push, the clients are answered SERVFAIL and the
+//! writer goes on. Every push names the commit it is based on, so nothing is overwritten. The push stays in doubt until
+//! a fetch shows where the branch is. If the commits are on the branch, they are loaded like any others, and a client
+//! that retransmits its message gets the actual outcome.
 //!
-//! Each commit is recorded before it is served (`record`), so that whoever serves this branch later, we after a reboot
-//! or another server now, knows what each serial number stands for.
+//! Each commit is recorded before it is served (`record`), so that any server of this branch (this one after a reboot,
+//! or another one now) knows which contents each serial number stands for.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -43,51 +43,55 @@ use crate::text;
 use crate::update::Refusal;
 use crate::zone::{Entry, Fingerprint, Zone};
 
-/// The wait after the first failure; it doubles with each further one.
+/// Delay after the first failure; it doubles with each further one.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 
-/// The longest wait between two tries while nothing is served yet.
+/// Maximum delay between two attempts while nothing is served yet.
 const RETRY_MOST: Duration = Duration::from_secs(30);
 
-/// How far apart looks at the remote are that notifications bring about.
+/// Minimum interval between polls of the remote that are triggered by notifications.
 const LOOKS: Duration = Duration::from_millis(500);
 
-/// How long the remote may take to say what became of a push: its hooks run meanwhile.
+/// How long the remote may take to report the result of a push. Its hooks run during this time.
 const REPORT: Duration = Duration::from_secs(120);
 
-/// The waits between two tries to find out what became of a push, and between two pushes of the same.
+/// Minimum and maximum delay between two attempts to find out the result of a push, and between two pushes of the same
+/// commits.
 const INQUIRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// How long it takes at least before it is given up to find out what became of a push.
+/// Minimum time spent on finding out the result of a push before giving up.
 const INQUIRY_LEAST: Duration = Duration::from_secs(5);
 
-/// When is logged for the first time that this takes long; each further time takes twice as long.
+/// Time after which a warning is logged that the result of a push is still unknown; the interval doubles with each
+/// warning.
 const INQUIRY_REMINDER: Duration = Duration::from_secs(2);
 
-/// The waits between looks at the remote while it is not known what became of a push, which grow with the time since then.
+/// Minimum and maximum delay between polls of the remote while the result of a push is unknown. The delay grows with
+/// the time since the push.
 const DOUBT_LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// For how long a push in doubt is asked about, and how many may be in doubt. No process at the remote takes longer.
+/// How long a push in doubt is checked, and how many may be in doubt. No process at the remote takes longer.
 const DOUBT: Duration = Duration::from_secs(900);
 const DOUBTS: usize = 64;
 
-/// For how long push may follow push before people get their turn, and how long that lasts.
+/// How long pushes may follow each other before other pushers get a gap, and the minimum and maximum length of that
+/// gap.
 const PUSHING: Duration = Duration::from_secs(1);
 const TURN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
-/// How long a branch that is being moved is left alone, for the first time; then for longer.
+/// How long to leave a branch alone that another push has locked, the first time; later waits are longer.
 const LOCKED: Duration = Duration::from_millis(20);
 
 /// How many races for the branch may be lost in a row.
 const RACES: usize = 10;
 
-/// How long the remote may take for the record of what is to be served, before that is served without.
+/// How long the remote may take to accept the record of what is about to be served, before it is served unrecorded.
 const RECORDING: Duration = Duration::from_secs(5);
 
-/// How often in a row a serial number is raised again that somebody has taken back, without any other change.
+/// How many times in a row a serial number is raised again after it was taken back without any other change.
 const RAISES: u32 = 3;
 
-/// The thread's state.
+/// State of the writer thread.
 pub(super) struct Writer {
     server: Arc<Server>,
     repository: Repository,
@@ -96,35 +100,35 @@ pub(super) struct Writer {
     committer: Author,
     publisher: Publisher,
     lookback: Lookback,
-    /// What `primary` was before anything was loaded.
+    /// `primary` before anything was loaded.
     pristine: Primary,
-    /// What was served last, by us or by whoever recorded it since: what is loaded is compared with this, since what was
-    /// loaded before it may never be served.
+    /// What was served last, by this server or by another one that recorded it since. New commits are compared with
+    /// this, because what was loaded before may never be served.
     base: Primary,
     /// The commit that is served.
     loaded: Option<ObjectId>,
-    /// What is loaded is not all that the commit held says: what others served was recalled over it.
+    /// Whether the commit must be loaded again, because what others served was recalled after it was loaded.
     is_behind: bool,
     record: Record,
-    /// How often a zone's serial number was raised in a row because it was taken back.
+    /// How many times in a row a zone's serial number was raised because it was taken back.
     taken_back: HashMap<Name, u32>,
     failures: u32,
     trouble: Trouble,
-    /// The pushes of updates of which it is not known what became, oldest first.
+    /// Pushes of updates with an unknown result, oldest first.
     doubts: VecDeque<Doubt>,
 }
 
-/// A push of updates of which it is not known whether the remote has accepted it.
+/// A push of updates of which it is unknown whether the remote accepted it.
 struct Doubt {
     tip: ObjectId,
-    /// What it was made upon.
+    /// The commit it is based on.
     base: ObjectId,
     since: Instant,
-    /// What retransmissions of its updates are told.
+    /// The tickets of its updates, which hold the outcome that retransmissions get.
     tickets: Vec<Arc<Ticket>>,
 }
 
-/// The commit that the next one is made upon.
+/// The commit that the next one is based on.
 struct Upon<'a> {
     repository: &'a Repository,
     draft: &'a Draft,
@@ -142,25 +146,25 @@ impl Base for Upon<'_> {
     }
 }
 
-/// How far the record of what was served may be followed back.
+/// How far back the record of what was served may be followed.
 pub(super) struct Lookback {
     pub(super) limits: git::Limits,
     pub(super) depth: u32,
 }
 
-/// What came of a push in the end.
+/// The final result of a push.
 enum Pushed {
     /// The remote has it.
     Accepted,
-    /// The branch has moved: all must be done again on what is there now.
+    /// The branch has moved: everything must be redone on top of the new head.
     Stale,
-    /// Another server has recorded what it serves, which must be looked at first.
+    /// Another server has recorded what it serves; that record must be read first.
     RecordMoved,
-    /// The remote does not want it.
+    /// The remote rejected it.
     Refused(Outcome),
     /// The remote does not have it, for this reason.
     Failed(String),
-    /// It is not known whether the remote has it, for this reason.
+    /// It is unknown whether the remote has it, for this reason.
     Unknown(String),
 }
 
@@ -200,7 +204,7 @@ impl Writer {
         }
     }
 
-    /// Keeps what is served equal to what the remote holds, and makes updates, for ever.
+    /// Follows the remote and makes updates, indefinitely.
     pub(super) fn run(mut self) -> ! {
         let server = Arc::clone(&self.server);
         let mut next = Instant::now();
@@ -226,10 +230,10 @@ impl Writer {
         }
     }
 
-    /// Takes over what is new at the remote; returns how long to wait before the next look.
+    /// Polls the remote and loads what is new; returns how long to wait before the next poll.
     fn follow(&mut self) -> Duration {
         if let Some(left) = self.repository.upstream().rest.left() {
-            // Whatever made us look is seen by the look that follows.
+            // The poll that follows the pause also sees whatever triggered this one.
             return left;
         }
         let error = match self.look() {
@@ -256,7 +260,7 @@ impl Writer {
         wait
     }
 
-    /// Fetches once, and loads and serves the remote's commit if that is another.
+    /// Fetches once, and loads and serves the remote's commit if it is a new one.
     fn look(&mut self) -> Result<(), git::Error> {
         self.repository.fetch()?;
         self.load()?;
@@ -265,20 +269,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Returns how long to wait at most before the next look, if there are pushes in doubt.
+    /// Returns the maximum delay before the next poll if there are pushes in doubt.
     fn doubt_wait(&self) -> Option<Duration> {
         let newest = self.doubts.back()?;
         Some((newest.since.elapsed() / 2).clamp(DOUBT_LOOKS.0, DOUBT_LOOKS.1))
     }
 
-    /// Finds out, of each push in doubt, whether its commits are on the branch as it was fetched; if they are, they are
-    /// served by now. What is known then is what clients that ask again are told.
+    /// Finds out for each push in doubt whether its commits are on the fetched branch. If they are, they are already
+    /// being served. Records the outcome for clients that retransmit.
     fn resolve_doubts(&mut self) {
         let Some(head) = self.repository.commit().map(|commit| commit.id) else { return };
         for doubt in std::mem::take(&mut self.doubts) {
             let fate = match head {
                 head if head == doubt.tip => Ok(Fate::Taken),
-                // The process that received it may still be at work.
+                // The process that received it may still be running.
                 head if head == doubt.base && doubt.since.elapsed() < DOUBT => Ok(Fate::Open),
                 head if head == doubt.base => Ok(Fate::Lost),
                 _ => self.repository.fate(doubt.tip, doubt.base),
@@ -313,11 +317,11 @@ impl Writer {
         }
     }
 
-    /// Loads and serves the commit that was fetched, unless it is served already.
+    /// Loads and serves the fetched commit, unless it is served already.
     fn load(&mut self) -> Result<(), git::Error> {
         let first = self.loaded.is_none();
         if first && let Err(error) = self.recall() {
-            // It comes to light again when something is to be recorded.
+            // If the problem persists, it shows again when something is to be recorded.
             log::warn!("{}: the record of what was served: {error}", self.repository.remote());
         }
         if let Some(commit) = self.take_over()? {
@@ -337,9 +341,10 @@ impl Writer {
         Ok(())
     }
 
-    /// Sees to it that what is loaded is recorded, and under serial numbers that stand for nothing else.
+    /// Makes sure that what is loaded is recorded, under serial numbers that stand for nothing else.
     ///
-    /// Before contents are served whose serial number was not raised, they get one: a secondary would know them by the old.
+    /// Contents with a serial number that was not raised get a new one before they are served: secondaries would
+    /// otherwise take them for the old version.
     fn settle_serials(&mut self) -> Result<(), git::Error> {
         for _ in 0..RACES {
             self.raise_serials();
@@ -354,7 +359,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Loads the commit that was fetched, and returns it, unless it is loaded already.
+    /// Loads the fetched commit and returns it, unless it is loaded already.
     fn take_over(&mut self) -> Result<Option<ObjectId>, git::Error> {
         let Some(commit) = self.repository.commit() else { return Ok(None) };
         if Some(commit.id) == self.loaded && !self.is_behind {
@@ -376,12 +381,13 @@ impl Writer {
         Ok(Some(commit.id))
     }
 
-    /// Takes note that what is loaded is to be recorded.
+    /// Queues what is loaded for recording.
     fn note(&mut self, tree: ObjectId, commit: ObjectId) {
         self.record.add(Note { tree, text: self.primary.note(&commit), seconds: seconds() });
     }
 
-    /// Takes over what the record says was served last, by whomever, so that what is loaded next is compared with it.
+    /// Takes over what was served last, by any server, from the record, so that what is loaded next is compared with
+    /// it.
     fn recall(&mut self) -> Result<(), git::Error> {
         let Some(record) = self.repository.branch().and_then(git::record_of) else { return Ok(()) };
         let first = self.loaded.is_none();
@@ -400,7 +406,7 @@ impl Writer {
         let (mut changes, is_all) =
             self.base.recall(last.files.clone(), |id| last.read(&self.repository, *id), &last.message);
         if !is_all {
-            // A version is served that the last entry does not have: its file was broken, or held back.
+            // A version is served that the last entry does not contain: its file was broken or held back.
             let (limits, depth) = (&self.lookback.limits, self.lookback.depth.max(1));
             let upstream = self.repository.upstream();
             let entries = git::History::of_reference(upstream, &record, depth, limits, Timeouts::default())?;
@@ -420,7 +426,7 @@ impl Writer {
         if first { Ok(()) } else { self.take_over().map(drop) }
     }
 
-    /// Records what is to be served; returns whether that is done with, and not to be begun again on what others served.
+    /// Records what is about to be served. Returns `false` if this must start over on top of what others served.
     fn record_served(&mut self) -> bool {
         if !self.record.is_due() || self.repository.branch().is_none() {
             return true;
@@ -445,7 +451,7 @@ impl Writer {
         true
     }
 
-    /// Makes what is loaded what is served.
+    /// Starts serving what is loaded.
     fn publish(&mut self) {
         let Some(commit) = self.loaded else { return };
         self.record.is_served();
@@ -463,13 +469,13 @@ impl Writer {
         self.server.publish(Served { zones: Some(zones), keys, origin });
     }
 
-    /// Returns what is served under a zone's name.
+    /// Returns the zone that is served under a name.
     fn served(&self, apex: &Name) -> Option<Arc<Zone>> {
         self.server.served.load().zones.as_ref()?.get(apex).and_then(Entry::zone).cloned()
     }
 
-    /// Counts how often serial numbers are raised that were taken back without any other change, and leaves it at a few
-    /// times: what undoes our commits would see one of them with each look at the remote, for ever.
+    /// Counts how many times serial numbers were raised that had been taken back without any other change, and stops
+    /// after a few. Otherwise, something that undoes our commits would cause a new commit with each poll, indefinitely.
     fn mind_who_undoes(&mut self) {
         let zones: Vec<Name> = self.primary.not_raised().cloned().collect();
         for apex in zones {
@@ -501,7 +507,7 @@ impl Writer {
         }
     }
 
-    /// Commits higher serial numbers for the zones that were changed without one.
+    /// Commits higher serial numbers for the zones that were changed without raising theirs.
     fn raise_serials(&mut self) {
         if self.primary.not_raised().next().is_some() {
             self.mind_who_undoes();
@@ -570,10 +576,11 @@ impl Writer {
         }
     }
 
-    /// Makes updates: each is replied to when its outcome is known.
+    /// Makes updates, and replies to each when its outcome is known.
     fn settle(&mut self, mut jobs: Vec<Job>) {
         let server = Arc::clone(&self.server);
-        // What is judged and edited must be what the commits are made upon, whatever failed before.
+        // Updates must be checked against, and applied to, exactly what the commits are based on, whatever failed
+        // before.
         if let Err(error) = self.load() {
             return self.fail(jobs, &error.to_string());
         }
@@ -584,7 +591,8 @@ impl Writer {
                 server.settle(&job, &server.overdue());
             }
             jobs = left;
-            // Those whose deadline comes first are told with the others: a push cannot be taken back for some.
+            // Updates with an earlier deadline are answered together with the others: a push cannot be taken back for
+            // some of them.
             let Some(patience) = jobs.iter().map(|job| job.deadline - now).max() else { return };
 
             let mut next = self.primary.clone();
@@ -630,7 +638,7 @@ impl Writer {
                     }
                     let is_where_it_was = self.repository.commit().is_some_and(|commit| commit.id == draft.base());
                     if is_where_it_was && matches!(pushed, Pushed::Stale) {
-                        // Somebody is about to move the branch and holds its lock.
+                        // Another push holds the lock of the branch and is about to move it.
                         thread::sleep(LOCKED * (race as u32 + 1));
                     }
                 }
@@ -638,7 +646,7 @@ impl Writer {
                     if draft.len() == 1 {
                         return self.conclude(jobs, prepared, &outcome);
                     }
-                    // One of them is why, or several; the others are to be made.
+                    // One or several of them cause the rejection; the others should still be made.
                     let second = jobs.split_off(jobs.len() / 2);
                     self.settle(jobs);
                     return self.settle(second);
@@ -657,8 +665,8 @@ impl Writer {
         self.fail(jobs, "others keep changing the branch");
     }
 
-    /// Makes a commit of an update upon those before it; returns the message's first line, or `None` if there is nothing
-    /// to change.
+    /// Commits an update on top of the ones before it. Returns the first line of the commit message, or `None` if there
+    /// is nothing to change.
     fn make(&self, next: &mut Primary, draft: &mut Draft, job: &Job) -> Result<Option<String>, Refusal> {
         let Some(commit) = self.judge(next, draft, job)? else { return Ok(None) };
         let mut author = job.key.name().to_string();
@@ -669,12 +677,12 @@ impl Writer {
         Ok(Some(summary))
     }
 
-    /// Returns the commit that makes an update upon those of a draft, `None` if there is nothing to change.
+    /// Returns the commit that makes an update on top of those of a draft, or `None` if there is nothing to change.
     fn judge(&self, primary: &Primary, draft: &Draft, job: &Job) -> Result<Option<Commit>, Refusal> {
         still_valid(primary, job)?;
         let apex = job.update.zone();
         if self.publisher.generates(apex) && primary.zones().get(apex).is_none() {
-            // A zone of its name would take its place, and secondaries would drop all others.
+            // A zone of that name would replace the generated one, and secondaries would drop all other zones.
             return Err(Refusal::new(Rcode::REFUSED, "the server generates this zone (--catalog)"));
         }
         let origin = Origin { key: job.key.name(), client: job.client };
@@ -689,14 +697,15 @@ impl Writer {
         made.map(drop).map_err(|error| Refusal::new(Rcode::SERVER_FAILURE, error.to_string()))
     }
 
-    /// Tells what came of updates whose push came to nothing, which is `outcome` for those that had a commit.
+    /// Replies to updates after their push has failed, or if its result is unknown. Those that had a commit get
+    /// `outcome`.
     fn conclude(&mut self, jobs: Vec<Job>, prepared: Vec<Result<Option<String>, Refusal>>, outcome: &Outcome) {
         for (job, prepared) in jobs.iter().zip(prepared) {
             if let Ok(Some(_)) = prepared {
                 self.server.settle(job, outcome);
                 continue;
             }
-            // What it was judged by is not what became true, so it is judged anew.
+            // It was checked against a state that did not come about, so it is checked again.
             let draft = self.repository.draft();
             let draft = draft.map_err(|error| Refusal::new(Rcode::SERVER_FAILURE, error.to_string()));
             match draft.and_then(|draft| self.judge(&self.primary, &draft, job)) {
@@ -707,7 +716,7 @@ impl Writer {
         }
     }
 
-    /// Notes that it is not known what became of the push of `draft`.
+    /// Records that the result of the push of `draft` is unknown.
     fn doubt(&mut self, draft: &Draft, jobs: &[Job], prepared: &[Result<Option<String>, Refusal>]) {
         let committed = jobs.iter().zip(prepared).filter(|(_, prepared)| matches!(prepared, Ok(Some(_))));
         let tickets = committed.map(|(job, _)| Arc::clone(&job.ticket)).collect();
@@ -723,13 +732,13 @@ impl Writer {
         }
     }
 
-    /// Takes over what was pushed: `next`, made of `draft`, or what the remote has by now.
+    /// Takes over what was pushed (`next`, made from `draft`), or what the remote has by now.
     fn adopt(&mut self, next: Primary, draft: &Draft) {
         self.base = next.clone();
         self.primary = next;
         self.loaded = Some(draft.tip());
-        // Somebody may have pushed upon it before we knew that it was accepted. Where we know that much and no more, because
-        // the remote is away again, the next look brings the rest.
+        // Somebody may have pushed on top of it before we knew that it was accepted. If that is all we know, because
+        // the remote is unreachable again, the next poll brings the rest.
         if self.repository.commit().is_some_and(|commit| commit.id != draft.tip() && commit.id != draft.base())
             && let Err(error) = self.load()
         {
@@ -737,15 +746,15 @@ impl Writer {
         }
     }
 
-    /// Pushes, and with it the record that `next`, made of `draft`, will have been served. Does not return before it is known
-    /// whether the remote has accepted it, or patience is over and it cannot be found out.
+    /// Pushes `draft`, together with the record that `next`, made from it, will have been served. Returns only once it
+    /// is known whether the remote has accepted the push, or when time runs out before it could be found out.
     fn push(&mut self, draft: &Draft, next: &Primary, patience: Duration) -> Pushed {
         let deadline = Instant::now() + patience;
         let (mut in_doubt, mut wait) = (false, INQUIRY.0);
         let note = Note { tree: draft.tree(), text: next.note(&draft.tip()), seconds: seconds() };
         let mut entries = self.record.entries_up_to(Some(&note), &self.committer).unwrap_or_default();
         let mut is_tried_without = false;
-        // What kept the remote from it, other than time.
+        // What made the push fail, other than a timeout.
         let mut cause: Option<String> = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -764,7 +773,7 @@ impl Writer {
                     return Pushed::Accepted;
                 }
                 Err(PushError::RecordMoved) if !in_doubt => return Pushed::RecordMoved,
-                // What moved the record may be the first push, of which nothing was heard.
+                // The record may have been moved by the first push, which may have succeeded.
                 Err(PushError::RecordMoved) => match self.find_out(draft, deadline) {
                     Ok(Fate::Taken) => return self.taken(&entries, note),
                     Ok(Fate::Lost | Fate::Open) => return Pushed::RecordMoved,
@@ -775,13 +784,13 @@ impl Writer {
                     entries.clear();
                     continue;
                 }
-                // A hook that judges all of a push may mean the record.
+                // A hook that checks everything in a push may object to the record.
                 Err(PushError::Refused { .. }) if !entries.is_empty() && !self.record.is_proven() => {
                     entries.clear();
                     is_tried_without = true;
                     continue;
                 }
-                // What moved the branch may be the first push, of which nothing was heard.
+                // The branch may have been moved by the first push, which may have succeeded.
                 Err(PushError::Stale) if in_doubt => match self.find_out(draft, deadline) {
                     Ok(Fate::Taken) => return self.taken(&entries, note),
                     Ok(Fate::Lost | Fate::Open) => return Pushed::Stale,
@@ -794,7 +803,7 @@ impl Writer {
                     let said = if said.is_empty() { reason } else { said };
                     return Pushed::Refused(Outcome::because(Rcode::REFUSED, &said));
                 }
-                // It was sent before, and nothing was heard of that.
+                // It was sent before, and the result of that is unknown.
                 Err(PushError::NotSent(error)) if in_doubt => {
                     let error = with_cause(&error, cause.as_deref());
                     self.server.set_obstacle(Some(&error));
@@ -830,21 +839,22 @@ impl Writer {
             match self.find_out(draft, deadline) {
                 Ok(Fate::Taken) => return self.taken(&entries, note),
                 Ok(Fate::Lost) => return Pushed::Stale,
-                // The same commits once more: should the first push be taken after all, it is the same.
+                // Push the same commits again: if the first push is accepted after all, the result is the same.
                 Ok(Fate::Open) if Instant::now() < deadline => {
                     in_doubt = true;
                     thread::sleep(wait.min(deadline.saturating_duration_since(Instant::now())));
                     wait = (wait * 2).min(INQUIRY.1);
                 }
-                // The process that received it may still be at work.
+                // The process that received it may still be running.
                 Ok(Fate::Open) | Err(_) => return Pushed::unknown(&error),
             }
         }
     }
 
-    /// Brings what the remote has beside a push that it took without a word, and finds out whether it took the record, too.
+    /// Fetches what the remote has after it accepted a push without reporting so, and finds out whether it accepted the
+    /// record as well.
     fn taken(&mut self, entries: &[git::Entry], note: Note) -> Pushed {
-        // Its clients wait; the next look brings what does not come now.
+        // Clients are waiting; the next poll fetches what is not fetched now.
         if let Err(error) = self.repository.fetch_by(Deadline::from_now(INQUIRY_LEAST)) {
             log::warn!("{}: {error}", self.repository.remote());
         }
@@ -858,7 +868,8 @@ impl Writer {
         Pushed::Accepted
     }
 
-    /// Returns what has become of the commits of `draft`, or why that is not known: when `deadline` is over, but not too soon.
+    /// Returns the fate of the commits of `draft`, or the reason why it is unknown once `deadline` has passed, but not
+    /// before `INQUIRY_LEAST`.
     fn find_out(&mut self, draft: &Draft, deadline: Instant) -> Result<Fate, git::Error> {
         let (mut wait, most) = INQUIRY;
         let (begun, mut reminder) = (Instant::now(), INQUIRY_REMINDER);
@@ -890,18 +901,19 @@ impl Writer {
     }
 }
 
-/// Leaves the branch to others now and then while updates come without end.
+/// Leaves gaps for other pushers while updates keep coming.
 ///
-/// A person's push takes as long as ours, and is lost if one of ours comes between. Pushes that follow each other leave no
-/// gap for it; so after a while there is one, long enough for several tries. What is queued meanwhile goes together.
+/// A person's push takes as long as ours, and fails if one of ours comes in between. Pushes that follow each other
+/// leave no gap for it, so after a while there is one, long enough for several attempts. Updates queued during the gap
+/// are pushed together.
 #[derive(Default)]
 struct Turns {
-    /// Since when push has followed push, and when the last one ended.
+    /// When the current run of consecutive pushes began, and when the last one ended.
     run: Option<(Instant, Instant)>,
 }
 
 impl Turns {
-    /// Pauses after a push of some length if it is time for it.
+    /// Pauses after a push of the given length if a gap is due.
     fn give(&mut self, begun: Instant, length: Duration, patience: Duration) {
         let since = match self.run {
             Some((since, ended)) if begun.saturating_duration_since(ended) < TURN.0 => since,
@@ -922,7 +934,7 @@ impl From<Refusal> for Outcome {
     }
 }
 
-/// Checks that the key of an update, which may have waited, is still one: a commit takes effect on all that follow it.
+/// Checks that the key of an update that may have waited is still valid: a commit affects all updates that follow it.
 fn still_valid(primary: &Primary, job: &Job) -> Result<(), Refusal> {
     match primary.keyring().get(job.key.name()) {
         Some(key) if *key == job.key => Ok(()),
@@ -930,12 +942,12 @@ fn still_valid(primary: &Primary, job: &Job) -> Result<(), Refusal> {
     }
 }
 
-/// Returns whether a change is one of what is served.
+/// Returns whether a change affects what is served.
 pub(super) fn is_news(change: &Change) -> bool {
     !matches!(change, Change::Keys { .. } | Change::Remark(_) | Change::Unusable { .. })
 }
 
-/// Returns what went wrong; of a wait that ended because time was over, along with what went wrong before.
+/// Returns the text of an error; for a timeout, together with the failure before it.
 fn with_cause(error: &git::Error, cause: Option<&str>) -> String {
     match (error, cause) {
         (git::Error::TimedOut { .. }, Some(cause)) => format!("{error}; before that: {cause}"),
@@ -943,7 +955,7 @@ fn with_cause(error: &git::Error, cause: Option<&str>) -> String {
     }
 }
 
-/// Returns the wait after `failures` failures and one more.
+/// Returns the delay after `failures` failures and one more.
 fn backoff(failures: u32) -> Duration {
     RETRY_FIRST.saturating_mul(2u32.saturating_pow(failures)).min(RETRY_MOST)
 }

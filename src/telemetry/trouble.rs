@@ -1,4 +1,4 @@
-//! A failure that repeats: when it is logged again, and how long it has lasted.
+//! Repeated failures: when one is logged again, and how long it has lasted.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,48 +6,48 @@ use std::time::Duration;
 
 use crate::text;
 
-/// The time between the first two reminders of one failure; it doubles with each.
+/// Interval between the first two reminders of a failure; it doubles with each.
 const FIRST: Duration = Duration::from_secs(60);
 
-/// The longest time between two reminders.
+/// Maximum interval between two reminders.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// How many errors are remembered as logged, and how many new ones are logged between two reminders.
+/// Number of errors remembered as logged, and maximum number of new ones logged between two reminders.
 const KNOWN: usize = 4;
 
-/// Decides when a failure that repeats is logged: at once, when another error takes its place, and then after 1, 2, 4 …
-/// minutes up to an hour.
+/// Decides when a repeated failure is logged: at once, when another error takes its place, and then after 1, 2, 4 …
+/// minutes, up to an hour.
 ///
-/// Errors that take turns are each logged once and then with the reminders only. Times are since some moment that is the
-/// same for all calls.
+/// Errors that alternate are each logged once and then with the reminders only. Times are relative to some moment that
+/// is the same for all calls.
 #[derive(Clone, Debug, Default)]
 pub struct Trouble {
-    /// When it began; `None` while all is well.
+    /// When the failure began; `None` if there is none.
     since: Option<Duration>,
     tries: u32,
-    /// When the next reminder is due, and how long after it the one that follows.
+    /// When the next reminder is due, and the interval between it and the one after.
     due: Duration,
     step: Duration,
     /// The errors logged last, as hashes.
     known: Vec<u64>,
-    /// How many more errors may be logged before the next reminder.
+    /// Number of further errors that may be logged before the next reminder.
     left: usize,
     is_logged: bool,
 }
 
-/// A trouble that is over. It is shown as `3 h 12 min, 57 tries`.
+/// A failure that is over. It is displayed as `3 h 12 min, 57 tries`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overcome {
     /// How long it lasted.
     pub lasted: Duration,
-    /// How many tries have failed.
+    /// Number of attempts that failed.
     pub tries: u32,
 }
 
 impl Trouble {
-    /// Notes a failure at the time `now`; returns whether it is to be logged.
+    /// Records a failure at the time `now`; returns whether to log it.
     ///
-    /// `error` must not hold what differs each time, such as when the next try will be.
+    /// `error` must not contain parts that differ each time, such as the time of the next attempt.
     pub fn failed(&mut self, now: Duration, error: &str) -> bool {
         self.tries = self.tries.saturating_add(1);
         let mut hasher = DefaultHasher::new();
@@ -79,7 +79,7 @@ impl Trouble {
         true
     }
 
-    /// Notes a success at the time `now`; returns what is over, if that was logged.
+    /// Records a success at the time `now`; returns the failure that is over, if it was logged.
     pub fn ended(&mut self, now: Duration) -> Option<Overcome> {
         let Trouble { since: Some(since), tries, is_logged: true, .. } = std::mem::take(self) else { return None };
         Some(Overcome { lasted: now.saturating_sub(since), tries })
@@ -97,7 +97,7 @@ impl fmt::Display for Overcome {
 mod tests {
     use super::*;
 
-    /// The seconds at which a failure that repeats each `every` seconds is logged, out of a day.
+    /// Returns the seconds of a day at which a failure that repeats every `every` seconds is logged.
     fn logged(every: u64, error: impl Fn(u64) -> String) -> Vec<u64> {
         let mut trouble = Trouble::default();
         let times = (0..86_400 / every).map(|n| n * every);

@@ -1,4 +1,4 @@
-//! Why a TLS connection did not come about, in words.
+//! TLS connection errors, for operators.
 
 use super::Fingerprint;
 use crate::text::printable;
@@ -6,26 +6,26 @@ use jiff::Timestamp;
 use rustls::{CertificateError, InvalidMessage};
 use std::{fmt, time::SystemTime};
 
-/// Why a TLS connection did not come about.
+/// The reason why a TLS connection failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// None of the authorities we believe vouches for the certificate.
+    /// No trusted CA has issued the certificate.
     Untrusted {
         /// The host.
         host: String,
         /// The certificate.
         seen: Fingerprint,
-        /// Whether it is the web's authorities that we believe.
+        /// Whether the public web CAs are the trusted ones.
         web: bool,
     },
-    /// The certificate is not valid any more.
+    /// The certificate has expired.
     Expired {
         /// The host.
         host: String,
         /// The end of its validity, in seconds since 1970.
         not_after: u64,
-        /// What our clock says.
+        /// The time of our clock, in seconds since 1970.
         now: u64,
     },
     /// The certificate is not valid yet.
@@ -34,10 +34,10 @@ pub enum TlsError {
         host: String,
         /// The beginning of its validity, in seconds since 1970.
         not_before: u64,
-        /// What our clock says.
+        /// The time of our clock, in seconds since 1970.
         now: u64,
     },
-    /// The certificate is somebody else's.
+    /// The certificate is for another host.
     OtherName {
         /// The host.
         host: String,
@@ -46,50 +46,51 @@ pub enum TlsError {
         /// The certificate.
         seen: Fingerprint,
     },
-    /// The certificate is not the one we were told.
+    /// The certificate does not match the configured fingerprints.
     OtherFingerprint {
         /// The host.
         host: String,
         /// The certificate.
         seen: Fingerprint,
-        /// Those we were told.
+        /// The configured fingerprints.
         wanted: Vec<Fingerprint>,
     },
-    /// The certificate has another fault.
+    /// The certificate is invalid for another reason.
     Unusable {
         /// The host.
         host: String,
         /// The certificate.
         seen: Fingerprint,
-        /// The fault.
+        /// The reason.
         what: String,
     },
-    /// What answers speaks something else.
+    /// The peer does not speak TLS.
     NotTls {
         /// `host:port`.
         to: String,
     },
-    /// The server was silent for too long.
+    /// The server did not respond in time.
     TimedOut {
         /// `host:port`.
         to: String,
     },
-    /// The two sides did not come to terms.
+    /// The handshake failed.
     Failed {
         /// `host:port`.
         to: String,
-        /// How it went.
+        /// The cause.
         what: String,
     },
 }
 
 impl TlsError {
-    /// Returns what the judgement on a certificate comes down to; `web` if it was by the web's authorities.
+    /// Returns the error for a certificate that failed verification; `web` if it was verified against the public web
+    /// CAs.
     pub(super) fn judged(error: &CertificateError, host: &str, seen: Fingerprint, web: bool) -> Self {
         let host = host.to_string();
         let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         match error {
-            // An authority of the same name with another key, as one made anew has it, shows in the signature only.
+            // A CA with the same name but another key, as when it was regenerated, shows only in the signature.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsError::Untrusted { host, seen, web },
             CertificateError::ExpiredContext { time, not_after } => {
                 TlsError::Expired { host, not_after: not_after.as_secs(), now: time.as_secs() }
@@ -106,7 +107,7 @@ impl TlsError {
             CertificateError::NotValidForName => TlsError::OtherName { host, presented: Vec::new(), seen },
             CertificateError::Other(other) => {
                 let what = match other.0.to_string() {
-                    // What `openssl req -x509` makes of itself.
+                    // The self-signed certificates of `openssl req -x509` are CA certificates by default.
                     text if text.contains("CaUsedAsEndEntity") => "it says that it is an authority's own".into(),
                     text => printable(text.as_bytes()),
                 };
@@ -117,13 +118,13 @@ impl TlsError {
     }
 }
 
-/// Returns a name as a certificate's reader has it, `DnsName("…")` or `IpAddress(…)`, without what stands around it.
+/// Returns a name from its debug form in a certificate error, `DnsName("…")` or `IpAddress(…)`, without the wrapping.
 fn shown(name: &str) -> String {
     let bare = name.split_once('(').map_or(name, |(_, bare)| bare.strip_suffix(')').unwrap_or(bare));
     printable(bare.trim_matches('"').as_bytes())
 }
 
-/// Returns what an error of rustls means for the connection to `to`.
+/// Returns the error of the connection to `to` for an error of rustls.
 pub(super) fn said_by(error: &rustls::Error, to: String) -> TlsError {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(other)) => match other.0.downcast_ref::<TlsError>() {
@@ -141,7 +142,7 @@ pub(super) fn said_by(error: &rustls::Error, to: String) -> TlsError {
 }
 
 impl fmt::Display for TlsError {
-    /// Writes what happened. What to do about it depends on who connects, and why.
+    /// Writes what happened. How to fix it depends on the caller and the purpose of the connection.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TlsError::Untrusted { host, seen, web } => {

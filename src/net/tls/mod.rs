@@ -1,8 +1,8 @@
-//! TLS: which servers are believed, and a connection to one that is.
+//! TLS: which servers are trusted, and connections to them.
 //!
-//! rustls with ring does the work; what is ours is the choice of whom to believe ([`Trust`]) and words for every way it can
-//! fail ([`TlsError`]). The judgement on a certificate travels through rustls inside its own error, from the `Judge` to
-//! [`connect`].
+//! rustls with ring does the work. Our part is the choice of trusted servers ([`Trust`]) and error messages for every
+//! kind of failure ([`TlsError`]). The result of verifying a certificate is passed through rustls inside its own error,
+//! from the `Judge` to [`connect`].
 
 mod error;
 mod trust;
@@ -27,14 +27,14 @@ use std::{
     sync::Arc,
 };
 
-/// A TLS connection whose server is the one we trust.
+/// A TLS connection to a trusted server.
 pub type Tls = StreamOwned<ClientConnection, Tcp>;
 
-/// Makes a TLS connection of a TCP connection to `port` of `host`.
+/// Makes a TLS connection out of a TCP connection to `port` of `host`.
 ///
 /// # Errors
 ///
-/// Why the server is not believed, or how else it did not come about.
+/// The reason why the server is not trusted, or why the connection failed.
 pub fn connect(tcp: Tcp, host: &str, port: u16, trust: &Trust) -> Result<Tls, TlsError> {
     let failed = |what: String| TlsError::Failed { to: endpoint(host, port), what };
     let name = ServerName::try_from(host.to_string()).map_err(|error| failed(error.to_string()))?;
@@ -62,12 +62,12 @@ pub fn connect(tcp: Tcp, host: &str, port: u16, trust: &Trust) -> Result<Tls, Tl
     Ok(stream)
 }
 
-/// Judges certificates as the operator wants it.
+/// Verifies certificates as configured.
 #[derive(Debug)]
 struct Judge {
     trust: Trust,
     provider: Arc<CryptoProvider>,
-    /// What follows chains of issuers; not needed for fingerprints.
+    /// The verifier of certificate chains; not needed for fingerprints.
     chains: Option<Arc<WebPkiServerVerifier>>,
 }
 
@@ -147,17 +147,17 @@ impl ServerCertVerifier for Judge {
     }
 }
 
-/// A connection with TLS or without.
+/// A connection with or without TLS.
 #[derive(Debug)]
 pub enum Stream {
-    /// Everybody on the way can read along.
+    /// Without TLS: anybody on the path can read it.
     Clear(Tcp),
-    /// Nobody can.
+    /// With TLS.
     Tls(Box<Tls>),
 }
 
 impl Stream {
-    /// Returns what waits.
+    /// Returns the TCP connection, which bounds the waits.
     pub fn tcp(&mut self) -> &mut Tcp {
         match self {
             Stream::Clear(tcp) => tcp,
@@ -165,7 +165,7 @@ impl Stream {
         }
     }
 
-    /// Returns the connection below.
+    /// Returns the underlying TCP connection.
     pub fn into_tcp(self) -> Tcp {
         match self {
             Stream::Clear(tcp) => tcp,

@@ -1,4 +1,4 @@
-//! Whom to believe: the web's authorities, one's own, or one certificate.
+//! Which servers to trust: by public web CAs, by configured CAs, or by certificate fingerprints.
 
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 use rustls::{
@@ -8,20 +8,21 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use std::{fmt, str::FromStr};
 
-/// Which TLS servers are believed.
+/// Which TLS servers are trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// Those that the web's certificate authorities vouch for.
+    /// Those with certificates from public web CAs.
     #[default]
     WebRoots,
-    /// Those that these authorities vouch for.
+    /// Those with certificates from these CAs.
     Authorities(Vec<CertificateDer<'static>>),
-    /// Those with one of these certificates. What it says of names and dates does not matter then: it is the right one.
+    /// Those with one of these certificates. Its names and dates are not checked then, since it is known to be the
+    /// right one.
     Fingerprints(Vec<Fingerprint>),
 }
 
 impl Trust {
-    /// Reads certificates of authorities: the base64 of DER or of a PEM file, several separated by commas.
+    /// Parses CA certificates: the base64 of DER or of a PEM file, several separated by commas.
     pub fn parse_authorities(value: &str) -> Result<Self, String> {
         const MOST: usize = 100;
         let mut authorities = Vec::new();
@@ -47,7 +48,7 @@ impl Trust {
         }
     }
 
-    /// Reads fingerprints of certificates, several separated by commas.
+    /// Parses fingerprints of certificates, several separated by commas.
     pub fn parse_fingerprints(value: &str) -> Result<Self, String> {
         value.split(',').map(str::parse).collect::<Result<_, _>>().map(Trust::Fingerprints)
     }
@@ -71,10 +72,10 @@ impl Fingerprint {
 impl FromStr for Fingerprint {
     type Err = String;
 
-    /// Reads `sha256:` and 64 hexadecimal digits, with or without colons between the octets, as openssl has them.
+    /// Parses `sha256:` and 64 hexadecimal digits, with or without colons between the octets, as openssl prints them.
     fn from_str(text: &str) -> Result<Self, String> {
         let what = "is not a fingerprint: write sha256: and 64 hexadecimal digits, with or without colons";
-        // What `openssl x509 -fingerprint -sha256` prints may be given as it is.
+        // The output of `openssl x509 -fingerprint -sha256` is accepted unchanged.
         let digits = ["sha256:", "SHA256:", "sha256 Fingerprint=", "SHA256 Fingerprint="]
             .into_iter()
             .find_map(|prefix| text.strip_prefix(prefix))

@@ -1,9 +1,10 @@
-//! A model of servers, people and secondaries around one repository: whatever happens, no difference misleads.
+//! A model of servers, people and secondaries around one repository: under all events, secondaries get correct
+//! differences.
 //!
-//! The remote is a branch and a record, moved by compare-and-swap; people move the branch wherever they like, since no shape of
-//! its history matters, only where it is when a server looks. Servers do what the writer does with the same values
-//! ([`Primary`], [`Record`], [`History`]), and may end between any two steps. What is served is noted down, and each
-//! secondary that is told a difference, or nothing, must have what a whole transfer gives.
+//! The remote is a branch and a record, moved by compare-and-swap. People move the branch anywhere, since the shape of
+//! its history does not matter, only its position when a server fetches. Servers do what the writer does, with the same
+//! values ([`Primary`], [`Record`], [`History`]), and may stop between any two steps. Everything that is served is
+//! recorded, and each secondary that gets a difference, or nothing, must end up with the result of a full transfer.
 
 use crate::zonefile;
 use std::collections::BTreeMap;
@@ -30,14 +31,14 @@ fn apex() -> Name {
     Name::from_text("example.org").unwrap()
 }
 
-/// The contents of a commit, as a person thinks of it.
+/// The contents of a commit from a person's point of view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Draft {
-    /// The name of the zone's file; `None` while it is gone.
+    /// The name of the zone's file; `None` while it is removed.
     file: Option<&'static str>,
     serial: u32,
     hosts: BTreeMap<u8, u8>,
-    /// In capitals, those of these numbers.
+    /// Bit mask of the hosts written in capitals.
     capitals: u8,
     part: u8,
     is_broken: bool,
@@ -99,21 +100,21 @@ enum Edit {
 
 #[derive(Clone, Debug)]
 enum Event {
-    /// A person moves the branch to something made of what it was so many pushes ago.
+    /// A person moves the branch to a change of what it was the given number of pushes ago.
     Push(prop::sample::Index, Vec<Edit>),
-    /// A person moves the branch back, or forth.
+    /// A person moves the branch back or forth.
     Force(prop::sample::Index),
-    /// A server learns where the branch is.
+    /// A server fetches the branch.
     Fetch(usize),
-    /// A server loads what it has fetched, and serves it.
+    /// A server loads what it has fetched and serves it.
     Serve(usize),
-    /// The same, but it ends before anybody is served.
+    /// The same, but the server stops before it serves.
     Crash(usize),
-    /// A client updates the zone, deletes it or makes it anew.
+    /// A client updates, deletes or recreates the zone.
     Update(usize, Edit),
-    /// A server ends.
+    /// A server stops.
     Down(usize),
-    /// A secondary looks at a server.
+    /// A secondary polls a server.
     Refresh(usize, usize),
 }
 
@@ -145,14 +146,14 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// A directory of files, all there is to a commit here.
+/// A directory of files, which is all that a commit contains here.
 struct Tree {
     files: Files,
-    /// The draft it is written from, if a person wrote it; of servers' commits what a person would see.
+    /// The draft it is written from, if a person wrote it; for commits of servers, what a person would see.
     draft: Draft,
 }
 
-/// The tree that a server's commit is made upon.
+/// The tree that a server's commit is based on.
 struct Upon<'a>(&'a Remote, ObjectId);
 
 impl Base for Upon<'_> {
@@ -167,12 +168,12 @@ impl Base for Upon<'_> {
     }
 }
 
-/// What git holds.
+/// The contents of git.
 #[derive(Default)]
 struct Remote {
     trees: BTreeMap<ObjectId, Tree>,
     blobs: BTreeMap<ObjectId, Vec<u8>>,
-    /// Where the branch was, all of it.
+    /// All positions of the branch so far.
     pushes: Vec<ObjectId>,
     branch: Option<ObjectId>,
     /// The entries of the record: id, directory, text.
@@ -180,7 +181,7 @@ struct Remote {
 }
 
 impl Remote {
-    /// Writes a directory and returns its id, which stands for a commit, too.
+    /// Writes a directory and returns its id, which also stands for a commit.
     fn write(&mut self, draft: Draft) -> ObjectId {
         let files = draft.files();
         let id = git::blob_id(format!("{files:?}").as_bytes());
@@ -207,7 +208,7 @@ impl Remote {
         self.record.last().map(|(id, ..)| *id)
     }
 
-    /// The record as a server reads it for a secondary, as `past` does.
+    /// Returns the record as a server reads it for a secondary, as `past` does.
     fn versions(&self) -> impl Iterator<Item = Past> + '_ {
         self.record.iter().rev().take(DEPTH).filter_map(|(_, tree, note)| {
             let files = &self.trees[tree].files;
@@ -223,7 +224,7 @@ impl Remote {
     }
 }
 
-/// A server that runs.
+/// A running server.
 struct Server {
     pristine: Primary,
     base: Primary,
@@ -298,7 +299,7 @@ impl Server {
         self.record.add(Note { tree, text: self.primary.note(&tree), seconds: 1 });
     }
 
-    /// Adds to the record; returns whether it was where it should be.
+    /// Adds to the record; returns whether the record was where it was expected.
     fn push_record(&mut self, remote: &mut Remote, entries: &[git::Entry], trees: &[(ObjectId, String)]) -> bool {
         if entries.last().is_some_and(|last| remote.tip() == Some(last.id())) {
             return true;
@@ -311,7 +312,7 @@ impl Server {
         true
     }
 
-    /// Loads the head and serves it; `crash` ends before that.
+    /// Loads the head and serves it; `crash` stops the server before that.
     fn serve(&mut self, remote: &mut Remote, crash: bool) {
         if self.loaded.is_none() {
             self.recall(remote);
@@ -338,7 +339,7 @@ impl Server {
         }
     }
 
-    /// Raises the serial number; returns whether it has to be tried again.
+    /// Raises the serial number; returns whether it must be retried.
     fn raise(&mut self, remote: &mut Remote) -> bool {
         let by = CommitInfo::new(self.head, "somebody");
         let mut next = self.primary.clone();
@@ -351,7 +352,7 @@ impl Server {
         true
     }
 
-    /// Pushes what `next` was made of, with its entry; or looks at what has come in between.
+    /// Pushes what `next` was made from, with its entry, or takes over what has come in between.
     fn push(&mut self, remote: &mut Remote, next: Primary, draft: Draft) -> bool {
         let tree = remote.write(draft);
         let note = Note { tree, text: next.note(&tree), seconds: 1 };
@@ -377,7 +378,7 @@ impl Server {
         false
     }
 
-    /// A client changes the zone.
+    /// Handles an update by a client.
     fn update(&mut self, remote: &mut Remote, edit: &Edit) {
         for _ in 0..10 {
             if self.primary.not_raised().next().is_some() {
@@ -412,7 +413,7 @@ impl Server {
         self.served = zone;
     }
 
-    /// What a secondary gets that has this version.
+    /// Returns what a secondary with this version gets.
     fn transfer(&mut self, remote: &Remote, from: Option<Serial>) -> Option<Content> {
         let zone = self.served.clone()?;
         let request = request(from);
@@ -440,7 +441,7 @@ fn request(from: Option<Serial>) -> Request {
     Request::parse(&query, Transport::TCP).unwrap()
 }
 
-/// A record, to the letter: owner, type, TTL, data.
+/// A record, exact in all octets: owner, type, TTL, data.
 type Row = (Vec<u8>, u16, u32, Vec<u8>);
 
 fn rows(zone: &Zone) -> Vec<Row> {
@@ -454,7 +455,7 @@ fn rows(zone: &Zone) -> Vec<Row> {
     rows
 }
 
-/// Makes of a secondary's version what the reply says.
+/// Applies a reply to a secondary's version.
 fn apply(held: &mut Option<(Serial, Vec<Row>)>, content: &Content) {
     match content {
         Content::Soa(_) => {}
@@ -554,7 +555,7 @@ fn run(events: &[Event], policy: SerialPolicy) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// A serial number stands for one version whoever serves it, and all secondaries have that.
+    /// A serial number stands for one version on all servers, and all secondaries have that version.
     #[test]
     fn no_secondary_is_misled(events in proptest::collection::vec(event(), 1..60)) {
         run(&events, SerialPolicy::Bump);
@@ -566,7 +567,7 @@ proptest! {
     }
 }
 
-/// How many worlds; more on demand.
+/// Returns the number of worlds to try; more can be requested.
 fn cases() -> u32 {
     std::env::var("ZONULE_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(1).max(1) * 300
 }
