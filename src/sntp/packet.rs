@@ -199,7 +199,7 @@ mod tests {
     proptest! {
         /// Whatever comes, and whatever our clock shows: no panic, and an offset that leads to the server's time.
         #[test]
-        fn nothing_panics(
+        fn any_octets_never_panic(
             noise in proptest::collection::vec(any::<u8>(), PACKET),
             sent in any::<i64>(),
             elapsed in any::<u64>(),
