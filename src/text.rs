@@ -5,6 +5,7 @@
 //! nothing, are written as Rust writes them: `\u{202e}`.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The most octets of a remark that are shown in a line.
@@ -48,6 +49,25 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
+/// Returns a text as a string of JSON with its quotes (RFC 8259 §7); characters that are not printable are escaped.
+#[must_use]
+pub fn json_string(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            character if is_printable(character) => quoted.push(character),
+            character => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(quoted, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// Returns a remark from outside as one line of at most some 300 octets: line ends become spaces, other characters that
 /// are not printable are escaped.
 #[must_use]
@@ -85,6 +105,11 @@ pub fn time(duration: Duration) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_is_not_printable_is_escaped_as_json_has_it() {
+        assert_eq!(json_string("a\"\n\u{202e}\u{e0041}ü"), "\"a\\\"\\u000a\\u202e\\udb40\\udc41ü\"");
+    }
 
     #[test]
     fn what_does_harm_is_escaped_and_languages_are_not() {

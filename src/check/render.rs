@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Finding, Findings, Kind};
 use crate::dns::{Diagnostic, Severity};
-use crate::text::{escaped, is_printable};
+use crate::text::{escaped, json_string};
 
 impl Kind {
     /// Returns the word that stands for this in JSON.
@@ -129,44 +129,21 @@ fn push_text(finding: &Finding, palette: &Palette, text: &mut String) {
 
 fn push_json(Finding { kind, zone, diagnostic, source, .. }: &Finding, text: &mut String) {
     let Diagnostic { file, line, column, reason, hint, .. } = diagnostic;
-    let string = |value: &str| {
-        let mut quoted = String::new();
-        push_quoted(value, &mut quoted);
-        quoted
-    };
     let or_null = |value: Option<String>| value.unwrap_or_else(|| "null".to_string());
     let number = |value: u32| or_null(Some(value).filter(|value| *value > 0).map(|value| value.to_string()));
     let members = [
-        ("kind", string(kind.word())),
-        ("severity", string(severity(diagnostic))),
-        ("zone", or_null(zone.as_ref().map(|zone| string(&zone.to_string())))),
-        ("file", string(file)),
+        ("kind", json_string(kind.word())),
+        ("severity", json_string(severity(diagnostic))),
+        ("zone", or_null(zone.as_ref().map(|zone| json_string(&zone.to_string())))),
+        ("file", json_string(file)),
         ("line", number(*line)),
         ("column", number(*column)),
-        ("reason", string(reason)),
-        ("hint", or_null(hint.as_deref().map(string))),
-        ("source", or_null(source.as_ref().map(|source| string(&source.line)))),
+        ("reason", json_string(reason)),
+        ("hint", or_null(hint.as_deref().map(json_string))),
+        ("source", or_null(source.as_ref().map(|source| json_string(&source.line)))),
     ];
     let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
     let _ = write!(text, "{{{}}}", members.join(","));
-}
-
-/// Appends a string of JSON (RFC 8259 §7).
-fn push_quoted(value: &str, text: &mut String) {
-    text.push('"');
-    for letter in value.chars() {
-        match letter {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            letter if is_printable(letter) => text.push(letter),
-            letter => {
-                for unit in letter.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(text, "\\u{unit:04x}");
-                }
-            }
-        }
-    }
-    text.push('"');
 }
 
 /// Escapes what a workflow command is made of; properties end at colons and commas besides.

@@ -483,9 +483,9 @@ impl Type {
     /// Returns the mnemonic that is closest to a misspelt one.
     pub(crate) fn nearest(text: &[u8]) -> Option<&'static str> {
         let names = TABLE.iter().map(|known| known.mnemonic);
-        let text = text.get(..16).unwrap_or(text).to_ascii_uppercase();
+        let text = std::string::String::from_utf8_lossy(text.get(..16).unwrap_or(text)).to_ascii_uppercase();
         names
-            .map(|name| (distance(&text, name.as_bytes()), name))
+            .map(|name| (strsim::levenshtein(&text, name), name))
             .min()
             .filter(|&(d, name)| d <= 1.max(name.len() / 3))
             .map(|(_, name)| name)
@@ -499,21 +499,6 @@ impl fmt::Display for Type {
             None => write!(f, "TYPE{}", self.0),
         }
     }
-}
-
-/// Returns the edit distance of two words in insertions, deletions and replacements.
-fn distance(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Reply;
 use crate::dns::Name;
-use crate::text::is_printable;
+use crate::text::json_string;
 use crate::zone::{Entry, Zones};
 
 /// Maximum number of zones per page.
@@ -52,12 +52,12 @@ impl Status<'_> {
         for entry in entries.by_ref().take(PAGE) {
             text.push_str(if last.is_some() { ",\n    " } else { "\n    " });
             let serial = entry.zone().map_or("null".to_string(), |zone| zone.serial().0.to_string());
-            let _ = write!(text, "{{\"name\": {}, \"serial\": {serial}}}", quoted(&name(entry)));
+            let _ = write!(text, "{{\"name\": {}, \"serial\": {serial}}}", json_string(&name(entry)));
             last = Some(entry);
         }
         text.push_str(if last.is_some() { "\n  ]" } else { "]" });
         if let (Some(last), Some(_)) = (last, entries.next()) {
-            let _ = write!(text, ",\n  \"next\": {}", quoted(&format!("/?after={}", encoded(&name(last)))));
+            let _ = write!(text, ",\n  \"next\": {}", json_string(&format!("/?after={}", encoded(&name(last)))));
         }
         text.push_str("\n}\n");
         Reply::json(self.code(), text)
@@ -70,7 +70,8 @@ impl Status<'_> {
     /// Writes the beginning of every page.
     fn front(&self) -> String {
         let status = if self.catalog.is_some() { "serving" } else { "loading" };
-        let mut text = format!("{{\n  \"status\": \"{status}\",\n  \"version\": {}", quoted(env!("CARGO_PKG_VERSION")));
+        let mut text =
+            format!("{{\n  \"status\": \"{status}\",\n  \"version\": {}", json_string(env!("CARGO_PKG_VERSION")));
         let fetched = self.fetched.and_then(|seconds| Timestamp::from_second(i64::try_from(seconds).ok()?).ok());
         let fetched = fetched.map(|time| time.to_string());
         let fields =
@@ -78,7 +79,7 @@ impl Status<'_> {
         for (name, value) in fields {
             if let Some(value) = value {
                 // Writing to a string cannot fail.
-                let _ = write!(text, ",\n  \"{name}\": {}", quoted(value));
+                let _ = write!(text, ",\n  \"{name}\": {}", json_string(value));
             }
         }
         let count = self.catalog.map_or(0, Zones::len);
@@ -94,24 +95,6 @@ fn name(entry: &Entry) -> String {
         Some(short) if !short.is_empty() => short.to_string(),
         _ => name,
     }
-}
-
-/// Returns a JSON string (RFC 8259 §7).
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            character if is_printable(character) => quoted.push(character),
-            character => {
-                for unit in character.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(quoted, "\\u{unit:04x}");
-                }
-            }
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 /// Returns a text with percent-encoding for a query (RFC 3986 §2.1).
@@ -194,11 +177,6 @@ mod tests {
         );
         let health = status.health();
         assert!(health.body().ends_with("\"zone_count\": 3}\n") && health.status() == 200, "{}", health.body());
-    }
-
-    #[test]
-    fn what_is_not_printable_is_escaped_as_json_has_it() {
-        assert_eq!(quoted("a\"\n\u{202e}\u{e0041}ü"), "\"a\\\"\\u000a\\u202e\\udb40\\udc41ü\"");
     }
 
     #[test]

@@ -199,7 +199,7 @@ mod tests {
     proptest! {
         /// Any packet and any time of our clock: no panic, and the offset leads to the server's time.
         #[test]
-        fn nothing_panics(
+        fn any_octets_never_panic(
             noise in proptest::collection::vec(any::<u8>(), PACKET),
             sent in any::<i64>(),
             elapsed in any::<u64>(),

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use zonule_harness::link::{Conditions, Link};
 use zonule_harness::transfer::Transfer;
-use zonule_harness::{Client, Key, Outcome, Remote, Reply, Sandbox, Server, Target, Transport, namespace};
+use zonule_harness::{Client, Key, Outcome, Remote, Reply, Sandbox, Server, Transport};
 
-use crate::scene::{large_zone, zone};
+use crate::scene::{inside, large_zone, zone};
 use crate::updates::scene::{KEYS, Ledger, ZONE};
 
 const CONDITIONS: Conditions = Conditions { round_trip: Duration::from_millis(50), lost_per_mille: 20 };
@@ -29,10 +29,8 @@ const FILES: usize = 10;
 const FILE: usize = 1_000_000;
 
 scenario!(clones_updates_and_transfers_pass_a_long_and_lossy_way, |target| {
-    if !namespace::inside() {
-        let target = if matches!(target, Target::Image { .. }) { "image" } else { "hosted" };
-        let test = format!("links::clones_updates_and_transfers_pass_a_long_and_lossy_way::{target}");
-        return namespace::test_inside(&test).unwrap();
+    if !inside(target, module_path!()) {
+        return;
     }
     let sandbox = Sandbox::new("links").unwrap();
     let key = Key::new("laptop._update.example.org").unwrap();

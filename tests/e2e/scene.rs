@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use zonule_harness::{Machine, Remote, Sandbox, Server, Target};
+use zonule_harness::{Machine, Remote, Sandbox, Server, Target, namespace};
 
 /// The Linux binary as a target.
 pub(crate) fn hosted() -> Target {
@@ -12,6 +12,19 @@ pub(crate) fn hosted() -> Target {
 /// The image as a target, on the machine most hypervisors offer.
 pub(crate) fn image() -> Target {
     Target::image(Machine::Q35).unwrap()
+}
+
+/// Runs this scenario again, alone in a network namespace, unless it is there already; returns whether it is.
+///
+/// `scenario` is the scenario's `module_path!()`.
+pub(crate) fn inside(target: &Target, scenario: &str) -> bool {
+    if namespace::inside() {
+        return true;
+    }
+    let (_, scenario) = scenario.split_once("::").expect("a module of this crate");
+    let target = if matches!(target, Target::Image { .. }) { "image" } else { "hosted" };
+    namespace::test_inside(&format!("{scenario}::{target}")).unwrap();
+    false
 }
 
 /// A server, its remote and their directory; dropped in this order.

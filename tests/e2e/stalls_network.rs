@@ -14,7 +14,7 @@ use zonule_harness::{
     Client, Console, Key, Process, Remote, Sandbox, Server, Target, Transport, eventually, namespace, serial,
 };
 
-use crate::scene::zone;
+use crate::scene::{inside, zone};
 use crate::secondaries::notify::receive;
 use crate::updates::scene::{KEYS, ZONE};
 
@@ -29,16 +29,6 @@ const HELD_UP: Duration = Duration::from_secs(2);
 /// second crowd any listener.
 const DATAGRAMS: u32 = 50;
 const SYNS: u32 = 500;
-
-/// Runs the test of this name in this module again inside of a namespace, unless it is there; returns whether it is.
-fn inside(target: &Target, name: &str) -> bool {
-    let inside = namespace::inside();
-    if !inside {
-        let target = if matches!(target, Target::Image { .. }) { "image" } else { "hosted" };
-        namespace::test_inside(&format!("stalls_network::{name}::{target}")).unwrap();
-    }
-    inside
-}
 
 /// A server behind a way; dropped in this order.
 struct Scene {
@@ -84,7 +74,7 @@ impl Scene {
 }
 
 scenario!(updates_of_strangers_take_nobodys_answers, |target| {
-    if !inside(target, "updates_of_strangers_take_nobodys_answers") {
+    if !inside(target, module_path!()) {
         return;
     }
     let scene = Scene::start(target, &[]);
@@ -106,7 +96,7 @@ scenario!(updates_of_strangers_take_nobodys_answers, |target| {
 });
 
 scenario!(floods_of_syns_keep_nobody_out, |target| {
-    if !inside(target, "floods_of_syns_keep_nobody_out") {
+    if !inside(target, module_path!()) {
         return;
     }
     let scene = Scene::start(target, &[]);
@@ -130,7 +120,7 @@ scenario!(floods_of_syns_keep_nobody_out, |target| {
 });
 
 scenario!(dead_secondaries_keep_no_notification_from_others, |target| {
-    if !inside(target, "dead_secondaries_keep_no_notification_from_others") {
+    if !inside(target, module_path!()) {
         return;
     }
     // The one that lives is told last.

@@ -65,6 +65,21 @@ impl Pack {
         start
     }
 
+    /// Adds `length` files, all but the first as deltas against the one before: each delta right behind its base, or each
+    /// base behind its delta. [`link`] is what they hold.
+    pub(crate) fn chain(&mut self, length: usize, reversed: bool) {
+        if !reversed {
+            self.object(BLOB, link(0).as_bytes());
+        }
+        for step in 1..length {
+            let n = if reversed { length - step } else { step };
+            self.ref_delta(id(BLOB, link(n - 1).as_bytes()), &replacing_delta(15, link(n).as_bytes()));
+        }
+        if reversed {
+            self.object(BLOB, link(0).as_bytes());
+        }
+    }
+
     /// Adds a delta against the object `base`.
     pub(crate) fn ref_delta(&mut self, base: ObjectId, delta: &[u8]) {
         self.entry(REF_DELTA, delta.len() as u64, base.as_slice(), &deflate(delta));
@@ -81,6 +96,11 @@ impl Pack {
         seal(&mut pack);
         pack
     }
+}
+
+/// Returns what a link of a [chain](Pack::chain) holds.
+pub(crate) fn link(n: usize) -> String {
+    format!("revision {n:06}")
 }
 
 /// Appends the checksum.

@@ -299,7 +299,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_a_server_writes_is_a_panic_or_an_endless_loop(
+        fn any_octets_never_panic(
             start in prop::sample::select(vec![
                 "", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde",

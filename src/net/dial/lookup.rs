@@ -342,7 +342,7 @@ mod tests {
     proptest! {
         /// Any input: no panic, and only answers to this question are accepted.
         #[test]
-        fn nothing_panics(noise in proptest::collection::vec(any::<u8>(), 0..200), cut in any::<prop::sample::Index>()) {
+        fn any_octets_never_panic(noise in proptest::collection::vec(any::<u8>(), 0..200), cut in any::<prop::sample::Index>()) {
             let records = [("git.example.org.", 600, cname("forge.example.net.")), ("forge.example.net.", 300, a(1))];
             let good = reply(RecordType::A, ResponseCode::NoError, &records, Some((1, 2)));
             let mut mixed = good[..cut.index(good.len())].to_vec();

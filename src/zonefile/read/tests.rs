@@ -250,7 +250,7 @@ fn order_of_lines_does_not_matter() {
 
 proptest! {
     #[test]
-    fn random_text_never_panics(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn any_octets_never_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
         reading(&text);
     }
 

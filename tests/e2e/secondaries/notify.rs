@@ -9,6 +9,7 @@ use zonule_harness::{
     Answer, Ask, Console, Fault, Key, Make, Port, Proxy, Remote, Sandbox, Server, Setup, Target, Way, namespace, serial,
 };
 
+use crate::scene::inside;
 use crate::secondaries::scene::{ZONE, zone};
 
 /// The network the clients of the tests come from, as `target` sees it, and one they do not come from.
@@ -156,8 +157,11 @@ pub(crate) fn receive(socket: &UdpSocket, zone: &str, wanted: u32) -> bool {
     panic!("{:?} is not told of {zone} {wanted}", socket.local_addr());
 }
 
-/// Name servers of the zone and addresses in key names are told, at port 53; the server that the SOA names is not.
-fn tells_whom_zones_and_keys_name(target: &Target) {
+// Name servers of the zone and addresses in key names are told, at port 53; the server that the SOA names is not.
+scenario!(who_zones_and_keys_name_is_told, |target| {
+    if !inside(target, module_path!()) {
+        return;
+    }
     // Addresses of this side that both targets can reach, and nobody else.
     let [primary, server, glue, keyed, other] = [2, 3, 4, 5, 6].map(|last| Ipv4Addr::new(10, 0, 2, last));
     for address in [server, glue, keyed, other] {
@@ -199,27 +203,7 @@ fn tells_whom_zones_and_keys_name(target: &Target) {
         told.insert(wire::question(&buffer[..length]).unwrap().0);
     }
     assert!(!told.contains(ZONE), "{told:?}");
-}
-
-mod who_zones_and_keys_name_is_told {
-    use super::*;
-
-    #[test]
-    fn hosted() {
-        if !namespace::inside() {
-            return namespace::test_inside("secondaries::notify::who_zones_and_keys_name_is_told::hosted").unwrap();
-        }
-        tells_whom_zones_and_keys_name(&crate::scene::hosted());
-    }
-
-    #[test]
-    fn image() {
-        if !namespace::inside() {
-            return namespace::test_inside("secondaries::notify::who_zones_and_keys_name_is_told::image").unwrap();
-        }
-        tells_whom_zones_and_keys_name(&crate::scene::image());
-    }
-}
+});
 
 scenario!(key_of_the_repository_signs_notifications_as_soon_as_it_is_there, |target| {
     let sandbox = Sandbox::new("notify-key").unwrap();

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use zonule_harness::wire::{self, opcode};
 use zonule_harness::{
-    Console, Form, Key, Make, Port, Remote, Sandbox, Server, Setup, Target, Way, eventually, namespace, serial,
-    whole_zone,
+    Console, Form, Key, Make, Port, Remote, Sandbox, Server, Setup, Way, eventually, namespace, serial, whole_zone,
 };
 
+use crate::scene::inside;
 use crate::secondaries::scene::{ZONE, zone};
 
 fn until_serial(server: &mut Server, name: &str, wanted: u32) {
@@ -63,8 +63,11 @@ scenario!(ours_follows_ours, |target| {
     assert_eq!(ours, theirs);
 });
 
-/// A transfer key says where a zone is: no other argument is needed.
-fn key_names_the_primary(target: &Target) {
+// A transfer key says where a zone is: no other argument is needed.
+scenario!(key_may_name_the_primary, |target| {
+    if !inside(target, module_path!()) {
+        return;
+    }
     let sandbox = Sandbox::new("named").unwrap();
     let address = Ipv4Addr::new(10, 0, 2, 3);
     namespace::add_address(address).unwrap();
@@ -78,27 +81,7 @@ fn key_names_the_primary(target: &Target) {
     assert_eq!(way.transfers(ZONE), [Form::Whole]);
     let theirs = whole_zone(server.address(), ZONE, Some(&key)).unwrap();
     assert_eq!(theirs, whole_zone(knot.address(), ZONE, Some(&key)).unwrap());
-}
-
-mod key_may_name_the_primary {
-    use super::*;
-
-    #[test]
-    fn hosted() {
-        if !namespace::inside() {
-            return namespace::test_inside("secondaries::own::key_may_name_the_primary::hosted").unwrap();
-        }
-        key_names_the_primary(&crate::scene::hosted());
-    }
-
-    #[test]
-    fn image() {
-        if !namespace::inside() {
-            return namespace::test_inside("secondaries::own::key_may_name_the_primary::image").unwrap();
-        }
-        key_names_the_primary(&crate::scene::image());
-    }
-}
+});
 
 /// For the image see `ipv6`.
 #[test]

@@ -7,7 +7,7 @@ use crate::update::{PYTHON, Transport};
 use crate::{Error, Key, Result, run};
 
 /// Asks as its options say.
-const ASK: &str = include_str!("ask.py");
+const ASK: &str = concat!(include_str!("exchange.py"), include_str!("ask.py"));
 
 /// A request of the kinds that servers send each other.
 #[derive(Clone, Debug)]

@@ -100,34 +100,6 @@ def sign(wire, options):
     return wire[:10] + struct.pack("!H", additional) + wire[12:] + record, mac
 
 
-class Exchange:
-    """A socket, and the framing TCP needs."""
-
-    def __init__(self, options):
-        self.tcp = options.tcp
-        self.socket = socket.socket(type=socket.SOCK_STREAM if self.tcp else socket.SOCK_DGRAM)
-        self.socket.settimeout(options.patience)
-        self.socket.connect((options.server, options.port))
-
-    def send(self, wire):
-        self.socket.sendall(struct.pack("!H", len(wire)) + wire if self.tcp else wire)
-
-    def receive(self):
-        if not self.tcp:
-            return self.socket.recv(65535)
-        (length,) = struct.unpack("!H", self.exactly(2))
-        return self.exactly(length)
-
-    def exactly(self, length):
-        octets = b""
-        while len(octets) < length:
-            more = self.socket.recv(length - len(octets))
-            if not more:
-                raise EOFError
-            octets += more
-        return octets
-
-
 def skip_name(wire, at):
     """Where a name ends that begins at `at`."""
     while wire[at] and wire[at] < 192:

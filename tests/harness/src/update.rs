@@ -11,7 +11,7 @@ use crate::{Error, Key, Result, run};
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// Sends updates as its options say.
-const UPDATE: &str = include_str!("update.py");
+const UPDATE: &str = concat!(include_str!("exchange.py"), include_str!("update.py"));
 
 /// Drives certbot's plugin.
 const CERTBOT: &str = include_str!("certbot.py");
