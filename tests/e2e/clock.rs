@@ -62,7 +62,7 @@ fn a_time_server_makes_the_clock_right() {
 
     let time = chronyd(&sandbox, &port);
     server
-        .until_console(&format!("by {} port {} (stratum 8)", target.host(), port.number()))
+        .until_console(&format!("from {} port {}, stratum 8", target.host(), port.number()))
         .unwrap_or_else(|error| panic!("{error}; the time server says: {}", time.printed()));
     assert!(server.console().contains("the clock was corrected by +"), "{}", server.console());
     let what = "a signed update is accepted";

@@ -207,7 +207,7 @@ scenario!(what_servers_do_not_hear_is_told, |target| {
     set("zonule.notify", &scene.server.address().to_string());
     scene.sign(&key);
     scene.remote.write("example.net", zone(2, "")).unwrap();
-    holds(&scene.pushed(), "answers REFUSED");
+    holds(&scene.pushed(), "answered REFUSED");
     scene.sign(&Key::new("forge._notify.example.org").unwrap());
     scene.remote.write("example.org", zone(3, "")).unwrap();
     holds(&scene.pushed(), "(BADSIG)");
