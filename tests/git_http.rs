@@ -137,7 +137,7 @@ fn a_large_repository_comes_and_goes_whole() {
     let mut repository = served.repository();
     let Fetched::Moved { pack_bytes, .. } = repository.fetch().unwrap() else { panic!("not moved") };
     assert!(pack_bytes > 2 << 20, "{pack_bytes}");
-    assert_eq!(paths(&repository).len(), 54);
+    assert_eq!(paths(&repository).len(), 55);
     // Larger than what any socket holds, and than what nginx keeps in memory.
     let mut draft = repository.draft().unwrap();
     let changes = [("new".to_string(), Some(noise(2, 3 << 20)))].into();

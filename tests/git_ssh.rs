@@ -289,7 +289,7 @@ fn odd_paths_are_quoted() {
     let url = world.sshd.url("127.0.0.1", Path::new(&path));
     let mut repository = Repository::new(upstream(&url, world.access()), Limits::default());
     repository.fetch().unwrap();
-    assert_eq!(paths(&repository), ["a", "run.sh", "sub/dir/zone"]);
+    assert_eq!(paths(&repository), ["a", "link", "run.sh", "sub/dir/zone"]);
 }
 
 #[test]
