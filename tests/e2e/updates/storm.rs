@@ -22,6 +22,9 @@ const LEAST: usize = 25;
 const PEOPLE: u32 = 3;
 const CLIENTS: u32 = 12;
 
+/// How long a person rests between two edits.
+const PAUSE: Duration = Duration::from_millis(300);
+
 /// How long gusts and lulls last.
 const GUST: Duration = Duration::from_millis(700);
 
@@ -70,6 +73,8 @@ scenario!(nobodys_work_is_lost_in_a_storm, |target| {
                     while !enough() {
                         lines.push(edit(updating, person, lines.len()));
                         edits.fetch_add(1, Ordering::Relaxed);
+                        // On a fast machine three people without a pause push more often than the emulated one can.
+                        thread::sleep(PAUSE);
                     }
                     lines
                 })
