@@ -20,7 +20,7 @@ pub(super) fn is_due(rtype: Type) -> bool {
 }
 
 /// Adds the records of the hosts in the data of `owner`'s `rrset`, as far as there is room.
-pub(super) fn add(writer: &mut Writer<'_>, zone: &Zone, rrset: RRset<'_>, owner: &[u8]) {
+pub(super) fn add(writer: &mut Writer<'_>, zone: &Zone, rrset: RRset<'_>, owner: &[u8], dnssec: bool) {
     let mut added: [&[u8]; MAX_HOSTS] = [&[]; MAX_HOSTS];
     let mut count = 0;
     for (host, types) in rrset.rdata().filter_map(|data| host_and_types(rrset.rtype(), data)) {
@@ -30,7 +30,7 @@ pub(super) fn add(writer: &mut Writer<'_>, zone: &Zone, rrset: RRset<'_>, owner:
         if added[..count].iter().any(|other| name::eq(other, host)) {
             continue;
         }
-        if count == MAX_HOSTS || records(writer, zone, host, types, rrset.rtype() == Type::NS).is_err() {
+        if count == MAX_HOSTS || records(writer, zone, host, types, rrset.rtype() == Type::NS, dnssec).is_err() {
             return;
         }
         added[count] = host;
@@ -39,8 +39,8 @@ pub(super) fn add(writer: &mut Writer<'_>, zone: &Zone, rrset: RRset<'_>, owner:
 }
 
 /// Adds the addresses of a host in a delegation, whether below the cut or not.
-pub(super) fn glue(writer: &mut Writer<'_>, zone: &Zone, host: &[u8]) -> Result<(), Full> {
-    records(writer, zone, host, ADDRESSES, true)
+pub(super) fn glue(writer: &mut Writer<'_>, zone: &Zone, host: &[u8], dnssec: bool) -> Result<(), Full> {
+    records(writer, zone, host, ADDRESSES, true, dnssec)
 }
 
 /// Returns the host in a record's data and the types to add for it.
@@ -69,25 +69,42 @@ fn host_and_types(rtype: Type, data: &[u8]) -> Option<HostAndTypes<'_>> {
     }
 }
 
-/// Adds a host's RRsets of the given types; those below a zone cut only if `glue` is set.
-fn records(writer: &mut Writer<'_>, zone: &Zone, host: &[u8], types: &[Type], glue: bool) -> Result<(), Full> {
-    let Some(node) = find(zone, host, glue) else { return Ok(()) };
+/// Adds a host's RRsets of the given types; those below a zone cut only if `glue` is set. Signatures are added if `dnssec`
+/// is set and they fit (RFC 4035 §3.1.1).
+fn records(
+    writer: &mut Writer<'_>,
+    zone: &Zone,
+    host: &[u8],
+    types: &[Type],
+    glue: bool,
+    dnssec: bool,
+) -> Result<(), Full> {
+    let Some((node, is_expanded)) = find(zone, host, glue) else { return Ok(()) };
     for rrset in types.iter().filter_map(|rtype| node.rrset(*rtype)) {
+        let signatures = if dnssec { node.signatures(rrset.rtype()) } else { None };
+        // The signatures of a wildcard prove nothing without the proof that there is no closer name.
+        if signatures.is_some() && is_expanded {
+            return Ok(());
+        }
         writer.rrset(Section::Additional, Some(host), rrset)?;
+        if let Some(signatures) = signatures {
+            let _ = writer.signatures(Section::Additional, Some(host), signatures, rrset.ttl());
+        }
     }
     Ok(())
 }
 
-/// Returns the node of a host in the zone, or of the wildcard that matches it.
-fn find<'z>(zone: &'z Zone, host: &[u8], glue: bool) -> Option<&'z Node> {
+/// Returns the node of a host in the zone, or of the wildcard that matches it and `true`.
+fn find<'z>(zone: &'z Zone, host: &[u8], glue: bool) -> Option<(&'z Node, bool)> {
     if !name::is_at_or_below(host, zone.apex().as_wire()) {
         return None;
     }
     let mut key = Key::empty();
     key.set(host);
     match zone.lookup(host, &key) {
-        Lookup::Node(node) | Lookup::Wildcard(node) => Some(node),
-        Lookup::Delegation { .. } if glue => zone.node_at(host, &key),
+        Lookup::Node(node) => Some((node, false)),
+        Lookup::Wildcard(node) => Some((node, true)),
+        Lookup::Delegation { .. } if glue => zone.node_at(host, &key).map(|node| (node, false)),
         _ => None,
     }
 }

@@ -103,8 +103,45 @@ impl<'r> Writer<'r> {
         })
     }
 
-    /// Adds the SOA RRset for a negative answer, with the TTL of RFC 2308 §5.
-    pub(super) fn negative(&mut self, apex: &[u8], soa: RRset<'_>) -> Result<(), Full> {
+    /// Adds an RRset and its signatures, if any: both or neither (RFC 4035 §3.1.1).
+    #[inline]
+    pub(super) fn signed(
+        &mut self,
+        section: Section,
+        owner: Option<&[u8]>,
+        rrset: RRset<'_>,
+        signatures: Option<RRset<'_>>,
+    ) -> Result<(), Full> {
+        let Some(signatures) = signatures else { return self.rrset(section, owner, rrset) };
+        self.atomically(|writer| {
+            writer.rrset(section, owner, rrset)?;
+            writer.signatures(section, owner, signatures, rrset.ttl())
+        })
+    }
+
+    /// Adds signatures with the TTL of the RRset that they cover (RFC 4034 §3).
+    pub(super) fn signatures(
+        &mut self,
+        section: Section,
+        owner: Option<&[u8]>,
+        signatures: RRset<'_>,
+        ttl: u32,
+    ) -> Result<(), Full> {
+        self.atomically(|writer| {
+            let mut pointer = owner.is_none().then_some(QUESTION_POINTER);
+            for record in signatures.records() {
+                writer.owner(owner, &mut pointer)?;
+                let fixed = writer.at;
+                writer.put(&record[2..])?;
+                writer.message[fixed + 4..fixed + 8].copy_from_slice(&ttl.to_be_bytes());
+                writer.counts[section as usize] += 1;
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds the SOA RRset for a negative answer and its signatures, if any, with the TTL of RFC 2308 §5.
+    pub(super) fn negative(&mut self, apex: &[u8], soa: RRset<'_>, signatures: Option<RRset<'_>>) -> Result<(), Full> {
         let Some(minimum) = soa.rdata().next().and_then(|data| data.last_chunk::<4>()) else { return Ok(()) };
         let ttl = soa.ttl().min(u32::from_be_bytes(*minimum));
         self.atomically(|writer| {
@@ -116,7 +153,10 @@ impl<'r> Writer<'r> {
                 writer.data(Type::SOA, &record[RECORD_HEAD..])?;
                 writer.counts[Section::Authority as usize] += 1;
             }
-            Ok(())
+            match signatures {
+                Some(signatures) => writer.signatures(Section::Authority, Some(apex), signatures, ttl),
+                None => Ok(()),
+            }
         })
     }
 

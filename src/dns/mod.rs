@@ -7,6 +7,7 @@ pub(crate) mod diagnostic;
 pub(crate) mod lexer;
 pub mod message;
 pub(crate) mod name;
+pub mod nsec3;
 pub(crate) mod rdata;
 mod rtype;
 mod serial;

@@ -196,8 +196,8 @@ pub(super) fn targets(records: &Records, list: &[Gathered], zone: &Zone, report:
             Lookup::Node(_)
             | Lookup::Wildcard(_)
             | Lookup::EmptyNonTerminal
-            | Lookup::EmptyWildcard
-            | Lookup::NoName => Some("has no address"),
+            | Lookup::EmptyWildcard { .. }
+            | Lookup::NoName { .. } => Some("has no address"),
             // Only the delegation's own servers need addresses here (RFC 9471 §2.1).
             Lookup::Delegation { cut, .. }
                 if record.rtype == Type::NS && name::eq(cut.owner(), records.owner(record)) =>

@@ -7,6 +7,7 @@
 mod amendment;
 mod assembly;
 mod check;
+mod denial;
 mod difference;
 mod fingerprint;
 pub(crate) mod key;
@@ -25,6 +26,7 @@ pub use node::{Node, RRset};
 pub use zone::Zone;
 pub use zones::{Entry, Fault, Zones};
 
+pub(crate) use denial::Denied;
 pub(crate) use key::Key;
 pub(crate) use trie::{Named, Trie};
 pub(crate) use zone::Lookup;

@@ -40,6 +40,8 @@ impl Marks {
     pub(crate) const DNAME: Self = Self(2);
     /// The node has a CNAME record.
     pub(crate) const CNAME: Self = Self(4);
+    /// The node only owns NSEC3 records and their signatures, so its name does not exist (RFC 5155 §7.2.8).
+    pub(crate) const HASHED: Self = Self(8);
 
     /// Returns whether any of the marks of `other` is set.
     #[inline]
@@ -104,6 +106,12 @@ impl Node {
     /// Returns the RRset of a type; of signatures, those that cover a type.
     pub(crate) fn rrset_covering(&self, rtype: Type, covers: Option<Type>) -> Option<RRset<'_>> {
         self.rrset(rtype)?.by_type_covered().find(|rrset| rrset.covers() == covers)
+    }
+
+    /// Returns the signatures that cover a type.
+    #[inline]
+    pub(crate) fn signatures(&self, covers: Type) -> Option<RRset<'_>> {
+        self.rrset_covering(Type::RRSIG, Some(covers))
     }
 
     /// Iterates over the RRsets by ascending type, signatures by the type they cover.
@@ -263,6 +271,11 @@ impl NodeBuilder {
         self.end_rrset();
         let mut marks = Marks::NONE;
         let node = Node(self.octets.as_slice().into());
+        if node.rrset(Type::NSEC3).is_some()
+            && node.types().all(|rrset| matches!(rrset.rtype(), Type::NSEC3 | Type::RRSIG))
+        {
+            marks = Marks::HASHED;
+        }
         for rrset in node.types() {
             match rrset.rtype() {
                 Type::NS if !is_apex => marks = marks | Marks::CUT,

@@ -156,6 +156,26 @@ impl<V: Named + Clone> Trie<V> {
         }
     }
 
+    /// Returns the value of the last name in canonical order.
+    pub(crate) fn last(&self) -> Option<&V> {
+        self.root.as_ref().map(Link::last)
+    }
+
+    /// Returns whether there are names below a name in wire form.
+    pub(crate) fn has_below(&self, name: &[u8]) -> bool {
+        let key = Key::new(name);
+        let mut link = self.root.as_ref();
+        while let Some(Link::Branch(branch)) = link
+            && usize::from(branch.at) < key.len()
+        {
+            link = branch.twig(key.symbol(branch.at));
+        }
+        link.is_some_and(|link| {
+            let last = link.last().name();
+            last.len() > name.len() && name::is_at_or_below(last, name)
+        })
+    }
+
     /// Puts a value under its name and returns the one it replaces.
     pub(crate) fn insert(&mut self, value: V) -> Option<V> {
         let key = Key::new(value.name());
@@ -474,6 +494,7 @@ mod tests {
                     prop_assert_eq!(trie.get(wire).map(|item| item.1), map.get(sought).copied());
                     let below: Vec<_> = trie.below(wire).map(|item| item.0.clone()).collect();
                     let expected: Vec<_> = map.keys().filter(|name| name.is_at_or_below(sought)).cloned().collect();
+                    prop_assert_eq!(trie.has_below(wire), expected.iter().any(|name| name != sought));
                     prop_assert_eq!(below, expected);
                     let rest: Vec<_> = trie.starting_at(wire).map(|item| item.0.clone()).collect();
                     let expected: Vec<_> = map.range(sought.clone()..).map(|(name, _)| name.clone()).collect();

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::amendment::Amendment;
+use super::denial::Denial;
 use super::key::Key;
 use super::node::{Marks, Node, NodeBuilder, RRset};
 use crate::dns::{Name, Serial, Type, data_cmp, name};
@@ -14,13 +15,15 @@ use crate::zone::{Named, Trie};
 /// A zone, immutable and complete: it has one SOA record and NS records at its apex.
 #[derive(Clone)]
 pub struct Zone {
-    name: Name,
+    pub(super) name: Name,
     apex: Node,
-    nodes: Trie<Node>,
+    pub(super) nodes: Trie<Node>,
     serial: Serial,
     records: usize,
     /// Some name has, or had before an amendment, a label `*`; without one, names that do not exist need no second look.
     has_wildcards: bool,
+    /// How the zone proves what it does not have.
+    pub(super) denial: Denial,
 }
 
 /// What a zone has for a name (RFC 1034 §4.3.2 step 3).
@@ -42,9 +45,15 @@ pub(crate) enum Lookup<'z> {
     /// The wildcard that stands in for the name (RFC 4592 §3.3.1).
     Wildcard(&'z Node),
     /// A wildcard stands in for the name, but it owns no records itself.
-    EmptyWildcard,
+    EmptyWildcard {
+        /// The length of the closest encloser in octets.
+        encloser: usize,
+    },
     /// There is no such name.
-    NoName,
+    NoName {
+        /// The length of the closest encloser in octets.
+        encloser: usize,
+    },
 }
 
 impl Zone {
@@ -57,7 +66,8 @@ impl Zone {
         let serial = serial_of(soa)?;
         let records = nodes.iter().map(Node::record_count).sum();
         let has_wildcards = nodes.iter().any(|node| is_wildcard_or_below(node.name()));
-        Some(Self { name, apex, nodes, serial, records, has_wildcards })
+        let denial = Denial::of(&apex, &nodes);
+        Some(Self { name, apex, nodes, serial, records, has_wildcards, denial })
     }
 
     /// Returns the zone with RRsets replaced; it shares all else with this one and costs what it does not share.
@@ -78,11 +88,13 @@ impl Zone {
         let mut builder = NodeBuilder::default();
         builder.begin(name.as_wire());
         let (apex, nodes) = (builder.finish(true), Trie::default());
-        Self { name, apex, nodes, serial: Serial(0), records: 0, has_wildcards: false }.with(amendments)
+        let denial = Denial::default();
+        Self { name, apex, nodes, serial: Serial(0), records: 0, has_wildcards: false, denial }.with(amendments)
     }
 
     fn with(mut self, amendments: &[Amendment]) -> Option<Self> {
         let mut builder = NodeBuilder::default();
+        let mut changed = Vec::new();
         for amendments in amendments.chunk_by(|a, b| a.owner == b.owner) {
             let owner = &amendments[0].owner;
             if !owner.is_at_or_below(&self.name) {
@@ -93,6 +105,9 @@ impl Zone {
             let new = amended(old.as_ref(), owner, is_apex, amendments, &mut builder)?;
             self.records -= old.as_ref().map_or(0, Node::record_count);
             self.records += new.as_ref().map_or(0, Node::record_count);
+            if self.denial.is_by_nsec3() {
+                changed.push((old, new.clone()));
+            }
             match new {
                 None => {
                     self.nodes.remove(owner.as_wire());
@@ -106,6 +121,7 @@ impl Zone {
         self.apex = self.nodes.get(self.name.as_wire())?.clone();
         let serial = serial_of(self.soa()?.rdata().next()?)?;
         self.serial = serial;
+        self.denial = self.denial.amended(&self.apex, &self.nodes, &changed);
         Some(self)
     }
 
@@ -160,6 +176,12 @@ impl Zone {
         self.apex.rrset(Type::SOA)
     }
 
+    /// Returns the signatures of the SOA RRset.
+    #[inline]
+    pub(crate) fn soa_signatures(&self) -> Option<RRset<'_>> {
+        self.apex.signatures(Type::SOA)
+    }
+
     /// Returns the node of a name in wire form, as [`Self::node`].
     #[inline]
     pub(crate) fn node_at(&self, name: &[u8], key: &Key) -> Option<&Node> {
@@ -176,11 +198,12 @@ impl Zone {
                 above = Some(node);
             }
         });
-        let Some(reached) = reached else { return Lookup::NoName };
+        let Some(reached) = reached else { return Lookup::NoName { encloser: self.name.as_wire().len() } };
         if name::eq(reached.name(), name) {
             return match above {
                 Some(node) => Self::turn(node),
                 None if reached.marks().has(Marks::CUT) => Lookup::Delegation { cut: reached, at_cut: true },
+                None if reached.marks().has(Marks::HASHED) => self.hashed(reached, name),
                 None => Lookup::Node(reached),
             };
         }
@@ -189,14 +212,33 @@ impl Zone {
                 return Self::turn(node);
             }
         }
-        let encloser = name::common_labels(reached.name(), name);
-        let below = name::suffix(name, encloser);
-        if below.len() == name.len() {
-            Lookup::EmptyNonTerminal
-        } else if self.has_wildcards {
-            self.wildcard(below)
-        } else {
-            Lookup::NoName
+        if reached.marks().has(Marks::HASHED) {
+            return self.hashed(reached, name);
+        }
+        let below = name::suffix(name, name::common_labels(reached.name(), name));
+        if below.len() == name.len() { Lookup::EmptyNonTerminal } else { self.no_name(below) }
+    }
+
+    /// Returns the outcome for a name without a node whose closest encloser is given.
+    #[inline]
+    fn no_name(&self, encloser: &[u8]) -> Lookup<'_> {
+        if self.has_wildcards { self.wildcard(encloser) } else { Lookup::NoName { encloser: encloser.len() } }
+    }
+
+    /// Returns the outcome for a name that shares the most labels with a node of NSEC3 records: such a node does not
+    /// make its name exist (RFC 5155 §7.2.8).
+    #[cold]
+    fn hashed(&self, node: &Node, name: &[u8]) -> Lookup<'_> {
+        let shared = name::common_labels(node.name(), name);
+        let below = name::suffix(name, shared);
+        if shared < name::labels(node.name()).count() {
+            // Nothing else shares more labels, and the name is not one of those above the node, for they exist.
+            return if below.len() == name.len() { Lookup::EmptyNonTerminal } else { self.no_name(below) };
+        }
+        match (self.nodes.has_below(node.name()), below.len() == name.len()) {
+            (true, true) => Lookup::EmptyNonTerminal,
+            (true, false) => self.no_name(below),
+            (false, _) => self.no_name(self.name.as_wire()),
         }
     }
 
@@ -212,15 +254,18 @@ impl Zone {
     /// Looks for the wildcard below the closest encloser of a name that does not exist (RFC 4592 §3.3.1).
     fn wildcard(&self, encloser: &[u8]) -> Lookup<'_> {
         let mut wire = [0; name::MAX_NAME];
-        let Some(target) = wire.get_mut(..encloser.len() + 2) else { return Lookup::NoName };
+        let no_name = Lookup::NoName { encloser: encloser.len() };
+        let Some(target) = wire.get_mut(..encloser.len() + 2) else { return no_name };
         target[..2].copy_from_slice(b"\x01*");
         target[2..].copy_from_slice(encloser);
         let mut key = Key::empty();
         key.set(target);
         match self.nodes.descend(&key, |_| ()) {
             Some(node) if name::eq(node.name(), target) => Lookup::Wildcard(node),
-            Some(node) if name::is_at_or_below(node.name(), target) => Lookup::EmptyWildcard,
-            _ => Lookup::NoName,
+            Some(node) if name::is_at_or_below(node.name(), target) => {
+                Lookup::EmptyWildcard { encloser: encloser.len() }
+            }
+            _ => no_name,
         }
     }
 }

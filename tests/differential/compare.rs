@@ -7,8 +7,8 @@ use zonule_harness::Peer;
 
 use crate::name::Name;
 use crate::question::{Question, type_name};
-use crate::reply::{ADDITIONAL, ANSWER, AUTHORITY, FLAGS, Key, Reply, SECTIONS};
-use crate::rules::RULES;
+use crate::reply::{ADDITIONAL, ANSWER, AUTHORITY, FLAGS, Key, Reply, SECTIONS, Set};
+use crate::rules::{RRSIG, RULES};
 use crate::world::World;
 
 /// A question with our reply and a peer's.
@@ -91,7 +91,15 @@ pub(crate) fn differences(case: &Case<'_>) -> Vec<Difference> {
         return found;
     }
     for section in [ANSWER, AUTHORITY, ADDITIONAL] {
-        let (a, b) = (&ours.sections[section], &theirs.sections[section]);
+        // Signatures over what only one of the replies has differ with it.
+        let both = |owner: &Name, rtype| {
+            let key = Key { owner: owner.clone(), rtype };
+            ours.sections[section].contains_key(&key) && theirs.sections[section].contains_key(&key)
+        };
+        // Those that were asked for are compared as they are.
+        let is_asked = section == ANSWER && case.question.qtype == RRSIG;
+        let a = &comparable(&ours.sections[section], is_asked, &both);
+        let b = &comparable(&theirs.sections[section], is_asked, &both);
         for (key, set) in a {
             match b.get(key) {
                 None => found.push(Difference::Extra(section, key.clone())),
@@ -104,6 +112,18 @@ pub(crate) fn differences(case: &Case<'_>) -> Vec<Difference> {
         found.extend(missing.map(|key| Difference::Missing(section, key.clone())));
     }
     found
+}
+
+/// The sets of a section without the signatures over sets that not both replies have, unless they were asked for.
+fn comparable(sets: &BTreeMap<Key, Set>, is_asked: bool, both: &impl Fn(&Name, u16) -> bool) -> BTreeMap<Key, Set> {
+    let mut sets = sets.clone();
+    if !is_asked {
+        for (key, set) in sets.iter_mut().filter(|(key, _)| key.rtype == RRSIG) {
+            set.retain(|data, _| both(&key.owner, u16::from_be_bytes([data[0], data[1]])));
+        }
+        sets.retain(|_, set| !set.is_empty());
+    }
+    sets
 }
 
 /// What must hold for our reply whatever others say; the fault, if there is one.
@@ -123,7 +143,8 @@ pub(crate) fn fault(question: &Question, ours: &Reply) -> Option<String> {
     // Aliases come in the order they are followed, so that a client needs to look once.
     let mut expected = BTreeSet::from([question.name.clone()]);
     for key in &ours.order {
-        if key.rtype == 39 {
+        // A DNAME record stands above the names that it redirects.
+        if key.rtype == 39 || key.rtype == 46 && ours.sections[ANSWER].contains_key(&Key { rtype: 39, ..key.clone() }) {
             continue;
         }
         if !expected.contains(&key.owner) {

@@ -14,6 +14,7 @@ mod readers;
 mod reply;
 mod rules;
 mod servers;
+mod sign;
 mod world;
 
 use std::env;
@@ -24,6 +25,7 @@ use crate::compare::{Case, Findings};
 use crate::question::questions;
 use crate::reply::Reply;
 use crate::servers::{Asker, Ours};
+use crate::sign::Signing;
 use crate::world::World;
 
 /// The seeds of every run.
@@ -31,9 +33,20 @@ const SEEDS: [u64; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 204, 206, 207, 208];
 
 /// Asks everything about a world.
 fn run(target: &Target, world: &World, effort: usize, findings: &mut Findings) {
+    ask_all(target, &Sandbox::new("differential").unwrap(), world, effort, findings);
+}
+
+/// Asks everything about a world that is signed.
+fn run_signed(target: &Target, seed: u64, signing: Signing, effort: usize, findings: &mut Findings) {
     let sandbox = Sandbox::new("differential").unwrap();
-    let ours = Ours::start(target, &sandbox, world).unwrap();
-    let peers = servers::start_peers(&sandbox, world).unwrap();
+    let mut world = World::random(seed);
+    sign::sign(&mut world, signing, sandbox.path());
+    ask_all(target, &sandbox, &world, effort, findings);
+}
+
+fn ask_all(target: &Target, sandbox: &Sandbox, world: &World, effort: usize, findings: &mut Findings) {
+    let ours = Ours::start(target, sandbox, world).unwrap();
+    let peers = servers::start_peers(sandbox, world).unwrap();
     let mut us = Asker::new(ours.address());
     let mut askers: Vec<(Peer, Asker)> = peers.iter().map(|peer| (peer.peer(), Asker::new(peer.address()))).collect();
     for zone in &world.zones {
@@ -78,6 +91,9 @@ fn hosted_answers_as_others_do() {
         for world in [World::random(seed), World::with_root(seed), World::disputed(seed)] {
             run(&target, &world, 4, &mut findings);
         }
+        for signing in Signing::ALL {
+            run_signed(&target, seed, signing, 4, &mut findings);
+        }
         return finish(&findings, false);
     }
     for seed in SEEDS.into_iter().chain(200..200 + number("ZONULE_SEEDS").unwrap_or(0)) {
@@ -85,12 +101,17 @@ fn hosted_answers_as_others_do() {
     }
     run(&target, &World::with_root(1), 2, &mut findings);
     run(&target, &World::disputed(1), 3, &mut findings);
+    for (seed, signing) in (1..).zip(Signing::ALL.into_iter().cycle().take(6)) {
+        run_signed(&target, seed, signing, 2, &mut findings);
+    }
     finish(&findings, true);
 }
 
 #[test]
 fn image_answers_as_others_do() {
     let mut findings = Findings::default();
-    run(&Target::image(Machine::Q35).unwrap(), &World::random(1), 1, &mut findings);
+    let target = Target::image(Machine::Q35).unwrap();
+    run(&target, &World::random(1), 1, &mut findings);
+    run_signed(&target, 1, Signing::Nsec3, 1, &mut findings);
     finish(&findings, false);
 }

@@ -117,7 +117,7 @@ pub(crate) fn questions(world: &World, zone: &Zone, effort: usize) -> Vec<Questi
             types.push(random.pick(INTERESTING));
         }
         for rtype in types {
-            questions.push(Question::random(&mut random, owner.clone(), type_number(rtype)));
+            questions.push(Question::random(&mut random, owner.clone(), type_number(rtype), world.signing.is_some()));
         }
         let mut names = near(&mut random, owner);
         if zone.has(owner, "DNAME") || random.chance(5) {
@@ -127,7 +127,12 @@ pub(crate) fn questions(world: &World, zone: &Zone, effort: usize) -> Vec<Questi
         for name in names {
             for _ in 0..effort.div_ceil(2) {
                 let rtype = random.pick(INTERESTING);
-                questions.push(Question::random(&mut random, name.clone(), type_number(rtype)));
+                questions.push(Question::random(
+                    &mut random,
+                    name.clone(),
+                    type_number(rtype),
+                    world.signing.is_some(),
+                ));
             }
         }
     }
@@ -146,11 +151,12 @@ fn near(random: &mut Random, name: &Name) -> Vec<Name> {
 }
 
 impl Question {
-    fn random(random: &mut Random, name: Name, qtype: u16) -> Question {
+    fn random(random: &mut Random, name: Name, qtype: u16, signed: bool) -> Question {
         let tcp = random.chance(25);
-        let edns = random
-            .chance(70)
-            .then(|| Edns { payload: random.pick(&[512, 1232, 1232, 4096]), dnssec_ok: random.chance(40) });
+        let edns = random.chance(70).then(|| Edns {
+            payload: random.pick(&[512, 1232, 1232, 4096]),
+            dnssec_ok: random.chance(if signed { 80 } else { 40 }),
+        });
         let mut spelled = name.wire().to_vec();
         if random.chance(30) {
             // Lengths of labels are below the letters.

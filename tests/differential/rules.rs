@@ -26,8 +26,9 @@ const CNAME: u16 = 5;
 const SOA: u16 = 6;
 const DNAME: u16 = 39;
 const DS: u16 = 43;
-const RRSIG: u16 = 46;
+pub(crate) const RRSIG: u16 = 46;
 const NSEC: u16 = 47;
+const NSEC3: u16 = 50;
 const MX: u16 = 15;
 const AFSDB: u16 = 18;
 const RT: u16 = 21;
@@ -45,7 +46,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { name: "wildcard NS", peers: &[Nsd, Knot], explains: wildcard_ns },
     Rule { name: "alias loop", peers: &[Bind], explains: alias_loop },
     Rule { name: "compression", peers: &[Knot, Bind], explains: compression },
-    Rule { name: "ANY", peers: &[Nsd, Bind], explains: any },
+    Rule { name: "ANY", peers: &[Nsd, Knot, Bind], explains: any },
     Rule { name: "ANY stops at an alias", peers: &[Bind], explains: any_stops_at_alias },
     Rule { name: "NSEC and RRSIG at an alias", peers: &[Knot, Bind], explains: alias_beside_signatures },
     Rule { name: "DS between our zones", peers: &[Nsd, Knot, Bind], explains: ds_between_zones },
@@ -68,6 +69,13 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { name: "services of services", peers: &[Knot], explains: services_of_services },
     Rule { name: "glue beyond referrals", peers: &[Knot], explains: glue_beyond_referrals },
     Rule { name: "aliases of hosts", peers: &[Bind], explains: aliases_of_hosts },
+    Rule { name: "TTL of signatures", peers: &[Nsd, Knot, Bind], explains: ttl_of_signatures },
+    Rule { name: "signatures asked for", peers: &[Knot], explains: signatures_asked_for },
+    Rule { name: "NSEC at a delegation", peers: &[Bind], explains: nsec_at_delegation },
+    Rule { name: "proofs nobody needs", peers: &[Nsd], explains: proofs_nobody_needs },
+    Rule { name: "proofs about empty wildcards", peers: &[Knot, Bind], explains: empty_wildcards },
+    Rule { name: "addresses that fit signed replies", peers: &[Nsd, Knot], explains: addresses_that_fit_signed },
+    Rule { name: "truncation of signed replies", peers: &[Nsd, Knot, Bind], explains: truncation_of_signed },
 ];
 
 /// RFC 4035 §3.1.6: a server clears CD in answers with authority. BIND copies it.
@@ -113,8 +121,11 @@ fn any(case: &Case<'_>, difference: &Difference) -> bool {
     if case.question.qtype != ANY || case.ours.rcode != case.theirs.rcode {
         return false;
     }
-    let at_name = |reply: &Reply| reply.sections[ANSWER].keys().filter(|key| key.owner == case.question.name).count();
+    let is_at_name = |key: &&Key| key.owner == case.question.name && key.rtype != RRSIG;
+    let at_name = |reply: &Reply| reply.sections[ANSWER].keys().filter(is_at_name).count();
     match difference {
+        // Knot gives all signatures and nothing else.
+        Difference::Extra(ANSWER, _) | Difference::Missing(ANSWER, _) if case.peer == Knot => at_name(case.theirs) == 0,
         Difference::Missing(ANSWER, _) => at_name(case.ours) == 1 && (case.peer == Bind || at_name(case.theirs) == 1),
         Difference::Extra(ANSWER, _) => case.peer == Nsd && at_name(case.ours) == 1 && at_name(case.theirs) == 1,
         // Other records, other addresses.
@@ -187,7 +198,7 @@ fn alias_into_another_zone(case: &Case<'_>, difference: &Difference) -> bool {
     // The first name of another zone than the one before.
     let Some(crossing) = (1..homes.len()).find(|&at| homes[at] != homes[at - 1]) else { return false };
     // Up to there we agree, and there they end.
-    let before = |key: &Key| chain[..crossing].contains(&key.owner) || key.rtype == DNAME;
+    let before = |key: &Key| chain[..crossing].contains(&key.owner) || [DNAME, RRSIG].contains(&key.rtype);
     if !case.theirs.sections[ANSWER].keys().all(before) {
         return false;
     }
@@ -229,7 +240,10 @@ fn servers_of_the_zone(case: &Case<'_>, difference: &Difference) -> bool {
     let servers = |apex: &Name| Key { owner: apex.clone(), rtype: NS };
     match difference {
         Difference::Missing(AUTHORITY, key) => {
-            key.rtype == NS && case.world.zone(&key.owner).is_some() && !case.theirs.sections[ANSWER].is_empty()
+            [NS, RRSIG].contains(&key.rtype)
+                && case.theirs.sections[AUTHORITY].contains_key(&Key { rtype: NS, ..key.clone() })
+                && case.world.zone(&key.owner).is_some()
+                && !case.theirs.sections[ANSWER].is_empty()
         }
         Difference::Missing(ADDITIONAL, key) => case.world.zones.iter().any(|zone| {
             let unlike = case.theirs.sections[AUTHORITY].get(&servers(&zone.apex));
@@ -361,6 +375,67 @@ fn aliases_of_hosts(case: &Case<'_>, difference: &Difference) -> bool {
     }
     hosts.contains(&key.owner)
         && case.theirs.sections[ADDITIONAL].keys().any(|key| [CNAME, SVCB, HTTPS].contains(&key.rtype))
+}
+
+/// RFC 4034 §3: the TTL of a signature is that of the set it covers. `dnssec-signzone` caps it at 30 days; we and Knot
+/// correct it where the set is there too, Knot also in replies about signatures alone.
+fn ttl_of_signatures(case: &Case<'_>, difference: &Difference) -> bool {
+    matches!(difference, Difference::Ttl(_, key) if key.rtype == RRSIG)
+        && (case.peer != Knot || case.question.qtype == RRSIG)
+}
+
+/// RFC 8482 §4.1, by analogy: Knot gives one signature to who asks for them, we give all.
+fn signatures_asked_for(case: &Case<'_>, difference: &Difference) -> bool {
+    case.question.qtype == RRSIG
+        && matches!(difference, Difference::Content(ANSWER, key) if key.rtype == RRSIG)
+        && case.theirs.sections[ANSWER].iter().all(|(key, set)| {
+            case.ours.sections[ANSWER].get(key).is_some_and(|ours| set.keys().all(|data| ours.contains_key(data)))
+        })
+}
+
+/// RFC 4035 §3.1.4.1: of the types at a delegation only DS is answered from above. BIND does so with NSEC too.
+fn nsec_at_delegation(case: &Case<'_>, _: &Difference) -> bool {
+    let last = last(case);
+    case.question.qtype == NSEC
+        && case.world.signing.is_some()
+        && case.world.zone_of(&last).is_some_and(|zone| zone.cut(&last) == Some(last))
+}
+
+/// RFC 4035 §3.1.3, RFC 5155 §7.2: NSD proves more than it has to, and for some wildcards something else.
+fn proofs_nobody_needs(case: &Case<'_>, difference: &Difference) -> bool {
+    matches!(difference, Difference::Missing(AUTHORITY, key) | Difference::Extra(AUTHORITY, key) if [NSEC, NSEC3].contains(&key.rtype))
+        && case.theirs.sections[AUTHORITY].keys().any(|key| [NSEC, NSEC3].contains(&key.rtype))
+        && case.ours.sections[AUTHORITY].keys().any(|key| [NSEC, NSEC3].contains(&key.rtype))
+}
+
+/// RFC 4035 §3.1.3.4: that the wildcard has no such type needs a proof, also if it only exists because of names below
+/// it. Knot and BIND leave that one out.
+fn empty_wildcards(case: &Case<'_>, difference: &Difference) -> bool {
+    matches!(difference, Difference::Extra(AUTHORITY, key) if [NSEC, NSEC3].contains(&key.rtype))
+        && passes(case, |zone, name| {
+            let encloser = name.ancestors().find(|above| zone.exists(above));
+            encloser
+                .map(|encloser| encloser.child(b"*"))
+                .is_some_and(|at| zone.exists(&at) && zone.at(&at).count() == 0)
+        })
+}
+
+/// RFC 4035 §3.1.1: with signatures around, less fits; which addresses are left out is up to the server.
+fn addresses_that_fit_signed(case: &Case<'_>, difference: &Difference) -> bool {
+    matches!(difference.place(), Some((ADDITIONAL, _)))
+        && case.world.signing.is_some()
+        && !case.question.tcp
+        && case.question.edns.is_some_and(|edns| edns.dnssec_ok)
+        && case.ours.len.max(case.theirs.len) + 150 > case.question.limit()
+}
+
+/// RFC 4035 §3.1.1, RFC 2181 §9: signatures that do not fit truncate the reply. How much else there is, how well names
+/// are compressed, and what is left out first differs.
+fn truncation_of_signed(case: &Case<'_>, difference: &Difference) -> bool {
+    *difference == Difference::Flag("tc")
+        && case.world.signing.is_some()
+        && !case.question.tcp
+        && (case.question.qtype == RRSIG || case.question.edns.is_some_and(|edns| edns.dnssec_ok))
 }
 
 /// The last name our answer came to.

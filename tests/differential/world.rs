@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use zonule_harness::Peer;
 
 use crate::name::{Name, Random};
+use crate::sign::Signing;
 
 /// A record as it stands in the file.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Zone {
 pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) zones: Vec<Zone>,
+    /// How the zones are signed, if they are; [`Zone::records`] are those before that.
+    pub(crate) signing: Option<Signing>,
     types: BTreeMap<Name, BTreeSet<&'static str>>,
     owners: BTreeSet<Name>,
 }
@@ -125,7 +128,7 @@ impl World {
     }
 
     fn empty(seed: u64) -> World {
-        World { seed, zones: Vec::new(), types: BTreeMap::new(), owners: BTreeSet::new() }
+        World { seed, zones: Vec::new(), signing: None, types: BTreeMap::new(), owners: BTreeSet::new() }
     }
 
     /// The zone a name belongs to.
