@@ -15,6 +15,7 @@ mod reply;
 mod rules;
 mod servers;
 mod sign;
+mod validation;
 mod world;
 
 use std::env;

@@ -170,6 +170,11 @@ impl Question {
         Question { name, spelled, qtype, edns, tcp, recursion_desired, checking_disabled }
     }
 
+    /// The same question in a stream, with signatures.
+    pub(crate) fn over_tcp(&self) -> Question {
+        Question { tcp: true, edns: Some(Edns { payload: 1232, dnssec_ok: true }), ..self.clone() }
+    }
+
     /// The question section.
     pub(crate) fn octets(&self) -> Vec<u8> {
         [self.spelled.as_slice(), &self.qtype.to_be_bytes(), &[0, 1]].concat()

@@ -54,6 +54,8 @@ fn sign_zone(zone: &mut Zone, signing: Signing, directory: &Path) {
     run(command.args(signing.options()).arg(&file)).unwrap();
     let text = fs::read_to_string(directory.join(&signed)).unwrap();
     zone.text = text.lines().map(|line| format!("{}\n", for_knot(line))).collect();
+    let mut command = Command::new("dnssec-dsfromkey");
+    zone.anchor = run(command.current_dir(directory).args(["-2", "-f", &signed, &apex])).unwrap();
 }
 
 /// Rewrites a line of BIND's so that Knot takes it: it does not know X25, and wants four digits in each group of L64 and NID.

@@ -23,6 +23,8 @@ pub(crate) struct Zone {
     pub(crate) apex: Name,
     pub(crate) records: Vec<Record>,
     pub(crate) text: String,
+    /// The DS records of its keys, if it is signed.
+    pub(crate) anchor: String,
     /// Who takes such a zone.
     pub(crate) peers: Vec<Peer>,
 }
@@ -163,7 +165,13 @@ impl World {
                 self.types.entry(record.owner.clone()).or_default().insert(record.rtype);
             }
             let text = text(random, &records);
-            self.zones.push(Zone { apex: draft.apex.clone(), records, text, peers: peers.to_vec() });
+            self.zones.push(Zone {
+                apex: draft.apex.clone(),
+                records,
+                text,
+                anchor: String::new(),
+                peers: peers.to_vec(),
+            });
         }
     }
 }

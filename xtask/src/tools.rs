@@ -100,6 +100,10 @@ pub(crate) const NAMED_COMPILEZONE: Tool = tool("named-compilezone", "bind9-util
 pub(crate) const DNSSEC_SIGNZONE: Tool = tool("dnssec-signzone", "bind9-utils");
 /// What signs them with a digest, and verifies both.
 pub(crate) const LDNS: Tool = tool("ldns-signzone", "ldnsutils");
+/// A resolver that validates.
+pub(crate) const UNBOUND: Tool = server("unbound", "unbound", "unbound");
+/// Another one, as a command.
+pub(crate) const DELV: Tool = tool("delv", "bind9-dnsutils");
 /// What pushes come by.
 pub(crate) const SSH: Tool = tool("ssh", "openssh-client");
 /// And to.
@@ -134,6 +138,8 @@ pub(crate) const TESTS: &[Tool] = &[
     NAMED_COMPILEZONE,
     DNSSEC_SIGNZONE,
     LDNS,
+    UNBOUND,
+    DELV,
     NSUPDATE,
     KNSUPDATE,
     DNSPYTHON,
