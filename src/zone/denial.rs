@@ -160,8 +160,10 @@ impl Zone {
 
     /// RFC 4035 §3.1.3.
     fn deny_by_nsec<'z>(&'z self, denied: Denied<'_>, add: &mut impl FnMut(&'z Node)) {
+        let mut key = Key::empty();
         let mut add_for = |name: &[u8]| {
-            if let Some(node) = self.at_or_before(name) {
+            key.set(name);
+            if let Some(node) = self.at_or_before(&key) {
                 add(node);
             }
         };
@@ -174,9 +176,9 @@ impl Zone {
         }
     }
 
-    /// Returns the node whose NSEC record matches or covers a name.
-    fn at_or_before(&self, name: &[u8]) -> Option<&Node> {
-        let node = self.nodes.floor(name)?;
+    /// Returns the node whose NSEC record matches or covers the name of a key.
+    fn at_or_before(&self, key: &Key) -> Option<&Node> {
+        let node = self.nodes.floor(key)?;
         if node.rrset(Type::NSEC).is_some() {
             return Some(node);
         }
@@ -192,14 +194,13 @@ impl Zone {
     /// RFC 5155 §7.2.2 to §7.2.7.
     fn deny_by_nsec3<'z>(&'z self, chain: &'z Chain, denied: Denied<'_>, add: &mut impl FnMut(&'z Node)) {
         let apex = self.name.as_wire();
-        let mut add_for = |name: &[u8]| {
-            if let Some((node, _)) = chain.at_or_before(name, apex) {
-                add(node);
-            }
-        };
         match denied {
             // §7.2.6: the wildcard itself proves that its parent exists.
-            Denied::CloserName { name, encloser } => add_for(next_closer(name, encloser)),
+            Denied::CloserName { name, encloser } => {
+                if let Some((node, _)) = chain.at_or_before(next_closer(name, encloser), apex) {
+                    add(node);
+                }
+            }
             Denied::NoData(name) => match chain.at_or_before(name, apex) {
                 Some((node, true)) => add(node),
                 // §7.2.4: an unsigned delegation, or a name that exists only because of some, may be left out.
@@ -212,12 +213,11 @@ impl Zone {
             // §7.2.2, §7.2.5.
             Denied::Name { name, encloser } | Denied::WildcardNoData { name, encloser } => {
                 let encloser = chain.enclose(name, encloser, apex, add);
-                let add_for = |name: &[u8]| {
+                with_wildcard(suffix(name, encloser), |name| {
                     if let Some((node, _)) = chain.at_or_before(name, apex) {
                         add(node);
                     }
-                };
-                with_wildcard(suffix(name, encloser), add_for);
+                });
             }
         }
     }
@@ -230,7 +230,9 @@ impl Chain {
         let len = self.parameters.owner(name, apex, &mut owner)?;
         let owner = &owner[..len];
         // The last record covers what comes before the first (RFC 5155 §3.1.7).
-        let node = self.nodes.floor(owner).or_else(|| self.nodes.last())?;
+        let mut key = Key::empty();
+        key.set(owner);
+        let node = self.nodes.floor(&key).or_else(|| self.nodes.last())?;
         Some((node, name::eq(node.name(), owner)))
     }
 

@@ -127,12 +127,14 @@ impl<V: Named + Clone> Trie<V> {
         found
     }
 
-    /// Returns the value of the last name in canonical order that is not after `name`: itself or its
-    /// predecessor.
-    pub(crate) fn floor(&self, name: &[u8]) -> Option<&V> {
-        let key = Key::new(name);
-        let reached = self.descend(&key, |_| ())?;
-        let Some(differs) = Key::new(reached.name()).difference(&key) else { return Some(reached) };
+    /// Returns the value of the last name in canonical order that is not after the key's: itself or its predecessor.
+    pub(crate) fn floor(&self, key: &Key) -> Option<&V> {
+        let reached = self.descend(key, |_| ())?;
+        let mut theirs = Key::empty();
+        theirs.set(reached.name());
+        let Some(differs) = theirs.difference(key) else { return Some(reached) };
+        // All names with these first symbols come before the key's, or all after.
+        let is_before = theirs.symbol(differs) < key.symbol(differs);
         // Descend again to where the name would be inserted, noting the last twig to the left of the path.
         let mut link = self.root.as_ref()?;
         let mut left = None;
@@ -149,8 +151,8 @@ impl<V: Named + Clone> Trie<V> {
                         None => return left.map(Link::last),
                     }
                 }
-                // All names below share the symbols up to `differs`, so one of them speaks for all.
-                _ if Key::new(link.first().name()).symbol(differs) < key.symbol(differs) => return Some(link.last()),
+                // All names below share the symbols up to `differs` with the one that was reached.
+                _ if is_before => return Some(link.last()),
                 _ => return left.map(Link::last),
             }
         }
@@ -500,7 +502,7 @@ mod tests {
                     let expected: Vec<_> = map.range(sought.clone()..).map(|(name, _)| name.clone()).collect();
                     prop_assert_eq!(rest, expected);
                     let floor = map.range(..=sought.clone()).next_back().map(|(name, _)| name);
-                    prop_assert_eq!(trie.floor(wire).map(|item| &item.0), floor);
+                    prop_assert_eq!(trie.floor(&Key::new(wire)).map(|item| &item.0), floor);
                     let longest = map.keys().filter(|name| sought.is_at_or_below(name)).max_by_key(|name| name.label_count());
                     let key = Key::new(wire);
                     prop_assert_eq!(trie.longest_match(wire, &key).map(|item| &item.0), longest);

@@ -167,7 +167,7 @@ impl Zone {
 
     /// Returns the node of the last name in canonical order that is not after `name` (for the proofs of RFC 4035).
     pub fn floor(&self, name: &Name) -> Option<&Node> {
-        self.nodes.floor(name.as_wire())
+        self.nodes.floor(&Key::new(name.as_wire()))
     }
 
     /// Returns the SOA RRset.
