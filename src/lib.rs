@@ -9,6 +9,7 @@ pub mod catalog_zone;
 pub mod check;
 pub mod config;
 pub mod dns;
+pub mod dnssec;
 pub mod git;
 pub mod http;
 pub mod keys;

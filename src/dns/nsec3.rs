@@ -40,6 +40,14 @@ pub fn label(hash: &[u8; HASH]) -> [u8; LABEL] {
     label
 }
 
+/// Returns the hash that a label spells, if it does.
+#[must_use]
+pub fn hash_of_label(label: &[u8]) -> Option<[u8; HASH]> {
+    let mut hash = [0; HASH];
+    (label.len() == LABEL).then(|| BASE32_DNSSEC.decode_mut(label, &mut hash).ok())??;
+    Some(hash)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,7 @@ mod reply;
 mod rules;
 mod servers;
 mod sign;
+mod signing;
 mod validation;
 mod world;
 

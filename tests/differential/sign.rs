@@ -59,7 +59,7 @@ fn sign_zone(zone: &mut Zone, signing: Signing, directory: &Path) {
 }
 
 /// Rewrites a line of BIND's so that Knot takes it: it does not know X25, and wants four digits in each group of L64 and NID.
-fn for_knot(line: &str) -> String {
+pub(crate) fn for_knot(line: &str) -> String {
     let mut words: Vec<&str> = line.split_whitespace().collect();
     let (Some(&[owner, ttl, "IN"]), false) = (words.first_chunk(), words.len() < 5) else { return line.to_owned() };
     let head = format!("{owner} {ttl} ");
