@@ -80,6 +80,8 @@ pub struct Config {
     pub update_patience: Duration,
     /// How to handle a zone that was changed without a new serial number.
     pub serial: SerialPolicy,
+    /// How to handle a signed zone that validators would reject.
+    pub bogus: BogusPolicy,
     /// The log filter.
     pub log: LogFilter,
     /// The addresses to listen on, over UDP and TCP.
@@ -110,6 +112,16 @@ pub enum Origin {
         /// The primaries of the zones in a catalog.
         primaries: Vec<Primary>,
     },
+}
+
+/// How to handle a signed zone that validators would reject.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BogusPolicy {
+    /// It is served, and the log says what is wrong.
+    #[default]
+    Warn,
+    /// It is not served; the last good version is.
+    Refuse,
 }
 
 /// The author of a commit.

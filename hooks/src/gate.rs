@@ -7,6 +7,7 @@
 
 use std::env;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use zonule::check::{Finding, Findings, Kind, Options, Tree, check};
 use zonule::dns::Severity;
@@ -151,7 +152,8 @@ pub(crate) fn receive(git: &Git, pushed: &[Pushed]) -> Result<ExitCode> {
 }
 
 fn find(old: Option<&Snapshot<'_>>, new: &Snapshot<'_>, deletion: &Deletion, hint: &str) -> Findings {
-    let options = Options { allow_deletion: deletion.all, deletion_hint: hint.to_owned() };
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs());
+    let options = Options { allow_deletion: deletion.all, deletion_hint: hint.to_owned(), unix };
     let mut findings = check(old.map(|old| old as &dyn Tree), new, &options);
     findings.findings.retain(|finding| {
         finding.kind != Kind::Deletion || !finding.zone.as_ref().is_some_and(|zone| deletion.covers(zone))

@@ -30,6 +30,7 @@ use std::collections::BTreeSet;
 
 use self::state::{Now, Pair, State, changed_paths, compare};
 use crate::dns::{Diagnostic, Name, Serial, Severity, Type};
+use crate::dnssec::validate;
 use crate::git::{File, ObjectId};
 use crate::update::raised;
 use crate::zone;
@@ -56,12 +57,14 @@ pub struct Options {
     pub allow_deletion: bool,
     /// How the one who deletes a zone says that it is meant: the hint of that finding.
     pub deletion_hint: String,
+    /// The time at which signatures must be valid, in seconds since 1970; `None` to leave DNSSEC out.
+    pub unix: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let deletion_hint = "bring the file back, or say that you mean it".to_string();
-        Self { allow_deletion: false, deletion_hint }
+        Self { allow_deletion: false, deletion_hint, unix: None }
     }
 }
 
@@ -82,6 +85,8 @@ pub enum Kind {
     Keys,
     /// A file is part of several zones, and so no update can change it.
     Shared,
+    /// Validators would reject answers from a signed zone.
+    Dnssec,
     /// A file cannot be had.
     Unreadable,
 }
@@ -213,6 +218,23 @@ fn whole(kind: Kind, zone: Option<&Name>, severity: Severity, file: &str, reason
     Finding { kind, zone: zone.cloned(), above: None, diagnostic, source: None }
 }
 
+/// Returns what validators would object to in a signed zone.
+fn dnssec(apex: &Name, path: &str, zone: &zone::Zone, unix: u64) -> Vec<Finding> {
+    let validation = validate(zone, unix, usize::MAX);
+    let more = validation.errors + validation.warnings - validation.findings.len();
+    let finding = |severity, reason: &str, hint: &str| whole(Kind::Dnssec, Some(apex), severity, path, reason, hint);
+    let mut found: Vec<Finding> = validation
+        .findings
+        .iter()
+        .map(|found| finding(found.severity, &format!("DNSSEC: {}", found.reason), found.hint))
+        .collect();
+    if more > 0 {
+        let reason = format!("DNSSEC: and {more} more findings");
+        found.push(finding(Severity::Warning, &reason, "fix the ones above first"));
+    }
+    found
+}
+
 struct Checker<'c, 't> {
     new: &'c State<'t>,
     changed: &'c BTreeSet<String>,
@@ -247,6 +269,9 @@ impl Checker<'_, '_> {
                 let mut found = Vec::new();
                 let told = reading.diagnostics.into_iter();
                 found.extend(told.map(|diagnostic| self.finding(Kind::Zone, apex, path, &text, diagnostic)));
+                if let (Some(unix), Some(zone)) = (self.options.unix, &reading.zone) {
+                    found.extend(dnssec(apex, path, zone, unix));
+                }
                 if let (Some(before), Some(after)) = (before, reading.zone) {
                     found.extend(self.serial(apex, path, &text, &before, &after));
                 }

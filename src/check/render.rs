@@ -18,6 +18,7 @@ impl Kind {
             Self::Misnamed => "misnamed",
             Self::Keys => "keys",
             Self::Shared => "shared",
+            Self::Dnssec => "dnssec",
             Self::Unreadable => "unreadable",
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use zonule::check::{Findings, Options, Tree, check};
 use zonule::text;
@@ -19,6 +20,7 @@ pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
     let options = Options {
         allow_deletion: parsed.get("allow-deletion").is_some(),
         deletion_hint: "bring the file back, or say --allow-deletion".to_string(),
+        unix: SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs()),
     };
     if parsed.words.is_empty() {
         return Err("says nothing without a DIR or FILE; for the repository here: zonule check .".to_string());

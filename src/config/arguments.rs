@@ -430,6 +430,18 @@ static ARGUMENTS: &[Argument] = &[
     )
     .otherwise("none"),
     row(
+        Operation,
+        "dnssec-bogus",
+        "warn|refuse",
+        "a signed zone that validators would reject: warn serves it, refuse keeps serving the old zone",
+        |given, value| values::parse_bogus(value.text).map(|policy| given.bogus = policy),
+    )
+    .default("warn")
+    .details(
+        "With `refuse`, all signatures of a zone are verified before it is served, which takes up to a minute for a zone \
+         of a million names, and updates that would make a zone bogus are refused. [DNSSEC](dnssec.md) says what is checked.",
+    ),
+    row(
         Answers,
         "edns-payload",
         "OCTETS",

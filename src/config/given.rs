@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{ArgumentError, Author, Config, Host, Network, Networks, Origin, Webhook, error};
 use super::{git, network, resolver, values};
 use crate::answer::{RateLimit, Secret};
+use crate::config::BogusPolicy;
 use crate::dns::Name;
 use crate::dns::message::PORT;
 use crate::git::Remote;
@@ -31,6 +32,7 @@ pub(super) struct Given {
     pub(super) git_history: u32,
     pub(super) webhook: Option<Webhook>,
     pub(super) serial: SerialPolicy,
+    pub(super) bogus: BogusPolicy,
     tsig_keys: Vec<Arc<Key>>,
     pub(super) allow_update: Option<Networks>,
     pub(super) update_patience: Duration,
@@ -107,6 +109,7 @@ impl Given {
             catalog: self.catalog,
             update_patience: self.update_patience,
             serial: self.serial,
+            bogus: self.bogus,
             log: self.log,
             listen,
             edns_payload: self.edns_payload,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Author;
 use crate::answer::{MAX_TEXT, RateLimit, Secret};
+use crate::config::BogusPolicy;
 use crate::dns::Name;
 use crate::dns::message::PORT;
 use crate::primary::SerialPolicy;
@@ -102,6 +103,14 @@ pub(super) fn parse_serial(value: &str) -> Result<SerialPolicy, String> {
         "bump" => Ok(SerialPolicy::Bump),
         "strict" => Ok(SerialPolicy::Strict),
         _ => Err("is neither bump nor strict".to_string()),
+    }
+}
+
+pub(super) fn parse_bogus(value: &str) -> Result<BogusPolicy, String> {
+    match value {
+        "warn" => Ok(BogusPolicy::Warn),
+        "refuse" => Ok(BogusPolicy::Refuse),
+        _ => Err("is neither warn nor refuse".to_string()),
     }
 }
 

@@ -22,4 +22,4 @@ pub use key::{Algorithm, DigestType, PublicKey, delegation_signer, key_tag};
 pub use sign::{Denial, Policy, SignError, sign};
 pub use signature::{Signature, SignatureError};
 pub use signer::{Role, Secret, SigningKey};
-pub use validate::{Finding, Severity, Validation, validate};
+pub use validate::{Finding, Validation, validate};

@@ -9,7 +9,7 @@ use super::chain::{self, Member, Parameters};
 use super::digest::{DigestError, check_digest};
 use super::key::{Algorithm, DigestType, PublicKey, delegation_signer};
 use super::signature::{Signature, SignatureError, label_count};
-use crate::dns::{Serial, Type, name, nsec3};
+use crate::dns::{Serial, Severity, Type, name, nsec3};
 use crate::zone::{Node, RRset, Zone};
 
 /// The maximum number of findings that are kept with their text; the others are counted.
@@ -21,19 +21,11 @@ const SOON: u32 = 3 * 86_400;
 /// The number of NSEC3 iterations above which validators treat a zone as unsigned (RFC 9276 §3.2).
 const MAX_ITERATIONS: u16 = 100;
 
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Validators accept the zone, but perhaps not for long, or not all of them.
-    Warning,
-    /// Validators reject some or all answers from the zone.
-    Error,
-}
-
 /// One thing that is wrong with a signed zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
+    /// How bad it is: validators reject some or all answers from a zone with an error, and accept one with warnings, but
+    /// perhaps not for long, or not all of them.
     pub severity: Severity,
     /// What is wrong and where.
     pub reason: String,
@@ -43,11 +35,7 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = match self.severity {
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
-        write!(f, "{severity}: {} (hint: {})", self.reason, self.hint)
+        write!(f, "{} (hint: {})", self.reason, self.hint)
     }
 }
 
@@ -105,14 +93,28 @@ struct Validator<'z> {
     result: Validation,
 }
 
+impl Validation {
+    /// Returns the first error, if there is one.
+    #[must_use]
+    pub fn first_error(&self) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.severity == Severity::Error)
+    }
+}
+
 impl<'z> Validator<'z> {
     fn add(&mut self, severity: Severity, reason: String, hint: &'static str) {
         match severity {
             Severity::Error => self.result.errors += 1,
             Severity::Warning => self.result.warnings += 1,
         }
+        let finding = Finding { severity, reason, hint };
         if self.result.findings.len() < MAX_FINDINGS {
-            self.result.findings.push(Finding { severity, reason, hint });
+            self.result.findings.push(finding);
+        } else if severity == Severity::Error
+            && let Some(last) = self.result.findings.iter_mut().rev().find(|last| last.severity == Severity::Warning)
+        {
+            // Errors matter more.
+            *last = finding;
         }
     }
 

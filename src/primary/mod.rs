@@ -32,17 +32,21 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::dns::{Diagnostic, Name, Serial, Severity};
+use crate::dns::{Diagnostic, Name, Serial, Severity, Type};
 use crate::git::{File, ObjectId};
 use crate::keys::Keyring;
 use crate::tsig::Key;
 use crate::zone::{self, Entry, Fault, Named, Trie, Zone, Zones};
 use crate::zonefile::{FileRole, IncludeError};
 
+/// Decides whether a zone may be served, by more than its records; the error says why not.
+pub type ZoneJudge = Arc<dyn Fn(&Zone) -> Result<(), String> + Send + Sync>;
+
 /// The zones and keys as of the last commit loaded.
 #[derive(Clone)]
 pub struct Primary {
     policy: SerialPolicy,
+    judge: Option<ZoneJudge>,
     zones: Zones,
     sources: Trie<Arc<Source>>,
     /// What was served last of the zones whose files do not say so.
@@ -157,6 +161,7 @@ impl Primary {
         let (keyring, _) = Keyring::load(&configured, std::iter::empty());
         Primary {
             policy,
+            judge: None,
             zones: Zones::default(),
             sources: Trie::default(),
             formers: Formers::default(),
@@ -165,6 +170,12 @@ impl Primary {
             key_files: None,
             strays: Arc::default(),
         }
+    }
+
+    /// Returns this with a judge of zones, who decides about every zone that is loaded or updated from now on.
+    #[must_use]
+    pub fn judged_by(self, judge: Option<ZoneJudge>) -> Self {
+        Primary { judge, ..self }
     }
 
     /// Returns the source zones: what the files say and updates edit. What is served is made of them
@@ -303,6 +314,14 @@ impl Primary {
             let mut source = Source { apex, files, included: BTreeMap::new(), is_served: false, not_above: None };
             let mut told = Vec::new();
             let zone = zone_of(&mut source, &tree, &mut read, &mut told);
+            let zone = zone.filter(|zone| match self.judge(zone) {
+                Ok(()) => true,
+                Err(reason) => {
+                    let file = source.files.first().map_or(String::new(), |(file, _)| file.clone());
+                    told.push(Change::Unusable { file, reason });
+                    false
+                }
+            });
             let apex = source.apex.clone();
             match (zone, before) {
                 (Some(zone), before) => {
@@ -354,7 +373,7 @@ impl Primary {
                 }
                 Some(Former { serial: from, .. }) => {
                     source.not_above = Some(from);
-                    let held = self.policy == SerialPolicy::Strict;
+                    let held = self.holds(&zone);
                     changes.push(Change::NotRaised { apex, from, to, held });
                     held
                 }
@@ -372,7 +391,7 @@ impl Primary {
         if to.is_newer_than(from) {
             changes.push(Change::Changed { apex: apex.clone(), from, to, records });
         } else if !(is_same && self.formers.get(&apex).is_none_or(|former| former.leads_to(&zone))) {
-            let held = self.policy == SerialPolicy::Strict;
+            let held = self.holds(&zone);
             changes.push(Change::NotRaised { apex: apex.clone(), from, to, held });
             source.is_served = !held;
             source.not_above = Some(from);
@@ -386,6 +405,13 @@ impl Primary {
         }
         self.formers.remove(&apex);
         self.zones.insert(Arc::new(zone));
+    }
+
+    /// Returns whether a zone whose serial number is not higher is held back instead of being given another one, which would
+    /// invalidate the signature of its SOA record.
+    fn holds(&self, zone: &Zone) -> bool {
+        let is_signed = || zone.node(zone.apex()).is_some_and(|apex| apex.rrset(Type::RRSIG).is_some());
+        self.policy == SerialPolicy::Strict || is_signed()
     }
 
     /// Takes over the keys of `files` if these changed.
@@ -433,6 +459,11 @@ impl Primary {
             self.zones.remove(&apex);
             refused.remove(&apex);
         }
+    }
+
+    /// Returns whether a zone may be served; the error says why not.
+    fn judge(&self, zone: &Zone) -> Result<(), String> {
+        self.judge.as_ref().map_or(Ok(()), |judge| judge(zone))
     }
 
     /// Returns the zone that is served under the name `apex`.

@@ -49,6 +49,9 @@ impl Commit {
         message: String,
     ) -> Result<Self, Refusal> {
         primary.check_files(apex, &files, base)?;
+        if let Some(zone) = &zone {
+            primary.judge(zone).map_err(|reason| Refusal::new(Rcode::REFUSED, reason))?;
+        }
         Ok(Commit { files, message, apex: apex.clone(), zone })
     }
 

@@ -19,8 +19,9 @@ use crate::keys::Keyring;
 use crate::net::Tcp;
 use crate::net::framing::{FRAME, Inbox, framed};
 use crate::notify::Warnings;
+use crate::primary::ZoneJudge;
 use crate::secondary::{Bounds, Effect, Event, Failure, Limits, Order, Outcome, Primary, Progress, Secondary};
-use crate::zone::{Fault, Zones};
+use crate::zone::{Entry, Fault, Zones};
 
 /// Timeout for connecting to a primary.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -82,6 +83,8 @@ pub(super) struct Plan {
     pub(super) catalog: Option<Name>,
     /// Maximum size of a transfer.
     pub(super) bounds: Bounds,
+    /// The judge of zones before they are served, if there is one.
+    pub(super) judge: Option<ZoneJudge>,
 }
 
 /// State of the thread.
@@ -186,6 +189,14 @@ impl Follower {
                 }
             }
             Effect::Serve(zone) => {
+                if let Some(Err(reason)) = self.plan.judge.as_ref().map(|judge| judge(&zone)) {
+                    let meanwhile = match self.zones.get(zone.apex()).and_then(Entry::zone) {
+                        Some(old) => format!("serial {} is still served", old.serial()),
+                        None => "it answers SERVFAIL".to_string(),
+                    };
+                    log::error!("zone {} serial {} refused: {reason}; {meanwhile}", zone.apex(), zone.serial());
+                    return;
+                }
                 self.is_changed = true;
                 self.zones.insert(Arc::clone(&zone));
                 if self.plan.catalog.as_ref() == Some(zone.apex()) {

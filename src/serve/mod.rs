@@ -21,6 +21,7 @@ mod run;
 mod tcp;
 mod transfers;
 mod udp;
+mod validation;
 mod writer;
 
 use std::fmt;
@@ -55,7 +56,7 @@ use crate::publish::Publisher;
 use crate::secondary;
 use crate::transfer::{self, Compared, History};
 use crate::tsig::{self, Replays};
-use crate::zone::{Entry, Zones};
+use crate::zone::{Entry, Zone, Zones};
 
 /// Stack of the writer's thread, in octets. A trie of hostile names is several hundred branches deep and is freed
 /// recursively.
@@ -92,6 +93,8 @@ pub struct Server {
     transfers: Arc<AtomicUsize>,
     /// Mailbox of the thread that notifies secondaries of changes.
     news: Arc<News>,
+    /// Mailbox of the thread that validates signed zones.
+    changes: validation::Changes,
     /// Versions that are no longer served but not freed yet.
     retired: Arc<Retired>,
     /// Channel to the thread that looks for differences in git's history, if there is one.
@@ -166,6 +169,7 @@ impl Server {
             history: Mutex::new(History::new(DIFFERENCES)),
             transfers: Arc::default(),
             news: Arc::default(),
+            changes: validation::Changes::default(),
             retired: Arc::default(),
             past: OnceLock::new(),
             agreed: AtomicU64::new(0),
@@ -228,6 +232,9 @@ impl Server {
         let (before, after) = (old.zones.as_ref().unwrap_or(&none), new.zones.as_ref().unwrap_or(&none));
         let history = || self.history.lock().unwrap_or_else(PoisonError::into_inner);
         let tell = |apex: &Name, zone| self.news.put(apex.clone(), zone, |_, last| last);
+        let validate = |apex: &Name, zone: Option<&Arc<Zone>>| {
+            self.changes.put(apex.clone(), zone.cloned(), |_, last| last);
+        };
         before.compare(after, |old, new| match (old.and_then(Entry::zone), new.and_then(Entry::zone)) {
             (Some(old), Some(new)) => {
                 if Arc::ptr_eq(old, new) {
@@ -239,11 +246,16 @@ impl Server {
                 if old.serial() != new.serial() {
                     tell(new.apex(), Some(Arc::clone(new)));
                 }
+                validate(new.apex(), Some(new));
             }
-            (None, Some(new)) => tell(new.apex(), Some(Arc::clone(new))),
+            (None, Some(new)) => {
+                tell(new.apex(), Some(Arc::clone(new)));
+                validate(new.apex(), Some(new));
+            }
             (Some(old), None) => {
                 history().remove(old);
                 tell(old.apex(), None);
+                validate(old.apex(), None);
             }
             (None, None) => {}
         });
@@ -305,6 +317,7 @@ impl Server {
         start("free", GIT_STACK, Box::new(move || retired.run()))?;
         news::start(Arc::clone(&self), &config)
             .map_err(cannot("start the thread that notifies secondaries".to_string()))?;
+        validation::start(Arc::clone(&self)).map_err(cannot("start the thread that validates zones".to_string()))?;
         if let Some((listeners, webhook)) = hooks {
             let remote = match &config.origin {
                 Origin::Git(remote) => Some(remote.to_string()),
@@ -320,7 +333,7 @@ impl Server {
                 past::start(Arc::clone(&self), upstream.clone(), limits.clone(), config.git_history)
                     .map_err(cannot("start the thread that looks into git's history".to_string()))?;
                 let repository = Repository::new(upstream, limits.clone());
-                let primary = Primary::new(config.serial, config.tsig_keys);
+                let primary = Primary::new(config.serial, config.tsig_keys).judged_by(validation::judge(config.bogus));
                 let server = Arc::clone(&self);
                 let (poll, author, publisher) = (config.git_poll, config.git_author, Publisher::new(config.catalog));
                 let lookback = Lookback { limits, depth: config.git_history };
@@ -328,7 +341,8 @@ impl Server {
                 start("git", GIT_STACK, Box::new(move || writer.run()))?;
             }
             Origin::Primaries { zones, primaries } => {
-                let plan = follower::Plan { zones, primaries, catalog: config.catalog, bounds: bounds(memory) };
+                let judge = validation::judge(config.bogus);
+                let plan = follower::Plan { zones, primaries, catalog: config.catalog, bounds: bounds(memory), judge };
                 let keys = Arc::clone(&self.served.load().keys);
                 follower::start(Arc::clone(&self), plan, keys)
                     .map_err(cannot("start the thread that follows primaries".to_string()))?;

@@ -6,10 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use zonule::dns::{Name, print};
+use zonule::dns::{Name, Severity, print};
 use zonule::dnssec::{
-    Algorithm, Denial, DigestType, Policy, Role, Secret, Severity, SigningKey, Validation, delegation_signer, sign,
-    validate,
+    Algorithm, Denial, DigestType, Policy, Role, Secret, SigningKey, Validation, delegation_signer, sign, validate,
 };
 use zonule::zone::Zone;
 use zonule::zonefile::read;

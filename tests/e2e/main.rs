@@ -33,6 +33,7 @@ mod changes;
 mod clients;
 mod clock;
 mod compliance;
+mod dnssec;
 mod edns;
 mod hooks;
 mod hooks_guide;

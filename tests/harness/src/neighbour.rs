@@ -78,6 +78,8 @@ pub struct Setup {
     pub(crate) consumed: Option<String>,
     /// The catalog zone it makes of the zones it gives.
     pub(crate) produced: Option<String>,
+    /// Whether it signs the zones that it gives.
+    pub(crate) signs: bool,
     clock: Option<String>,
 }
 
@@ -99,6 +101,7 @@ impl Setup {
             guard: None,
             consumed: None,
             produced: None,
+            signs: false,
             clock: None,
         })
     }
@@ -148,6 +151,12 @@ impl Setup {
     /// Gives the catalog zone `name` of the zones it gives. Only Knot makes one itself; for BIND, give it as a zone.
     pub fn produces(mut self, name: &str) -> Setup {
         self.produced = Some(name.to_owned());
+        self
+    }
+
+    /// Signs the zones it gives, with keys it makes itself. Not NSD.
+    pub fn signs(mut self) -> Setup {
+        self.signs = true;
         self
     }
 

@@ -82,8 +82,9 @@ fn bind(setup: &Setup) -> String {
             ),
         );
     }
+    let signing = if setup.signs { "dnssec-policy default; inline-signing yes;" } else { "" };
     for zone in &setup.given {
-        put(&mut text, format_args!("zone \"{zone}\" {{ type primary; file \"{zone}\"; }};\n"));
+        put(&mut text, format_args!("zone \"{zone}\" {{ type primary; file \"{zone}\"; {signing} }};\n"));
     }
     text
 }
@@ -152,6 +153,9 @@ fn knot(setup: &Setup) -> String {
     }
     for zone in &setup.given {
         put(&mut text, format_args!("- domain: {zone}\n  file: {zone}\n"));
+        if setup.signs {
+            text += "  dnssec-signing: on\n  journal-content: all\n  zonefile-load: difference-no-serial\n";
+        }
         if let Some(catalog) = &setup.produced {
             put(&mut text, format_args!("  catalog-role: member\n  catalog-zone: {catalog}\n"));
         }
@@ -206,7 +210,7 @@ fn powerdns(setup: &Setup) -> String {
     let (home, port) = (setup.home.display(), setup.port.number());
     let notified: Vec<String> = setup.notified.iter().map(|far| far.address.to_string()).collect();
     format!(
-        "launch=gsqlite3\ngsqlite3-database={home}/database\ngsqlite3-pragma-synchronous=0\nsocket-dir={home}\n\
+        "launch=gsqlite3\ngsqlite3-dnssec=yes\ngsqlite3-database={home}/database\ngsqlite3-pragma-synchronous=0\nsocket-dir={home}\n\
          local-address=127.0.0.1\nlocal-port={port}\ndaemon=no\nguardian=no\nwrite-pid=no\ndisable-syslog=yes\n\
          log-timestamp=no\nloglevel=6\nsecurity-poll-suffix=\nprimary=yes\nsecondary=yes\nsecondary-do-renotify=yes\n\
          xfr-cycle-interval=1\nalso-notify={}\nonly-notify=\nallow-axfr-ips={}\nprevent-self-notification=no\n\
@@ -270,7 +274,18 @@ fn powerdns_database(setup: &Setup) -> Result<()> {
 pub(crate) fn load_powerdns(setup: &Setup, zone: &str) -> Result<()> {
     let mut command = Command::new(find("pdnsutil"));
     command.arg(config_directory(&setup.home)).args(["load-zone", zone]).arg(setup.home.join(zone));
-    run(&mut command).map(drop)
+    run(&mut command)?;
+    if !setup.signs {
+        return Ok(());
+    }
+    let pdnsutil = |arguments: &[&str]| {
+        run(Command::new(find("pdnsutil")).arg(config_directory(&setup.home)).args(arguments)).map(drop)
+    };
+    match pdnsutil(&["secure-zone", zone]) {
+        Err(Error::Failed { output, .. }) if output.contains("already secure") => {}
+        result => result?,
+    }
+    pdnsutil(&["rectify-zone", zone])
 }
 
 fn config_directory(home: &Path) -> String {

@@ -64,7 +64,7 @@ impl Validator {
              use-syslog: no\n logfile: \"\"\n do-daemonize: no\n do-ip6: no\n num-threads: 1\n \
              module-config: \"validator iterator\"\n val-log-level: 2\n ede: yes\n do-not-query-localhost: no\n \
              qname-minimisation: no\n aggressive-nsec: no\n trust-anchor-signaling: no\n root-key-sentinel: no\n \
-             cache-max-ttl: 1\n cache-max-negative-ttl: 1\n infra-host-ttl: 1\n outbound-msg-retry: 2\n \
+             cache-max-ttl: 1\n cache-max-negative-ttl: 1\n infra-host-ttl: 1\n val-bogus-ttl: 1\n outbound-msg-retry: 2\n \
              harden-below-nxdomain: no\n rrset-cache-size: 64m\n msg-cache-size: 64m\n",
             port.number(),
             home.display()
