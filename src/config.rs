@@ -90,6 +90,8 @@ pub struct Config {
     pub edns_payload: u16,
     /// The identity of this server among those at the same address (RFC 5001).
     pub nsid: Option<String>,
+    /// The domain that resolvers report errors to (RFC 9567).
+    pub report_channel: Option<Name>,
     /// The version text for clients.
     pub version_text: Option<String>,
     /// The secrets of DNS cookies (RFC 9018 §5), the first one for new cookies; empty for a random one.

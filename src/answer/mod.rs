@@ -35,9 +35,12 @@ use self::edns::{Edns, Opt};
 use self::limit::LimitAction;
 use self::query::{Extras, Query, Reason, Rejection};
 use self::writer::Writer;
-use crate::dns::Type;
 use crate::dns::message::{HEADER, Rcode};
-use crate::zone::{Fault, Zones};
+use crate::dns::{Name, Serial, Type, name};
+use crate::zone::{Fault, Zone, Zones};
+
+/// The class of the Internet (RFC 1035 §3.2.4).
+const IN: u16 = 1;
 
 /// How a query arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +98,7 @@ pub struct Settings {
     version: Option<String>,
     cookies: Cookies,
     idle: u16,
+    report_channel: Option<Name>,
 }
 
 impl Settings {
@@ -102,7 +106,14 @@ impl Settings {
     /// verify them with all.
     #[must_use]
     pub fn new(secrets: &[Secret]) -> Self {
-        Self { payload: DEFAULT_PAYLOAD, nsid: None, version: None, cookies: Cookies::new(secrets), idle: 0 }
+        Self {
+            payload: DEFAULT_PAYLOAD,
+            nsid: None,
+            version: None,
+            cookies: Cookies::new(secrets),
+            idle: 0,
+            report_channel: None,
+        }
     }
 
     /// Replaces the secret that generates cookies, possibly while queries are answered.
@@ -126,6 +137,12 @@ impl Settings {
     #[must_use]
     pub fn version(self, version: Option<String>) -> Self {
         Self { version: version.filter(|version| version.len() <= MAX_TEXT), ..self }
+    }
+
+    /// Sets the agent domain that resolvers report errors to (RFC 9567).
+    #[must_use]
+    pub fn report_channel(self, agent: Option<Name>) -> Self {
+        Self { report_channel: agent, ..self }
     }
 
     /// Sets the idle timeout of TCP connections (RFC 7828).
@@ -229,12 +246,29 @@ pub(crate) struct Verdict<'t> {
     pub(crate) authoritative: bool,
     pub(crate) truncated: bool,
     pub(crate) extended: Option<ExtendedError<'t>>,
+    /// The version of the zone that the answer to the question begins in, if the client requests it.
+    pub(crate) zone_version: Option<ZoneVersion>,
+}
+
+/// The version of a zone (RFC 9660 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ZoneVersion {
+    /// The number of labels of the zone's name, without the root.
+    labels: u8,
+    serial: Serial,
+}
+
+impl ZoneVersion {
+    fn of(zone: &Zone) -> Self {
+        // A name has at most 127 labels.
+        Self { labels: zone.apex().label_count() as u8, serial: zone.serial() }
+    }
 }
 
 impl<'t> Verdict<'t> {
     /// Returns a non-authoritative verdict.
     pub(crate) fn of(rcode: Rcode) -> Self {
-        Self { rcode, authoritative: false, truncated: false, extended: None }
+        Self { rcode, authoritative: false, truncated: false, extended: None, zone_version: None }
     }
 
     pub(crate) fn because(self, extended: ExtendedError<'t>) -> Self {
@@ -320,7 +354,7 @@ pub(crate) fn envelope(context: &Context<'_>, request: &[u8]) -> (Vec<u8>, usize
     let mut record = vec![0; opt.as_ref().map_or(0, Opt::len)];
     if let Some(opt) = opt {
         // The record fits, because the buffer has exactly its length.
-        let _ = opt.write(Rcode::NO_ERROR, None, &mut record);
+        let _ = opt.write(&Verdict::of(Rcode::NO_ERROR), &mut record);
     }
     (record, max_octets(context, extras))
 }
@@ -342,6 +376,8 @@ fn opt<'s>(context: &Context<'s>, extras: &Extras<'_>) -> (Option<Opt<'s>>, Stan
             cookies: checked.map(|checked| checked.octets),
             // RFC 7828 §3.2.1: the option has no meaning over UDP.
             keepalive: (edns.keepalive && context.transport.framing == Framing::Stream).then_some(settings.idle),
+            zone_version: edns.zone_version,
+            report_channel: None,
         }
     });
     (opt, standing)
@@ -371,7 +407,7 @@ fn compose(
         Ok(query) => (query.question, &query.extras),
         Err(rejection) => (rejection.question, &rejection.extras),
     };
-    let (opt, standing) = opt(context, extras);
+    let (mut opt, standing) = opt(context, extras);
     let limit = max_octets(context, extras).min(reply.len()).checked_sub(context.reserve.unwrap_or(0))?;
     let records_end = limit.checked_sub(opt.as_ref().map_or(0, Opt::len))?;
     let mut names = writer::name_table();
@@ -391,6 +427,13 @@ fn compose(
         }
         // A truncated error would not make clients retry over TCP.
         LimitAction::Drop | LimitAction::Slip => return None,
+    }
+    if let (Some(opt), Some(agent), Ok(query)) = (&mut opt, &context.settings.report_channel, parsed)
+        && matches!(verdict.rcode, Rcode::NO_ERROR | Rcode::NAME_ERROR | Rcode::YX_DOMAIN)
+        && query.qclass == IN
+    {
+        // RFC 9567 §7: reports must not cause further reports.
+        opt.report_channel = Some(agent.as_wire()).filter(|agent| !name::is_at_or_below(query.name, agent));
     }
     Some(writer.finish(header, &verdict, opt.as_ref(), limit))
 }
@@ -427,7 +470,6 @@ fn precedent_error(extras: &Extras<'_>) -> Option<Verdict<'static>> {
 /// Answers a well-formed query: writes the records and returns the verdict.
 #[inline]
 fn answer_query(context: &Context<'_>, query: &Query<'_>, writer: &mut Writer<'_>) -> Verdict<'static> {
-    const IN: u16 = 1;
     const CHAOS: u16 = 3;
     if let Some(verdict) = precedent_error(&query.extras) {
         return verdict;

@@ -168,6 +168,7 @@ impl<'q> Extras<'q> {
                         dnssec_ok: f0 & 0x80 != 0,
                         nsid: false,
                         keepalive: false,
+                        zone_version: false,
                         cookies: None,
                     };
                     self.edns.insert(edns).read_options(data)?;

@@ -2,7 +2,7 @@
 
 use super::query::Query;
 use super::writer::{Full, Section, Writer};
-use super::{ExtendedError, Verdict, additional};
+use super::{ExtendedError, Verdict, ZoneVersion, additional};
 use crate::dns::Type;
 use crate::dns::message::{HEADER, Rcode};
 use crate::dns::name::{self, MAX_NAME};
@@ -22,8 +22,11 @@ pub(super) fn resolve(zones: &Zones, query: &Query<'_>, writer: &mut Writer<'_>)
         Some(Entry::Broken(_, fault)) => return Verdict::of(Rcode::SERVER_FAILURE).because(fault.into()),
         Some(Entry::Zone(zone)) => zone,
     };
-    let verdict = Verdict { authoritative: true, ..Verdict::of(Rcode::NO_ERROR) };
-    let dnssec = query.extras.edns.is_some_and(|edns| edns.dnssec_ok);
+    let mut verdict = Verdict { authoritative: true, ..Verdict::of(Rcode::NO_ERROR) };
+    let (dnssec, wants_version) = query.extras.edns.map_or((false, false), |edns| (edns.dnssec_ok, edns.zone_version));
+    if wants_version {
+        verdict.zone_version = Some(ZoneVersion::of(zone));
+    }
     let (qtype, qname) = (query.qtype, query.name);
     let mut answer = Resolution { qtype, qname, dnssec, writer, verdict, dname_at: None, proofs: Proofs::new() };
     let result = match answer.step(zone, None, query.name, &key) {

@@ -209,8 +209,7 @@ impl<'r> Writer<'r> {
         let mut additional = self.counts[Section::Additional as usize];
         // Its room was reserved at the start.
         if let Some(opt) = opt
-            && let Some(len) =
-                self.message.get_mut(end..limit).and_then(|room| opt.write(verdict.rcode, verdict.extended, room))
+            && let Some(len) = self.message.get_mut(end..limit).and_then(|room| opt.write(verdict, room))
         {
             end += len;
             additional += 1;

@@ -488,6 +488,14 @@ static ARGUMENTS: &[Argument] = &[
     .shown(Shown::Nothing),
     row(
         Answers,
+        "report-channel",
+        "NAME",
+        "agent domain that resolvers report failures to resolve or validate names to (RFC 9567)",
+        |given, value| values::parse_name(value.text).map(|name| given.report_channel = Some(name)),
+    )
+    .otherwise("none"),
+    row(
+        Answers,
         "nsid",
         "TEXT",
         "this server's identity, sent for NSID and id.server",

@@ -48,6 +48,7 @@ pub(super) struct Given {
     pub(super) rate_limit: Option<RateLimit>,
     pub(super) cookie_secrets: Vec<Secret>,
     pub(super) nsid: Option<String>,
+    pub(super) report_channel: Option<Name>,
     pub(super) version_text: Option<String>,
     pub(super) log: LogFilter,
 }
@@ -114,6 +115,7 @@ impl Given {
             listen,
             edns_payload: self.edns_payload,
             nsid: self.nsid,
+            report_channel: self.report_channel,
             version_text: self.version_text,
             cookie_secrets: self.cookie_secrets,
             rate_limit: self.rate_limit,

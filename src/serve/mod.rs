@@ -147,6 +147,7 @@ impl Server {
         let settings = Settings::new(secrets)
             .payload(config.edns_payload)
             .nsid(config.nsid.clone())
+            .report_channel(config.report_channel.clone())
             .version(config.version_text.clone())
             .idle(tcp::IDLE);
         let keys = Arc::clone(Primary::new(config.serial, config.tsig_keys.clone()).keyring());

@@ -14,6 +14,8 @@ const NSID: u16 = 3;
 const COOKIE: u16 = 10;
 const TCP_KEEPALIVE: u16 = 11;
 const PADDING: u16 = 12;
+const REPORT_CHANNEL: u16 = 18;
+const ZONE_VERSION: u16 = 19;
 
 /// A query for www.example.org with EDNS options.
 fn query(options: &[(u16, &[u8])]) -> Vec<u8> {
@@ -70,6 +72,28 @@ scenario!(identity_and_version_are_told_where_the_operator_says_so, |target| {
     ] {
         assert_eq!(scene.server.dig(&["CH", "TXT", name]).unwrap().answer_data(), [text], "{name}");
     }
+});
+
+// RFC 9660, RFC 9567.
+scenario!(zone_versions_and_report_channels, |target| {
+    let mut scene = serving(target, &["--report-channel=reports.example.net"]);
+    let address = scene.server.address();
+    let version = |serial: u32| (ZONE_VERSION, [&[2, 0][..], &serial.to_be_bytes()].concat());
+    let agent = (REPORT_CHANNEL, b"\x07reports\x07example\x03net\0".to_vec());
+    for reply in [ask(address, &query(&[(ZONE_VERSION, &[])])), ask_tcp(address, &query(&[(ZONE_VERSION, &[])]))] {
+        assert_eq!(options(&reply), [version(1), agent.clone()]);
+    }
+    assert_eq!(options(&ask(address, &query(&[]))), [agent]);
+    // Only replies have data.
+    assert_eq!(wire::rcode(&ask(address, &query(&[(ZONE_VERSION, &[2, 0, 0, 0, 0, 1])]))), Some(1));
+    scene.remote.write("example.org", zone(7, "")).unwrap();
+    scene.remote.push("Raise the serial").unwrap();
+    scene
+        .server
+        .until("the new version", |server| {
+            options(&ask(server.address(), &query(&[(ZONE_VERSION, &[])]))).contains(&version(7)).then_some(())
+        })
+        .unwrap();
 });
 
 scenario!(nothing_is_told_by_default, |target| {
