@@ -1,30 +1,31 @@
 //! The machine: everything that names a register, a port or an instruction.
 //!
-//! What this module re-exports is all that the floors above know of the processor and its board. A second architecture
-//! is a folder beside `x86_64` that supplies the same names:
+//! What this module re-exports is all that higher floors know of the processor and its board. A second architecture is
+//! another folder next to `x86_64` that supplies the same names:
 //!
 //! | names | what they stand for |
 //! |---|---|
-//! | `platform_start` | the function of [`crate::start`] that the first instructions call, on [`BOOT_STACK`], interrupts off |
-//! | [`Handover`] | what the loader left: memory map, command line, root of the firmware's tables |
-//! | [`Processor`], [`start`] | what the hardware keeps for each processor, and how to get from any instruction to it |
-//! | [`Upcalls`], [`register`] | the functions above that interrupts and faults lead to |
-//! | [`Firmware`] | the facts of the firmware's tables that this floor needs, read by the drivers |
-//! | [`interrupts`] | on, off, halt; vectors and their handlers; how devices reach them |
-//! | [`paging`] | the tree of page tables: map, split, unmap a page, put in force |
+//! | `platform_start` | the function of [`crate::start`] called by the entry code on [`BOOT_STACK`], interrupts off |
+//! | [`Handover`] | what the loader passed: memory map, command line, address of the ACPI root pointer |
+//! | [`Processor`], [`start`] | the hardware's per-processor structures, how to find the current one, and their setup |
+//! | [`Upcalls`], [`register`] | the functions of higher floors that interrupts and faults call |
+//! | [`Firmware`] | what this floor needs from the firmware's tables, which the drivers read |
+//! | [`interrupts`] | enabling, disabling, halting; vectors and their handlers; routing of device interrupts |
+//! | [`paging`] | the page tables: map, split and unmap pages, activate |
 //! | [`context`] | the saved registers of a thread, and the switch from one to another |
-//! | [`tls`] | the layout of thread-local storage and the thread pointer |
+//! | [`tls`] | thread-local storage layout and the thread pointer |
 //! | [`time`] | the monotonic clock, the one-shot timer, the board's time of day, the cycle counter |
-//! | [`random`] | the instructions that give random numbers |
-//! | [`power`] | off and reset |
-//! | [`serial`] | the console's octets |
-//! | [`port`], [`pci`], [`keyboard`] | devices reached by ports; a machine without ports answers that there are none |
-//! | [`image`] | where the linker has put the program |
-//! | `export!` | C symbols, and the memory functions of C themselves |
+//! | [`random`] | the processor's random number instructions |
+//! | [`power`] | power off and reset |
+//! | [`serial`] | the serial console |
+//! | [`port`], [`pci`], [`keyboard`] | devices behind I/O ports; an architecture without ports reports none |
+//! | [`image`] | the addresses of the image's sections |
+//! | `export!` | definition of C symbols; C's memory functions |
 //!
-//! Device registers in memory need no help from here: they are volatile loads and stores everywhere.
+//! Device registers in memory need nothing from this floor: they are volatile loads and stores on every architecture.
 //!
-//! This floor calls nothing above it. It waits for no thread, so it takes none of the locks of [`crate::base::lock`].
+//! This floor calls nothing above it. It never blocks on another thread, so it uses none of the locks of
+//! [`crate::base::lock`].
 
 mod units;
 mod upcalls;

@@ -1,6 +1,6 @@
-//! The units of every floor.
+//! Units used on every floor.
 
-/// Nanoseconds, as a duration or since the machine was entered.
+/// Nanoseconds, either a duration or the time since the machine's entry.
 pub type Nanos = u64;
 /// The size of a page.
 pub(crate) const PAGE: usize = 4096;

@@ -1,10 +1,10 @@
-//! The functions of the floors above that interrupts and faults lead to.
+//! The functions of higher floors that interrupts and faults call.
 
 use core::fmt;
 use core::ops::Range;
 use spin::Once;
 
-/// What the floors above do when the processor calls. Each is called with interrupts off.
+/// The functions of higher floors that the processor's floor calls, each with interrupts off.
 pub(crate) struct Upcalls {
     /// The timer has fired.
     pub(crate) timer_fired: fn(),
@@ -25,12 +25,12 @@ pub(crate) fn register(upcalls: Upcalls) {
     UPCALLS.call_once(|| upcalls);
 }
 
-/// Returns the functions, or `None` early at boot.
+/// Returns the functions, or `None` early in boot.
 pub(super) fn upcalls() -> Option<&'static Upcalls> {
     UPCALLS.get()
 }
 
-/// The running thread's name, to be printed in quotes; `"boot"` before there are threads.
+/// The running thread's name, printed in quotes; `"boot"` before there are threads.
 pub(crate) struct ThreadName;
 
 impl fmt::Display for ThreadName {

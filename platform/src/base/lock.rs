@@ -1,19 +1,19 @@
-//! Locks that exclude other threads, and ones that exclude interrupts too.
+//! Locks that exclude other threads, and locks that exclude interrupts too.
 //!
-//! What each does under contention, that is, when it is found taken:
+//! Behaviour under contention, that is, when the lock is already taken:
 //!
 //! | lock | with one processor, today | with several |
 //! |---|---|---|
-//! | [`Lock`] | its holder keeps the processor, so another thread never finds it taken. The same thread taking it again is a bug and ends the machine | spins with preemption off and interrupts on; the holder keeps its own processor, so the wait is as long as the section |
-//! | [`IrqLock`] | the same: its holder is not even interrupted | spins with interrupts off |
+//! | [`Lock`] | its holder is not preempted, so another thread never finds it taken. Taking it twice in one thread is a bug and resets the machine | spins with preemption off and interrupts on; the holder keeps its own processor, so the wait is as long as the section |
+//! | [`IrqLock`] | the same; its holder is not even interrupted | spins with interrupts off |
 //! | [`Lock::try_lock`] | returns `None` | returns `None` |
 //! | the heap's | as [`Lock`] | as [`Lock`] |
-//! | `spin::Mutex`, in the processor's floor and at boot | held with interrupts off: never found taken | spins with interrupts off |
+//! | `spin::Mutex`, in the `arch` floor and at boot | held with interrupts off: never found taken | spins with interrupts off |
 //! | `spin::Once` | written at boot or during discovery, by one thread | spins until the value is written |
-//! | [`WaitQueue`](crate::kernel::thread::WaitQueue), [`Event`](crate::kernel::thread::Event), futexes | the thread sleeps; the one that has slept longest is woken first | the lists of sleepers, which today are guarded by interrupts being off, need the scheduler's lock |
+//! | [`WaitQueue`](crate::kernel::thread::WaitQueue), [`Event`](crate::kernel::thread::Event), futexes | the thread sleeps; the one that has slept longest is woken first | the lists of sleeping threads, today protected by disabling interrupts, need the scheduler's lock |
 //!
-//! No lock is handed on in order or by priority: sections are short, and nothing in one sleeps or prints. `contended` is the
-//! one place that ends the machine; it becomes a loop when a second processor starts.
+//! Locks are not granted in order or by priority: critical sections are short, and nothing in one sleeps or prints.
+//! `contended` is the one place that resets the machine; it becomes a spin loop when a second processor is supported.
 
 use super::percpu::PerCpu;
 use crate::arch::InterruptsOff;
@@ -22,24 +22,24 @@ use core::panic::Location;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 use spin::Once;
 
-/// How the running thread gives way when it has released its last lock and should.
-static GIVE_WAY: Once<fn()> = Once::new();
+/// Yields the processor when the running thread releases its last lock and another thread is due.
+static RESCHEDULE: Once<fn()> = Once::new();
 
-/// Has `reschedule` called when a thread that should give way has released its last lock; called once.
+/// Registers `reschedule`, to be called when a thread that should yield releases its last lock; called once.
 pub(crate) fn register(reschedule: fn()) {
-    GIVE_WAY.call_once(|| reschedule);
+    RESCHEDULE.call_once(|| reschedule);
 }
 
-/// Ends the machine because of a lock that was found taken, which on one processor is a bug.
+/// Resets the machine because a lock was already taken, which on one processor is a bug.
 #[cold]
 fn contended(what: &str, at: &Location<'_>) -> ! {
-    crate::fatal!("{what} is taken twice at {at}")
+    crate::fatal!("{what} was taken twice, the second time at {at}")
 }
 
-/// A value only one thread uses at a time, kept from being switched away from meanwhile.
+/// A value used by one thread at a time, which is not preempted meanwhile.
 ///
-/// For short sections: the network thread waits too. Interrupt handlers must not take it. Under contention: see the
-/// [module](self).
+/// For short critical sections: the network thread waits too. Interrupt handlers must not take it. Under contention:
+/// see the [module](self).
 #[derive(Debug)]
 pub struct Lock<T>(spin::Mutex<T>);
 
@@ -49,7 +49,8 @@ impl<T> Lock<T> {
         Self(spin::Mutex::new(value))
     }
 
-    /// Takes the lock; preemption is off until the guard is dropped. Ends the machine if this thread has it already.
+    /// Takes the lock; preemption is off until the guard is dropped. Resets the machine if this thread already holds
+    /// it.
     #[track_caller]
     pub fn lock(&self) -> LockGuard<'_, T> {
         let preemption = PreemptionOff::new();
@@ -66,7 +67,7 @@ impl<T> Lock<T> {
     }
 }
 
-/// The right to the value of a [`Lock`].
+/// Exclusive access to the value of a [`Lock`].
 #[derive(Debug)]
 pub struct LockGuard<'a, T> {
     // Dropped in this order: the lock is free before a waiting thread may run.
@@ -95,7 +96,8 @@ impl<T> DerefMut for LockGuard<'_, T> {
     }
 }
 
-/// A value shared with interrupt handlers: interrupts are off while it is locked. Under contention: see the [module](self).
+/// A value shared with interrupt handlers: interrupts are off while it is locked. Under contention: see the
+/// [module](self).
 #[derive(Debug)]
 pub struct IrqLock<T>(spin::Mutex<T>);
 
@@ -105,7 +107,8 @@ impl<T> IrqLock<T> {
         Self(spin::Mutex::new(value))
     }
 
-    /// Takes the lock; interrupts are off until the guard is dropped. Ends the machine if this processor has it already.
+    /// Takes the lock; interrupts are off until the guard is dropped. Resets the machine if this processor already
+    /// holds it.
     #[track_caller]
     pub fn lock(&self) -> IrqLockGuard<'_, T> {
         let interrupts = InterruptsOff::new();
@@ -116,7 +119,7 @@ impl<T> IrqLock<T> {
     }
 }
 
-/// The right to the value of an [`IrqLock`].
+/// Exclusive access to the value of an [`IrqLock`].
 #[derive(Debug)]
 pub struct IrqLockGuard<'a, T> {
     // Dropped in this order: the lock is free before a handler may run.
@@ -137,12 +140,12 @@ impl<T> DerefMut for IrqLockGuard<'_, T> {
     }
 }
 
-/// While it lives, the running thread keeps the processor; interrupts are still handled.
+/// A guard that keeps the running thread from being preempted; interrupts are still handled.
 #[derive(Debug)]
 pub struct PreemptionOff(());
 
 impl PreemptionOff {
-    /// Turns preemption off until the value is dropped; calls nest.
+    /// Turns preemption off until the guard is dropped; calls nest.
     #[allow(clippy::new_without_default, reason = "creating one has an effect")]
     pub fn new() -> Self {
         PerCpu::current().forbid_preemption();
@@ -150,7 +153,7 @@ impl PreemptionOff {
         Self(())
     }
 
-    /// Ends the effect of a value that was forgotten.
+    /// Undoes the effect of a guard that was forgotten (`mem::forget`).
     pub(crate) fn end_forgotten() {
         drop(Self(()));
     }
@@ -160,7 +163,7 @@ impl Drop for PreemptionOff {
     fn drop(&mut self) {
         compiler_fence(SeqCst);
         if PerCpu::current().allow_preemption()
-            && let Some(reschedule) = GIVE_WAY.get()
+            && let Some(reschedule) = RESCHEDULE.get()
         {
             reschedule();
         }

@@ -1,7 +1,7 @@
-//! What every floor above the processor stands on: messages, locks, and what is kept for each processor.
+//! The base of every floor above `arch`: messages, locks and per-processor state.
 //!
-//! The heap and the page tables need locks, and everything may have something to say. So this lies below memory, and what it
-//! needs of the floors above is registered with it.
+//! The heap and the page tables need locks, and every floor may print messages, so this floor is below `memory`. What
+//! it needs from higher floors is registered with it.
 
 pub mod lock;
 pub(crate) mod percpu;

@@ -1,4 +1,4 @@
-//! Messages of the platform's own on the console, and the one way to give up.
+//! The platform's own console messages, and fatal errors.
 
 use crate::arch::{ThreadName, interrupts, power, serial};
 use core::fmt::{self, Write};
@@ -6,34 +6,34 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use heapless::Vec;
 use spin::Once;
 
-/// The longest line, in octets; what does not fit is cut.
+/// The longest line, in octets; longer lines are cut.
 const LINE: usize = 512;
 
-/// How a line is written without another thread's in the middle, once there are threads.
+/// Writes a line without interleaving it with other threads' lines, once there are threads.
 static WRITER: Once<fn(&[u8])> = Once::new();
-/// Set while the last message is printed: what goes wrong then is not reported.
+/// Set while a fatal error is printed: further errors are not reported.
 static DYING: AtomicBool = AtomicBool::new(false);
 
-/// Prints a line of the platform's own.
+/// Prints a line from the platform itself.
 #[macro_export]
 macro_rules! kprintln {
     ($($argument:tt)*) => { $crate::base::report::print(format_args!("{}\n", format_args!($($argument)*))) };
 }
 
-/// Prints why the platform cannot go on, and resets. For states that must not occur.
+/// Prints a fatal error and resets the machine. For states that must not occur.
 #[macro_export]
 macro_rules! fatal {
     ($($argument:tt)*) => { $crate::base::report::die(format_args!($($argument)*)) };
 }
 
-/// Has lines written by `writer` from now on; called once.
+/// Registers `writer` to write all further lines; called once.
 pub(crate) fn register(writer: fn(&[u8])) {
     WRITER.call_once(|| writer);
 }
 
-/// Prints formatted text, not interleaved with any other thread's.
+/// Prints formatted text, not interleaved with other threads' output.
 pub(crate) fn print(text: fmt::Arguments<'_>) {
-    // Formatted first: nothing of the caller's runs while others wait.
+    // Formatted first: no code of the caller's runs while others wait.
     let mut line = Line(Vec::new());
     let _ = line.write_fmt(text);
     match WRITER.get() {
@@ -42,7 +42,7 @@ pub(crate) fn print(text: fmt::Arguments<'_>) {
     }
 }
 
-/// Prints why the platform cannot go on, and resets.
+/// Prints a fatal error and resets the machine.
 pub(crate) fn die(why: fmt::Arguments<'_>) -> ! {
     interrupts::disable();
     if DYING.swap(true, Relaxed) {
@@ -52,13 +52,13 @@ pub(crate) fn die(why: fmt::Arguments<'_>) -> ! {
     power::reset()
 }
 
-/// A line under construction.
+/// A line being formatted.
 struct Line(Vec<u8, LINE>);
 
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let taken = text.len().min(LINE - self.0.len());
-        // It fits: as much was taken as there is room for.
+        // Always fits: no more was taken than there is room for.
         let _ = self.0.extend_from_slice(&text.as_bytes()[..taken]);
         Ok(())
     }

@@ -31,10 +31,10 @@ pub fn wall_known() -> bool {
 ///
 /// Returns why the machine cannot keep time.
 pub(crate) fn start(firmware: &Firmware) -> Result<(), &'static str> {
-    if let Some(time::Doubt { megahertz, why }) = time::start(firmware)? {
+    if let Some(time::RateDoubt { megahertz, why }) = time::start(firmware)? {
         crate::kprintln!("zonule: the clock may run at a wrong rate, taken for {megahertz} MHz: {why}");
     }
-    match time::of_day(true) {
+    match time::time_of_day(true) {
         Some((wall, _)) => {
             let at_entry = (wall.as_nanos() as u64).wrapping_sub(monotonic());
             MACHINE_AT_ENTRY.store(at_entry, Relaxed);
@@ -68,7 +68,7 @@ impl Jump {
 /// One thread calls it, about once a second.
 pub fn follow() -> Option<Jump> {
     let stopped = time::was_stopped();
-    let nanoseconds = time::of_day(stopped).map_or(0, |(wall, tolerance)| {
+    let nanoseconds = time::time_of_day(stopped).map_or(0, |(wall, tolerance)| {
         let before = MACHINE_AT_ENTRY.load(Relaxed);
         let jump = jump(before, wall, monotonic(), tolerance);
         MACHINE_AT_ENTRY.store(before.wrapping_add_signed(jump), Relaxed);

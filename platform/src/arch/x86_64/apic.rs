@@ -31,19 +31,20 @@ const X2APIC_BASE: u32 = 0x800;
 const APIC_BASE: u32 = 0x1b;
 const TSC_DEADLINE: u32 = 0x6e0;
 
-/// The memory-mapped registers, or null when the registers are model-specific ones.
+/// The memory-mapped registers, or null if the registers are model-specific ones.
 static REGISTERS: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Silences the legacy controllers and enables the local one; called once, interrupts off.
+/// Silences the legacy controllers and enables the local one; called once, with interrupts off.
 pub(super) fn start(firmware: &Firmware, map: MapDevice) {
     let features = Features::detect();
-    // Where there are none some hypervisors log the attempt. Their input to this controller is masked below in any case.
+    // On machines without them some hypervisors log the access. Their input to this controller is masked below in any
+    // case.
     if firmware.legacy_controllers {
         silence_legacy();
     }
     let mut base = Msr::new(APIC_BASE);
-    // SAFETY: enables the controller (bit 11), and then, for both at once would fault, x2APIC mode (bit 10), only
-    // where the processor has it.
+    // SAFETY: enables the controller (bit 11), and then x2APIC mode (bit 10) only where the processor has it; setting
+    // both at once would fault.
     let address = unsafe {
         let value = base.read() | 1 << 11;
         base.write(value);
@@ -63,44 +64,44 @@ pub(super) fn start(firmware: &Firmware, map: MapDevice) {
     }
     write(Register::ErrorEntry, MASKED);
     write(Register::SpuriousVector, 1 << 8 | u32::from(SPURIOUS));
-    write(Register::DivideConfiguration, 0b0011); // by 16: a 32-bit count lasts for minutes
+    write(Register::DivideConfiguration, 0b0011); // divide by 16: a 32-bit count lasts for minutes
 }
 
-/// Returns the number of this processor's controller, to which interrupts are addressed.
+/// Returns this processor's local controller ID, to which interrupts are addressed.
 pub(super) fn id() -> u8 {
     Processor::current().apic_id.load(Relaxed)
 }
 
-/// Signals the controller that the interrupt in service is done.
+/// Signals the controller that the current interrupt has been handled.
 pub(super) fn end_of_interrupt() {
     write(Register::EndOfInterrupt, 0);
 }
 
-/// Starts the count-down at its largest value with no interrupt, for calibration.
+/// Starts the countdown from its maximum, without an interrupt, for calibration.
 pub(super) fn start_measurement() {
     write(Register::TimerEntry, MASKED);
     write(Register::InitialCount, u32::MAX);
 }
 
-/// Returns how far [`start_measurement`] has counted.
+/// Returns how far the countdown of [`start_measurement`] has come.
 pub(super) fn measured() -> u32 {
     u32::MAX - read(Register::CurrentCount)
 }
 
-/// Chooses how the timer is set: by deadline on the time-stamp counter, or by count.
+/// Selects how the timer is set: by a deadline on the time-stamp counter, or by a count.
 pub(super) fn start_timer(by_deadline: bool) {
     write(Register::InitialCount, 0);
     write(Register::TimerEntry, u32::from(TIMER) | if by_deadline { TSC_DEADLINE_MODE } else { 0 });
-    // Intel SDM 3, 12.5.4.1: the entry is memory-mapped, the deadline is not; order them.
+    // Intel SDM 3, 12.5.4.1: the timer entry is memory-mapped and the deadline is not, so order the two writes.
     core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
 }
 
-/// Lets the timer fire once after `count` of its ticks; zero stops it.
+/// Sets the timer to fire once after `count` of its ticks; zero stops it.
 pub(super) fn set_count(count: u32) {
     write(Register::InitialCount, count);
 }
 
-/// Lets the timer fire once when the time-stamp counter reaches `tsc`; zero stops it.
+/// Sets the timer to fire once when the time-stamp counter reaches `tsc`; zero stops it.
 pub(super) fn set_deadline(tsc: u64) {
     // SAFETY: only called where the processor has the register.
     unsafe { Msr::new(TSC_DEADLINE).write(tsc) };
@@ -126,15 +127,15 @@ fn write(register: Register, value: u32) {
     unsafe { registers.add(register as usize * 16).cast::<u32>().write_volatile(value) }
 }
 
-/// Moves the two 8259s' vectors out of the faults' way and masks all their inputs.
+/// Moves the vectors of both 8259s clear of the faults and masks all their inputs.
 fn silence_legacy() {
     assert!(LEGACY >= FAULTS && LEGACY.is_multiple_of(8));
     let sequence: [(u16, u8); 10] = [
-        (0x20, 0x11), // both: initialise, three more words follow
+        (0x20, 0x11), // both: initialise; three more words follow
         (0xa0, 0x11),
         (0x21, LEGACY), // vectors
         (0xa1, LEGACY + 8),
-        (0x21, 4), // the second sits at input 2 of the first
+        (0x21, 4), // the second is wired to input 2 of the first
         (0xa1, 2),
         (0x21, 1), // 8086 mode
         (0xa1, 1),
@@ -142,7 +143,7 @@ fn silence_legacy() {
         (0xa1, 0xff),
     ];
     for (port, value) in sequence {
-        // SAFETY: the 8259s' own registers; where there are none, nothing listens.
+        // SAFETY: the 8259s' own registers; where there are none, the writes have no effect.
         unsafe { out8(port, value) };
     }
 }

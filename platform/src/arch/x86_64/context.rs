@@ -1,11 +1,11 @@
-//! Changing from one thread's stack to another's.
+//! Switching from one thread's stack to another's.
 
 use core::arch::{asm, naked_asm};
 
-/// What [`switch`] leaves on the stack of a thread that does not run, and expects there, lowest address first.
+/// What [`switch`] saves on the stack of a suspended thread and restores from it, lowest address first.
 #[repr(C)]
 pub(crate) struct Saved {
-    /// MXCSR in the lower half, the x87 control word above it: both belong to the callee (System V ABI 3.2.3).
+    /// MXCSR in the lower half, the x87 control word above it: both are callee-saved (System V ABI 3.2.3).
     control: u64,
     r15: u64,
     r14: u64,
@@ -14,12 +14,13 @@ pub(crate) struct Saved {
     rbx: u64,
     rbp: u64,
     resume: usize,
-    /// Keeps the stack aligned as if [`Self::resume`] had been called.
+    /// Padding that aligns the stack as if [`Self::resume`] had been called.
     padding: u64,
 }
 
 impl Saved {
-    /// Returns what makes a new thread start at `entry`, floating point as the ABI has it at process entry.
+    /// Returns the state of a new thread that starts at `entry`, with floating point as the ABI specifies for process
+    /// entry.
     pub(crate) fn starting_at(entry: extern "C" fn() -> !) -> Self {
         const MXCSR: u64 = 0x1f80; // all exceptions masked, round to nearest
         const X87: u64 = 0x037f; // the same, extended precision
@@ -37,13 +38,12 @@ impl Saved {
     }
 }
 
-/// Saves the running thread on its stack and its stack pointer to `save`, and goes on as the thread whose stack
-/// pointer is `to`. Returns when another thread switches back.
+/// Saves the running thread's registers on its stack and its stack pointer in `save`, and resumes the thread whose
+/// stack pointer is `to`. Returns when another thread switches back.
 ///
 /// # Safety
 ///
-/// Interrupts are off; `to` was saved by this function or points to a [`Saved`] prepared on a stack, and is
-/// used once.
+/// Interrupts are off; `to` was saved by this function or points to a [`Saved`] prepared on a stack, and is used once.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn switch(save: *mut usize, to: usize) {
     naked_asm!(
@@ -71,9 +71,9 @@ pub(crate) unsafe extern "C" fn switch(save: *mut usize, to: usize) {
     )
 }
 
-/// Empties the x87 stack, as every function expects it at a call: for a switch from within an interrupt, whose thread may
-/// have been in the middle of anything. That thread's state is saved.
-pub(crate) fn settle() {
+/// Empties the x87 stack, as the ABI requires at a call. Used for a switch from within an interrupt, where the thread
+/// may have been interrupted at any instruction; that thread's state has been saved.
+pub(crate) fn reset_x87() {
     // SAFETY: changes nothing but the floating-point state.
     unsafe { asm!("fninit", options(nomem, nostack)) };
 }

@@ -1,19 +1,19 @@
-//! From the loader's 32-bit hand-over to Rust in 64-bit mode.
+//! Entry point: from the loader's 32-bit handover to Rust in 64-bit mode.
 //!
 //! The loader finds [`pvh_start`](https://xenbits.xen.org/docs/unstable/misc/pvh.html) by the ELF note and enters it in
-//! protected mode, paging off, `ebx` holding the address of the start info, which is passed to `platform_start`. The
-//! tables built here map the first 4 GiB one to one with every right; the memory floor replaces them before anything
-//! else runs.
+//! protected mode with paging off and `ebx` holding the address of the start info, which is passed to `platform_start`.
+//! The page tables built here map the first 4 GiB one to one with every right; the memory floor replaces them before
+//! anything else runs.
 
 use super::stacks::Guarded;
 #[cfg(not(test))]
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The stack the machine boots on; later the idle thread's.
+/// The stack the machine boots on; later the idle thread's stack.
 pub(crate) static BOOT_STACK: Guarded<{ 8 * 4096 }> = Guarded::new();
 
-/// The time-stamp counter at the first instruction: the zero of the monotonic clock. Written by the entry code.
+/// The time-stamp counter at the first instruction: time zero of the monotonic clock. Written by the entry code.
 static ENTRY_TSC: AtomicU64 = AtomicU64::new(0);
 
 /// Returns the time-stamp counter's value at the first instruction.
@@ -41,7 +41,7 @@ global_asm!(
     "rdtsc", // the clock starts here
     "mov [{tsc}], eax",
     "mov [{tsc} + 4], edx",
-    "mov esp, offset {stack} + {stack_size}", // needed by the far return only
+    "mov esp, offset {stack} + {stack_size}", // needed only by the far return
     // Four page directories: entry i maps 2 MiB at i * 2 MiB, present, writable, large.
     "xor ecx, ecx",
     "2: mov eax, ecx",
@@ -51,7 +51,7 @@ global_asm!(
     "inc ecx",
     "cmp ecx, 2048",
     "jne 2b",
-    // One pointer table over the four directories, one root over it.
+    // One pointer table pointing to the four directories, one root pointing to it.
     "mov eax, offset boot_directories + 3",
     "xor ecx, ecx",
     "3: mov [boot_pointers + ecx * 8], eax",
@@ -72,25 +72,25 @@ global_asm!(
     "rdmsr",
     "or eax, 0x900",
     "wrmsr",
-    // CR0: emulation and task-switched off, monitor-coprocessor, write-protect and paging on.
+    // CR0: emulation and task-switched off; monitor-coprocessor, write-protect and paging on.
     "mov eax, cr0",
     "and eax, 0xfffffff3",
     "or eax, 0x80010003",
     "mov cr0, eax",
     "lgdt [boot_gdt_pointer]",
-    "push 8", // far return into the 64-bit code segment
+    "push 8", // far return to the 64-bit code segment
     "mov eax, offset boot_64",
     "push eax",
     "retf",
     ".code64",
-    "boot_64: xor eax, eax", // data segments mean nothing in 64-bit mode
+    "boot_64: xor eax, eax", // data segments are ignored in 64-bit mode
     "mov ds, eax",
     "mov es, eax",
     "mov ss, eax",
     "mov fs, eax",
     "mov gs, eax",
     "lea rsp, [rip + {stack} + {stack_size}]",
-    "mov edi, ebx", // the start info, first argument
+    "mov edi, ebx", // the start info: first argument
     "xor ebp, ebp", // ends every backtrace
     "call platform_start",
     "ud2",

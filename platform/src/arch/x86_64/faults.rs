@@ -1,4 +1,4 @@
-//! Faults: what happened, where, what it probably means; then a reset.
+//! Fault reports: what happened, where, and what it probably means; then a reset.
 
 use super::entry::BOOT_STACK;
 use super::processor::Processor;
@@ -9,7 +9,7 @@ use crate::arch::upcalls::{ThreadName, upcalls};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use x86_64::registers::control::Cr2;
 
-/// What the fault entry code leaves on the fault's stack, lowest address first.
+/// What the fault entry code saves on the fault's stack, lowest address first.
 #[repr(C)]
 pub(super) struct FaultFrame {
     r15: u64,
@@ -36,10 +36,10 @@ pub(super) struct FaultFrame {
     ss: u64,
 }
 
-/// Set by the first fault: a fault within its report only resets.
+/// Set by the first fault: a fault while reporting it only resets the machine.
 static FAULTED: AtomicBool = AtomicBool::new(false);
 
-/// Prints what the fault is and resets the machine.
+/// Prints a report of the fault and resets the machine.
 pub(super) fn report(frame: &FaultFrame) -> ! {
     if FAULTED.swap(true, Relaxed) {
         print_now(format_args!("\nzonule: fault {} while reporting a fault\n", frame.vector));
@@ -70,7 +70,7 @@ pub(super) fn report(frame: &FaultFrame) -> ! {
     power::reset()
 }
 
-/// Prints the return addresses the frame pointers lead to, as far as code kept them.
+/// Prints the return addresses found by following the frame pointers, as far as the code keeps them.
 fn callers(frame: &FaultFrame) {
     let stack = current_stack();
     let mut base = frame.rbp as usize;
@@ -79,7 +79,7 @@ fn callers(frame: &FaultFrame) {
         if !base.is_multiple_of(8) || !stack.contains(&base) || !stack.contains(&(base + 15)) {
             break;
         }
-        // SAFETY: both words lie on the running thread's mapped stack.
+        // SAFETY: both words are on the running thread's mapped stack.
         let (next, caller) = unsafe { ((base as *const usize).read(), (base as *const usize).add(1).read()) };
         if !image::text().contains(&caller) {
             break;
@@ -93,12 +93,12 @@ fn callers(frame: &FaultFrame) {
     print_now(format_args!("\n"));
 }
 
-/// Returns the addresses of the running thread's stack.
+/// Returns the address range of the running thread's stack.
 fn current_stack() -> core::ops::Range<usize> {
-    upcalls().map_or(BOOT_STACK.room(), |upcalls| (upcalls.stack)())
+    upcalls().map_or(BOOT_STACK.range(), |upcalls| (upcalls.stack)())
 }
 
-/// Names what `address` belongs to.
+/// Returns a description of the memory `address` belongs to.
 fn place(address: usize) -> &'static str {
     if image::text().contains(&address) {
         "program code"
@@ -113,7 +113,7 @@ fn place(address: usize) -> &'static str {
     }
 }
 
-/// What is known of a page fault.
+/// The details of a page fault.
 struct PageFault {
     address: u64,
     error: u64,
@@ -142,7 +142,7 @@ impl core::fmt::Display for PageFault {
         match (present, write, execute) {
             (true, _, true) => write!(f, "execution of {place}, which is not executable"),
             (true, true, _) => write!(f, "write to {place}, which is read-only"),
-            (true, ..) => write!(f, "{action} of {place} is refused"),
+            (true, ..) => write!(f, "{action} of {place} is not permitted"),
             (false, ..) => write!(f, "{action} where no memory is mapped"),
         }
     }
@@ -151,18 +151,18 @@ impl core::fmt::Display for PageFault {
 /// Returns what a fault other than a page fault usually means.
 fn meaning(vector: u64) -> &'static str {
     match vector {
-        0 => ": a division by zero or its quotient too large",
-        2 => ": the hypervisor or the hardware asks for attention",
-        6 => ": an instruction this processor lacks, or a compiler's trap",
+        0 => ": division by zero or quotient too large",
+        2 => ": raised by the hypervisor or the hardware",
+        6 => ": an instruction the processor does not support, or a compiler's trap",
         8 => ": a fault could not be delivered",
-        13 => ": an address that is no address, or a refused privileged instruction",
+        13 => ": a non-canonical address or a forbidden privileged operation",
         17 => ": a misaligned access",
-        18 => ": the hardware reports a failure of its own",
+        18 => ": the hardware reports an error",
         _ => "",
     }
 }
 
-/// Returns a vector's name (Intel SDM volume 3, table 7-1).
+/// Returns the name of a vector (Intel SDM volume 3, table 7-1).
 fn name(vector: u64) -> &'static str {
     const NAMES: [&str; 22] = [
         "divide error",

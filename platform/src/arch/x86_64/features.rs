@@ -1,10 +1,10 @@
-//! What the processor offers, as far as the platform asks.
+//! The processor features the platform uses.
 
 use raw_cpuid::{CpuId, CpuIdReaderNative};
 use spin::Once;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 
-/// What the processor offers.
+/// The processor features the platform uses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Features {
     /// No-execute pages. Required.
@@ -15,9 +15,9 @@ pub(crate) struct Features {
     pub(crate) avx: bool,
     /// Pages of 1 GiB.
     pub(crate) gigabyte_pages: bool,
-    /// The interrupt controller in its register mode.
+    /// The local interrupt controller's x2APIC mode.
     pub(crate) x2apic: bool,
-    /// A timer that fires at a value of the time-stamp counter.
+    /// A timer that fires when the time-stamp counter reaches a given value.
     pub(crate) tsc_deadline: bool,
     smep: bool,
     smap: bool,
@@ -26,14 +26,15 @@ pub(crate) struct Features {
 
 static FEATURES: Once<Features> = Once::new();
 
-/// Returns the processor's own answers.
+/// Returns a reader of the processor's CPUID leaves.
 pub(crate) fn cpuid() -> CpuId<CpuIdReaderNative> {
     CpuId::new()
 }
 
-/// Returns the first leaf of the hypervisor with this signature.
+/// Returns the first CPUID leaf of the hypervisor interface with this signature.
 ///
-/// A hypervisor that also offers another's interface, as KVM does Hyper-V's, has its own leaves 0x100 or more higher.
+/// A hypervisor that also offers another's interface, as KVM does Hyper-V's, has its own leaves at a higher multiple of
+/// 0x100.
 pub(crate) fn hypervisor(signature: &[u8; 12]) -> Option<u32> {
     const FIRST: u32 = 0x4000_0000;
     const LAST: u32 = 0x4001_0000;
@@ -47,17 +48,17 @@ pub(crate) fn hypervisor(signature: &[u8; 12]) -> Option<u32> {
 }
 
 impl Features {
-    /// Asks the processor, once; every later call returns the same.
+    /// Queries the processor once; later calls return the same features.
     pub(crate) fn detect() -> &'static Self {
-        FEATURES.call_once(Self::ask)
+        FEATURES.call_once(Self::query)
     }
 
-    fn ask() -> Self {
+    fn query() -> Self {
         let id = cpuid();
         let basic = id.get_feature_info();
-        let basic = |ask: fn(&raw_cpuid::FeatureInfo) -> bool| basic.as_ref().is_some_and(ask);
+        let basic = |query: fn(&raw_cpuid::FeatureInfo) -> bool| basic.as_ref().is_some_and(query);
         let extended = id.get_extended_feature_info();
-        let extended = |ask: fn(&raw_cpuid::ExtendedFeatures) -> bool| extended.as_ref().is_some_and(ask);
+        let extended = |query: fn(&raw_cpuid::ExtendedFeatures) -> bool| extended.as_ref().is_some_and(query);
         let long = id.get_extended_processor_and_feature_identifiers();
         Self {
             no_execute: long.as_ref().is_some_and(|l| l.has_execute_disable()),
@@ -72,10 +73,10 @@ impl Features {
         }
     }
 
-    /// Turns on every protection there is; write protection also binds the kernel.
+    /// Turns on every memory protection the processor has; write protection applies to kernel code too.
     pub(crate) fn protect(&self) {
-        // SAFETY: each bit is set only if the processor has it, and none grants anything: there are no user
-        // pages, and code never writes to read-only ones.
+        // SAFETY: each bit is set only if the processor has it, and none grants any access: there are no user pages,
+        // and code never writes to read-only ones.
         unsafe {
             Cr0::update(|flags| flags.insert(Cr0Flags::WRITE_PROTECT));
             Cr4::update(|flags| {

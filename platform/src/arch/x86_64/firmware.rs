@@ -1,24 +1,24 @@
-//! What this floor needs to know of the firmware's tables, which the drivers read.
+//! What this floor needs from the firmware's tables, which the drivers read.
 
 use core::ptr::NonNull;
 use heapless::Vec;
 
-/// Maps a device's registers, `length` octets at a physical address, for good.
+/// Maps a device's registers permanently: `length` octets at a physical address.
 pub(crate) type MapDevice = fn(address: u64, length: usize) -> NonNull<u8>;
 
-/// What this floor needs to know of the firmware's tables.
+/// What this floor needs from the firmware's tables.
 pub(crate) struct Firmware {
-    /// Whether the machine may have the two interrupt controllers of old PCs.
+    /// Whether the machine may have the two legacy (8259) interrupt controllers.
     pub(crate) legacy_controllers: bool,
-    /// The I/O interrupt controllers: address and first line of each.
+    /// The address and first line of each I/O interrupt controller.
     pub(crate) io_apics: Vec<(u64, u32), { Self::IO_APICS }>,
     /// The port of the ACPI power-management timer.
     pub(crate) pm_timer: Option<u16>,
-    /// The CMOS register of the century.
+    /// The CMOS register that holds the century.
     pub(crate) century_register: Option<u8>,
 }
 
 impl Firmware {
-    /// The most I/O interrupt controllers driven.
+    /// The maximum number of I/O interrupt controllers supported.
     pub(crate) const IO_APICS: usize = 8;
 }

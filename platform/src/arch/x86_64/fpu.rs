@@ -1,25 +1,25 @@
-//! Floating-point, SSE and AVX state: what an interrupted thread must find again.
+//! Floating-point, SSE and AVX state of interrupted threads.
 //!
-//! Only what preempts saves this state. A thread that blocks does so in a call, across which the ABI keeps
-//! nothing of it but two control words, and those the switch keeps.
+//! Only preemption saves this state. A thread that blocks does so in a function call, across which the ABI preserves
+//! only two control words; the context switch saves those.
 //!
-//! XSAVE in its plain form is used, not XSAVEOPT: the latter skips what has not changed since the last XRSTOR
-//! from the same address, and an address on a stack has long been overwritten by then.
+//! Plain XSAVE is used, not XSAVEOPT: XSAVEOPT skips what has not changed since the last XRSTOR from the same address,
+//! and an address on a stack has been overwritten since.
 
 use super::features::Features;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use x86_64::registers::control::{Cr4, Cr4Flags};
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
 
-/// The components kept: x87, SSE, AVX. Wider registers stay disabled and so are never used.
+/// The components saved: x87, SSE, AVX. Wider registers stay disabled, so they are never used.
 pub(crate) const MASK: u64 = 7;
-/// Octets these take in XSAVE's standard form: 512 legacy, 64 header, 256 for the upper halves of AVX.
+/// Octets these components take in XSAVE's standard form: 512 legacy, 64 header, 256 for the upper halves of AVX.
 pub(crate) const AREA: usize = 832;
 
 /// Whether the interrupt code uses XSAVE rather than FXSAVE.
 pub(crate) static USE_XSAVE: AtomicBool = AtomicBool::new(false);
 
-/// Enables what the processor has of [`MASK`]. SSE itself is on since the first instructions.
+/// Enables those components of [`MASK`] that the processor has. SSE is enabled by the entry code.
 pub(crate) fn start(features: &Features) {
     if !features.xsave {
         return;

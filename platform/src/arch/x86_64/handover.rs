@@ -1,11 +1,11 @@
-//! What the loader leaves: the PVH start info and the memory map it points to.
+//! The loader's handover: the PVH start info and the memory map it points to.
 
 use core::ffi::CStr;
 
-/// Marks a start info: "xEn3" with the top bit of the E set.
+/// The magic number of a start info: "xEn3" with the top bit of the E set.
 const MAGIC: u32 = 0x336e_c578;
 
-/// `struct hvm_start_info`; the memory map fields are there from version 1 on.
+/// `struct hvm_start_info`; the memory map fields exist from version 1 on.
 #[repr(C)]
 struct StartInfo {
     magic: u32,
@@ -29,54 +29,54 @@ struct MapEntry {
     reserved: u32,
 }
 
-/// A piece of the physical address space, as the loader's memory map has it: possibly empty, overlapping another, or
+/// A region of the physical address space as listed in the loader's memory map: possibly empty, overlapping another, or
 /// reaching past the last address.
 pub(crate) struct Region {
     /// The first physical address.
     pub(crate) address: u64,
-    /// Its octets.
+    /// The size in octets.
     pub(crate) size: u64,
-    /// Whether it is memory to be used; otherwise it is the firmware's or a device's.
+    /// Whether it is usable memory; otherwise it belongs to the firmware or a device.
     pub(crate) usable: bool,
 }
 
-/// What the loader left, still in the loader's memory.
+/// What the loader passed, still in the loader's memory.
 pub(crate) struct Handover {
     map: *const MapEntry,
     entries: usize,
-    /// Where the loader says the ACPI root pointer is.
+    /// The address of the ACPI root pointer if the loader passed one.
     pub(crate) rsdp: Option<u64>,
     /// The command line.
     pub(crate) command_line: &'static [u8],
 }
 
 impl Handover {
-    /// Reads what the loader left at `address`.
+    /// Reads the start info at `address`.
     ///
     /// # Errors
     ///
-    /// Returns why it is no start info.
+    /// Returns why it is not a usable start info.
     ///
     /// # Safety
     ///
-    /// `address` is what the loader passed, and everything below 4 GiB is mapped one to one, as long as the value and
-    /// the command line are used.
+    /// `address` is what the loader passed, and everything below 4 GiB stays mapped one to one for as long as the value
+    /// and the command line are used.
     pub(crate) unsafe fn read(address: u32) -> Result<Self, &'static str> {
         let info = address as usize as *const StartInfo;
         if info.is_null() || !info.is_aligned() {
-            return Err("the loader passed no start info");
+            return Err("the loader passed no start info: boot the image by PVH");
         }
-        // SAFETY: non-null and aligned; the caller vouches for the mapping.
+        // SAFETY: non-null and aligned; the caller guarantees the mapping.
         let info = unsafe { &*info };
         if info.magic != MAGIC {
-            return Err("the loader's start info has the wrong magic");
+            return Err("the loader's start info has the wrong magic number: boot the image by PVH");
         }
         if info.version < 1 || info.memory_map_entries == 0 {
-            return Err("the loader gave no memory map: start info version 1 is needed");
+            return Err("the loader passed no memory map: PVH start info version 1 or later is needed");
         }
         let command_line = match info.command_line_address as usize {
             0 => &[],
-            // SAFETY: the loader vouches for a terminated string there.
+            // SAFETY: the loader guarantees a terminated string at this address.
             at => unsafe { CStr::from_ptr(at as *const core::ffi::c_char) }.to_bytes(),
         };
         Ok(Self {
@@ -90,7 +90,8 @@ impl Handover {
     /// Returns the entries of the memory map.
     pub(crate) fn regions(&self) -> impl Iterator<Item = Region> {
         (0..self.entries).map(|index| {
-            // SAFETY: the loader vouches for that many entries there, and `read`'s caller for the mapping.
+            // SAFETY: the loader guarantees that many entries at this address, and `read`'s caller guarantees the
+            // mapping.
             let entry = unsafe { self.map.add(index).read_unaligned() };
             Region { address: entry.address, size: entry.size, usable: entry.kind == 1 }
         })

@@ -1,11 +1,11 @@
-//! The interrupt descriptor table and the code its gates lead to.
+//! The interrupt descriptor table and the entry code its gates point to.
 //!
-//! A fault stays on its own stack of the interrupt stack table, reports and resets. A device interrupt uses its
-//! stack for a few instructions only: it copies what the processor pushed to the stack of the interrupted
-//! thread, below the red zone, goes on there, saves the floating-point state there too and calls Rust. So the
-//! interrupt stack is free again before anything else can happen, and switching threads from within an
-//! interrupt is an ordinary switch: what the thread was doing lies on its own stack. If that stack has no room
-//! left, the copying itself faults in the guard page and is reported as the overflow it is.
+//! A fault stays on its own stack from the interrupt stack table, reports and resets. A device interrupt uses its stack
+//! for a few instructions only: it copies what the processor pushed to the interrupted thread's stack, below the red
+//! zone, continues there, saves the floating-point state there too, and calls Rust. So the interrupt stack is free
+//! again before anything else can happen, and a thread switch from within an interrupt is an ordinary switch: the
+//! interrupted state is on the thread's own stack. If that stack has no room left, the copy itself faults in the guard
+//! page and is reported as a stack overflow.
 
 use super::faults::{self, FaultFrame};
 use super::processor::{self, InterruptStack};
@@ -18,7 +18,7 @@ use x86_64::structures::DescriptorTablePointer;
 
 /// The number of vectors the processor has.
 const VECTORS: usize = 256;
-/// Distance of the gates' entry points.
+/// The distance between the gates' entry points, in octets.
 const STUB: usize = 16;
 
 /// A 64-bit interrupt gate (Intel SDM volume 3, figure 7-8).
@@ -35,12 +35,12 @@ struct Gate {
 }
 
 impl Gate {
-    /// Returns a present gate of the kernel's that turns interrupts off.
+    /// Returns a present, kernel-only gate that turns interrupts off.
     const fn new(entry: usize, stack: InterruptStack) -> Self {
         Self {
             offset_low: entry as u16,
             selector: processor::CODE.0,
-            stack: stack as u8 + 1, // zero means: do not switch
+            stack: stack as u8 + 1, // zero means: do not switch stacks
             kind: 0x8e,
             offset_middle: (entry >> 16) as u16,
             offset_high: (entry >> 32) as u32,
@@ -52,7 +52,7 @@ impl Gate {
 #[repr(C, align(16))]
 struct Table([Gate; VECTORS]);
 
-/// One table for all processors.
+/// One table shared by all processors.
 static TABLE: Once<Table> = Once::new();
 
 unsafe extern "C" {
@@ -60,7 +60,7 @@ unsafe extern "C" {
     static interrupt_stubs: u8;
 }
 
-/// Fills the table and loads it into this processor; called after the descriptor tables.
+/// Fills the table and loads it on this processor; called after the segment descriptor tables are loaded.
 pub(super) fn load() {
     let stubs = &raw const interrupt_stubs as usize;
     let gate = |vector| {
@@ -81,7 +81,7 @@ pub(super) fn load() {
     unsafe { x86_64::instructions::tables::lidt(&pointer) };
 }
 
-/// What lies on the interrupted thread's stack while a device interrupt is handled, lowest address first.
+/// What is on the interrupted thread's stack while a device interrupt is handled, lowest address first.
 #[repr(C)]
 struct InterruptFrame {
     registers: [u64; 15],
@@ -93,10 +93,10 @@ struct InterruptFrame {
     ss: u64,
 }
 
-/// Called by the stubs with interrupts off, on the interrupted thread's stack.
+/// Handles a device interrupt; called by the stubs with interrupts off, on the interrupted thread's stack.
 extern "C" fn dispatch(frame: &InterruptFrame) {
     interrupts::handle(frame.vector as u8);
-    // The thread may lose the processor here, in the middle of whatever it did.
+    // The thread may be preempted here, at whatever instruction it was interrupted.
     if let Some(upcalls) = upcalls() {
         (upcalls.interrupt_handled)();
     }
@@ -109,8 +109,8 @@ extern "C" fn fault(frame: &FaultFrame) -> ! {
 #[cfg(not(test))]
 global_asm!(
     ".pushsection .text.interrupts, \"ax\", @progbits",
-    // One entry point per vector. The faults 8, 10-14, 17, 21, 29 and 30 come with an error code; for all other
-    // faults a zero takes its place, so that every fault's frame looks alike.
+    // One entry point per vector. Faults 8, 10-14, 17, 21, 29 and 30 push an error code; the other faults push a zero
+    // in its place, so that all fault frames have the same layout.
     ".balign 16",
     ".globl interrupt_stubs",
     "interrupt_stubs:",
@@ -121,7 +121,7 @@ global_asm!(
     ".if vector != 8 && vector != 17 && vector != 21 && vector != 29 && vector != 30 && (vector < 10 || vector > 14)",
     ".byte 0x6a, 0", // push 0
     ".endif",
-    ".byte 0x68", // push vector: spelled out, for the assembler would take the name for an address
+    ".byte 0x68", // push vector: spelled out, because the assembler would take the name for an address
     ".long vector",
     "jmp fault_entry",
     ".else",
@@ -133,7 +133,7 @@ global_asm!(
     ".endr",
     "",
     "fault_entry:",
-    // Completes a FaultFrame: the general registers in the order its field names them.
+    // Completes a FaultFrame: the general registers in the order of its fields.
     "push rax",
     "push rbx",
     "push rcx",
@@ -151,7 +151,7 @@ global_asm!(
     "push r15",
     "cld",
     "mov rdi, rsp",
-    "and rsp, -16", // as the ABI wants it at a call
+    "and rsp, -16", // stack alignment required at a call
     "call {fault}",
     "ud2",
     "",
@@ -194,12 +194,12 @@ global_asm!(
     "push r14",
     "push r15",
     "cld",
-    "mov rbp, rsp",    // the frame: kept by the callee
-    "sub rsp, {area}", // room for the floating-point state, 64-aligned
+    "mov rbp, rsp",    // the frame: rbp is callee-saved
+    "sub rsp, {area}", // space for the floating-point state, 64-aligned
     "and rsp, -64",
     "cmp byte ptr [rip + {use_xsave}], 0",
     "je 2f",
-    // XSAVE keeps what it finds in its header's reserved words, and XRSTOR refuses any that are not zero.
+    // XSAVE leaves the reserved words of its header as they are, and XRSTOR faults if any is not zero.
     "xor eax, eax",
     "mov [rsp + 512], rax",
     "mov [rsp + 520], rax",
@@ -239,7 +239,7 @@ global_asm!(
     "pop rcx",
     "pop rax",
     "add rsp, 8", // the vector
-    "iretq",      // back to where and to what stack the thread was
+    "iretq",      // return to the interrupted code and its stack
     ".popsection",
     fault = sym fault,
     dispatch = sym dispatch,

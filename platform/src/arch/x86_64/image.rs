@@ -1,4 +1,4 @@
-//! Where the image lies, by the linker script's symbols.
+//! The addresses of the image's sections, from the linker script's symbols.
 
 use core::ops::Range;
 
@@ -9,22 +9,22 @@ unsafe extern "C" {
     static __image_end: u8;
 }
 
-/// Returns the whole image.
+/// Returns the range of the whole image.
 pub(crate) fn all() -> Range<usize> {
     &raw const __image_start as usize..&raw const __image_end as usize
 }
 
-/// Returns what is readable only.
+/// Returns the range of the read-only data.
 pub(crate) fn rodata() -> Range<usize> {
     &raw const __image_start as usize..&raw const __text_start as usize
 }
 
-/// Returns what is executable.
+/// Returns the range of the executable code.
 pub(crate) fn text() -> Range<usize> {
     &raw const __text_start as usize..&raw const __data_start as usize
 }
 
-/// Returns what is writable.
+/// Returns the range of the writable data.
 pub(crate) fn data() -> Range<usize> {
     &raw const __data_start as usize..&raw const __image_end as usize
 }

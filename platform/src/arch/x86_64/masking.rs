@@ -1,17 +1,17 @@
-//! Turning this processor's interrupts on and off.
+//! Turning this processor's interrupts off and on again.
 
 use x86_64::instructions::interrupts;
 
 pub(crate) use x86_64::instructions::interrupts::{are_enabled, disable, enable, enable_and_hlt as enable_and_halt};
 
-/// While it lives, this processor's interrupts are off; dropped, they are as they were before.
+/// A guard that keeps this processor's interrupts off; dropping it restores their previous state.
 #[derive(Debug)]
 pub(crate) struct InterruptsOff {
     were_on: bool,
 }
 
 impl InterruptsOff {
-    /// Turns interrupts off until the value is dropped; calls nest.
+    /// Turns interrupts off until the guard is dropped; calls nest.
     pub(crate) fn new() -> Self {
         if cfg!(test) {
             return Self { were_on: false }; // the unit tests run as ordinary processes

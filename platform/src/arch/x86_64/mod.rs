@@ -1,4 +1,4 @@
-//! The x86-64 processor and the PC around it.
+//! The x86-64 processor and the rest of the PC.
 
 mod apic;
 pub(crate) mod context;
@@ -45,9 +45,9 @@ use features::Features;
 ///
 /// # Safety
 ///
-/// Called once, first of all, by the code that the entry calls.
+/// Called once, before anything else, by the code that the entry code calls.
 pub(crate) unsafe fn start(processor: &'static Processor) -> Result<(), &'static str> {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's guarantee.
     unsafe { processor.enter() };
     idt::load();
     let features = Features::detect();
@@ -55,6 +55,6 @@ pub(crate) unsafe fn start(processor: &'static Processor) -> Result<(), &'static
     if features.no_execute {
         Ok(())
     } else {
-        Err("the processor has no no-execute pages: start QEMU with -cpu max, qemu64 or host")
+        Err("the processor does not support no-execute pages: start QEMU with -cpu max, qemu64 or host")
     }
 }

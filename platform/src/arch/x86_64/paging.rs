@@ -1,8 +1,8 @@
-//! Page tables: virtual equals physical, no page writable and executable.
+//! Page tables: virtual equals physical, and no page is both writable and executable.
 //!
-//! RAM is mapped with the largest pages that fit between its edges. A large page is split when a single page
-//! within it must become a guard; it is never joined again, which costs one table for 2 MiB at most.
-//! There are no user pages, so SMEP and SMAP hold for everything.
+//! RAM is mapped with the largest pages that fit. A large page is split when a single page in it must become a guard
+//! page, and never merged again, which costs at most one table per 2 MiB. There are no user pages, so SMEP and SMAP
+//! apply to everything.
 
 use super::features::Features;
 use crate::arch::units::PAGE;
@@ -18,19 +18,19 @@ pub(crate) const END: u64 = 1 << 47;
 const READ_ONLY: Flags = Flags::PRESENT.union(Flags::NO_EXECUTE);
 const READ_WRITE: Flags = READ_ONLY.union(Flags::WRITABLE);
 const DEVICE: Flags = READ_WRITE.union(Flags::NO_CACHE).union(Flags::WRITE_THROUGH);
-/// What an entry that points to a table grants: everything, the lowest level decides.
+/// The rights of an entry that points to a table: all of them, since the lowest level decides.
 const TABLE: Flags = Flags::PRESENT.union(Flags::WRITABLE);
 
-/// What may be done with a page.
+/// The access rights of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rights {
-    /// Reading.
+    /// Read.
     Read,
-    /// Reading and writing.
+    /// Read and write.
     Write,
-    /// Reading and execution.
+    /// Read and execute.
     Execute,
-    /// Reading and writing of device registers, uncached.
+    /// Read and write device registers, uncached.
     Device,
 }
 
@@ -45,55 +45,55 @@ impl Rights {
     }
 }
 
-/// Levels by what one entry covers: 0 for 4 KiB, 1 for 2 MiB, 2 for 1 GiB.
+/// Returns how many octets an entry of `level` covers: 4 KiB at level 0, 2 MiB at 1, 1 GiB at 2.
 const fn span(level: usize) -> u64 {
     (PAGE as u64) << (9 * level)
 }
 
-/// The tree of tables, by the physical address of its root.
+/// The page tables, by the physical address of the root table.
 pub(crate) struct Tables {
     root: u64,
-    /// The largest level a page may have: 2 where the processor has pages of 1 GiB.
+    /// The largest page level available: 2 if the processor has 1 GiB pages.
     largest: usize,
 }
 
-/// There is no memory for a page table.
+/// No memory is left for a page table.
 #[derive(Debug)]
 pub(crate) struct OutOfMemory;
 
 impl Tables {
-    /// Returns a tree without a root, to be replaced by [`Self::build`].
+    /// Returns a placeholder without a root, to be replaced by [`Self::build`].
     pub(crate) const fn unbuilt() -> Self {
         Self { root: 0, largest: 1 }
     }
 
-    /// Returns an empty tree. Its tables are the pages that `take` returns, here and wherever it is asked for.
+    /// Returns an empty tree. Its tables are allocated with `take`, here and in the other functions.
     ///
     /// # Errors
     ///
-    /// Fails if `take` returns none.
+    /// Fails if `take` returns `None`.
     pub(crate) fn build(take: &mut impl FnMut() -> Option<u64>) -> Result<Self, OutOfMemory> {
         let largest = if Features::detect().gigabyte_pages { 2 } else { 1 };
         Ok(Self { root: new_table(take)?, largest })
     }
 
-    /// Puts the tree in force on this processor, with every protection that the processor has.
+    /// Activates the tree on this processor, with every protection the processor has.
     ///
     /// # Safety
     ///
-    /// It maps all that is in use, one to one.
+    /// The tree maps everything in use, one to one.
     pub(crate) unsafe fn activate(&self) {
         let root = PhysFrame::containing_address(PhysAddr::new(self.root));
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's guarantee.
         unsafe { Cr3::write(root, Cr3Flags::empty()) };
         Features::detect().protect();
     }
 
-    /// Maps whole pages one to one where nothing is mapped yet; what is mapped stays as it is.
+    /// Maps whole pages one to one where nothing is mapped yet; existing mappings stay as they are.
     ///
     /// # Errors
     ///
-    /// Fails if there is no memory for a table; some pages may be mapped then.
+    /// Fails if there is no memory for a table; some of the pages may already be mapped then.
     pub(crate) fn map(
         &mut self,
         start: u64,
@@ -108,7 +108,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Unmaps the page at `page`, before the tree is in force.
+    /// Unmaps the page at `page`, before the tree is activated.
     ///
     /// # Errors
     ///
@@ -117,8 +117,8 @@ impl Tables {
         self.entry(page, take).map(PageTableEntry::set_unused)
     }
 
-    /// Unmaps the page of memory at `page`, or maps it again to be read and written. Once more processors run, each must
-    /// be told to forget the old translation.
+    /// Unmaps the memory page at `page`, or maps it again for reading and writing. With several processors, each would
+    /// have to flush the old translation.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Maps the largest page that starts at `at`, ends by `end` and lies in an empty entry; returns how far to go on.
+    /// Maps the largest page that starts at `at`, ends by `end` and fits an empty entry; returns how far to advance.
     fn map_one(
         &mut self,
         at: u64,
@@ -156,7 +156,7 @@ impl Tables {
                 return Ok(size);
             }
             if level == 0 || entry.flags().contains(Flags::HUGE_PAGE) {
-                return Ok(size - at % size); // mapped already
+                return Ok(size - at % size); // already mapped
             }
             if entry.is_unused() {
                 entry.set_addr(PhysAddr::new(new_table(take)?), TABLE);
@@ -166,7 +166,7 @@ impl Tables {
         Ok(PAGE as u64)
     }
 
-    /// Returns the entry of the single page at `at`, splitting what is larger.
+    /// Returns the entry of the single page at `at`, splitting a larger page if necessary.
     fn entry(&mut self, at: u64, take: &mut impl FnMut() -> Option<u64>) -> Result<&mut PageTableEntry, OutOfMemory> {
         let mut table = self.root;
         for level in (1..4).rev() {
@@ -186,14 +186,14 @@ impl Tables {
     }
 }
 
-/// Replaces a large page by a table that maps the same with the same rights.
+/// Replaces a large page with a table that maps the same range with the same rights.
 fn split(entry: &mut PageTableEntry, level: usize, take: &mut impl FnMut() -> Option<u64>) -> Result<(), OutOfMemory> {
     let (start, mut flags) = (entry.addr().as_u64(), entry.flags());
     if level == 1 {
         flags.remove(Flags::HUGE_PAGE);
     }
     let table = new_table(take)?;
-    // SAFETY: a fresh page that nothing else uses.
+    // SAFETY: a new page that nothing else uses.
     let parts = unsafe { &mut *(table as *mut PageTable) };
     for (number, part) in parts.iter_mut().enumerate() {
         part.set_addr(PhysAddr::new(start + number as u64 * span(level - 1)), flags);
@@ -202,7 +202,7 @@ fn split(entry: &mut PageTableEntry, level: usize, take: &mut impl FnMut() -> Op
     Ok(())
 }
 
-/// Takes a page and empties it.
+/// Allocates a page table with no entries.
 fn new_table(take: &mut impl FnMut() -> Option<u64>) -> Result<u64, OutOfMemory> {
     let page = take().ok_or(OutOfMemory)?;
     // SAFETY: a mapped page that nothing else uses.
@@ -210,18 +210,18 @@ fn new_table(take: &mut impl FnMut() -> Option<u64>) -> Result<u64, OutOfMemory>
     Ok(page)
 }
 
-/// Returns the entry for `address` of the table at physical address `table`, which is of `level`.
+/// Returns the entry for `address` in the table at physical address `table`, which is of `level`.
 ///
 /// # Safety
 ///
-/// It is a table of the tree, and nothing else refers into it.
+/// It is a table of the tree, and nothing else holds a reference into it.
 unsafe fn slot<'a>(table: u64, address: u64, level: usize) -> &'a mut PageTableEntry {
-    // SAFETY: the caller's promise; tables are mapped one to one.
+    // SAFETY: the caller's guarantee; tables are mapped one to one.
     let table = unsafe { &mut *(table as *mut PageTable) };
     &mut table[index(address, level)]
 }
 
-/// Returns which entry of a table at `level` covers `address`.
+/// Returns the index of the entry that covers `address` in a table at `level`.
 fn index(address: u64, level: usize) -> usize {
     (address / span(level)) as usize % 512
 }

@@ -8,13 +8,13 @@ const ADDRESS: u16 = 0xcf8;
 const DATA: u16 = 0xcfc;
 const ENABLE: u32 = 1 << 31;
 
-/// Keeps an address and the access to its data together. Another processor that wants an access spins meanwhile.
+/// Keeps the address register and the data access paired. Another processor spins meanwhile.
 static SELECTED: Mutex<()> = Mutex::new(());
 
-/// Returns whether a host bridge may answer at the ports.
+/// Returns whether a host bridge seems to respond at the ports.
 pub(crate) fn is_present() -> bool {
     selected(0, 0, |_| {
-        // SAFETY: 0xCF8 is either PCI's address register, which reads back what was written, or nothing.
+        // SAFETY: 0xCF8 is either PCI's address register, which reads back what was written, or unused.
         unsafe {
             out32(ADDRESS, ENABLE);
             in32(ADDRESS) == ENABLE
@@ -22,14 +22,14 @@ pub(crate) fn is_present() -> bool {
     })
 }
 
-/// Reads the word at `offset`, below 256, of a function: its device number times eight and its own number.
+/// Reads the word at `offset` (below 256) of a function, given as device number times eight plus function number.
 ///
 /// # Safety
 ///
-/// A host bridge answers at the ports.
+/// A host bridge responds at the ports.
 pub(crate) unsafe fn read(bus: u8, function: u8, offset: u16) -> u32 {
     selected(bus, function, |address| {
-        // SAFETY: the caller's promise; reading configuration space changes nothing.
+        // SAFETY: the caller's guarantee; reading configuration space changes nothing.
         unsafe {
             out32(ADDRESS, address | u32::from(offset & 0xfc));
             in32(DATA)
@@ -37,14 +37,14 @@ pub(crate) unsafe fn read(bus: u8, function: u8, offset: u16) -> u32 {
     })
 }
 
-/// Writes the word at `offset`, below 256, of a function.
+/// Writes the word at `offset` (below 256) of a function.
 ///
 /// # Safety
 ///
-/// A host bridge answers at the ports, and the caller drives the function.
+/// A host bridge responds at the ports, and the caller drives the function.
 pub(crate) unsafe fn write(bus: u8, function: u8, offset: u16, value: u32) {
     selected(bus, function, |address| {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's guarantee.
         unsafe {
             out32(ADDRESS, address | u32::from(offset & 0xfc));
             out32(DATA, value);

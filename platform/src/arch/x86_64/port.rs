@@ -8,11 +8,11 @@ macro_rules! port {
         ///
         /// # Safety
         ///
-        /// Reading the port has no effect that breaks what a driver relies on.
+        /// Reading the port has no side effect that a driver does not expect.
         #[inline]
         pub(crate) unsafe fn $read(port: u16) -> $type {
             let value;
-            // SAFETY: the caller vouches for the port; the instruction touches no memory.
+            // SAFETY: the caller vouches for the port; the instruction accesses no memory.
             unsafe {
                 asm!(concat!("in ", $register, ", dx"), out($register) value, in("dx") port,
                     options(nomem, nostack, preserves_flags))
@@ -24,10 +24,10 @@ macro_rules! port {
         ///
         /// # Safety
         ///
-        /// Writing the value has no effect that breaks memory safety.
+        /// Writing the value does not break memory safety.
         #[inline]
         pub(crate) unsafe fn $write(port: u16, value: $type) {
-            // SAFETY: the caller vouches for the port. Memory is not declared untouched: a write may start DMA.
+            // SAFETY: the caller vouches for the port. `nomem` is not set: a write may start DMA.
             unsafe {
                 asm!(concat!("out dx, ", $register), in("dx") port, in($register) value,
                     options(nostack, preserves_flags))

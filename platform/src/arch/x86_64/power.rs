@@ -1,4 +1,4 @@
-//! Off and reset, on every machine.
+//! Power off and reset on every supported machine.
 
 use super::masking::disable;
 use super::port::{in8, out8, out16};
@@ -6,7 +6,7 @@ use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::structures::DescriptorTablePointer;
 
-/// A register by address space and address (ACPI 6.5 §5.2.3.2).
+/// A register given by address space and address (ACPI 6.5 §5.2.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Register {
     /// An I/O port.
@@ -15,40 +15,40 @@ pub(crate) enum Register {
     Memory(u64),
 }
 
-/// How the machine is put into the state S5, off.
+/// How the machine enters the sleep state S5 (off).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PowerOff {
-    /// The sleep control register takes the type and the enable bit (ACPI 6.5 §4.8.3.7).
+    /// Write the sleep type and the enable bit to the sleep control register (ACPI 6.5 §4.8.3.7).
     SleepControl(Register, u8),
-    /// The power-management control registers A and B take a type each and the enable bit (§4.8.3.2.1).
+    /// Write a sleep type each and the enable bit to the power-management control registers A and B (§4.8.3.2.1).
     PmControl([(u16, u16); 2]),
 }
 
-/// What the firmware says about switching the machine off and resetting it. Registers in memory are mapped.
+/// The firmware's registers for powering off and resetting. Those in memory are mapped.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ways {
-    /// How it is switched off, if the firmware says.
+pub(crate) struct PowerControls {
+    /// How to power off, if the firmware says.
     pub(crate) off: Option<PowerOff>,
-    /// The register that resets it and the value to write, if the firmware says.
+    /// The reset register and the value to write, if the firmware says.
     pub(crate) reset: Option<(Register, u8)>,
 }
 
-/// Found at boot: a fault must not search or map.
-static WAYS: Once<Ways> = Once::new();
+/// Filled at boot: a fault handler must not search tables or map memory.
+static CONTROLS: Once<PowerControls> = Once::new();
 
-/// Takes what the firmware says; called once.
-pub(crate) fn start(ways: Ways) {
-    WAYS.call_once(|| ways);
+/// Stores the firmware's registers; called once.
+pub(crate) fn start(controls: PowerControls) {
+    CONTROLS.call_once(|| controls);
 }
 
-/// Switches the machine off; where that is not possible, resets it, which ends most hypervisors.
+/// Powers the machine off. Where that is not possible, resets it, which ends most hypervisors.
 pub fn off() -> ! {
     disable();
-    match WAYS.get().and_then(|ways| ways.off) {
+    match CONTROLS.get().and_then(|controls| controls.off) {
         Some(PowerOff::SleepControl(register, value)) => write(register, value),
         Some(PowerOff::PmControl(registers)) => {
             for (port, value) in registers.into_iter().filter(|&(port, _)| port != 0) {
-                // SAFETY: the port and the value by which the firmware says the machine goes off.
+                // SAFETY: the port and the value that the firmware specifies for powering off.
                 unsafe { out16(port, value) };
             }
         }
@@ -58,39 +58,39 @@ pub fn off() -> ! {
     reset()
 }
 
-/// Resets the machine: as ACPI says, by the keyboard controller, or by a fault that nothing handles.
+/// Resets the machine: by the ACPI reset register, the keyboard controller, or a fault that nothing handles.
 pub fn reset() -> ! {
     disable();
-    if let Some((register, value)) = WAYS.get().and_then(|ways| ways.reset) {
+    if let Some((register, value)) = CONTROLS.get().and_then(|controls| controls.reset) {
         write(register, value);
         pause();
     }
     // SAFETY: the keyboard controller's command to pulse the reset line.
     unsafe { out8(0x64, 0xfe) };
     pause();
-    leave_no_vectors();
-    // With no interrupt table, the fault faults twice more and the processor shuts down.
+    unload_vectors();
+    // Without an interrupt table the fault becomes a double and then a triple fault, which shuts the processor down.
     // SAFETY: nothing runs after it.
     unsafe { core::arch::asm!("ud2", options(noreturn)) }
 }
 
-/// Leaves no usable interrupt table: the next interrupt or fault resets the machine.
-fn leave_no_vectors() {
+/// Installs an empty interrupt table: the next interrupt or fault resets the machine.
+fn unload_vectors() {
     let pointer = DescriptorTablePointer { limit: 0, base: VirtAddr::zero() };
-    // SAFETY: there is no table to be misused; the processor shuts down at the next vector.
+    // SAFETY: an empty table cannot be misused; the processor shuts down at the next vector.
     unsafe { x86_64::instructions::tables::lidt(&pointer) };
 }
 
 fn write(register: Register, value: u8) {
     match register {
-        // SAFETY: the register and the value by which the firmware says the machine goes off or resets.
+        // SAFETY: the register and the value that the firmware specifies for powering off or resetting.
         Register::Port(port) => unsafe { out8(port, value) },
         // SAFETY: as above; mapped by the caller of `start`.
         Register::Memory(at) => unsafe { (at as *mut u8).write_volatile(value) },
     }
 }
 
-/// Waits a moment for the machine to go.
+/// Gives the machine a moment to power off or reset.
 fn pause() {
     for _ in 0..1000 {
         // SAFETY: reading the keyboard controller's status changes nothing.

@@ -1,9 +1,9 @@
-//! What the hardware keeps for each processor: segments, interrupt stacks, and a pointer to find them by.
+//! Per-processor hardware structures: segments, interrupt stacks, and the GS pointer to find them.
 //!
-//! GS points to the structure as long as the processor runs; nothing changes it, for there is no user mode.
+//! GS points to the structure for as long as the processor runs; it never changes, since there is no user mode.
 //!
-//! The prebuilt std uses the red zone below the stack pointer, so nothing may push onto a running thread's stack: every
-//! vector has a stack of the interrupt stack table.
+//! The prebuilt std uses the red zone below the stack pointer, so nothing may be pushed onto a running thread's stack:
+//! every vector has a stack from the interrupt stack table.
 
 use super::stacks::Guarded;
 use core::cell::UnsafeCell;
@@ -18,11 +18,11 @@ use x86_64::structures::tss::TaskStateSegment;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum InterruptStack {
-    /// Device interrupts, only until they have moved to the stack of the thread they interrupt.
+    /// Device interrupts, only until their handler has moved to the interrupted thread's stack.
     Device = 0,
-    /// All faults but those below.
+    /// All faults except those below.
     Fault = 1,
-    /// Page faults: a stack overflow is recognised by the page it hit.
+    /// Page faults: a stack overflow is recognised by the faulting address.
     PageFault = 2,
     /// Double faults.
     DoubleFault = 3,
@@ -32,31 +32,31 @@ pub(super) enum InterruptStack {
     MachineCheck = 5,
 }
 
-/// How many of the table's entries are used.
+/// The number of table entries used.
 const STACKS: usize = 6;
 
-/// Room for the fault report's formatting.
+/// Large enough to format the fault report.
 type Stack = Guarded<{ 4 * 4096 }>;
 
 /// The boot processor's interrupt stacks.
 static BOOT_STACKS: [Stack; STACKS] = [const { Stack::new() }; STACKS];
 
-/// The selector of the code segment every interrupt gate names.
+/// The code segment selector used by every interrupt gate.
 pub(super) const CODE: SegmentSelector = SegmentSelector(8);
 
-/// The hardware's part of what is kept for each processor.
+/// The hardware part of the per-processor structure.
 ///
-/// It is the first field of [`PerCpu`](crate::base::percpu::PerCpu), so a pointer to the one is a pointer to the other.
+/// It is the first field of [`PerCpu`](crate::base::percpu::PerCpu), so a pointer to one is a pointer to the other.
 #[repr(C)]
 pub(crate) struct Processor {
-    /// The structure's own address: what is read through GS. Null until the processor has entered.
+    /// The structure's own address, read through GS. Null until the processor has entered.
     this: AtomicPtr<Processor>,
     gdt: UnsafeCell<GlobalDescriptorTable>,
     tss: UnsafeCell<TaskStateSegment>,
     stacks: &'static [Stack; STACKS],
-    /// The number of its local interrupt controller, to which interrupts are addressed.
+    /// This processor's local interrupt controller ID, to which interrupts are addressed.
     pub(super) apic_id: AtomicU8,
-    /// The version of the clock's parameters by which its timer was set.
+    /// The version of the clock parameters its timer was last set with.
     pub(super) timer_version: AtomicU32,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Processor {
 unsafe impl Sync for Processor {}
 
 impl Processor {
-    /// Returns the structure of the processor the machine boots on.
+    /// Returns the structure of the boot processor.
     pub(crate) const fn boot() -> Self {
         Self {
             this: AtomicPtr::new(core::ptr::null_mut()),
@@ -76,7 +76,7 @@ impl Processor {
         }
     }
 
-    /// Returns the address of the structure of the processor that runs this code, and of what it is the first field of.
+    /// Returns the address of this processor's structure, which is also the address of the structure it begins.
     #[inline]
     pub(crate) fn current_address() -> *const Self {
         let this;
@@ -88,34 +88,35 @@ impl Processor {
     /// Returns the structure of the processor that runs this code.
     #[inline]
     pub(super) fn current() -> &'static Self {
-        // SAFETY: it lasts for good.
+        // SAFETY: it is never freed.
         unsafe { &*Self::current_address() }
     }
 
-    /// Returns the addresses of the pages below its interrupt stacks, which must not be mapped.
+    /// Returns the guard pages of the interrupt stacks, which must not be mapped.
     pub(crate) fn guards(&self) -> impl Iterator<Item = usize> {
         self.stacks.iter().map(Guarded::guard)
     }
 
-    /// Has GS point here and loads the descriptor tables.
+    /// Points GS at this structure and loads the descriptor tables.
     ///
     /// # Safety
     ///
-    /// Called once, by the processor this is for, before anything asks for the current one.
+    /// Called once, on the processor this structure belongs to, before anything asks for the current processor.
     pub(super) unsafe fn enter(&'static self) {
         self.this.store(core::ptr::from_ref(self).cast_mut(), core::sync::atomic::Ordering::Relaxed);
         x86_64::registers::model_specific::GsBase::write(VirtAddr::from_ptr(self));
-        // SAFETY: the caller's promise: nothing else refers to the tables, and nothing changes them after this function.
+        // SAFETY: the caller's guarantee: nothing else refers to the tables, and nothing changes them after this
+        // function.
         unsafe {
             let tss = &mut *self.tss.get();
-            let mut table = tss.interrupt_stack_table; // the segment is packed: its fields are copied, not referred to
+            let mut table = tss.interrupt_stack_table; // the segment is packed: its fields are copied, not borrowed
             for (entry, stack) in table.iter_mut().zip(self.stacks) {
                 *entry = VirtAddr::new(stack.top() as u64);
             }
             tss.interrupt_stack_table = table;
             let gdt = &mut *self.gdt.get();
             let code = gdt.append(Descriptor::kernel_code_segment());
-            assert!(code == CODE, "the code segment comes first");
+            assert!(code == CODE, "the code segment must be the first");
             let task = gdt.append(Descriptor::tss_segment_unchecked(self.tss.get()));
             gdt.load_unsafe();
             CS::set_reg(code);

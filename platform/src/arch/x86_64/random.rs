@@ -1,16 +1,16 @@
-//! The instructions that give random numbers: RDSEED and RDRAND.
+//! The processor's random number instructions, RDSEED and RDRAND.
 
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use raw_cpuid::CpuId;
 
-/// How often an instruction that reports failure is retried; Intel advises ten.
+/// How many times an instruction that reports failure is retried; Intel recommends ten.
 const RETRIES: usize = 16;
 
-/// What the processor has. To ask it again is a trap to the hypervisor.
+/// What the processor supports. CPUID traps to the hypervisor, so the answer is kept.
 static HAS_RDSEED: AtomicBool = AtomicBool::new(false);
 static HAS_RDRAND: AtomicBool = AtomicBool::new(false);
 
-/// Asks what the processor has; called once, at boot.
+/// Detects what the processor supports; called once, at boot.
 pub(crate) fn start() {
     let id = CpuId::new();
     HAS_RDSEED.store(id.get_extended_feature_info().is_some_and(|f| f.has_rdseed()), Relaxed);
@@ -22,18 +22,18 @@ pub(crate) fn can_draw() -> bool {
     HAS_RDRAND.load(Relaxed)
 }
 
-/// Fills `out` quickly, by RDRAND; false if the processor lacks it or it does not work.
+/// Fills `out` quickly with RDRAND; returns false if the processor lacks it or it does not work.
 pub(crate) fn draw(out: &mut [u8]) -> bool {
     // SAFETY: the processor has the instruction.
     let drawn = HAS_RDRAND.load(Relaxed) && fill(out, || unsafe { rdrand() });
     if !drawn {
-        // Seen nowhere, but a processor may stop giving any.
+        // Never observed, but a processor may stop delivering numbers.
         HAS_RDRAND.store(false, Relaxed);
     }
     drawn
 }
 
-/// Fills `out` by the best instruction there is, for seeding a generator; false if none works.
+/// Fills `out` with the best instruction available, for seeding a generator; returns false if none works.
 pub(crate) fn seed(out: &mut [u8]) -> bool {
     // SAFETY: the processor has the instruction.
     (HAS_RDSEED.load(Relaxed) && fill(out, || unsafe { rdseed() }))
@@ -41,12 +41,12 @@ pub(crate) fn seed(out: &mut [u8]) -> bool {
         || (HAS_RDRAND.load(Relaxed) && fill(out, || unsafe { rdrand() }))
 }
 
-/// Fills `out` word by word; false if the source fails or is stuck.
+/// Fills `out` word by word; returns false if the source fails or is stuck.
 fn fill(out: &mut [u8], mut next: impl FnMut() -> Option<u64>) -> bool {
     let mut previous = None;
     for octets in out.chunks_mut(8) {
         let Some(word) = (0..RETRIES).find_map(|_| next()) else { return false };
-        // Firmware has left processors answering all ones, with success.
+        // Firmware bugs have left processors returning all ones with success reported.
         if word == 0 || word == u64::MAX || previous == Some(word) {
             return false;
         }

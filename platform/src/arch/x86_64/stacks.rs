@@ -1,39 +1,39 @@
-//! Stacks in the image: an unmapped page, then room.
+//! Statically allocated stacks: an unmapped guard page, then the stack.
 //!
-//! Running out of room is a fault with a name, never corruption.
+//! Overflowing one is reported as a fault and never corrupts memory.
 
 use crate::arch::units::PAGE;
 use core::cell::UnsafeCell;
 use core::ops::Range;
 
-/// A stack in the image, for boot and for interrupts.
+/// A statically allocated stack, for boot and for interrupts.
 #[repr(C, align(4096))]
-pub(crate) struct Guarded<const ROOM: usize> {
+pub(crate) struct Guarded<const SIZE: usize> {
     guard: [u8; PAGE],
-    room: UnsafeCell<[u8; ROOM]>,
+    stack: UnsafeCell<[u8; SIZE]>,
 }
 
-// SAFETY: used as stacks only, each by the one context it is for.
-unsafe impl<const ROOM: usize> Sync for Guarded<ROOM> {}
+// SAFETY: used as stacks only, each by the one context it belongs to.
+unsafe impl<const SIZE: usize> Sync for Guarded<SIZE> {}
 
-impl<const ROOM: usize> Guarded<ROOM> {
-    /// Returns a stack whose guard page is still to be unmapped.
+impl<const SIZE: usize> Guarded<SIZE> {
+    /// Returns a stack whose guard page is not yet unmapped.
     pub(crate) const fn new() -> Self {
-        Self { guard: [0; PAGE], room: UnsafeCell::new([0; ROOM]) }
+        Self { guard: [0; PAGE], stack: UnsafeCell::new([0; SIZE]) }
     }
 
     /// Returns the address the stack grows down from.
     pub(crate) fn top(&self) -> usize {
-        self.room().end
+        self.range().end
     }
 
-    /// Returns the addresses of the stack proper.
-    pub(crate) fn room(&self) -> Range<usize> {
-        let start = self.room.get() as usize;
-        start..start + ROOM
+    /// Returns the address range of the stack without its guard page.
+    pub(crate) fn range(&self) -> Range<usize> {
+        let start = self.stack.get() as usize;
+        start..start + SIZE
     }
 
-    /// Returns the address of the page that must not be mapped.
+    /// Returns the address of the guard page, which must not be mapped.
     pub(crate) fn guard(&self) -> usize {
         &raw const self.guard as usize
     }

@@ -1,10 +1,10 @@
-//! `memcpy` and its kin, in assembly.
+//! `memcpy` and related functions in assembly.
 //!
-//! In Rust they could be compiled into calls to themselves.
+//! Written in Rust they might be compiled into calls to themselves.
 //!
-//! Moves of 16 octets whose ends may overlap, rather than string instructions: those are slow to start on
-//! processors and slow throughout in emulation. Up to 64 octets everything is loaded before anything is stored,
-//! so overlap does not matter; beyond, the direction is chosen by it.
+//! They move 16 octets at a time, with overlapping ends, and use no string instructions, which are slow to start on
+//! processors and slow throughout in emulation. Up to 64 octets everything is loaded before anything is stored, so
+//! overlap does not matter; beyond that, it determines the direction.
 
 use core::arch::naked_asm;
 use core::ffi::{c_char, c_int, c_void};
@@ -19,7 +19,7 @@ unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, count: usize) 
 #[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, count: usize) -> *mut c_void {
     naked_asm!(
-        "mov rax, rdi", // what is returned
+        "mov rax, rdi", // the return value
         "cmp rdx, 16",
         "jb 6f",
         "cmp rdx, 32",
@@ -42,7 +42,7 @@ unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, count: usize)
         "movups [rdi + rdx - 32], xmm2",
         "movups [rdi + rdx - 16], xmm3",
         "ret",
-        // more: backwards if the target begins within the source
+        // more: backwards if the target starts within the source
         "3: mov rcx, rdi",
         "sub rcx, rsi",
         "cmp rcx, rdx",
@@ -132,7 +132,7 @@ unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, count: usize)
 #[cfg_attr(not(test), unsafe(no_mangle))]
 unsafe extern "C" fn memset(to: *mut c_void, octet: c_int, count: usize) -> *mut c_void {
     naked_asm!(
-        "mov rax, rdi", // what is returned
+        "mov rax, rdi", // the return value
         "movzx esi, sil",
         "mov rcx, 0x0101010101010101",
         "imul rsi, rcx", // the octet eight times
@@ -142,7 +142,7 @@ unsafe extern "C" fn memset(to: *mut c_void, octet: c_int, count: usize) -> *mut
         "punpcklqdq xmm0, xmm0",
         "cmp rdx, 64",
         "ja 2f",
-        // 16 to 64: the first and the last 16, and what may lie between
+        // 16 to 64: the first and the last 16, and what is between
         "movups [rdi], xmm0",
         "movups [rdi + rdx - 16], xmm0",
         "cmp rdx, 32",
@@ -200,7 +200,7 @@ unsafe extern "C" fn memcmp(one: *const c_void, other: *const c_void, count: usi
         "xor eax, eax",
         "cmp rdx, 8",
         "jb 5f",
-        // By 8, then the last 8; what overlaps was found equal before.
+        // By 8, then the last 8; octets compared twice have already been found equal.
         "xor ecx, ecx",
         "lea r8, [rdx - 8]",
         ".balign 16",
@@ -216,7 +216,7 @@ unsafe extern "C" fn memcmp(one: *const c_void, other: *const c_void, count: usi
         "cmp r9, r10",
         "jne 3f",
         "ret",
-        // The first octet in memory is the one that counts most.
+        // The first octet in memory is the most significant.
         "3: bswap r9",
         "bswap r10",
         "cmp r9, r10",
@@ -272,13 +272,13 @@ unsafe extern "C" fn memchr(from: *const c_void, octet: c_int, count: usize) -> 
         "jb 3f",
         "movups xmm0, [rdi]",
         "pcmpeqb xmm0, xmm1",
-        "pmovmskb eax, xmm0", // a bit for each octet that matches
+        "pmovmskb eax, xmm0", // one bit for each octet that matches
         "test eax, eax",
         "jnz 5f",
         "add rdi, 16",
         "sub rdx, 16",
         "jmp 2b",
-        // The rest one by one.
+        // The rest, one by one.
         "3: test rdx, rdx",
         "jz 6f",
         "cmp [rdi], sil",
@@ -317,7 +317,7 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
-    /// Every length up to some loops of the longest kind, and some long ones.
+    /// Yields every length up to several iterations of the longest loop, and some long ones.
     fn lengths() -> impl Iterator<Item = usize> {
         (0..=300).chain([511, 512, 1000, 4095, 4096, 10_007])
     }
@@ -377,7 +377,7 @@ mod tests {
                     let mut other = one.clone();
                     other[at] ^= change;
                     if at + 1 < length {
-                        other[length - 1] = !other[length - 1]; // what comes later does not count
+                        other[length - 1] = !other[length - 1]; // what follows the difference does not count
                     }
                     // SAFETY: both have the length.
                     let (forth, back, same) = unsafe {

@@ -1,14 +1,14 @@
-//! Symbols of the C ABI.
+//! C ABI symbols.
 
-/// Defines C symbols that lead to the functions of the same names.
+/// Defines C symbols that jump to the functions of the same names.
 ///
-/// A function is not itself the symbol: link-time optimisation would see it next to std's declaration, which may
-/// have other types or, for `fcntl` and its like, be variadic, and is free to take the difference for undefined
-/// behaviour and drop the call. It would also apply what it believes about `malloc` to our own. Assembly it
-/// cannot see through.
+/// The functions themselves are not the symbols: link-time optimisation would see them next to std's declarations,
+/// whose types may differ or, for `fcntl` and the like, are variadic. It may treat the difference as undefined
+/// behaviour and drop the call, and it would apply its assumptions about `malloc` to ours. It cannot see through
+/// assembly.
 #[cfg_attr(test, allow(unused_macros, reason = "unit tests use the host's symbols"))]
 macro_rules! export {
-    // std looks whether it is there: the symbol is as weak as its declaration.
+    // std tests whether the symbol exists, so it is weak like its declaration.
     (weak $($name:ident)*) => { $(export!(@ ".weak ", $name);)* };
     ($($name:ident)*) => { $(export!(@ ".globl ", $name);)* };
     (@ $binding:literal, $name:ident) => {

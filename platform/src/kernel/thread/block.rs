@@ -206,7 +206,7 @@ impl Thread {
 
     /// Returns the addresses of its stack.
     pub(crate) fn stack(&self) -> Range<usize> {
-        self.stack.as_ref().map_or(BOOT_STACK.room(), Stack::room)
+        self.stack.as_ref().map_or(BOOT_STACK.range(), Stack::room)
     }
 
     /// Returns the address of its guard page.

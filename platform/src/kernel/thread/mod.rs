@@ -42,7 +42,7 @@ pub(crate) fn start() {
         timer_fired: scheduler::timer_fired,
         interrupt_handled: scheduler::reschedule_from_interrupt,
         thread_name: |f| fmt::Debug::fmt(&current_name(), f),
-        stack: || scheduler::try_current().map_or(BOOT_STACK.room(), Thread::stack),
+        stack: || scheduler::try_current().map_or(BOOT_STACK.range(), Thread::stack),
         guard: || scheduler::try_current().map_or(BOOT_STACK.guard(), Thread::guard),
     });
     lock::register(scheduler::reschedule_if_due);

@@ -18,7 +18,7 @@
 
 use super::block::{Level, List, Priority, Scheduling, State, TIMED, Thread, WAITING};
 use super::storm::Storm;
-use crate::arch::context::{settle, switch};
+use crate::arch::context::{reset_x87, switch};
 use crate::arch::{InterruptsOff, Processor, ThreadName, interrupts, tls};
 use crate::base::lock::IrqLock;
 use crate::base::percpu::PerCpu;
@@ -237,7 +237,7 @@ pub(crate) fn reschedule_if_due() {
 pub(crate) fn reschedule_from_interrupt() {
     if due().load(Relaxed) && preemptible() {
         // The next thread may have been switched from in a call, and expects as after any call an empty x87 stack.
-        settle();
+        reset_x87();
         reschedule(false);
     }
 }

@@ -1,9 +1,9 @@
-//! How fast the time-stamp counter and the timer run.
+//! Calibration of the time-stamp counter and the timer.
 //!
-//! The hypervisor or the processor may say so; otherwise both are measured in one window against a clock whose
-//! rate is known: the PIT, or the ACPI power-management timer. A machine on which none of these gives a rate that can
-//! be relied on still boots: by a measurement that could not be confirmed, by the CMOS clock's seconds, or at worst by a
-//! guess, and the console says so.
+//! The hypervisor or the processor may state the rates. Otherwise both are measured at the same time against a clock of
+//! known rate: the PIT or the ACPI power-management timer. A machine on which none of these gives a reliable rate still
+//! boots: with an unconfirmed measurement, one by the CMOS clock's seconds, or in the worst case a guess; the console
+//! reports it.
 
 use super::cmos;
 use super::counter::cycles;
@@ -11,12 +11,12 @@ use crate::arch::x86_64::apic;
 use crate::arch::x86_64::features::{Features, cpuid, hypervisor};
 use crate::arch::x86_64::port::{in8, in32, out8};
 
-/// What was found.
+/// The rates found.
 pub(super) struct Rates {
     pub(super) tsc_hertz: u64,
-    /// `None` if the timer goes by the time-stamp counter.
+    /// `None` if the timer uses the time-stamp counter.
     pub(super) timer_hertz: Option<u64>,
-    /// Why the rates may be wrong, if so.
+    /// Why the rates may be wrong, if they may.
     pub(super) doubt: Option<&'static str>,
 }
 
@@ -24,19 +24,19 @@ pub(super) struct Rates {
 const PIT_HERTZ: u64 = 1_193_182;
 /// The frequency of the ACPI power-management timer.
 const PM_HERTZ: u64 = 3_579_545;
-/// How long a measurement takes, in parts of a second.
+/// The length of a measurement, as a fraction of a second.
 const WINDOW: u64 = 250;
-/// How many measurements may disagree; a host that has others to serve disturbs most.
+/// How many measurements may disagree; a busy host disturbs most of them.
 const ATTEMPTS: usize = 100;
-/// How many readings begin and end a measurement.
+/// How many readings are taken at the start and at the end of a measurement.
 const SAMPLES: usize = 5;
-/// What no time-stamp counter is slower than; a measurement below it had no clock to go by.
+/// The lowest plausible rate of a time-stamp counter; a measurement below it had no working clock.
 const SLOWEST: u64 = 50_000_000;
-/// How often a clock may show the same before it is taken for dead. The slowest ticks every 838 ns.
-const PATIENCE: u32 = 50_000;
+/// How many times in a row a clock may read the same before it is taken to be dead. The slowest ticks every 838 ns.
+const MAX_POLLS: u32 = 50_000;
 /// The same for the CMOS clock, which ticks every second.
-const CMOS_PATIENCE: u32 = 5_000_000;
-/// The rate assumed for a counter that can neither be measured nor looked up.
+const CMOS_MAX_POLLS: u32 = 5_000_000;
+/// The rate assumed for a counter that can be neither measured nor looked up.
 const GUESS: u64 = 2_000_000_000;
 
 /// Ticks of the time-stamp counter and of the timer in a window, and the window's length as a fraction of a second.
@@ -47,29 +47,30 @@ struct Measurement {
     hertz: u64,
 }
 
-/// Finds both rates; `told` is the counter's rate if the hypervisor's clock has given it, `pm_timer` the port of the ACPI
-/// timer.
-pub(super) fn measure(features: &Features, told: Option<u64>, pm_timer: Option<u16>) -> Result<Rates, &'static str> {
-    let told = told.or_else(tsc_by_cpuid).filter(|&hertz| hertz >= SLOWEST);
-    if let (Some(tsc_hertz), true) = (told, features.tsc_deadline) {
+/// Finds both rates. `known` is the counter's rate if the hypervisor's clock has stated it, `pm_timer` the port of the
+/// ACPI timer.
+pub(super) fn measure(features: &Features, known: Option<u64>, pm_timer: Option<u16>) -> Result<Rates, &'static str> {
+    let known = known.or_else(tsc_by_cpuid).filter(|&hertz| hertz >= SLOWEST);
+    if let (Some(tsc_hertz), true) = (known, features.tsc_deadline) {
         return Ok(Rates { tsc_hertz, timer_hertz: None, doubt: None });
     }
-    let (measured, doubt) = match told {
+    let (measured, doubt) = match known {
         Some(hertz) => (by_tsc(hertz), None),
         None => by_clocks(pm_timer),
     };
     let rate = |count: u64| (u128::from(count) * u128::from(measured.hertz) / u128::from(measured.ticks.max(1))) as u64;
-    let (tsc_hertz, timer_hertz) = (told.unwrap_or_else(|| rate(measured.tsc)), rate(measured.timer));
+    let (tsc_hertz, timer_hertz) = (known.unwrap_or_else(|| rate(measured.tsc)), rate(measured.timer));
     if features.tsc_deadline {
         return Ok(Rates { tsc_hertz, timer_hertz: None, doubt });
     }
     if timer_hertz == 0 {
-        return Err("the interrupt controller's timer does not count: the machine has no timer");
+        return Err("the timer of the local interrupt controller does not count, and the machine has no other");
     }
     Ok(Rates { tsc_hertz, timer_hertz: Some(timer_hertz), doubt })
 }
 
-/// Returns what the hypervisor (leaf 0x10 of VMware's and KVM's, leaf 3 of Xen's) or the processor (leaf 0x15) says.
+/// Returns the rate stated by the hypervisor (leaf 0x10 of VMware's and KVM's, leaf 3 of Xen's) or the processor (leaf
+/// 0x15).
 fn tsc_by_cpuid() -> Option<u64> {
     let id = cpuid();
     let hertz = |kilohertz: u32| (kilohertz != 0).then(|| u64::from(kilohertz) * 1000);
@@ -78,8 +79,8 @@ fn tsc_by_cpuid() -> Option<u64> {
     xen().or_else(others).or_else(|| id.get_tsc_info().and_then(|t| t.tsc_frequency()))
 }
 
-/// Measures both by the first clock that can be relied on, or by what comes nearest to that; in the latter case says why
-/// the result may be wrong.
+/// Measures both rates against the first reliable clock, or the next best one; in that case also returns why the result
+/// may be wrong.
 fn by_clocks(pm_timer: Option<u16>) -> (Measurement, Option<&'static str>) {
     let mut best = None;
     for outcome in [by_pit(), by_pm_timer(pm_timer)] {
@@ -93,14 +94,14 @@ fn by_clocks(pm_timer: Option<u16>) -> (Measurement, Option<&'static str>) {
         return (measurement, Some("no two measurements by the PIT or the ACPI timer agree"));
     }
     if let Some(measurement) = by_cmos() {
-        return (measurement, Some("it could only be measured by the CMOS clock's seconds"));
+        return (measurement, Some("only the CMOS clock's seconds were available to measure it"));
     }
     let base = cpuid().get_processor_frequency_info().map(|f| u64::from(f.processor_base_frequency()) * 1_000_000);
     let guess = base.filter(|&hertz| hertz >= SLOWEST).unwrap_or(GUESS);
-    (by_tsc(guess), Some("the machine has no kvmclock, PIT, ACPI timer or CMOS clock to measure it by"))
+    (by_tsc(guess), Some("the machine has no kvmclock, PIT, ACPI timer or CMOS clock to measure it with"))
 }
 
-/// Measures the timer alone, by the time-stamp counter.
+/// Measures only the timer, against the time-stamp counter.
 fn by_tsc(hertz: u64) -> Measurement {
     let ticks = hertz / WINDOW / 2;
     apic::start_measurement();
@@ -113,12 +114,12 @@ fn by_tsc(hertz: u64) -> Measurement {
     Measurement { tsc, timer: timer.into(), ticks: tsc, hertz }
 }
 
-/// Measures both against channel 0 of the PIT, which unlike channel 2 needs no speaker gate to count. Its
-/// interrupt is masked.
+/// Measures both against channel 0 of the PIT, which unlike channel 2 needs no speaker gate to count. Its interrupt is
+/// masked.
 fn by_pit() -> Outcome {
-    // SAFETY: the PIT's own registers; nothing else of ours uses them.
+    // SAFETY: the PIT's own registers; nothing else in the image uses them.
     unsafe {
-        out8(0x43, 0x34); // channel 0, both octets, mode 2: counts down, over and over
+        out8(0x43, 0x34); // channel 0, both octets, mode 2: counts down repeatedly
         out8(0x40, 0);
         out8(0x40, 0); // from 65,536
     }
@@ -130,15 +131,15 @@ fn by_pit() -> Outcome {
         };
         u32::from(u16::from_le_bytes(octets)).wrapping_neg()
     };
-    // The first count is loaded only with the next tick.
+    // The first count is loaded only at the next tick.
     let initial = read();
-    if !(0..PATIENCE).any(|_| read() != initial) {
+    if !(0..MAX_POLLS).any(|_| read() != initial) {
         return Outcome::Dead;
     }
     agreed(PIT_HERTZ, 0xffff, read)
 }
 
-/// Measures both against the ACPI power-management timer, of which 24 bits are always there.
+/// Measures both against the ACPI power-management timer, of which 24 bits are always available.
 fn by_pm_timer(port: Option<u16>) -> Outcome {
     let Some(port) = port else { return Outcome::Dead };
     // SAFETY: reading the timer changes nothing.
@@ -149,7 +150,7 @@ fn by_pm_timer(port: Option<u16>) -> Outcome {
 fn by_cmos() -> Option<Measurement> {
     let next_tick = || {
         let before = cmos::second()?;
-        (0..CMOS_PATIENCE).find(|_| cmos::second().is_some_and(|second| second != before))
+        (0..CMOS_MAX_POLLS).find(|_| cmos::second().is_some_and(|second| second != before))
     };
     next_tick()?;
     apic::start_measurement();
@@ -159,21 +160,21 @@ fn by_cmos() -> Option<Measurement> {
     Some(Measurement { tsc, timer: timer.into(), ticks: 1, hertz: 1 }).filter(|m| m.rate() >= SLOWEST)
 }
 
-/// What came of measuring by a clock.
+/// The outcome of measuring against a clock.
 enum Outcome {
     /// Two measurements agree; this is their sum.
     Agreed(Measurement),
-    /// The clock ticks, but no two measurements agree: this is the likeliest.
+    /// The clock ticks, but no two measurements agree; this is the most likely one.
     Doubtful(Measurement),
     /// The clock does not tick.
     Dead,
 }
 
-/// Measures until two measurements agree.
+/// Repeats the measurement until two agree.
 fn agreed(hertz: u64, mask: u32, read: impl Fn() -> u32) -> Outcome {
     let mut lowest = Lowest::default();
     for _ in 0..ATTEMPTS {
-        // A clock that stops is not relied on, whatever it showed before.
+        // A clock that stops is not reliable, whatever it showed before.
         let Some(measurement) = window(hertz, mask, &read) else { return Outcome::Dead };
         if let Some(sum) = lowest.add(measurement) {
             return Outcome::Agreed(sum);
@@ -182,16 +183,16 @@ fn agreed(hertz: u64, mask: u32, read: impl Fn() -> u32) -> Outcome {
     lowest.likeliest().map_or(Outcome::Dead, Outcome::Doubtful)
 }
 
-/// The measurements that had the counter run slowest, in ascending order.
+/// The measurements with the lowest counter rates, in ascending order.
 ///
-/// Many may be far off, and far too high: if the machine was not given a processor for so long that the clock came round,
-/// that seems to have passed less time than it has. One that is too low is rare, for it takes a disturbance of all readings
-/// at the end of a window. So the lowest are the good ones, but not always the very lowest.
+/// Many may be far too high: if the machine did not get a processor for so long that the clock wrapped around, less
+/// time seems to have passed than really has. One that is too low is rare, since it takes a disturbance of all readings
+/// at the end of a window. So the lowest are good, but not always the very lowest.
 #[derive(Default)]
 struct Lowest([Option<Measurement>; 4]);
 
 impl Lowest {
-    /// Adds a measurement, and returns the sum of the lowest two that agree once there are two.
+    /// Adds a measurement; returns the sum of the lowest two that agree, once there are two.
     fn add(&mut self, measurement: Measurement) -> Option<Measurement> {
         if measurement.rate() < SLOWEST {
             return None;
@@ -215,7 +216,7 @@ impl Lowest {
 }
 
 impl Lowest {
-    /// Returns the second lowest, or the only one: the very lowest may be a disturbed one.
+    /// Returns the second lowest, or the only one: the very lowest may be disturbed.
     fn likeliest(self) -> Option<Measurement> {
         let [lowest, second, ..] = self.0;
         second.or(lowest)
@@ -223,16 +224,16 @@ impl Lowest {
 }
 
 impl Measurement {
-    /// The rate of the time-stamp counter.
+    /// Returns the rate of the time-stamp counter.
     fn rate(&self) -> u64 {
         (u128::from(self.tsc) * u128::from(self.hertz) / u128::from(self.ticks.max(1))) as u64
     }
 }
 
-/// Measures once against a clock that counts up at `hertz`, of which `mask` is valid.
+/// Measures once against a clock that counts up at `hertz` and of which the bits in `mask` are valid.
 fn window(hertz: u64, mask: u32, read: &impl Fn() -> u32) -> Option<Measurement> {
     apic::start_measurement();
-    // Of a few readings the one that took least is the one least disturbed.
+    // Of a few readings, the one that took the least time is the least disturbed.
     let sample = || {
         let readings = (0..SAMPLES).map(|_| {
             let (before, count, timer, after) = (cycles(), read(), apic::measured(), cycles());
@@ -248,9 +249,10 @@ fn window(hertz: u64, mask: u32, read: &impl Fn() -> u32) -> Option<Measurement>
         if passed(count) >= hertz / WINDOW {
             break;
         }
-        // How many readings fit into the window depends on what each costs: patience is with a clock that stands still.
+        // The number of readings that fit into the window depends on their cost, so only readings without change are
+        // counted.
         unchanged = if count == before { unchanged + 1 } else { 0 };
-        if unchanged == PATIENCE {
+        if unchanged == MAX_POLLS {
             return None;
         }
         before = count;
@@ -263,8 +265,8 @@ fn window(hertz: u64, mask: u32, read: &impl Fn() -> u32) -> Option<Measurement>
 mod tests {
     use super::*;
 
-    /// Returns which of measurements, in millions a second, agree first, and after how many that is known.
-    fn settled(rates: &[u64]) -> Option<(u64, usize)> {
+    /// Returns which of the measured rates, in MHz, agree first, and after how many measurements.
+    fn first_agreement(rates: &[u64]) -> Option<(u64, usize)> {
         let mut lowest = Lowest::default();
         let measurement = |rate: u64| Measurement { tsc: rate * 1000, timer: 1, ticks: 1000, hertz: 1_000_000 };
         let sum = |(at, rate): (usize, &u64)| Some((lowest.add(measurement(*rate))?.rate() / 1_000_000, at + 1));
@@ -273,11 +275,19 @@ mod tests {
 
     #[test]
     fn two_low_ones_that_agree_are_believed() {
-        assert_eq!(settled(&[2000, 2001]), Some((2000, 2)));
-        assert_eq!(settled(&[2000, 2100, 2200, 2001]), Some((2000, 4)), "what came round is too high");
-        assert_eq!(settled(&[1700, 2000, 2500, 2001]), Some((2000, 4)), "one was disturbed at its end");
-        assert_eq!(settled(&[2500, 1700, 2300, 1800, 2000, 2001]), Some((2000, 6)));
-        assert_eq!(settled(&[9000, 8000, 7000, 6000, 5000, 4000, 3000, 2000, 2001]), Some((2000, 9)));
-        assert_eq!(settled(&[40, 40, 2000, 3000]), None, "no counter is that slow");
+        assert_eq!(first_agreement(&[2000, 2001]), Some((2000, 2)));
+        assert_eq!(
+            first_agreement(&[2000, 2100, 2200, 2001]),
+            Some((2000, 4)),
+            "wrapped-around measurements are too high"
+        );
+        assert_eq!(
+            first_agreement(&[1700, 2000, 2500, 2001]),
+            Some((2000, 4)),
+            "one was disturbed at its end and is too low"
+        );
+        assert_eq!(first_agreement(&[2500, 1700, 2300, 1800, 2000, 2001]), Some((2000, 6)));
+        assert_eq!(first_agreement(&[9000, 8000, 7000, 6000, 5000, 4000, 3000, 2000, 2001]), Some((2000, 9)));
+        assert_eq!(first_agreement(&[40, 40, 2000, 3000]), None, "no counter is that slow");
     }
 }

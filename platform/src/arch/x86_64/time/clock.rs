@@ -1,12 +1,12 @@
-//! The monotonic clock: the time-stamp counter, scaled by parameters that the hypervisor may change.
+//! The monotonic clock: the time-stamp counter scaled by parameters that the hypervisor may change.
 //!
 //! The parameters have KVM's layout (`struct pvclock_vcpu_time_info`, Linux: Documentation/virt/kvm/x86/msr.rst). Under
-//! KVM the hypervisor writes them, at any moment at which the machine does not run: after a pause, a snapshot or a
-//! migration to a host with another counter they change, and the clock goes on where it was. Elsewhere they are written
-//! once, at boot, from a measured rate. So there is one way to read the clock on every machine.
+//! KVM the hypervisor may write them whenever the machine is not running: after a pause, a snapshot or a migration to a
+//! host with a different counter they change, and the clock continues where it was. Elsewhere they are written once, at
+//! boot, from a measured rate. So every machine reads the clock the same way.
 //!
-//! The clock never goes back. Should the hypervisor's do, as after a restored snapshot whose clock was not, it goes on
-//! from the last value it gave.
+//! The clock never goes back. If the hypervisor's does, as after restoring a snapshot without its clock, ours continues
+//! from the last value it returned.
 
 use super::counter::cycles;
 use crate::arch::units::Nanos;
@@ -16,21 +16,21 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst, compile
 
 /// Nanoseconds in a second.
 const SECOND: u128 = 1_000_000_000;
-/// A flag: the machine was stopped. Set by the hypervisor, cleared by us (PVCLOCK_GUEST_STOPPED).
+/// A flag: the machine was stopped. Set by the hypervisor, cleared by the guest (PVCLOCK_GUEST_STOPPED).
 const STOPPED: u8 = 2;
 
-/// How the counter's ticks become nanoseconds.
+/// The conversion of counter ticks to nanoseconds.
 #[repr(C, align(32))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Parameters {
-    /// Odd while the hypervisor writes the others; changes whenever they do.
+    /// Odd while the hypervisor writes the other fields; changes whenever they do.
     version: u32,
     pad: u32,
-    /// The counter at `system_time`.
+    /// The counter value at `system_time`.
     tsc: u64,
-    /// Nanoseconds since a moment of the hypervisor's choice.
+    /// Nanoseconds since an origin chosen by the hypervisor.
     system_time: u64,
-    /// Nanoseconds a tick, in units of 2^(`shift` - 32).
+    /// Nanoseconds per tick, in units of 2^(`shift` - 32).
     multiplier: u32,
     shift: i8,
     flags: u8,
@@ -41,7 +41,7 @@ impl Parameters {
     const NONE: Self =
         Self { version: 0, pad: 0, tsc: 0, system_time: 0, multiplier: 0, shift: 0, flags: 0, pad2: [0; 2] };
 
-    /// Returns the parameters of a counter of this rate that is zero at `tsc`.
+    /// Returns the parameters of a counter with this rate whose time is zero at `tsc`.
     fn of_rate(hertz: u64, tsc: u64) -> Self {
         // The largest multiplier that fits: its top bit is set.
         let mut shift = 31;
@@ -61,7 +61,7 @@ impl Parameters {
         u64::try_from(hertz).unwrap_or(u64::MAX)
     }
 
-    /// Returns the time in nanoseconds when the counter shows `tsc`, which may be before the parameters' own moment.
+    /// Returns the time in nanoseconds at counter value `tsc`, which may be before the parameters' own reference point.
     #[inline]
     fn nanos(&self, tsc: u64) -> u64 {
         let ticks = tsc.wrapping_sub(self.tsc);
@@ -73,7 +73,7 @@ impl Parameters {
     }
 
     /// Returns the least counter value at which the time is `nanos` or later, never zero; for a time before the
-    /// parameters' own moment a value that has passed.
+    /// parameters' own reference point, a value that has already passed.
     fn tsc_at(&self, nanos: u64) -> u64 {
         let ahead = nanos.wrapping_sub(self.system_time);
         if (ahead as i64) <= 0 || self.multiplier == 0 {
@@ -83,27 +83,27 @@ impl Parameters {
         self.tsc.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX)).max(1)
     }
 
-    /// Returns the fraction bits of the multiplier.
+    /// Returns the number of fraction bits of the multiplier.
     #[inline]
     fn bits(&self) -> u32 {
-        // The shift is between -31 and 31: 1 to 63 bits.
+        // The shift is between -31 and 31, so this is 1 to 63 bits.
         32u32.wrapping_sub(self.shift as u32) & 63
     }
 }
 
-/// The parameters in force, in memory that the hypervisor writes: those of the processor the machine booted on. The counters
-/// of all processors agree where the hypervisor's clock is sound, so one page is enough.
+/// The current parameters, in memory written by the hypervisor: those of the boot processor. Where the hypervisor's
+/// clock is sound the counters of all processors agree, so one page is enough.
 struct Page(UnsafeCell<Parameters>);
-// SAFETY: read by volatile copies of whole fields only, checked by their version.
+// SAFETY: read only by volatile copies of whole fields, validated by their version.
 unsafe impl Sync for Page {}
 
 static PAGE: Page = Page(UnsafeCell::new(Parameters::NONE));
 /// The parameters' time at the machine's entry, modulo 2^64.
 static ORIGIN: AtomicU64 = AtomicU64::new(0);
-/// The latest value given.
+/// The latest value returned.
 static LAST: AtomicU64 = AtomicU64::new(0);
 
-/// Returns the nanoseconds since the machine was entered; zero until the clock is started.
+/// Returns the nanoseconds since the machine's entry; zero until the clock is started.
 #[inline]
 pub fn monotonic() -> Nanos {
     let now = hypervisor_time().wrapping_sub(ORIGIN.load(Relaxed));
@@ -114,10 +114,11 @@ pub fn monotonic() -> Nanos {
     now
 }
 
-/// Returns the value the clock goes on from if it has gone back, and moves the origin so that it goes on.
+/// Returns the value to continue from if the clock has gone back, and moves the origin accordingly.
 #[cold]
 fn went_back() -> Nanos {
-    // An interrupt handler may have read the clock between our reading and our comparison: look again, alone.
+    // An interrupt handler may have read the clock between our reading and our comparison: check again with interrupts
+    // off.
     let _interrupts = InterruptsOff::new();
     let last = LAST.load(Relaxed);
     let time = hypervisor_time();
@@ -130,20 +131,21 @@ fn went_back() -> Nanos {
     now
 }
 
-/// Returns the time by the parameters, in nanoseconds since a moment of the hypervisor's choice.
+/// Returns the time by the parameters, in nanoseconds since the hypervisor's origin.
 #[inline]
 pub(super) fn hypervisor_time() -> u64 {
     loop {
         let parameters = current();
         let time = parameters.nanos(cycles());
-        // Unchanged since: the counter was read while they were in force.
+        // Version unchanged: the counter was read while these parameters were valid.
         if version() == parameters.version && parameters.version & 1 == 0 {
             return time;
         }
     }
 }
 
-/// Returns the version of the parameters in force: another one says that the clock may have jumped against the counter.
+/// Returns the version of the current parameters: a new version means that the clock may have jumped relative to the
+/// counter.
 #[inline]
 pub(super) fn version() -> u32 {
     compiler_fence(SeqCst);
@@ -153,27 +155,27 @@ pub(super) fn version() -> u32 {
     version
 }
 
-/// Returns the counter's value at which the monotonic clock shows `deadline`, and the version this holds for.
+/// Returns the counter value at which the monotonic clock reaches `deadline`, and the version for which this holds.
 pub(super) fn tsc_at(deadline: Nanos) -> (u64, u32) {
     let parameters = stable();
-    // No farther than an hour: a timer that fires early finds nothing to do and is set again.
+    // At most an hour ahead: a timer that fires early finds nothing to do and is set again.
     const FARTHEST: Nanos = 1 << 42;
     let deadline = deadline.min(LAST.load(Relaxed).saturating_add(FARTHEST));
     (parameters.tsc_at(deadline.wrapping_add(ORIGIN.load(Relaxed))), parameters.version)
 }
 
-/// Has the clock go by a counter of this rate that showed `entry` at the machine's entry.
+/// Starts the clock from a counter with this rate whose value at the machine's entry was `entry`.
 pub(super) fn start_by_rate(hertz: u64, entry: u64) {
-    // SAFETY: at boot, before anything could read it; no hypervisor writes there.
+    // SAFETY: at boot, before anything can read it; no hypervisor writes there.
     unsafe { PAGE.0.get().write_volatile(Parameters::of_rate(hertz, entry)) };
     ORIGIN.store(0, Relaxed);
 }
 
-/// Lets a hypervisor write the parameters: `offer` is given their physical address, at which they stand while
-/// `withdraw` is not called. Returns the counter's rate if they are sound; the counter showed `entry` at the machine's
+/// Lets a hypervisor write the parameters: `offer` is given their physical address, which stays valid until `withdraw`
+/// is called. Returns the counter's rate if the parameters are sound; `entry` is the counter value at the machine's
 /// entry.
 pub(super) fn start_by_hypervisor(entry: u64, offer: impl FnOnce(u64), withdraw: impl FnOnce()) -> Option<u64> {
-    /// What no counter is slower or faster than.
+    /// The range of plausible counter rates, in Hz.
     const SOUND: core::ops::RangeInclusive<u64> = 50_000_000..=100_000_000_000;
     offer(PAGE.0.get() as u64);
     let parameters = (0..1000).map(|_| current()).find(|p| p.version & 1 == 0 && version() == p.version);
@@ -188,23 +190,23 @@ pub(super) fn start_by_hypervisor(entry: u64, offer: impl FnOnce(u64), withdraw:
     Some(parameters.hertz())
 }
 
-/// Returns whether the hypervisor has noted that the machine was stopped, and clears the note.
+/// Returns whether the hypervisor has set the flag that the machine was stopped, and clears the flag.
 pub(crate) fn was_stopped() -> bool {
     let _interrupts = InterruptsOff::new();
-    // SAFETY: a field of the static; see [`Page`]. The hypervisor leaves this bit to us once it is set.
+    // SAFETY: a field of the static; see [`Page`]. Once this bit is set, the hypervisor leaves it to the guest.
     let flags = unsafe { &raw mut (*PAGE.0.get()).flags };
     // SAFETY: as above.
     unsafe {
         let set = flags.read_volatile() & STOPPED != 0;
         if set {
-            // One instruction: nothing the hypervisor writes is lost.
+            // One instruction, so that a concurrent write by the hypervisor is not lost.
             core::arch::asm!("and byte ptr [{}], {}", in(reg) flags, const !STOPPED as i8, options(nostack));
         }
         set
     }
 }
 
-/// Returns the parameters as they stand, perhaps in the middle of a change.
+/// Returns the parameters as they are now, possibly in the middle of a change.
 #[inline]
 fn current() -> Parameters {
     let page = PAGE.0.get();
@@ -227,7 +229,7 @@ fn current() -> Parameters {
     parameters
 }
 
-/// Returns the parameters, all of one version.
+/// Returns a consistent copy of the parameters.
 fn stable() -> Parameters {
     loop {
         let parameters = current();
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn kvms_parameters_are_read_as_it_means_them() {
+    fn kvm_parameters_follow_its_definition() {
         // Ticks are shifted, then multiplied by a fraction of 2^32.
         let kvm = |multiplier, shift| Parameters { tsc: 1000, system_time: 500, multiplier, shift, ..Parameters::NONE };
         assert_eq!(kvm(1 << 31, 0).hertz(), 2_000_000_000);
@@ -268,11 +270,11 @@ mod tests {
         assert_eq!(kvm(1 << 31, 1).hertz(), 1_000_000_000);
         assert_eq!(kvm(1 << 31, -1).nanos(1400), 600);
         assert_eq!(kvm(1 << 31, 1).nanos(1400), 900);
-        assert_eq!(kvm(1 << 31, 0).nanos(600), 300, "before their own moment");
+        assert_eq!(kvm(1 << 31, 0).nanos(600), 300, "before their own reference point");
     }
 
     #[test]
-    fn a_deadlines_tick_is_the_first_at_which_it_has_come() {
+    fn a_deadline_becomes_the_first_tick_that_reaches_it() {
         let tables = [
             Parameters::of_rate(2_899_999_000, 5),
             Parameters::of_rate(1_000_000_000, 5),

@@ -1,24 +1,24 @@
-//! The CMOS clock of a PC: the time of day to the second.
+//! A PC's CMOS clock: the time of day to the second.
 
 use crate::arch::x86_64::masking::InterruptsOff;
 use crate::arch::x86_64::port::{in8, out8};
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use core::time::Duration;
 
-/// How often the clock is asked whether it is between updates.
-const PATIENCE: u32 = 5_000;
-/// How many readings may disagree.
+/// How many times the clock is polled for the end of an update.
+const MAX_POLLS: u32 = 5_000;
+/// How many readings may disagree before the clock is given up on.
 const ATTEMPTS: usize = 8;
 
-/// The register of the century, zero if there is none.
+/// The century register, zero if there is none.
 static CENTURY: AtomicU8 = AtomicU8::new(0);
 
-/// Takes the register of the century, if there is one; called once.
+/// Stores the number of the century register, if there is one; called once.
 pub(super) fn start(century: Option<u8>) {
     CENTURY.store(century.unwrap_or(0), Relaxed);
 }
 
-/// The registers as they are read.
+/// The raw registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reading {
     second: u8,
@@ -27,22 +27,23 @@ struct Reading {
     day: u8,
     month: u8,
     year: u8,
-    /// Zero where there is no such register.
+    /// Zero if there is no such register.
     century: u8,
     /// Status register B: bit 2 set for binary, bit 1 for 24 hours.
     format: u8,
 }
 
-/// Returns the time since 1970, taking the clock for UTC; `None` if there is no clock or it shows nonsense.
+/// Returns the time since 1970, assuming that the clock runs on UTC; `None` if there is no clock or its reading is
+/// invalid.
 pub(super) fn read() -> Option<Duration> {
     if !is_present() {
         return None;
     }
-    // Two readings that agree are sound, whatever the clock says of updates: an emulated one has been seen to
-    // announce an update for very long.
-    let mut previous = settled();
+    // Two readings that agree are sound regardless of the update flag: an emulated clock has been seen to signal an
+    // update for a very long time.
+    let mut previous = read_registers();
     for _ in 0..ATTEMPTS {
-        let reading = settled();
+        let reading = read_registers();
         if reading == previous
             && let Some(seconds) = reading.seconds()
         {
@@ -53,19 +54,19 @@ pub(super) fn read() -> Option<Duration> {
     None
 }
 
-/// Returns the seconds' register as it is, which changes every second; `None` if there is no clock.
+/// Returns the raw seconds register, which changes every second; `None` if there is no clock.
 pub(super) fn second() -> Option<u8> {
     is_present().then(|| register(0))
 }
 
 fn is_present() -> bool {
-    // The lower bits of status register D are zero (MC146818A data sheet): all ones mean that nothing is there.
+    // The lower bits of status register D are zero (MC146818A data sheet): all ones mean that there is no clock.
     register(0x0d) & 0x7f == 0
 }
 
-/// Reads all registers, if possible while no update is under way.
-fn settled() -> Reading {
-    let _ = (0..PATIENCE).find(|_| register(0x0a) & 0x80 == 0);
+/// Reads all registers, if possible while no update is in progress.
+fn read_registers() -> Reading {
+    let _ = (0..MAX_POLLS).find(|_| register(0x0a) & 0x80 == 0);
     Reading {
         second: register(0),
         minute: register(2),
@@ -89,7 +90,7 @@ fn register(number: u8) -> u8 {
 }
 
 impl Reading {
-    /// Returns the seconds since 1970, or `None` if it is no date.
+    /// Returns the seconds since 1970, or `None` if the registers hold no valid date.
     fn seconds(self) -> Option<u64> {
         let binary = self.format & 4 != 0;
         let number = |value: u8| if binary { value } else { (value >> 4) * 10 + (value & 15) };
@@ -115,9 +116,9 @@ impl Reading {
     }
 }
 
-/// Counts the days of the Gregorian calendar; `year` is 1970 or later.
+/// Returns the days since 1970 in the Gregorian calendar; `year` is 1970 or later.
 fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
-    // Years begin in March, so that the leap day is the last; 719468 days lie between 0000-03-01 and 1970.
+    // Years begin in March, so that the leap day comes last; 719468 days lie between 0000-03-01 and 1970.
     let year = if month <= 2 { year - 1 } else { year };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_no_clock_shows() {
+    fn refuses_invalid_dates() {
         let nothing = Reading {
             second: 0xff,
             minute: 0xff,
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_century_for_this_one_where_none_is_kept() {
+    fn assumes_this_century_without_a_century_register() {
         let reading = Reading { century: 0, year: 0x26, ..DECEMBER_31 };
         assert_eq!(reading.seconds().map(|s| s / 86_400), Some(days_since_1970(2026, 12, 31)));
     }

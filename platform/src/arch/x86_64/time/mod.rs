@@ -1,4 +1,4 @@
-//! The time: a monotonic clock, a one-shot timer, the board's time of day.
+//! Time: a monotonic clock, a one-shot timer and the hardware's time of day.
 
 mod calibrate;
 mod clock;
@@ -19,7 +19,7 @@ pub use clock::monotonic;
 pub(crate) use clock::was_stopped;
 pub(crate) use counter::cycles;
 
-/// How often the CMOS clock is read: each reading takes dozens of accesses that the hypervisor emulates.
+/// How often the CMOS clock is read: each reading takes dozens of accesses, all of which the hypervisor emulates.
 const CMOS_INTERVAL: Nanos = 10_000_000_000;
 
 /// When the CMOS clock was last read.
@@ -27,19 +27,19 @@ static CMOS_READ: AtomicU64 = AtomicU64::new(0);
 
 /// Why the clock may run at a wrong rate.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Doubt {
-    /// The rate it is taken to run at, in MHz.
+pub(crate) struct RateDoubt {
+    /// The assumed rate in MHz.
     pub(crate) megahertz: u64,
-    /// What is missing to be sure.
+    /// What is missing to confirm it.
     pub(crate) why: &'static str,
 }
 
-/// Calibrates the clock and the timer; called once, interrupts off. The clock counts from the machine's entry.
+/// Calibrates the clock and the timer; called once, with interrupts off. The clock counts from the machine's entry.
 ///
 /// # Errors
 ///
 /// Returns why the machine cannot keep time.
-pub(crate) fn start(firmware: &Firmware) -> Result<Option<Doubt>, &'static str> {
+pub(crate) fn start(firmware: &Firmware) -> Result<Option<RateDoubt>, &'static str> {
     cmos::start(firmware.century_register);
     let entry = tsc_at_entry();
     let by_hypervisor = kvmclock::start(entry);
@@ -48,15 +48,15 @@ pub(crate) fn start(firmware: &Firmware) -> Result<Option<Doubt>, &'static str> 
         clock::start_by_rate(rates.tsc_hertz, entry);
     }
     timer::start(rates.timer_hertz);
-    Ok(rates.doubt.map(|why| Doubt { megahertz: rates.tsc_hertz / 1_000_000, why }))
+    Ok(rates.doubt.map(|why| RateDoubt { megahertz: rates.tsc_hertz / 1_000_000, why }))
 }
 
-/// Returns the board's own time of day, since 1970, and by how many nanoseconds two readings may differ; `None` if there
-/// is no clock, or it is one that is slow to read and was read recently, unless `now` it must be.
-pub(crate) fn of_day(now: bool) -> Option<(Duration, Nanos)> {
-    /// KVM's is exact, but the host's drifts against it a little as it is kept right.
+/// Returns the hardware's time of day since 1970 and its tolerance in nanoseconds; `None` if there is no clock, or if
+/// the clock is slow to read and was read recently, unless `now` forces a reading.
+pub(crate) fn time_of_day(now: bool) -> Option<(Duration, Nanos)> {
+    /// KVM's reading is exact, but the host's clock is slewed relative to it.
     const KVM_TOLERANCE: Nanos = 50_000_000;
-    /// A clock that ticks in seconds is up to one behind, and takes a while to be read.
+    /// A clock with a resolution of one second is up to one second behind, and takes a while to read.
     const CMOS_TOLERANCE: Nanos = 2_000_000_000;
     if let Some(wall) = kvmclock::wall() {
         return Some((wall, KVM_TOLERANCE));

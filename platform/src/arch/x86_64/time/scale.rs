@@ -1,4 +1,4 @@
-//! Conversion of nanoseconds to a timer's ticks without division.
+//! Conversion of nanoseconds to timer ticks without division.
 
 /// A ratio as a fixed-point number with 32 fractional bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,22 +8,22 @@ pub(super) struct Scale(u64);
 const SECOND: u128 = 1_000_000_000;
 
 impl Scale {
-    /// Returns the ticks of a counter per nanosecond.
+    /// Returns a counter's ticks per nanosecond.
     pub(super) fn per_nano(hertz: u64) -> Self {
         Self(((u128::from(hertz) << 32) / SECOND) as u64)
     }
 
-    /// Returns the number as it is stored.
+    /// Returns the ratio in its stored form.
     pub(super) fn raw(self) -> u64 {
         self.0
     }
 
-    /// Returns what [`Self::raw`] has given.
+    /// Restores a ratio from [`Self::raw`].
     pub(super) fn from_raw(raw: u64) -> Self {
         Self(raw)
     }
 
-    /// Converts `count`, rounding up past what the ratio itself lacks, at most to the largest number there is.
+    /// Converts `count`, rounding up by more than the ratio's own error, saturating at the largest value.
     #[inline]
     pub(super) fn ticks(self, count: u64) -> u64 {
         let ticks = (u128::from(count) * u128::from(self.0)) >> 32;
