@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::complaints::Kind;
@@ -166,7 +166,7 @@ impl Server {
         let sender = match request {
             Some(_) => notify::Sender::Signed(grant.as_ref()),
             None => {
-                let allowed = self.allow_notify.contain(source) || self.primaries.contains(&source);
+                let allowed = self.polling.allows(source);
                 notify::Sender::Unsigned { allowed }
             }
         };
@@ -176,11 +176,11 @@ impl Server {
         let kind = if rcode == Rcode::NO_ERROR { Kind::Notification } else { Kind::NotificationRefused };
         log::log!(self.complain(kind), "notification from {source}: {notification}: {rcode}");
         if decision.check {
-            match &self.follower {
+            match &self.polling.follower {
                 // The follower has no other zones, and the number of names that are not served is unbounded.
                 Some(_) if !is_served => {}
                 Some(calls) => follower::notify(calls, apex, source, notification.serial),
-                None => self.queue.poke(),
+                None => self.updates.queue.poke(),
             }
         }
         let authoritative = rcode == Rcode::NO_ERROR;
@@ -190,7 +190,7 @@ impl Server {
     /// Returns whether a signature cannot be verified because the keys that come with the zones are not loaded yet.
     fn awaits_keys(&self, served: &Served, failure: &Failure) -> bool {
         // A secondary has all its keys from the start.
-        *failure.cause() == Cause::UnknownKey && served.zones.is_none() && self.follower.is_none()
+        *failure.cause() == Cause::UnknownKey && served.zones.is_none() && self.polling.follower.is_none()
     }
 
     /// Replies to a message with an invalid signature.
@@ -213,7 +213,7 @@ impl Server {
                 return self.compose(&message, &request, &waiter, &outcome, reply).into();
             }
         };
-        let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut replays = self.updates.replays();
         let ticket = match replays.check(&request, seconds(), Ticket::new) {
             Replay::New(ticket) => Arc::clone(ticket),
             Replay::Seen(ticket) => {
@@ -233,9 +233,9 @@ impl Server {
         };
         drop(replays);
         ticket.begin(Waiting { message, request, waiters: vec![waiter] });
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.updates.patience;
         let job = Box::new(Job { update, key, client, deadline, octets, ticket });
-        if let Err(job) = self.queue.push(job) {
+        if let Err(job) = self.updates.queue.push(job) {
             self.settle(&job, &Outcome::because(Rcode::SERVER_FAILURE, "too many updates are waiting"));
         }
         Done::Later
@@ -245,10 +245,10 @@ impl Server {
     fn examine(&self, served: &Served, message: &[u8], client: IpAddr) -> Result<Update, Refusal> {
         let refused = |rcode, reason: &'static str| Err(Refusal::new(rcode, reason));
         let update = Update::parse(message)?;
-        if self.allow_update.as_ref().is_some_and(|networks| !networks.contain(client)) {
+        if self.updates.allowed.as_ref().is_some_and(|networks| !networks.contain(client)) {
             return refused(Rcode::REFUSED, "updates are not taken from this address (--allow-update)");
         }
-        if self.follower.is_some() {
+        if self.polling.follower.is_some() {
             return refused(Rcode::NOT_IMPLEMENTED, "this is a secondary: send updates to the primary");
         }
         if served.zones.is_none() {

@@ -109,7 +109,7 @@ struct Follower {
 
 /// Starts the thread that follows zones as planned.
 pub(super) fn start(server: Arc<Server>, plan: Plan, keys: Arc<Keyring>) -> io::Result<()> {
-    let Some(calls) = server.follower.clone() else { return Err(io::Error::other("zones come from git")) };
+    let Some(calls) = server.polling.follower.clone() else { return Err(io::Error::other("zones come from git")) };
     let replies = Arc::clone(&calls);
     let exchange = Exchange::open("replies", move |source, message| replies.put_datagram(source, message))?;
     let configured: BTreeSet<Name> = plan.zones.keys().chain(&plan.catalog).cloned().collect();

@@ -6,8 +6,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -188,17 +187,17 @@ impl Office {
     fn look(&self, client: IpAddr, sender: &str) {
         log::debug!("webhook: a push, says {client} ({sender})");
         if self.secret.is_some() {
-            return self.server.queue.poke();
+            return self.server.updates.queue.poke();
         }
-        self.server.unproven().want();
-        self.server.look_for_the_unproven();
+        self.server.polling.unproven().want();
+        self.server.poll_for_unproven();
     }
 
     fn with_status(&self, tell: impl FnOnce(&Status<'_>) -> Reply) -> Reply {
         let served = self.server.served.load_full();
         let commit = served.origin.as_ref().map(|source| source.commit.to_string());
-        let fetched = Some(self.server.agreed.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0);
-        let error = self.server.obstacle();
+        let fetched = self.server.polling.agreed();
+        let error = self.server.updates.obstacle();
         tell(&Status {
             catalog: served.zones.as_ref(),
             remote: self.remote.as_deref(),
@@ -211,16 +210,12 @@ impl Office {
 
 impl Server {
     /// Polls the remote if a sender that proves nothing has requested it and the poll is due.
-    pub(super) fn look_for_the_unproven(&self) {
-        let mut trigger = self.unproven();
+    pub(super) fn poll_for_unproven(&self) {
+        let mut trigger = self.polling.unproven();
         if trigger.begin(self.clock.now().0) {
             trigger.finished();
-            self.queue.poke();
+            self.updates.queue.poke();
         }
-    }
-
-    fn unproven(&self) -> MutexGuard<'_, crate::notify::Trigger> {
-        self.unproven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -43,7 +43,8 @@ fn is_ours(listen: &[SocketAddr], address: SocketAddr) -> bool {
 
 fn run(server: &Server, exchange: &Exchange, configured: &[Configured], listen: &[SocketAddr]) {
     // A primary need not be notified of its own changes.
-    let primaries: Vec<_> = server.primaries.iter().map(|primary| peer(SocketAddr::new(*primary, PORT))).collect();
+    let primaries: Vec<_> =
+        server.polling.primaries.iter().map(|primary| peer(SocketAddr::new(*primary, PORT))).collect();
     let mut notifier = Notifier::new(Limits::default());
     let mut missing: BTreeSet<String> = BTreeSet::new();
     loop {

@@ -6,10 +6,9 @@
 //! [`History`](crate::transfer::History).
 
 use crate::{primary, zonefile};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -48,14 +47,38 @@ pub(super) struct Recall {
     _done: Promise,
 }
 
+/// The requests that wait for the thread, in order of arrival; there are never many.
+#[derive(Default)]
+pub(super) struct Requests {
+    waiting: Mutex<VecDeque<Recall>>,
+    added: Condvar,
+}
+
+impl Requests {
+    /// Adds a request. If too many wait, it is dropped, which ends the wait of its client.
+    fn put(&self, request: Recall) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < WAITING {
+            waiting.push_back(request);
+            self.added.notify_one();
+        }
+    }
+
+    /// Waits for a request for at most `patience` and takes it out.
+    pub(super) fn take(&self, patience: Duration) -> Option<Recall> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.added.wait_timeout_while(waiting, patience, |waiting| waiting.is_empty());
+        waited.unwrap_or_else(PoisonError::into_inner).0.pop_front()
+    }
+}
+
 impl Server {
     /// Looks for differences in git's history and waits until they are there, could not be found, or `wait` is ended.
     ///
     /// The caller must not hold any part of what is served during the call.
     pub(super) fn recall(&self, apex: Name, from: Serial, wait: &Arc<Wait>) {
-        let Some(past) = self.past.get() else { return };
-        // If there are too many requests, this one is dropped, which ends the wait.
-        let _ = past.try_send(Recall { apex, from, _done: Promise::new(wait) });
+        let Some(past) = &self.transfers.past else { return };
+        past.put(Recall { apex, from, _done: Promise::new(wait) });
         wait.reply(PATIENCE);
     }
 }
@@ -74,21 +97,20 @@ struct Past {
 
 /// Starts the thread, which looks back at most `depth` commits of the remote.
 pub(super) fn start(server: Arc<Server>, upstream: Upstream, limits: git::Limits, depth: u32) -> io::Result<()> {
-    let (sender, wishes) = sync_channel(WAITING);
-    // It cannot be set already: there is only one thread.
-    let _ = server.past.set(sender);
+    let Some(requests) = server.transfers.past.clone() else {
+        return Err(io::Error::other("zones come from primaries"));
+    };
     let past = Past { server, upstream, limits, depth, commits: None, misses: HashMap::new() };
     let thread = thread::Builder::new().name("past".to_string()).stack_size(GIT_STACK);
-    thread.spawn(move || past.run(&wishes)).map(drop)
+    thread.spawn(move || past.run(&requests)).map(drop)
 }
 
 impl Past {
-    fn run(mut self, wishes: &Receiver<Recall>) {
+    fn run(mut self, requests: &Requests) -> ! {
         loop {
-            match wishes.recv_timeout(KEPT) {
-                Ok(wish) => self.fulfil(&wish),
-                Err(RecvTimeoutError::Timeout) => self.commits = None,
-                Err(RecvTimeoutError::Disconnected) => return,
+            match requests.take(KEPT) {
+                Some(request) => self.fulfil(&request),
+                None => self.commits = None,
             }
         }
     }
@@ -98,7 +120,7 @@ impl Past {
         let Some(zone) = served.zones.as_ref().and_then(|zones| zones.get(apex)?.zone()).cloned() else { return };
         drop(served);
         let zone = &zone;
-        let history = || self.server.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = || self.server.transfers.history();
         if self.depth == 0 || history().chain(*from, zone).is_some() {
             return;
         }
@@ -145,7 +167,7 @@ impl Past {
         let Some(differences) = from_versions(zone, versions(commits, zone.apex()), from, MOST) else {
             return Ok(false);
         };
-        let mut history = self.server.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut history = self.server.transfers.history();
         history.extend(zone.apex(), differences);
         Ok(history.chain(from, zone).is_some())
     }

@@ -2,21 +2,52 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::complaints::Kind;
 use super::queue::Outcome;
 use super::retired::Retired;
-use super::{Served, Server, seconds};
+use super::start::DIFFERENCES;
+use super::{Served, Server, past, seconds};
 use crate::answer::{self, Context, Framing, ede};
+use crate::config::{Config, Networks, Origin};
 use crate::dns::message::Rcode;
 use crate::dns::{Name, Serial};
-use crate::transfer::{Content, Fault, NoRoom, Outgoing, Refusal, Request};
+use crate::transfer::{Content, Fault, History, NoRoom, Outgoing, Refusal, Request};
 use crate::tsig;
 use crate::zone::{Zone, Zones};
 
 /// Maximum number of concurrent transfers; each keeps a thread and a snapshot of its zone.
 const MOST: usize = 64;
+
+/// What transfers need.
+pub(super) struct Transfers {
+    /// The networks that may transfer zones without a key.
+    allowed: Networks,
+    /// The differences that secondaries may ask for.
+    history: Mutex<History>,
+    /// Number of transfers in progress.
+    running: Arc<AtomicUsize>,
+    /// The requests to the thread that looks for differences in git's history; `None` if zones come from primaries.
+    pub(super) past: Option<Arc<past::Requests>>,
+}
+
+impl Transfers {
+    /// Returns them as configured.
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            allowed: config.allow_transfer.clone(),
+            history: Mutex::new(History::new(DIFFERENCES)),
+            running: Arc::default(),
+            past: matches!(config.origin, Origin::Git(_)).then(Arc::default),
+        }
+    }
+
+    /// Returns the differences that secondaries may ask for.
+    pub(super) fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The messages of a reply over TCP.
 pub(super) struct Stream {
@@ -130,11 +161,11 @@ impl Server {
             }
         };
         let outdated = request.outdated_serial(&zone);
-        let known = |from| self.history.lock().unwrap_or_else(PoisonError::into_inner).chain(from, &zone);
+        let known = |from| self.transfers.history().chain(from, &zone);
         let differences = outdated.and_then(known);
         if let (Some(from), None) = (outdated, &differences) {
             // A client over UDP does not wait for a git remote; it retries over TCP.
-            if may_wait && context.transport.framing == Framing::Stream && self.past.get().is_some() {
+            if may_wait && context.transport.framing == Framing::Stream && self.transfers.past.is_some() {
                 return Transfer::Unknown { apex: zone.apex().clone(), from };
             }
         }
@@ -148,7 +179,7 @@ impl Server {
             let limit = limit.min(reply.len());
             return Transfer::Reply(outgoing.datagram(reply, limit, context.reserve.unwrap_or(0)).ok());
         }
-        match Place::take(&self.transfers) {
+        match Place::take(&self.transfers.running) {
             Some(place) => {
                 let chain = signed.map(tsig::Request::chain);
                 let (outgoing, retired) = (Some(outgoing), Arc::clone(&self.retired));
@@ -165,6 +196,6 @@ impl Server {
         key: Option<&tsig::Key>,
         source: IpAddr,
     ) -> Result<Arc<Zone>, Refusal> {
-        request.admit(zones.get(request.zone()), key, source, |source| self.allow_transfer.contain(source))
+        request.admit(zones.get(request.zone()), key, source, |source| self.transfers.allowed.contain(source))
     }
 }

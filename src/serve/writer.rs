@@ -24,7 +24,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -211,7 +210,7 @@ impl Writer {
         let mut trigger = Trigger::new(LOOKS);
         let mut turns = Turns::default();
         loop {
-            if server.queue.was_poked() {
+            if server.updates.queue.was_poked() {
                 trigger.want();
             }
             if trigger.begin(server.clock.now().0) || Instant::now() >= next {
@@ -220,12 +219,12 @@ impl Writer {
                 trigger.finished();
             }
             let due = trigger.due().map_or(next, |due| server.clock.moment(due).min(next));
-            let jobs = server.queue.take(due);
+            let jobs = server.updates.queue.take(due);
             if !jobs.is_empty() {
                 let begun = Instant::now();
                 self.settle(jobs);
                 next = self.doubt_wait().map_or(next, |wait| next.min(Instant::now() + wait));
-                turns.give(begun, begun.elapsed(), server.patience);
+                turns.give(begun, begun.elapsed(), server.updates.patience);
             }
         }
     }
@@ -238,7 +237,7 @@ impl Writer {
         }
         let error = match self.look() {
             Ok(()) => {
-                self.server.set_obstacle(None);
+                self.server.updates.set_obstacle(None);
                 self.failures = 0;
                 if let Some(over) = self.trouble.ended(self.server.clock.now().0) {
                     log::info!("{}: answers again after {over}", self.repository.remote());
@@ -247,7 +246,7 @@ impl Writer {
             }
             Err(error) => error.to_string(),
         };
-        self.server.set_obstacle(Some(&error));
+        self.server.updates.set_obstacle(Some(&error));
         let loaded = self.loaded.is_some();
         let usual = backoff(self.failures).min(if loaded { self.poll } else { RETRY_MOST });
         let wait = self.repository.upstream().rest.left().unwrap_or(usual);
@@ -264,7 +263,7 @@ impl Writer {
     fn look(&mut self) -> Result<(), git::Error> {
         self.repository.fetch()?;
         self.load()?;
-        self.server.agreed.store(seconds(), Ordering::Relaxed);
+        self.server.polling.agree();
         self.resolve_doubts();
         Ok(())
     }
@@ -463,7 +462,7 @@ impl Writer {
             log::error!("{fault}");
         }
         let keys = Arc::clone(self.primary.keyring());
-        self.server.agreed.store(seconds(), Ordering::Relaxed);
+        self.server.polling.agree();
         let record = self.repository.branch().and_then(git::record_of);
         let origin = Some(Source { commit, record });
         self.server.publish(Served { zones: Some(zones), keys, origin });
@@ -541,7 +540,7 @@ impl Writer {
             if draft.is_empty() {
                 return;
             }
-            match self.push(&draft, &next, self.server.patience) {
+            match self.push(&draft, &next, self.server.updates.patience) {
                 Pushed::Accepted => {
                     self.adopt(next, &draft);
                     for summary in summaries {
@@ -588,7 +587,7 @@ impl Writer {
             let now = Instant::now();
             let (expired, left): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.deadline <= now);
             for job in expired {
-                server.settle(&job, &server.overdue());
+                server.settle(&job, &server.updates.overdue());
             }
             jobs = left;
             // Updates with an earlier deadline are answered together with the others: a push cannot be taken back for
@@ -806,12 +805,12 @@ impl Writer {
                 // It was sent before, and the result of that is unknown.
                 Err(PushError::NotSent(error)) if in_doubt => {
                     let error = with_cause(&error, cause.as_deref());
-                    self.server.set_obstacle(Some(&error));
+                    self.server.updates.set_obstacle(Some(&error));
                     return Pushed::unknown(&error);
                 }
                 Err(PushError::NotSent(error)) => {
                     let error = with_cause(&error, cause.as_deref());
-                    self.server.set_obstacle(Some(&error));
+                    self.server.updates.set_obstacle(Some(&error));
                     let remote = self.repository.remote();
                     let Some(left) = self.repository.upstream().rest.left() else {
                         log::error!("{remote}: not pushed: {error}");
@@ -830,7 +829,7 @@ impl Writer {
             };
             let is_timeout = matches!(error, git::Error::TimedOut { .. });
             let error = with_cause(&error, cause.as_deref());
-            self.server.set_obstacle(Some(&error));
+            self.server.updates.set_obstacle(Some(&error));
             let level = if in_doubt { log::Level::Debug } else { log::Level::Warn };
             log::log!(level, "{}: {error}; checking what became of the push", self.repository.remote());
             if !is_timeout {
@@ -880,7 +879,7 @@ impl Writer {
                 Ok(fate) => return Ok(fate),
                 Err(error) => error,
             };
-            self.server.set_obstacle(Some(&error.to_string()));
+            self.server.updates.set_obstacle(Some(&error.to_string()));
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(error);
