@@ -260,9 +260,9 @@ keys.example:5:10: error: _keys is a key file, whose secrets would be served to 
      5 | $INCLUDE _keys
        |          ^
        = remove this line; the server finds key files by their names
-keys.example._keys:1:1: error: the key k._update.keys.example. is in _keys:1 too, with another algorithm; neither is used
-       = keep one of them, or give one another name
-keys.example._keys:2:1: warning: the key idle.keys.example. may do nothing: its name spells no grant
+keys.example._keys:1:1: error: the key k._update.keys.example. is also in _keys:1 with another algorithm; neither is used
+       = keep only one of them, or rename one
+keys.example._keys:2:1: warning: the key idle.keys.example. may do nothing: its name contains no grant
        = name it <any>._update.<zone>, <any>._transfer.<zone> or <any>._notify.<zone>
 lost.example: error: the previous version cannot be read: git cat-file: ID is missing
        = check its permissions, and the repository with `git fsck`

@@ -136,10 +136,10 @@ example.org:8:8: error: expected an IPv4 address, not `192.0.2`
 _keys:2:1: error: algorithm 8: the algorithm is unknown; use one of hmac-sha1, hmac-sha224, hmac-sha256, hmac-sha384, hmac-sha512
        = a key is written `name DNSKEY 0 3 163 <base64>`, where 163 is HMAC-SHA256
 "),
-        (vec![("_keys", Some(key("k._update.b", 164)))], "_keys:1:1: error: the key k._update.b. is in b._keys:1 too, with another algorithm; neither is used
-       = keep one of them, or give one another name
+        (vec![("_keys", Some(key("k._update.b", 164)))], "_keys:1:1: error: the key k._update.b. is also in b._keys:1 with another algorithm; neither is used
+       = keep only one of them, or rename one
 "),
-        (vec![("c._keys", Some(key("k._update", 163))), ("a..b._keys", Some(String::new()))], "a..b._keys: error: the file's name is no zone's name with `._keys`: the name has an empty label (two dots in a row, or a leading dot); none of its keys is used
+        (vec![("c._keys", Some(key("k._update", 163))), ("a..b._keys", Some(String::new()))], "a..b._keys: error: the file's name is not a zone's name followed by `._keys`: the name has an empty label (two dots in a row, or a leading dot); none of its keys are used
 "),
         (vec![("example.org", Some(zone(8, "$INCLUDE b._keys\n")))], "example.org:7:10: error: b._keys is a key file, whose secrets would be served to everybody
      7 | $INCLUDE b._keys
