@@ -44,7 +44,7 @@ fn produced() {
     assert!(of(Type::SOA)[0].starts_with(b"\x07invalid\0\x07invalid\0"));
     let got = consume(&catalog).unwrap();
     let zones: Vec<_> = got.iter().map(|(zone, _)| zone.clone()).collect();
-    assert_eq!(zones, names(&[".", "example.net", "example.org"]), "the catalog is no member of itself");
+    assert_eq!(zones, names(&[".", "example.net", "example.org"]), "the catalog is not a member of itself");
     // The label depends only on the name in lower case.
     let alone = produce(&name("other.invalid"), &names(&["EXAMPLE.org"]), None, 1).unwrap();
     let alone = consume(&alone).unwrap();

@@ -90,11 +90,11 @@ fn faults_name_their_place() {
             "5:6: error: expected a number from 0 to 65535, not `ten` (hint: a valid record is, for example, `MX 10 mail.example.org.`)",
         ),
         ("a CNAM b", "5:3: error: there is no record type CNAM (hint: did you mean CNAME?)"),
-        ("a CH A 192.0.2.1", "5:3: error: class CH is not served, only IN"),
-        ("a 9x A 192.0.2.1", "5:3: error: `9x` is no TTL (hint: a TTL is a number of seconds, or like 1w2d3h4m5s)"),
+        ("a CH A 192.0.2.1", "5:3: error: class CH is not supported, only IN"),
+        ("a 9x A 192.0.2.1", "5:3: error: `9x` is not a TTL (hint: a TTL is a number of seconds, or like 1w2d3h4m5s)"),
         (
             "a 2147483648 A 192.0.2.1",
-            "5:3: warning: the TTL 2147483648 is larger than 2147483647 and therefore taken as 0 (RFC 2181 §8)",
+            "5:3: warning: the TTL 2147483648 is larger than 2147483647 and is treated as 0 (RFC 2181 §8)",
         ),
         (
             "x NSEC3 2 0 0 - 00 A",
@@ -102,7 +102,7 @@ fn faults_name_their_place() {
         ),
         ("a..b A 192.0.2.1", "5:1: error: the name has an empty label (two dots in a row, or a leading dot)"),
         ("a TXT a\\999", "5:8: error: a backslash must be followed by one character or by three digits up to 255"),
-        ("a TYPE255 x", "5:3: error: TYPE255 is a type for questions, no record can have it"),
+        ("a TYPE255 x", "5:3: error: TYPE255 is a query type that no record can have"),
         ("a", "5:2: error: the line ends without a record type"),
         (
             "$FOO",
@@ -166,7 +166,7 @@ fn faults_name_their_place() {
         ),
         (
             "a TXT x\n$ORIGIN b\n TXT y",
-            "7:2: warning: behind an $ORIGIN this record still belongs to a.example.org., the owner before it (hint: begin the line with a name, or with `@` for the new origin)",
+            "7:2: warning: after an $ORIGIN this record still belongs to a.example.org., the owner before it (hint: begin the line with a name, or with `@` for the new origin)",
         ),
         (
             "a MX 1 b\nb CNAME c.",

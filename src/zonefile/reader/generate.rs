@@ -58,7 +58,7 @@ impl Reader<'_, '_, '_> {
         let rtype = self.rtype(rtype_token)?;
         let data = match head.data {
             [data] => data,
-            [] => return Err(missing("data behind the type")),
+            [] => return Err(missing("data after the type")),
             [_, extra, ..] => {
                 return Err(Fault::at(extra.at(), "the data of $GENERATE is one word or stands in quotes")
                     .hint("put quotes around it all, and write `\\\"` for a quote in it"));

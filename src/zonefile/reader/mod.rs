@@ -318,7 +318,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
         if self.state.origin_changed && entry.indented {
             self.state.origin_changed = false;
             let reason = format!(
-                "behind an $ORIGIN this record still belongs to {}, the owner before it",
+                "after an $ORIGIN this record still belongs to {}, the owner before it",
                 name::Display(&self.state.owner)
             );
             let fault =
@@ -356,7 +356,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
                 head.ttl_at = Some(token.span());
             } else if head.class_at.is_none() && is_class(word) {
                 if !word.eq_ignore_ascii_case(b"IN") && !word.eq_ignore_ascii_case(b"CLASS1") {
-                    return Err(Fault::at(token.at(), format!("class {} is not served, only IN", lossy(word))));
+                    return Err(Fault::at(token.at(), format!("class {} is not supported, only IN", lossy(word))));
                 }
                 head.class_at = Some(token.span());
             } else {
@@ -377,7 +377,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
             });
         };
         if rtype.is_meta() {
-            return Err(Fault::at(token.at(), format!("{rtype} is a type for questions, no record can have it")));
+            return Err(Fault::at(token.at(), format!("{rtype} is a query type that no record can have")));
         }
         Ok(rtype)
     }
@@ -412,7 +412,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
             let ttl = Some(u32::from_be_bytes(*minimum)).filter(|&ttl| ttl <= MAX_TTL).unwrap_or(0);
             self.state.default_ttl = Some(ttl);
             let reason =
-                format!("there is no TTL; the SOA record's minimum, {ttl}, is taken for it and for what follows");
+                format!("there is no TTL; the SOA record's minimum, {ttl}, is used for it and the records that follow");
             report.warning(Fault::at(token.at(), reason).hint(hint).from(self.file.base()));
             return Ok(ttl);
         }
@@ -423,12 +423,12 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
         match seconds(token.of(self.file.text())) {
             Some(ttl) if ttl <= MAX_TTL => Ok(ttl),
             Some(ttl) => {
-                let reason = format!("the TTL {ttl} is larger than 2147483647 and therefore taken as 0 (RFC 2181 §8)");
+                let reason = format!("the TTL {ttl} is larger than 2147483647 and is treated as 0 (RFC 2181 §8)");
                 report.warning(Fault::at(token.at(), reason).from(self.file.base()));
                 Ok(0)
             }
             None => {
-                let reason = format!("`{}` is no TTL", lossy(token.of(self.file.text())));
+                let reason = format!("`{}` is not a TTL", lossy(token.of(self.file.text())));
                 Err(Fault::at(token.at(), reason).hint("a TTL is a number of seconds, or like 1w2d3h4m5s"))
             }
         }

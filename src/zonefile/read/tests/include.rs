@@ -52,7 +52,7 @@ fn origin_and_owner_are_restored() {
     ];
     let reading = reading(&files);
     let told: Vec<_> = reading.diagnostics.iter().map(ToString::to_string).collect();
-    assert!(told.len() == 1 && told[0].starts_with("parts/one:1:2: warning: behind an $ORIGIN"), "{told:?}");
+    assert!(told.len() == 1 && told[0].starts_with("parts/one:1:2: warning: after an $ORIGIN"), "{told:?}");
     assert_eq!(reading.included, ["parts/one", "two"]);
     let expected = [
         "a.example.org. 3600 IN TXT \"main\"",
@@ -208,7 +208,7 @@ fn generate_faults() {
             "$GENERATE 1-2",
             "4:1: error: $GENERATE needs a range, an owner, a type and data (hint: it is written `$GENERATE 1-10 host$ A 192.0.2.$`)",
         ),
-        ("$GENERATE 1-2 a A", "4:1: error: $GENERATE needs data behind the type"),
+        ("$GENERATE 1-2 a A", "4:1: error: $GENERATE needs data after the type"),
         (
             "$GENERATE 1..2 a A 192.0.2.$",
             "4:11: error: a range is written `start-stop` or `start-stop/step`, with numbers up to 2147483647",
@@ -227,7 +227,7 @@ fn generate_faults() {
             "4:1: error: for the number 1: the owner `1..a`: the name has an empty label (two dots in a row, or a leading dot)",
         ),
         ("$GENERATE 1-2 ${0 A 192.0.2.$", "4:1: error: for the number 1: a `${` is never closed by a `}`"),
-        ("$GENERATE 1-2 a ANY $", "4:17: error: ANY is a type for questions, no record can have it"),
+        ("$GENERATE 1-2 a ANY $", "4:17: error: ANY is a query type that no record can have"),
     ] {
         // `ANY` has no mnemonic of its own here.
         let line = line.replace("ANY", "TYPE255");
