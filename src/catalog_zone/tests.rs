@@ -52,7 +52,7 @@ fn produced() {
     let label = label_of(b"\x07example\x03org\0");
     assert_eq!(&*alone.get(&name("example.org")).unwrap().label, label.as_bytes());
     let long = name(&format!("{0}.{0}.{0}.{1}", "x".repeat(63), "y".repeat(40)));
-    assert_eq!(produce(&long, &[], None, 1).unwrap_err(), Unproducible(long));
+    assert_eq!(produce(&long, &[], None, 1).unwrap_err(), CatalogNameTooLong(long));
 }
 
 /// The label is half of the name's SHA-256 in hexadecimal. It must never change, because all secondaries would reset

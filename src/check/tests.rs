@@ -167,7 +167,7 @@ example.org:8:8: error: a domain name is missing here
 }
 
 #[test]
-fn deletion_is_allowed_on_request_and_no_loss_if_the_zone_never_was_good() {
+fn deletion_is_allowed_on_request_or_if_the_zone_was_never_valid() {
     let old = Memory::of([("example.org", zone(1, "").as_str()), ("broken", "x")]);
     let new = old.with([("example.org", None), ("broken", None)]);
     let check = |options: &Options| check(Some(&old), &new, options);
@@ -180,7 +180,7 @@ fn deletion_is_allowed_on_request_and_no_loss_if_the_zone_never_was_good() {
 
 /// What a finding about a serial number knows is what it takes to mend it.
 #[test]
-fn a_serial_is_fixed_by_what_the_finding_says() {
+fn following_the_hint_fixes_the_serial() {
     let old = Memory::of([("example.org", zone(2_026_111_903, ""))]);
     let text = zone(5, "www A 192.0.2.1\n");
     let new = old.with([("example.org", Some(text.clone()))]);
@@ -349,7 +349,7 @@ fn only_what_changed_is_read() {
 }
 
 #[test]
-fn for_programs_and_reviewers() {
+fn json_and_github_formats() {
     let old = Memory::of([("example.org", zone(1, ""))]);
     let changes = [("example.org", Some(zone(2, "w\tTXT \"x\n"))), ("a,b: 1%", Some(String::new()))];
     let found = check(Some(&old), &old.with(changes), &Options::default()).below("zones/");

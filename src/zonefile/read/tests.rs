@@ -13,7 +13,7 @@ fn reading(text: &[u8]) -> Reading {
     read(&Name::from_text("example.org").unwrap(), "example.org", text)
 }
 
-fn told(text: &str) -> Vec<String> {
+fn diagnostics(text: &str) -> Vec<String> {
     reading(text.as_bytes()).diagnostics.iter().map(ToString::to_string).collect()
 }
 
@@ -174,32 +174,32 @@ fn faults_name_their_place() {
         ),
     ] {
         let text = format!("{HEAD}{line}\n");
-        assert_eq!(told(&text), [format!("example.org:{expected}")], "{line}");
+        assert_eq!(diagnostics(&text), [format!("example.org:{expected}")], "{line}");
         assert_eq!(reading(text.as_bytes()).zone.is_none(), expected.contains("error"), "{line}");
     }
     assert_eq!(
-        told("IN A 192.0.2.1\n A 192.0.2.1\n")[0],
+        diagnostics("IN A 192.0.2.1\n A 192.0.2.1\n")[0],
         "example.org:1:4: error: the record has no TTL and there is none before to inherit (hint: put `$TTL 3600` at the top of the file)"
     );
-    assert!(told("$TTL 1\nIN 3 IN\n")[0].contains("begin the line with a blank to inherit the owner"));
+    assert!(diagnostics("$TTL 1\nIN 3 IN\n")[0].contains("begin the line with a blank to inherit the owner"));
     assert_eq!(
-        told(" A 192.0.2.1"),
+        diagnostics(" A 192.0.2.1"),
         [
             "example.org:1:2: error: there is no owner name before this line to inherit (hint: begin the line with a name, or with `@` for the zone itself)"
         ]
     );
-    let empty = told("; nothing\n");
+    let empty = diagnostics("; nothing\n");
     assert!(empty.len() == 2 && empty[0].starts_with("example.org: error: there is no SOA record"), "{empty:?}");
 }
 
 #[test]
-fn all_errors_are_told_within_bounds() {
+fn the_number_of_errors_is_bounded() {
     let text = format!("{HEAD}{}", "x A nonsense\n".repeat(100));
-    let told = told(&text);
-    assert_eq!(told.len(), 21);
-    assert_eq!(told[20], "example.org: error: and 80 more errors");
+    let shown = diagnostics(&text);
+    assert_eq!(shown.len(), 21);
+    assert_eq!(shown[20], "example.org: error: and 80 more errors");
     // A monstrous word is shown in part.
-    let long = self::told(&format!("{HEAD}a A {}", "9".repeat(100_000)));
+    let long = self::diagnostics(&format!("{HEAD}a A {}", "9".repeat(100_000)));
     assert!(long.iter().all(|line| line.len() < 300), "{long:?}");
 }
 
@@ -306,13 +306,16 @@ fn signatures_keep_their_ttls() {
     assert_eq!(node.rrset(Type::RRSIG).unwrap().len(), 4);
 
     let differ = self::reading(format!("{HEAD}{}{}", sig(60, "SOA", 1), sig(61, "SOA", 2)).as_bytes());
-    let told = differ.diagnostics.iter().map(ToString::to_string).collect::<String>();
-    assert!(told.contains("the RRSIG records of ns.example.org. that cover SOA have different TTLs; 60 is"), "{told}");
+    let shown = differ.diagnostics.iter().map(ToString::to_string).collect::<String>();
+    assert!(
+        shown.contains("the RRSIG records of ns.example.org. that cover SOA have different TTLs; 60 is"),
+        "{shown}"
+    );
 }
 
 /// An update edits the text of a zone that is served. Whatever the text begins with then, it stays a zone.
 #[test]
-fn what_reads_as_a_zone_is_one_whatever_its_octets() {
+fn valid_zones_are_accepted_whatever_their_first_octets() {
     assert!(reading(format!("; \0\n{HEAD}").as_bytes()).zone.is_some());
     let own = format!("{HEAD}$INCLUDE part\n");
     let with_part = |part: &[u8]| {
