@@ -51,8 +51,7 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
         && records.owner(ns).starts_with(b"\x01*")
     {
         let reason = format!("the wildcard {owner} is delegated");
-        report
-            .warning(Fault::at(ns.place as usize, reason).hint("what this should mean is not defined (RFC 4592 §4.2)"));
+        report.warning(Fault::at(ns.place as usize, reason).hint("its meaning is not defined (RFC 4592 §4.2)"));
     }
     // RFC 1035 §5.2, RFC 2181 §10.1, RFC 6672 §2.4: one each.
     for rtype in [Type::SOA, Type::CNAME, Type::DNAME] {
@@ -72,7 +71,7 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
             report.error(Fault::at(place, reason));
         } else if rrset.iter().map(|record| RECORD_HEAD + records.data(record).len()).sum::<usize>() > MAX_MESSAGE {
             let reason = format!("the {count} records of type {rtype} of {owner} may not fit into one message");
-            report.warning(Fault::at(place, reason).hint("nobody can ask for them; spread them over several names"));
+            report.warning(Fault::at(place, reason).hint("no client can receive them; spread them over several names"));
         }
     }
 }
@@ -134,7 +133,7 @@ impl<'r> Above<'r> {
         let place =
             if at_cut { "has been delegated".to_string() } else { format!("lies below the delegation of {cut}") };
         let reason = format!("{owner} {place}, so its {} record is never shown", record.rtype);
-        let hint = format!("move it to the zone {cut}, or take the delegation's NS records out");
+        let hint = format!("move it to the zone {cut}, or remove the delegation's NS records");
         report.warning(Fault::at(record.place as usize, reason).hint(hint));
     }
 
@@ -157,10 +156,8 @@ pub(super) fn ttl(rrset: &[Gathered], records: &Records, report: &mut Report) ->
         let owner = name::Display(records.owner(other));
         let covering =
             other.rtype.covers(records.data(other)).map_or(String::new(), |rtype| format!(" that cover {rtype}"));
-        let reason = format!(
-            "the {} records of {owner}{covering} have different TTLs; {smallest} is taken for all",
-            other.rtype
-        );
+        let reason =
+            format!("the {} records of {owner}{covering} have different TTLs; {smallest} is used for all", other.rtype);
         report.warning(Fault::at(other.place as usize, reason).hint("give them the same TTL (RFC 2181 §5.2)"));
     }
     smallest
@@ -168,7 +165,7 @@ pub(super) fn ttl(rrset: &[Gathered], records: &Records, report: &mut Report) ->
 
 /// Reports a duplicate record.
 pub(super) fn duplicate(record: &Gathered, rtype: Type, report: &mut Report) {
-    report.warning(Fault::at(record.place as usize, format!("this {rtype} record stands here for the second time")));
+    report.warning(Fault::at(record.place as usize, format!("this {rtype} record is a duplicate")));
 }
 
 /// Checks that the name servers and mail hosts within the zone have addresses (RFC 1034 §4.2.1, RFC 2181 §10.3).
@@ -203,7 +200,7 @@ pub(super) fn targets(records: &Records, list: &[Gathered], zone: &Zone, report:
                 if record.rtype == Type::NS && name::eq(cut.owner(), records.owner(record)) =>
             {
                 (!zone.node_at(target, &key).is_some_and(has_address))
-                    .then_some("has no address, and nobody else can tell it")
+                    .then_some("has no address, and no other server can provide it")
             }
             Lookup::Delegation { .. } | Lookup::Redirected(_) => None,
         };
@@ -211,7 +208,7 @@ pub(super) fn targets(records: &Records, list: &[Gathered], zone: &Zone, report:
             let fault = Fault::at(place, format!("the host of this {} record, {shown}, {problem}", record.rtype));
             report.warning(match problem {
                 "is an alias" => fault.hint("name the host itself (RFC 2181 §10.3)"),
-                _ => fault.hint("add its A or AAAA record; if the name is meant as it stands, end it in a dot"),
+                _ => fault.hint("add its A or AAAA record, or, if the name is absolute, end it with a dot"),
             });
         }
     }

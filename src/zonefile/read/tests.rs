@@ -137,12 +137,12 @@ fn faults_name_their_place() {
         ),
         (
             "a A 192.0.2.1\n 5 A 192.0.2.2",
-            "5:1: warning: the A records of a.example.org. have different TTLs; 5 is taken for all (hint: give them the same TTL (RFC 2181 §5.2))",
+            "5:1: warning: the A records of a.example.org. have different TTLs; 5 is used for all (hint: give them the same TTL (RFC 2181 §5.2))",
         ),
-        ("a A 192.0.2.1\nA A 192.0.2.1", "6:1: warning: this A record stands here for the second time"),
+        ("a A 192.0.2.1\nA A 192.0.2.1", "6:1: warning: this A record is a duplicate"),
         (
             "a NS ns.a",
-            "5:1: warning: the host of this NS record, ns.a.example.org., has no address, and nobody else can tell it (hint: add its A or AAAA record; if the name is meant as it stands, end it in a dot)",
+            "5:1: warning: the host of this NS record, ns.a.example.org., has no address, and no other server can provide it (hint: add its A or AAAA record, or, if the name is absolute, end it with a dot)",
         ),
         (
             "a SRV 1 1 1 b\nb CNAME c.",
@@ -154,15 +154,15 @@ fn faults_name_their_place() {
         ),
         (
             "a NS ns.b.a\n DS 1 8 9 00\nns.b.a A 192.0.2.1\nw.a A 192.0.2.1",
-            "8:1: warning: w.a.example.org. lies below the delegation of a.example.org., so its A record is never shown (hint: move it to the zone a.example.org., or take the delegation's NS records out)",
+            "8:1: warning: w.a.example.org. lies below the delegation of a.example.org., so its A record is never shown (hint: move it to the zone a.example.org., or remove the delegation's NS records)",
         ),
         (
             "a NS a\n A 192.0.2.1\n MX 0 .",
-            "7:2: warning: a.example.org. has been delegated, so its MX record is never shown (hint: move it to the zone a.example.org., or take the delegation's NS records out)",
+            "7:2: warning: a.example.org. has been delegated, so its MX record is never shown (hint: move it to the zone a.example.org., or remove the delegation's NS records)",
         ),
         (
             "*.a NS b.",
-            "5:1: warning: the wildcard *.a.example.org. is delegated (hint: what this should mean is not defined (RFC 4592 §4.2))",
+            "5:1: warning: the wildcard *.a.example.org. is delegated (hint: its meaning is not defined (RFC 4592 §4.2))",
         ),
         (
             "a TXT x\n$ORIGIN b\n TXT y",
