@@ -100,7 +100,7 @@ fn a_directory_and_files_of_it_are_checked() {
        = a key is written `name DNSKEY 0 3 163 <base64>`, where 163 is HMAC-SHA256
 ";
     let odd = "a b: warning: a zone's file bears the zone's name, which has no ' '
-       = rename it, or put it into a sub-directory if it is no zone
+       = rename it, or move it to a sub-directory if it is not a zone
 ";
     let all = [odd, bad, keys, mail].concat();
     let summary = "2 zones and 1 key file read: 3 errors, 1 warning\n";
@@ -170,7 +170,7 @@ fn changes_since_a_revision_are_checked() {
         )
     };
     let gone = "c.example: error: the zone c.example. is deleted
-       = bring the file back, or say --allow-deletion
+       = restore the file, or pass --allow-deletion
 ";
     let new = "new.example:1:2: error: the line ends without a record type
      1 | x
@@ -245,7 +245,7 @@ fn every_kind_of_mistake_at_once() {
     let id = place.git(&["rev-parse", "HEAD:lost.example"]).trim().to_string();
     fs::remove_file(place.dir().join(".git/objects").join(&id[..2]).join(&id[2..])).unwrap();
     let expected = "a_b!: warning: a zone's file bears the zone's name, which has no '!'
-       = rename it, or put it into a sub-directory if it is no zone
+       = rename it, or move it to a sub-directory if it is not a zone
 back.example:3:2: error: the zone back.example. changed, but its serial went from 7 to 6, which is not higher (RFC 1982)
      3 | \t6\t; serial
        | \t^
@@ -255,17 +255,17 @@ far.example:2:21: error: the zone far.example. changed, but its serial went from
        |                     ^
        = make it 2, for instance; secondaries would keep the old zone
 gone.example: error: the zone gone.example. is deleted
-       = bring the file back, or say --allow-deletion
+       = restore the file, or pass --allow-deletion
 keys.example:5:10: error: _keys is a key file, whose secrets would be served to everybody
      5 | $INCLUDE _keys
        |          ^
        = remove this line; the server finds key files by their names
-keys.example._keys:1:1: error: the key k._update.keys.example. is in _keys:1 too, with another algorithm; neither is used
-       = keep one of them, or give one another name
-keys.example._keys:2:1: warning: the key idle.keys.example. may do nothing: its name spells no grant
+keys.example._keys:1:1: error: the key k._update.keys.example. is also in _keys:1 with another algorithm; neither is used
+       = keep only one of them, or rename one
+keys.example._keys:2:1: warning: the key idle.keys.example. may do nothing: its name contains no grant
        = name it <any>._update.<zone>, <any>._transfer.<zone> or <any>._notify.<zone>
-lost.example: error: what it was before cannot be read: git cat-file: ID is missing
-       = see that it may be read, and that the repository is whole (`git fsck`)
+lost.example: error: the previous version cannot be read: git cat-file: ID is missing
+       = check its permissions, and the repository with `git fsck`
 many.example:3:1: error: a.many.example. has a CNAME record and other data (A) too
      3 | a CNAME b
        | ^
@@ -347,52 +347,58 @@ www.a.example. 60 IN A {address}
 }
 
 #[test]
-fn what_cannot_be_done_is_said() {
+fn errors_are_reported() {
     let place = Place::repository();
     place.write("a.example", zone(1, "")).commit("Begin");
     let sandbox = Sandbox::new("commands").unwrap();
     let see = |command: &str| format!("; see zonule {command} --help");
     for (arguments, said) in [
-        (&["check"][..], "says nothing without a DIR or FILE; for the repository here: zonule check .".to_string()),
+        (
+            &["check"][..],
+            "a DIR or FILE is required; for the repository in the current directory: zonule check .".to_string(),
+        ),
         (&["check", "none"], "none: No such file or directory (os error 2)".to_string()),
-        (&["check", "--bogus", "."], format!("there is no option --bogus{}", see("check"))),
+        (&["check", "--bogus", "."], format!("unknown option --bogus{}", see("check"))),
         (&["check", "--format", "."], format!("--format needs a value: --format=text|json|github{}", see("check"))),
-        (&["check", "--format=xml", "."], "--format is text|json|github, not xml".to_string()),
-        (&["check", "--allow-deletion=no", "."], format!("--allow-deletion has no value{}", see("check"))),
+        (&["check", "--format=xml", "."], "--format must be one of text|json|github, not xml".to_string()),
+        (&["check", "--allow-deletion=no", "."], format!("--allow-deletion takes no value{}", see("check"))),
         (&["check", "--against=HEAD", "--against=HEAD~", "."], format!("--against is given twice{}", see("check"))),
         (
             &["check", "--against=HEAD", "a.example"],
-            "a.example: --against and --revision are for directories".to_string(),
+            "a.example: --against and --revision need a directory, not a file".to_string(),
         ),
         (&["check", "--against=none", "."], "there is no revision none in .".to_string()),
         (&["check", "--against=--all", "."], "there is no revision --all in .".to_string()),
-        (&["diff", "HEAD"], "compares two revisions; for the last commit: zonule diff HEAD~ HEAD".to_string()),
-        (&["diff", "HEAD", "-x"], format!("there is no option -x{}", see("diff"))),
-        (&["query", "."], "asks a directory for a name, such as: zonule query . www.example.org AAAA".to_string()),
+        (&["diff", "HEAD"], "two revisions are required; for the last commit: zonule diff HEAD~ HEAD".to_string()),
+        (&["diff", "HEAD", "-x"], format!("unknown option -x{}", see("diff"))),
+        (
+            &["query", "."],
+            "a directory and a name are required, such as: zonule query . www.example.org AAAA".to_string(),
+        ),
         (
             &["query", ".", "a..b"],
             "a..b: the name has an empty label (two dots in a row, or a leading dot)".to_string(),
         ),
-        (&["query", ".", "a", "AAA"], "there is no type AAA".to_string()),
+        (&["query", ".", "a", "AAA"], "unknown record type AAA".to_string()),
         (
             &["query", ".", "a", "TYPE252"],
-            "TYPE252 is not answered here; ask for a record's type, or for ANY".to_string(),
+            "TYPE252 cannot be queried here; use the type of a record, or ANY".to_string(),
         ),
-        (&["keygen", "name"], "makes a key and takes options only, such as --comment=ns1.example.org".to_string()),
-        (&["keygen", "--comment=a\nb"], "--comment is one line of text".to_string()),
+        (&["keygen", "name"], "only options are accepted, such as --comment=ns1.example.org".to_string()),
+        (&["keygen", "--comment=a\nb"], "--comment must be a single line of text".to_string()),
         (
             &["keygen", "--public"],
             "the secret does not begin with ed25519:; make a key with `zonule keygen`".to_string(),
         ),
-        (&["completions"], "is for one shell: bash, zsh or fish".to_string()),
-        (&["man", "check"], "there is one page only".to_string()),
+        (&["completions"], "one shell is required: bash, zsh or fish".to_string()),
+        (&["man", "check"], "no arguments are accepted: there is only one page".to_string()),
     ] {
         assert_eq!(place.zonule(arguments), ran(2, "", &format!("zonule {}: {said}\n", arguments[0])), "{arguments:?}");
     }
     let no_git = place.zonule_with(&["diff", "HEAD", "HEAD"], |command| {
         command.env("PATH", sandbox.path());
     });
-    let said = "the program git is needed for this, and is not to be found: install it";
+    let said = "cannot run git: the program was not found; install git";
     assert_eq!(no_git, ran(2, "", &format!("zonule diff: there is no revision HEAD in .: {said}\n")));
     let elsewhere = place.zonule_with(&["diff", "HEAD", "HEAD"], |command| {
         command.current_dir("/");
@@ -403,7 +409,7 @@ fn what_cannot_be_done_is_said() {
 
 /// OpenSSH takes the public half; that the secret one belongs to it, a login shows.
 #[test]
-fn a_key_is_made_and_its_public_half_told_again() {
+fn a_key_is_generated_and_its_public_key_printed_again() {
     let place = Place::new();
     let Ran(0, printed, said) = place.zonule(&["keygen"]) else { panic!("no key") };
     assert_eq!(said, "");

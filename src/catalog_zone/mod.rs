@@ -9,7 +9,7 @@ mod produce;
 mod subscription;
 
 pub use consume::{Broken, Member, Members, consume};
-pub use produce::{Unproducible, produce};
+pub use produce::{CatalogNameTooLong, produce};
 pub use subscription::{Step, Subscription};
 
 #[cfg(test)]

@@ -20,9 +20,9 @@ const INVALID: &[u8] = b"\x07invalid\0";
 
 /// The error that a catalog's name is too long: member names below it would exceed 255 octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unproducible(pub Name);
+pub struct CatalogNameTooLong(pub Name);
 
-impl fmt::Display for Unproducible {
+impl fmt::Display for CatalogNameTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -32,7 +32,7 @@ impl fmt::Display for Unproducible {
     }
 }
 
-impl std::error::Error for Unproducible {}
+impl std::error::Error for CatalogNameTooLong {}
 
 /// Builds the catalog with the given name and member zones, of which the catalog itself is not one.
 ///
@@ -45,14 +45,14 @@ impl std::error::Error for Unproducible {}
 ///
 /// # Errors
 ///
-/// [`Unproducible`].
+/// [`CatalogNameTooLong`].
 pub fn produce<'n>(
     catalog: &Name,
     members: impl IntoIterator<Item = &'n Name>,
     previous: Option<&Zone>,
     unix: u64,
-) -> Result<Zone, Unproducible> {
-    let unproducible = || Unproducible(catalog.clone());
+) -> Result<Zone, CatalogNameTooLong> {
+    let unproducible = || CatalogNameTooLong(catalog.clone());
     let members: BTreeSet<&Name> = members.into_iter().filter(|member| *member != catalog).collect();
     let below = |labels: &[&[u8]]| below(catalog, labels).ok_or_else(unproducible);
     let mut amendments =

@@ -44,7 +44,7 @@ fn produced() {
     assert!(of(Type::SOA)[0].starts_with(b"\x07invalid\0\x07invalid\0"));
     let got = consume(&catalog).unwrap();
     let zones: Vec<_> = got.iter().map(|(zone, _)| zone.clone()).collect();
-    assert_eq!(zones, names(&[".", "example.net", "example.org"]), "the catalog is no member of itself");
+    assert_eq!(zones, names(&[".", "example.net", "example.org"]), "the catalog is not a member of itself");
     // The label depends only on the name in lower case.
     let alone = produce(&name("other.invalid"), &names(&["EXAMPLE.org"]), None, 1).unwrap();
     let alone = consume(&alone).unwrap();
@@ -52,7 +52,7 @@ fn produced() {
     let label = label_of(b"\x07example\x03org\0");
     assert_eq!(&*alone.get(&name("example.org")).unwrap().label, label.as_bytes());
     let long = name(&format!("{0}.{0}.{0}.{1}", "x".repeat(63), "y".repeat(40)));
-    assert_eq!(produce(&long, &[], None, 1).unwrap_err(), Unproducible(long));
+    assert_eq!(produce(&long, &[], None, 1).unwrap_err(), CatalogNameTooLong(long));
 }
 
 /// The label is half of the name's SHA-256 in hexadecimal. It must never change, because all secondaries would reset

@@ -1,4 +1,4 @@
-//! Serial numbers raised in the file, with the least possible edit.
+//! Raising serial numbers in zone files with a minimal edit.
 
 use crate::dns::{Name, Serial, Type};
 use crate::update::raised;
@@ -8,7 +8,7 @@ use crate::zonefile::edit::{EditError, Edited, edit};
 
 /// Raises the serial number of the zone `apex` in its files above `above`, and changes nothing else.
 ///
-/// `path`, `text` and `open` are as for [`read_including`](crate::zonefile::read_including), which must give `zone`. `above` is
+/// `path`, `text` and `open` are as for [`read_including`](crate::zonefile::read_including), which must yield `zone`. `above` is
 /// its serial number, or that of the version before. `today` is the date as the number YYYYMMDD. The file changed is
 /// usually the zone's own, but an SOA record may stand in an included one.
 ///
@@ -34,7 +34,7 @@ pub fn bump(
     edit(apex, path, text, open, zone, &[amendment])
 }
 
-/// Returns the serial number to follow `serial`: today's first if it looks like a date and two digits, else the next.
+/// Returns the successor of `serial`: today's first number if `serial` looks like YYYYMMDDnn, otherwise the next number.
 ///
 /// `today` is the date as the number YYYYMMDD.
 #[must_use]

@@ -1,23 +1,23 @@
-//! Which zones a change touches, for those who announce it.
+//! The zones affected by a change, for announcements.
 
 use super::Tree;
 use super::state::{Now, State, changed_paths, compare};
 use crate::zone::{Zone, difference};
 
-/// What became of a zone.
+/// How a zone changed.
 #[derive(Clone, Debug)]
 pub enum ZoneChange {
-    /// It is new, or good for the first time.
+    /// It is new, or loads for the first time.
     Added(Zone),
-    /// Its records are others; as it is now.
+    /// Its records changed; the new version.
     Changed(Zone),
-    /// Its file is gone; as it was.
+    /// Its file was deleted; the old version.
     Deleted(Zone),
 }
 
-/// Returns the zones that differ between two states, those that read well.
+/// Returns the valid zones that differ between two states.
 ///
-/// A zone that was good and is no longer is not among them: the server keeps to what it has.
+/// A zone that has become invalid is not among them: the server keeps its last valid version.
 #[must_use]
 pub fn zone_changes(old: Option<&dyn Tree>, new: &dyn Tree) -> Vec<ZoneChange> {
     let (old, new) = (old.map(State::of), State::of(new));

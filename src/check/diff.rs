@@ -1,4 +1,4 @@
-//! What a change means in DNS terms, for those who review it.
+//! A change in DNS terms, for reviewers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -13,14 +13,14 @@ use crate::keys::{Grant, Keyring};
 use crate::tsig::Key;
 use crate::zone::{self, Change, Zone};
 
-/// The widest owner others are aligned with.
+/// The maximum width of the owner column.
 const WIDEST_OWNER: usize = 40;
 
-/// Returns what differs between two states of a repository, zone by zone: records removed and added, zones and keys that
-/// came and went.
+/// Returns what differs between two states of a repository, zone by zone: records, zones and keys removed
+/// and added.
 ///
-/// Of keys only names and grants are told. An SOA record of which only the serial number changed is told by that alone.
-/// The text is empty if nothing changed; `colour` is for terminals that have colours.
+/// Of keys, only names and grants are shown. If only the serial number of an SOA record changed, only that is shown.
+/// The text is empty if nothing changed; `colour` adds terminal colours.
 #[must_use]
 pub fn diff(old: &dyn Tree, new: &dyn Tree, colour: bool) -> String {
     let (old, new) = (State::of(old), State::of(new));
@@ -29,29 +29,29 @@ pub fn diff(old: &dyn Tree, new: &dyn Tree, colour: bool) -> String {
     let included = compare(Some(&old), &new, &changed, |pair| {
         let apex = pair.apex.clone();
         let was_there = old.zones.contains_key(&apex);
-        // A file that never made a zone may prove to be a part of others.
+        // A file that never was a valid zone may turn out to be a part of others.
         let is_zone = matches!(&pair.now, Now::Read(_, _, reading) if reading.zone.is_some());
         let never = new.zones.get(&apex).filter(|_| pair.before.is_none() && !is_zone);
-        let text = told(&pair, was_there);
+        let text = zone_change(&pair, was_there);
         zones.insert(apex, (text, never.map_or(&[], Vec::as_slice)));
     });
     zones.retain(|_, (_, files)| files.is_empty() || !files.iter().all(|path| included.contains_key(path)));
     let mut text: String = zones.into_values().map(|(text, _)| text).collect();
-    text += &keys_told(&old, &new, &changed);
+    text += &key_changes(&old, &new, &changed);
     for (path, reason) in old.failures().into_iter().chain(new.failures()) {
         let _ = writeln!(text, "! {path} cannot be read: {reason}");
     }
     if colour { coloured(&text) } else { text }
 }
 
-/// Tells what became of a zone.
-fn told(Pair { apex, before, now }: &Pair<'_>, was_there: bool) -> String {
+/// Describes how a zone changed.
+fn zone_change(Pair { apex, before, now }: &Pair<'_>, was_there: bool) -> String {
     let after = match now {
         Now::Read(_, _, reading) => reading.zone.as_ref(),
         _ => None,
     };
     match (before, after, now) {
-        // It was a part of others, or broken: nothing was served.
+        // It was a part of others or invalid, so nothing was served.
         (None, None, Now::Gone(_)) => String::new(),
         (Some(before), None, Now::Gone(_)) => format!("- zone {apex}: {}\n", size(before)),
         (None, None, _) => format!("! zone {apex} cannot be read; `zonule check` says why\n"),
@@ -69,7 +69,7 @@ fn size(zone: &Zone) -> String {
     format!("serial {}, {count} record{}", zone.serial(), if count == 1 { "" } else { "s" })
 }
 
-/// Tells which records of a zone differ.
+/// Describes the records of a zone that differ.
 fn changes(apex: &Name, before: &Zone, after: &Zone) -> String {
     let difference = zone::difference(before, after);
     if difference.is_empty() {
@@ -78,9 +78,9 @@ fn changes(apex: &Name, before: &Zone, after: &Zone) -> String {
     let (from, to) = (difference.old, difference.new);
     let remark = if to.is_newer_than(from) { "" } else { ", which is not higher" };
     let mut text = format!("zone {apex}: serial {from} -> {to}{remark}\n");
-    let told = difference.changes.iter().filter(|change| !is_serial_only(change));
+    let shown = difference.changes.iter().filter(|change| !is_serial_only(change));
     let mut lines: Vec<(char, String, String, String, String)> = Vec::new();
-    for change in told {
+    for change in shown {
         let mut add = |sign, ttl: Option<u32>, data: &[Box<[u8]>]| {
             let (owner, ttl) = (change.owner.to_string(), ttl.unwrap_or_default().to_string());
             lines.extend(data.iter().map(|data| {
@@ -112,8 +112,8 @@ fn is_serial_only(change: &Change) -> bool {
     change.rtype == Type::SOA && change.old_ttl == change.new_ttl && without(&change.removed) == without(&change.added)
 }
 
-/// Tells which keys came and went, of the key files all together.
-fn keys_told(old: &State<'_>, new: &State<'_>, changed: &BTreeSet<String>) -> String {
+/// Describes the keys removed and added in all key files together.
+fn key_changes(old: &State<'_>, new: &State<'_>, changed: &BTreeSet<String>) -> String {
     let mut text = String::new();
     if !old.keys.iter().chain(&new.keys).any(|path| changed.contains(path)) {
         return text;

@@ -1,19 +1,19 @@
-//! Places in texts, and the lines around them fit to be shown.
+//! Places in texts, and printable excerpts of their lines.
 
 use std::ops::Range;
 
 use crate::text::is_printable;
 
-/// A line of a file, as far as it is shown.
+/// A line of a file, as far as it is shown in a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The line, or of a long one what is around the place: printable but for tabs, a character for each column.
+    /// The line, or the part of a long one around the place: printable except for tabs, one character a column.
     pub line: String,
     /// The column of `line` the finding is about, from 0.
     pub caret: usize,
 }
 
-/// The most columns of a line that are shown, and how many of them in front of a place further on.
+/// The maximum number of columns shown, and how many of them are before the place in a long line.
 const MOST: usize = 160;
 const IN_FRONT: usize = 80;
 
@@ -31,7 +31,7 @@ impl Source {
         if columns.next().is_some() {
             line.push('…');
         }
-        // The end of the line, which is not shown, may have a place as well.
+        // A place may also be the end of the line, which is not shown.
         let caret = (caret - begin).min(line.chars().count());
         Some(Self { line, caret })
     }
@@ -47,7 +47,7 @@ fn columns(line: &[u8]) -> impl Iterator<Item = char> {
     })
 }
 
-/// Returns what is shown for a character: nothing that a terminal would obey.
+/// Returns the character to show: never one that controls the terminal.
 fn printable(letter: char) -> char {
     if letter == '\t' || is_printable(letter) { letter } else { char::REPLACEMENT_CHARACTER }
 }
@@ -61,7 +61,7 @@ pub(super) fn place(text: &[u8], at: usize) -> (u32, u32) {
     (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
 }
 
-/// Returns where the third word of a record's data begins, in an SOA record the serial number; its start if there is none.
+/// Returns where the third word of a record's data begins, the serial number in an SOA record; the start of the data if there is none.
 pub(super) fn third_word(text: &[u8], data: Range<usize>) -> usize {
     let (mut words, mut at) = (0, data.start);
     let is_blank = |octet: u8| matches!(octet, b' ' | b'\t' | b'\r' | b'\n' | b'(' | b')');
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever a file holds, the caret stands at a column of the line, or behind its last.
+        /// For any file content, the caret is at a column of the line or just after its last.
         #[test]
         fn any_text(text in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b' '), Just(b'\\'), any::<u8>()], 0..600), at in 0..600_usize) {
             let (line, column) = place(&text, at);

@@ -1,12 +1,12 @@
-//! What is wrong with a state of the repository, told before the server hears of it.
+//! Checks of a state of the repository before it reaches the server.
 //!
 //! ```text
 //! Tree (old), Tree (new) ─ check ─► Findings ─ text, json, github ─► whoever made the change
 //! ```
 //!
-//! [`check()`] reads files as [`Primary::load`](crate::primary::Primary::load) does, with the same reader, and finds what the
-//! server would report, and beyond that what it could only repair or regret: a zone changed without a higher serial
-//! number, and a zone that is gone. Nothing here knows of git or of a file system; a [`Tree`] is whatever has files.
+//! [`check()`] reads files as [`Primary::load`](crate::primary::Primary::load) does, with the same reader, and reports
+//! what the server would report. It also reports a zone that changed without a higher serial number, and a deleted zone.
+//! Nothing here depends on git or a file system; a [`Tree`] is anything that has files.
 
 mod bump;
 mod changes;
@@ -46,16 +46,16 @@ pub trait Tree {
     ///
     /// # Errors
     ///
-    /// Why it cannot be read.
+    /// Fails with the reason if it cannot be read.
     fn read(&self, id: &ObjectId) -> Result<Vec<u8>, String>;
 }
 
-/// What is asked of a change.
+/// The options of a check.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Zones may be deleted.
+    /// Whether zones may be deleted.
     pub allow_deletion: bool,
-    /// How the one who deletes a zone says that it is meant: the hint of that finding.
+    /// The hint of a deletion finding: how to confirm that the deletion is intended.
     pub deletion_hint: String,
     /// The time at which signatures must be valid, in seconds since 1970; `None` to leave DNSSEC out.
     pub unix: Option<u64>,
@@ -63,57 +63,57 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let deletion_hint = "bring the file back, or say that you mean it".to_string();
+        let deletion_hint = "restore the file, or confirm the deletion".to_string();
         Self { allow_deletion: false, deletion_hint, unix: None }
     }
 }
 
-/// What kind of thing is wrong.
+/// The kind of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A zone's file, or one it includes, does not read well.
+    /// An error or warning in a zone's file or one it includes.
     Zone,
-    /// A zone changed and its serial number is not higher.
+    /// A zone changed without a higher serial number.
     Serial,
-    /// A zone is gone.
+    /// A zone was deleted.
     Deletion,
-    /// Several files are named for one zone.
+    /// Several files have the name of the same zone.
     Ambiguous,
-    /// A file looks like a zone's, but its name is none.
+    /// A file looks like a zone, but its name is not a domain name.
     Misnamed,
-    /// A key file does not read well.
+    /// An error or warning in a key file.
     Keys,
-    /// A file is part of several zones, and so no update can change it.
+    /// A file is part of several zones, so updates cannot change it.
     Shared,
     /// Validators would reject answers from a signed zone.
     Dnssec,
-    /// A file cannot be had.
+    /// A file cannot be read.
     Unreadable,
 }
 
-/// One thing that is wrong.
+/// A finding of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What kind of thing it is.
+    /// The kind of finding.
     pub kind: Kind,
     /// The zone it was found in; `None` for key files and misnamed ones.
     pub zone: Option<Name>,
     /// For [`Kind::Serial`], the serial number that must be exceeded.
     pub above: Option<Serial>,
-    /// Where, why and what to do.
+    /// The place, the reason and how to fix it.
     pub diagnostic: Diagnostic,
     /// The line it is about; `None` where there is none or it may be secret.
     pub source: Option<Source>,
 }
 
-/// All that is wrong with a change.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// What was found, in order of file, line and column; what is about a whole file behind the rest of that file.
+    /// The findings in order of file, line and column; those about a whole file come last for that file.
     pub findings: Vec<Finding>,
-    /// How many zones were read.
+    /// The number of zones read.
     pub zones: usize,
-    /// How many key files were read.
+    /// The number of key files read.
     pub key_files: usize,
 }
 
@@ -124,13 +124,13 @@ impl Findings {
         self.count(Severity::Error) > 0
     }
 
-    /// Returns how many findings are so bad.
+    /// Returns the number of findings of a severity.
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.diagnostic.severity == severity).count()
     }
 
-    /// Puts the name of a directory in front of every file's path.
+    /// Prefixes every file's path with a directory.
     #[must_use]
     pub fn below(mut self, directory: &str) -> Self {
         for finding in &mut self.findings {
@@ -140,9 +140,9 @@ impl Findings {
     }
 }
 
-/// Checks the state `new`, of which `old` is what was before.
+/// Checks the state `new` against the previous state `old`.
 ///
-/// Only zones of whose files one changed, included ones among them, are read; all of them if `old` is `None`.
+/// Only zones with a changed file, own or included, are read; all of them if `old` is `None`.
 #[must_use]
 pub fn check(old: Option<&dyn Tree>, new: &dyn Tree, options: &Options) -> Findings {
     let (old, new) = (old.map(State::of), State::of(new));
@@ -150,9 +150,9 @@ pub fn check(old: Option<&dyn Tree>, new: &dyn Tree, options: &Options) -> Findi
     let mut checker = Checker { new: &new, changed: &changed, options, zones: 0 };
     let mut found = Vec::new();
     for (path, reason) in new.misnamed.iter().filter(|(path, _)| changed.contains(path)) {
-        let hint = "rename it, or put it into a sub-directory if it is no zone";
+        let hint = "rename it, or move it to a sub-directory if it is not a zone";
         let mut finding = whole(Kind::Misnamed, None, Severity::Warning, path, reason, hint);
-        // What is recognised says itself what to do.
+        // Recognised files come with their own hint.
         finding.diagnostic.hint = finding.diagnostic.hint.filter(|_| !reason.contains("remove it"));
         found.push(finding);
     }
@@ -161,7 +161,7 @@ pub fn check(old: Option<&dyn Tree>, new: &dyn Tree, options: &Options) -> Findi
         finding.diagnostic.hint = None;
         found.push(finding);
     }
-    // What is wrong with files that never made a zone: told unless they prove to be parts of others.
+    // Findings in files that never were valid zones: reported unless the files turn out to be parts of others.
     let mut suspects: Vec<(Name, &[String], Vec<Finding>)> = Vec::new();
     let mut good: BTreeSet<Name> = BTreeSet::new();
     let included = compare(old.as_ref(), &new, &changed, |pair| {
@@ -175,50 +175,50 @@ pub fn check(old: Option<&dyn Tree>, new: &dyn Tree, options: &Options) -> Findi
         }
         let apex = pair.apex.clone();
         let files = new.zones.get(pair.apex).filter(|_| pair.before.is_none() && !is_zone);
-        let mut told = checker.zone(pair);
+        let mut of_zone = checker.zone(pair);
         match files {
-            Some(files) => suspects.push((apex, files, told)),
-            None => found.append(&mut told),
+            Some(files) => suspects.push((apex, files, of_zone)),
+            None => found.append(&mut of_zone),
         }
     });
     let mut parts: BTreeSet<Name> = BTreeSet::new();
-    for (apex, files, mut told) in suspects {
+    for (apex, files, mut of_zone) in suspects {
         if files.iter().all(|path| included.contains_key(path)) {
             parts.insert(apex);
         } else {
-            found.append(&mut told);
+            found.append(&mut of_zone);
         }
     }
     found.extend(shared::check(&new, &changed, &included, &good, &parts));
     let zones = checker.zones;
-    let (key_files, told) = keys::check(&new, &changed);
-    found.extend(told);
+    let (key_files, findings) = keys::check(&new, &changed);
+    found.extend(findings);
     let before = old.iter().flat_map(|old| old.failures());
-    let before = before.map(|(path, reason)| (path, format!("what it was before cannot be read: {reason}")));
+    let before = before.map(|(path, reason)| (path, format!("the previous version cannot be read: {reason}")));
     for (path, reason) in new.failures().into_iter().chain(before) {
-        let hint = "see that it may be read, and that the repository is whole (`git fsck`)";
+        let hint = "check its permissions, and the repository with `git fsck`";
         found.push(whole(Kind::Unreadable, None, Severity::Error, &path, &reason, hint));
     }
     found.sort_by(|a, b| order(&a.diagnostic).cmp(&order(&b.diagnostic)));
-    // A file that several zones include is found wrong for each.
+    // A file included by several zones yields the same finding for each.
     found.dedup_by(|a, b| a.diagnostic == b.diagnostic);
     Findings { findings: found, zones, key_files }
 }
 
-/// What findings are sorted by.
+/// The sort key of findings.
 fn order(diagnostic: &Diagnostic) -> (&str, u32, u32, &str) {
     let line = if diagnostic.line > 0 { diagnostic.line } else { u32::MAX };
     (&diagnostic.file, line, diagnostic.column, &diagnostic.reason)
 }
 
-/// Makes a finding about a whole file.
+/// Creates a finding about a whole file.
 fn whole(kind: Kind, zone: Option<&Name>, severity: Severity, file: &str, reason: &str, hint: &str) -> Finding {
     let (reason, hint) = (reason.to_string(), Some(hint.to_string()));
     let diagnostic = Diagnostic { file: file.to_string(), line: 0, column: 0, severity, reason, hint };
     Finding { kind, zone: zone.cloned(), above: None, diagnostic, source: None }
 }
 
-/// Returns what validators would object to in a signed zone.
+/// Returns the findings for which validators would reject a signed zone.
 fn dnssec(apex: &Name, path: &str, zone: &zone::Zone, unix: u64) -> Vec<Finding> {
     let validation = validate(zone, unix, usize::MAX);
     let more = validation.errors + validation.warnings - validation.findings.len();
@@ -243,14 +243,14 @@ struct Checker<'c, 't> {
 }
 
 impl Checker<'_, '_> {
-    /// Returns what is wrong with a zone that may have changed.
+    /// Returns the findings of a zone that may have changed.
     fn zone(&mut self, pair: Pair<'_>) -> Vec<Finding> {
         let Pair { apex, before, now } = pair;
         let error = |kind, file: &str, reason: &str, hint: &str| {
             vec![whole(kind, Some(apex), Severity::Error, file, reason, hint)]
         };
         match now {
-            // What never was good is no loss.
+            // Deleting a zone that never was valid loses nothing.
             Now::Gone(_) if before.is_none() || self.options.allow_deletion => Vec::new(),
             Now::Gone(files) => {
                 let file = files.first().map_or("", String::as_str);
@@ -262,13 +262,13 @@ impl Checker<'_, '_> {
                 let reason = format!("{} all name the zone {apex}", files.join(", "));
                 error(Kind::Ambiguous, file.map_or("", String::as_str), &reason, "keep one of them")
             }
-            // Told with all other files that could not be read.
+            // Reported with all other unreadable files.
             Now::Unreadable => Vec::new(),
             Now::Read(path, text, reading) => {
                 self.zones += 1;
                 let mut found = Vec::new();
-                let told = reading.diagnostics.into_iter();
-                found.extend(told.map(|diagnostic| self.finding(Kind::Zone, apex, path, &text, diagnostic)));
+                let diagnostics = reading.diagnostics.into_iter();
+                found.extend(diagnostics.map(|diagnostic| self.finding(Kind::Zone, apex, path, &text, diagnostic)));
                 if let (Some(unix), Some(zone)) = (self.options.unix, &reading.zone) {
                     found.extend(dnssec(apex, path, zone, unix));
                 }
@@ -280,7 +280,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// Finds a zone that changed without a higher serial number.
+    /// Reports a zone that changed without a higher serial number.
     fn serial(&self, apex: &Name, path: &str, text: &[u8], before: &zone::Zone, after: &zone::Zone) -> Option<Finding> {
         let (from, to) = (before.serial(), after.serial());
         if to.is_newer_than(from) || zone::difference(before, after).is_empty() {
@@ -314,7 +314,7 @@ impl Checker<'_, '_> {
         Some(Finding { above: Some(from), ..finding })
     }
 
-    /// Adds to a diagnostic the line it is about.
+    /// Adds the line that a diagnostic is about.
     fn finding(&self, kind: Kind, apex: &Name, path: &str, text: &[u8], diagnostic: Diagnostic) -> Finding {
         let Diagnostic { file, line, column, .. } = &diagnostic;
         let source = if *line == 0 || diagnostic.reason == TSIG_KEY {

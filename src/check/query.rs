@@ -1,4 +1,4 @@
-//! The answer a state of the repository would give, before it is pushed.
+//! The answer that a server would give for a state of the repository before it is pushed.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,16 +13,16 @@ use crate::primary::{Primary, SerialPolicy};
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// It says something of the name: that it has records, or none, or is not there.
+    /// Whether it answers for the name: with records, with none of the type, or that the name does not exist.
     pub is_good: bool,
-    /// The answer, section by section, in the form `dig` has made usual.
+    /// The answer, section by section, in the format of `dig`.
     pub text: String,
 }
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueryError {
-    /// The type is not for questions about records: a zone transfer, or none at all.
+    /// The type cannot be queried here: it is that of a zone transfer or invalid.
     NotAsked(Type),
     /// The reply cannot be read.
     Malformed(Malformed),
@@ -31,7 +31,7 @@ pub enum QueryError {
 impl std::fmt::Display for QueryError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NotAsked(rtype) => write!(f, "{rtype} is not answered here; ask for a record's type, or for ANY"),
+            Self::NotAsked(rtype) => write!(f, "{rtype} cannot be queried here; use the type of a record, or ANY"),
             Self::Malformed(malformed) => write!(f, "the reply cannot be read: {malformed}"),
         }
     }
@@ -39,10 +39,10 @@ impl std::fmt::Display for QueryError {
 
 impl std::error::Error for QueryError {}
 
-/// The code of the OPT record's option that says why (RFC 8914 §2).
+/// The option code of extended DNS errors (RFC 8914 §2).
 const EXTENDED_ERROR: u16 = 15;
 
-/// Asks for the records of a name what a server would answer that serves `tree`: all of its zones are loaded.
+/// Returns the answer a server with the zones of `tree` would give for the records of a name; loads all zones.
 ///
 /// # Errors
 ///
@@ -61,7 +61,7 @@ pub fn query(tree: &dyn Tree, name: &Name, qtype: Type) -> Result<Answered, Quer
         unix: 0,
         reserve: None,
     };
-    // One question, and an OPT record (RFC 6891 §6.1.2).
+    // A question and an OPT record (RFC 6891 §6.1.2).
     let mut message = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
     message.extend_from_slice(name.as_wire());
     message.extend_from_slice(&qtype.0.to_be_bytes());
@@ -98,7 +98,7 @@ fn print(reply: &[u8], name: &Name, qtype: Type) -> Result<Answered, Malformed> 
     Ok(Answered { is_good: [Rcode::NO_ERROR, Rcode::NAME_ERROR].contains(&rcode), text })
 }
 
-/// Tells the extended errors among an OPT record's options.
+/// Formats the extended errors among an OPT record's options.
 fn extended_errors(mut options: &[u8]) -> String {
     let mut text = String::new();
     while let Some((&[c0, c1, l0, l1], rest)) = options.split_first_chunk() {

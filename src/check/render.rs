@@ -1,4 +1,4 @@
-//! Findings written out: for people, for programs, and for the reviewers of a pull request.
+//! Output formats of findings: for people, for programs, and for reviewers of a pull request.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::dns::{Diagnostic, Severity};
 use crate::text::{escaped, json_string};
 
 impl Kind {
-    /// Returns the word that stands for this in JSON.
+    /// Returns the name of the kind in JSON.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -25,9 +25,9 @@ impl Kind {
 }
 
 impl Findings {
-    /// Returns this for people: each finding with its line, a caret and what to do.
+    /// Returns the findings for people, each with its line, a caret and how to fix it.
     ///
-    /// `colour` is for terminals that have colours; nothing but these differs. Without a finding the text is empty.
+    /// `colour` adds terminal colours and changes nothing else. Without findings the text is empty.
     #[must_use]
     pub fn text(&self, colour: bool) -> String {
         let mut text = String::new();
@@ -37,7 +37,7 @@ impl Findings {
         text
     }
 
-    /// Returns one line that says how much was read and how much is wrong.
+    /// Returns a one-line summary of what was read and the number of errors and warnings.
     #[must_use]
     pub fn summary(&self) -> String {
         let mut text = counted(self.zones, "zone");
@@ -45,12 +45,12 @@ impl Findings {
             text += &format!(" and {}", counted(self.key_files, "key file"));
         }
         let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
-        let told = [(errors, "error"), (warnings, "warning")].into_iter().filter(|(count, _)| *count > 0);
-        let told: Vec<String> = told.map(|(count, word)| counted(count, word)).collect();
-        text + " read: " + &if told.is_empty() { "nothing is wrong".to_string() } else { told.join(", ") }
+        let counts = [(errors, "error"), (warnings, "warning")].into_iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<String> = counts.map(|(count, word)| counted(count, word)).collect();
+        text + " read: " + &if counts.is_empty() { "nothing is wrong".to_string() } else { counts.join(", ") }
     }
 
-    /// Returns this as one JSON document; `docs/checking.md` describes it.
+    /// Returns the findings as one JSON document; `docs/checking.md` describes it.
     #[must_use]
     pub fn json(&self) -> String {
         let mut text = format!(
@@ -68,7 +68,7 @@ impl Findings {
         text
     }
 
-    /// Returns this as commands of a GitHub workflow, which make annotations in the change's text.
+    /// Returns the findings as GitHub workflow commands, which annotate the changed lines.
     #[must_use]
     pub fn github(&self) -> String {
         let mut text = String::new();
@@ -84,7 +84,7 @@ impl Findings {
     }
 }
 
-/// What switches colours on and off (ECMA-48 §8.3.117).
+/// The sequences that switch colours on and off (ECMA-48 §8.3.117).
 struct Palette {
     error: &'static str,
     warning: &'static str,
@@ -147,7 +147,7 @@ fn push_json(Finding { kind, zone, diagnostic, source, .. }: &Finding, text: &mu
     let _ = write!(text, "{{{}}}", members.join(","));
 }
 
-/// Escapes what a workflow command is made of; properties end at colons and commas besides.
+/// Escapes text for a workflow command; properties also end at colons and commas.
 fn escape(value: &str, is_property: bool) -> String {
     let mut text = value.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     if is_property {

@@ -7,12 +7,12 @@ use super::{Finding, Kind, keys, whole};
 use crate::dns::{Name, Severity};
 use crate::zonefile::FileRole;
 
-/// The most zones that are named.
-const MOST_NAMED: usize = 3;
+/// The maximum number of zones listed.
+const MAX_NAMED: usize = 3;
 
-/// Finds files that changed and are part of several zones, some of which a key of the repository may update.
+/// Finds changed files that are part of several zones, some of which a key of the repository may update.
 ///
-/// `parts` are files at the top that were read as zones and are none. A key from the server's arguments is not known here.
+/// `parts` are top-level files that were read as zones but are not. Keys from the server's arguments are not known here.
 pub(super) fn check(
     new: &State<'_>,
     changed: &BTreeSet<String>,
@@ -36,9 +36,9 @@ pub(super) fn check(
     }
     let updatable = keys::updatable(new);
     let reaches = |zone: &Name| updatable.iter().any(|name| name.is_at_or_below(zone) || zone.is_at_or_below(name));
-    let told = shared.into_iter().filter(|(_, zones)| zones.iter().any(reaches)).map(|(path, zones)| {
-        let named: Vec<String> = zones.iter().take(MOST_NAMED).map(Name::to_string).collect();
-        let more = zones.len().saturating_sub(MOST_NAMED);
+    let findings = shared.into_iter().filter(|(_, zones)| zones.iter().any(reaches)).map(|(path, zones)| {
+        let named: Vec<String> = zones.iter().take(MAX_NAMED).map(Name::to_string).collect();
+        let more = zones.len().saturating_sub(MAX_NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let reason =
             format!("{path} is part of several zones ({}{more}), so updates cannot change it", named.join(", "));
@@ -46,5 +46,5 @@ pub(super) fn check(
             "change it in git and raise the serials of these zones; keep records that updates change in a zone's own file";
         whole(Kind::Shared, None, Severity::Warning, path, &reason, hint)
     });
-    told.collect()
+    findings.collect()
 }

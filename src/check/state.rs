@@ -1,10 +1,10 @@
-//! Two states of a repository side by side: which zones have to be read, and what they read as.
+//! Comparison of two states of a repository: which zones must be read, and the result of reading them.
 //!
 //! A zone changes when one of its own files does, or one that it includes. Which zones include a file is not known without
 //! reading them, so when a file changed that may be a part, the other zones' texts are searched for `$INCLUDE`, and those
-//! that have one are read. Any file may be a part but one that was a good zone by itself, or is new and makes one. Such a
-//! file could be included as well; but it has the SOA record of its own apex, so whoever includes it is a copy of it, and
-//! what is right for the one is right for the other. A file that is gone may always have been a part.
+//! that have one are read. Any file may be a part except one that was a valid zone, or is new and a valid zone. Such a
+//! file could be included as well; but it has the SOA record of its own apex, so a zone that includes it is a copy of it,
+//! and the same findings apply to both. A deleted file may always have been a part.
 
 use crate::zonefile;
 use std::cell::RefCell;
@@ -17,18 +17,18 @@ use crate::primary::Checkout;
 use crate::zone::Zone;
 use crate::zonefile::{FileRole, IncludeError, Reading, may_be_part};
 
-/// A state of a repository, its files sorted by what they are.
+/// A state of a repository, with its files sorted by role.
 pub(super) struct State<'t> {
     tree: &'t dyn Tree,
-    /// The files by path, with the ids of their contents; links have those of what they lead to.
+    /// The files by path, with the ids of their contents; links have those of their targets.
     pub(super) paths: BTreeMap<String, ObjectId>,
     checkout: Checkout,
-    /// Links at the top that lead to no file, and why not.
+    /// Top-level links that do not lead to a file, with the reason.
     pub(super) broken: Vec<(String, Option<Name>, String)>,
-    /// The files named for each zone; one, if all is well.
+    /// The files of each zone; there should be exactly one.
     pub(super) zones: BTreeMap<Name, Vec<String>>,
     pub(super) keys: Vec<String>,
-    /// Files that look like a zone's, and why their names are none.
+    /// Files that look like zones, and why their names are not valid.
     pub(super) misnamed: Vec<(String, String)>,
     failures: RefCell<BTreeMap<String, String>>,
 }
@@ -36,18 +36,18 @@ pub(super) struct State<'t> {
 /// A zone that may have changed.
 pub(super) struct Pair<'p> {
     pub(super) apex: &'p Name,
-    /// What it was, if it was there and good.
+    /// The old version, if it was valid.
     pub(super) before: Option<Zone>,
     pub(super) now: Now<'p>,
 }
 
-/// What a zone is now.
+/// The new state of a zone.
 pub(super) enum Now<'p> {
-    /// No file is named for it; it was one of these.
+    /// It has no file any more; these were its files.
     Gone(&'p [String]),
-    /// Several files are named for it.
+    /// It has several files.
     Ambiguous(&'p [String]),
-    /// Its file could not be read, which [`State::failures`] tells.
+    /// Its file could not be read; see [`State::failures`].
     Unreadable,
     /// It was read.
     Read(&'p str, Text, Reading),
@@ -130,26 +130,26 @@ impl<'t> State<'t> {
     /// Reads a zone from the text of its own file and the files it includes.
     pub(super) fn read(&self, apex: &Name, path: &str, text: &[u8]) -> Reading {
         let mut reading = zonefile::read_including(apex, path, text, |path| self.open(path));
-        // A file that is used over a link is used under its own path, too.
+        // A file used through a link also counts under its own path.
         let own =
             reading.included.iter().chain([&path.to_string()]).filter_map(|path| self.behind(path)).collect::<Vec<_>>();
         reading.included.extend(own);
         reading
     }
 
-    /// Reads a zone if there is a file for it, and only one.
+    /// Reads a zone if it has exactly one file.
     pub(super) fn zone(&self, apex: &Name) -> Option<Reading> {
         let [path] = self.zones.get(apex)?.as_slice() else { return None };
         Some(self.read(apex, path, &self.text(path)?))
     }
 
-    /// Returns the ids of the files named for a zone.
+    /// Returns the ids of a zone's files.
     fn ids(&self, apex: &Name) -> Vec<Option<ObjectId>> {
         self.zones.get(apex).into_iter().flatten().map(|path| self.paths.get(path).copied()).collect()
     }
 }
 
-/// Returns the paths that are in one of the states only or differ; all of `new` if there is no old state.
+/// Returns the paths that differ or exist in only one of the states; all of `new` if there is no old state.
 pub(super) fn changed_paths(old: Option<&State<'_>>, new: &State<'_>) -> BTreeSet<String> {
     let differs = |path: &str, other: &State<'_>, id: &ObjectId| other.paths.get(path) != Some(id);
     let come = new.paths.iter().filter(|(path, id)| old.is_none_or(|old| differs(path, old, id)));
@@ -157,13 +157,13 @@ pub(super) fn changed_paths(old: Option<&State<'_>>, new: &State<'_>) -> BTreeSe
     come.chain(gone).map(|(path, _)| path.clone()).collect()
 }
 
-/// Files that are included, and by which zones.
+/// Included files, each with the zones that include it.
 pub(super) type Included = BTreeMap<String, BTreeSet<Name>>;
 
-/// Visits the zones that may have changed, each once; those that are gone first, those of which a part changed last.
+/// Visits the zones that may have changed, each once: deleted ones first, those with a changed part last.
 ///
-/// Returns the paths that are included, each with the zones that include it: all of them for files that changed and may be
-/// parts; of others as far as it matters for the files visited that make no zone.
+/// Returns the included paths, each with the zones that include it. The list of zones is complete for changed files that
+/// may be parts; for others it is as complete as needed for visited files that are not valid zones.
 pub(super) fn compare(
     old: Option<&State<'_>>,
     new: &State<'_>,
@@ -171,7 +171,7 @@ pub(super) fn compare(
     mut visit: impl FnMut(Pair<'_>),
 ) -> Included {
     let before = |apex: &Name| old.and_then(|old| old.zone(apex));
-    // What may be a part of a zone that did not itself change.
+    // Files that may be parts of zones whose own files did not change.
     let mut parts: BTreeSet<String> = changed.iter().filter(|path| may_be_part(path).is_ok()).cloned().collect();
     for (apex, files) in old.into_iter().flat_map(|old| &old.zones) {
         if !new.zones.contains_key(apex) {
@@ -190,9 +190,9 @@ pub(super) fn compare(
         None => new.zones.keys().collect(),
         Some(old) => new.zones.keys().filter(|apex| old.ids(apex) != new.ids(apex)).collect(),
     };
-    // Files that were a part of zones visited so far and are so no longer.
+    // Files that were part of a zone visited so far but no longer are.
     let mut released: BTreeSet<String> = BTreeSet::new();
-    // One of those makes no zone: whether it still is a part has to be known.
+    // One of those is not a valid zone, so it must be known whether it is still a part.
     let mut is_doubtful = false;
     while let Some(apex) = todo.pop() {
         if !done.insert(apex) {

@@ -56,7 +56,7 @@ pub(super) fn zone(serial: u32, more: &str) -> String {
     )
 }
 
-fn told(old: Option<&Memory>, new: &Memory) -> String {
+fn checked(old: Option<&Memory>, new: &Memory) -> String {
     check(old.map(|old| old as &dyn Tree), new, &Options::default()).text(false)
 }
 
@@ -109,10 +109,10 @@ example.org:8:8: error: expected an IPv4 address, not `192.0.2`
         (vec![("example.org", Some(zone(6 + (1 << 31), "")))], ""),
         // Zones that go.
         (vec![("example.org", None)], "example.org: error: the zone example.org. is deleted
-       = bring the file back, or say that you mean it
+       = restore the file, or confirm the deletion
 "),
         (vec![("example.org", None), ("old/example.org", Some(good.clone()))], "example.org: error: the zone example.org. is deleted
-       = bring the file back, or say that you mean it
+       = restore the file, or confirm the deletion
 "),
         (vec![("example.org", None), ("example.org.zone", Some(good.clone()))], ""),
         (vec![("Example.org.zone", Some(good.clone()))], "Example.org.zone: error: Example.org.zone, example.org all name the zone Example.org.
@@ -121,14 +121,14 @@ example.org:8:8: error: expected an IPv4 address, not `192.0.2`
         // Files that are none of ours, and those that look as if they were.
         (vec![("README.md", Some("A".to_string())), ("docs/zone", Some("(".to_string()))], ""),
         (vec![("notes (old)", Some("A".to_string()))], "notes (old): warning: a zone's file bears the zone's name, which has no ' '
-       = rename it, or put it into a sub-directory if it is no zone
+       = rename it, or move it to a sub-directory if it is not a zone
 "),
         (vec![("notes", Some("Remember:\n".to_string()))], "notes:1:10: error: the line ends without a record type
      1 | Remember:
        |          ^
 "),
         (vec![("example.net", Some("unreadable".to_string()))], "example.net: error: it is damaged
-       = see that it may be read, and that the repository is whole (`git fsck`)
+       = check its permissions, and the repository with `git fsck`
 "),
         // Keys, whose lines are never shown.
         (vec![("_keys", Some(format!("one DNSKEY 0 3 163 {A}x\n{}", key("two._update", 8))))], "_keys:1:20: error: expected base64
@@ -136,10 +136,10 @@ example.org:8:8: error: expected an IPv4 address, not `192.0.2`
 _keys:2:1: error: algorithm 8: the algorithm is unknown; use one of hmac-sha1, hmac-sha224, hmac-sha256, hmac-sha384, hmac-sha512
        = a key is written `name DNSKEY 0 3 163 <base64>`, where 163 is HMAC-SHA256
 "),
-        (vec![("_keys", Some(key("k._update.b", 164)))], "_keys:1:1: error: the key k._update.b. is in b._keys:1 too, with another algorithm; neither is used
-       = keep one of them, or give one another name
+        (vec![("_keys", Some(key("k._update.b", 164)))], "_keys:1:1: error: the key k._update.b. is also in b._keys:1 with another algorithm; neither is used
+       = keep only one of them, or rename one
 "),
-        (vec![("c._keys", Some(key("k._update", 163))), ("a..b._keys", Some(String::new()))], "a..b._keys: error: the file's name is no zone's name with `._keys`: the name has an empty label (two dots in a row, or a leading dot); none of its keys is used
+        (vec![("c._keys", Some(key("k._update", 163))), ("a..b._keys", Some(String::new()))], "a..b._keys: error: the file's name is not a zone's name followed by `._keys`: the name has an empty label (two dots in a row, or a leading dot); none of its keys are used
 "),
         (vec![("example.org", Some(zone(8, "$INCLUDE b._keys\n")))], "example.org:7:10: error: b._keys is a key file, whose secrets would be served to everybody
      7 | $INCLUDE b._keys
@@ -158,16 +158,16 @@ example.org:8:8: error: a domain name is missing here
        |        ^
 "),
         (vec![("example.org", Some("unreadable".to_string()))], "example.org: error: it is damaged
-       = see that it may be read, and that the repository is whole (`git fsck`)
+       = check its permissions, and the repository with `git fsck`
 "),
     ] {
         let new = old.with(changes.clone());
-        assert_eq!(told(Some(&old), &new), expected, "{changes:?}");
+        assert_eq!(checked(Some(&old), &new), expected, "{changes:?}");
     }
 }
 
 #[test]
-fn deletion_is_allowed_on_request_and_no_loss_if_the_zone_never_was_good() {
+fn deletion_is_allowed_on_request_or_if_the_zone_was_never_valid() {
     let old = Memory::of([("example.org", zone(1, "").as_str()), ("broken", "x")]);
     let new = old.with([("example.org", None), ("broken", None)]);
     let check = |options: &Options| check(Some(&old), &new, options);
@@ -180,7 +180,7 @@ fn deletion_is_allowed_on_request_and_no_loss_if_the_zone_never_was_good() {
 
 /// What a finding about a serial number knows is what it takes to mend it.
 #[test]
-fn a_serial_is_mended_by_what_the_finding_says() {
+fn following_the_hint_fixes_the_serial() {
     let old = Memory::of([("example.org", zone(2_026_111_903, ""))]);
     let text = zone(5, "www A 192.0.2.1\n");
     let new = old.with([("example.org", Some(text.clone()))]);
@@ -191,9 +191,9 @@ fn a_serial_is_mended_by_what_the_finding_says() {
     let none = |_: &str| Err(zonefile::IncludeError::Missing);
     let zone = zonefile::read(apex, "example.org", text.as_bytes()).zone.unwrap();
     let edited = bump(apex, "example.org", text.as_bytes(), none, &zone, *above, 20_261_120).unwrap();
-    let mended = String::from_utf8(edited.files["example.org"].clone()).unwrap();
-    assert_eq!(mended, text.replace("\t5 ;", "\t2026112001 ;"));
-    assert_eq!(told(Some(&old), &old.with([("example.org", Some(mended))])), "");
+    let fixed = String::from_utf8(edited.files["example.org"].clone()).unwrap();
+    assert_eq!(fixed, text.replace("\t5 ;", "\t2026112001 ;"));
+    assert_eq!(checked(Some(&old), &old.with([("example.org", Some(fixed))])), "");
 }
 
 #[test]
@@ -207,28 +207,28 @@ fn a_change_of_a_part_is_one_of_the_zones_that_include_it() {
         ("parts/inner", "@ MX 1 mail.example.net.\n"),
     ]);
     let part = |text: &str| ("parts/inner", Some(text.to_string()));
-    assert_eq!(told(Some(&old), &old.with([part("@ MX 1 mail.example.net. ; here\n")])), "");
+    assert_eq!(checked(Some(&old), &old.with([part("@ MX 1 mail.example.net. ; here\n")])), "");
     let two = old.with([part("@ MX 2 mail.example.net.\n"), ("b.example", Some(with(3)))]);
     let expected = "a.example:3:2: error: the zone a.example. changed, but its serial is still 1
      3 | \t1 ; serial
        | \t^
        = make it 2, for instance; secondaries would keep the old zone
 ";
-    assert_eq!(told(Some(&old), &two), expected);
-    // What is wrong with a part is told once, however many zones include it.
+    assert_eq!(checked(Some(&old), &two), expected);
+    // Findings in a part are reported once, however many zones include it.
     let expected = "parts/inner:1:6: error: expected a number from 0 to 65535, not `x`
      1 | @ MX x
        |      ^
        = a valid record is, for example, `MX 10 mail.example.org.`
 ";
-    assert_eq!(told(Some(&old), &old.with([part("@ MX x\n")])), expected);
+    assert_eq!(checked(Some(&old), &old.with([part("@ MX x\n")])), expected);
     let expected = "parts/mail:1:10: error: there is no file parts/inner in the repository
      1 | $INCLUDE parts/inner
        |          ^
        = a path begins at the root of the repository
 ";
-    assert_eq!(told(Some(&old), &old.with([("parts/inner", None)])), expected);
-    assert_eq!(told(None, &old.with([("parts/inner", None)])), expected);
+    assert_eq!(checked(Some(&old), &old.with([("parts/inner", None)])), expected);
+    assert_eq!(checked(None, &old.with([("parts/inner", None)])), expected);
 }
 
 /// As [`Primary::load`](crate::primary::Primary::load) has it: a part at the top of the repository is no broken zone.
@@ -241,24 +241,24 @@ fn a_file_that_is_only_a_part_of_zones_is_none_itself() {
        |   ^
        = put `$TTL 3600` at the top of the file
 ";
-    assert_eq!(told(None, &old), "");
-    assert_eq!(told(Some(&old), &old.with([("README.md", Some("x".to_string()))])), "");
+    assert_eq!(checked(None, &old), "");
+    assert_eq!(checked(Some(&old), &old.with([("README.md", Some("x".to_string()))])), "");
     let changed = ("mail", Some("@ MX 2 mail.example.net.\n".to_string()));
     let expected = "z.example:3:2: error: the zone z.example. changed, but its serial is still 1
      3 | \t1 ; serial
        | \t^
        = make it 2, for instance; secondaries would keep the old zone
 ";
-    assert_eq!(told(Some(&old), &old.with([changed.clone()])), expected, "changed");
+    assert_eq!(checked(Some(&old), &old.with([changed.clone()])), expected, "changed");
     let raised = ("z.example", Some(with.replace("\t1 ;", "\t2 ;")));
-    assert_eq!(told(Some(&old), &old.with([changed, raised])), "", "changed, and its zone with it");
+    assert_eq!(checked(Some(&old), &old.with([changed, raised])), "", "changed, and its zone with it");
     let left = ("z.example", Some(without.clone()));
-    let found = told(Some(&old), &old.with([left.clone()]));
+    let found = checked(Some(&old), &old.with([left.clone()]));
     assert_eq!(found, broken, "nobody includes it now");
     let taken = ("a.example", Some(zone(3, "$INCLUDE mail\n")));
-    assert_eq!(told(Some(&old), &old.with([left, taken])), "", "another does");
+    assert_eq!(checked(Some(&old), &old.with([left, taken])), "", "another does");
     // Making a zone of it is a change of those that include it.
-    let found = told(Some(&old), &old.with([("mail", Some(zone(5, "x A 192.0.2.9\n")))]));
+    let found = checked(Some(&old), &old.with([("mail", Some(zone(5, "x A 192.0.2.9\n")))]));
     let expected = "mail:2:1: error: z.example. has more than one SOA record
      2 | @ SOA ns hostmaster (
        | ^
@@ -266,11 +266,11 @@ fn a_file_that_is_only_a_part_of_zones_is_none_itself() {
 ";
     assert!(found.starts_with(expected), "{found}");
     let fresh = ("new", Some("@ MX x\n".to_string()));
-    let found = told(Some(&old), &old.with([fresh]));
+    let found = checked(Some(&old), &old.with([fresh]));
     assert!(found.starts_with("new:1:6: error: expected a number"), "{found}");
 }
 
-/// Who could be refused an update because of it is told before, and how to change the file.
+/// The check warns that updates could be refused because of it, and says how to change the file.
 #[test]
 fn files_of_several_zones() {
     let hint = "
@@ -293,9 +293,9 @@ fn files_of_several_zones() {
         ("parts/only", "y A 192.0.2.1\n".to_string()),
     ];
     let new = Memory::of(files);
-    assert_eq!(told(None, &new), "", "nobody can update");
+    assert_eq!(checked(None, &new), "", "nobody can update");
     let notify = new.with([("_keys", Some(format!("k._transfer DNSKEY 0 3 163 {A}\n")))]);
-    assert_eq!(told(None, &notify), "");
+    assert_eq!(checked(None, &notify), "");
     let all = new.with([("_keys", Some(format!("k._update.example DNSKEY 0 3 163 {A}\n")))]);
     let everything = [
         warning("d.example", "c.example., d.example."),
@@ -303,9 +303,9 @@ fn files_of_several_zones() {
         warning("parts/all", "a.example., b.example., c.example. and 2 more"),
         warning("parts/b", "a.example., b.example., q.example."),
     ];
-    assert_eq!(told(None, &all), everything.concat());
+    assert_eq!(checked(None, &all), everything.concat());
     let one = new.with([("b.example._keys", Some(format!("k._update.w DNSKEY 0 3 163 {A}\n")))]);
-    assert_eq!(told(None, &one), everything[2..].concat());
+    assert_eq!(checked(None, &one), everything[2..].concat());
     let changed = all.with([("parts/b", Some("y A 192.0.2.2\n".to_string()))]);
     let found = check(Some(&all), &changed, &Options::default());
     let shared: Vec<_> = found.findings.iter().filter(|finding| finding.kind == Kind::Shared).collect();
@@ -349,19 +349,19 @@ fn only_what_changed_is_read() {
 }
 
 #[test]
-fn for_programs_and_reviewers() {
+fn json_and_github_formats() {
     let old = Memory::of([("example.org", zone(1, ""))]);
     let changes = [("example.org", Some(zone(2, "w\tTXT \"x\n"))), ("a,b: 1%", Some(String::new()))];
     let found = check(Some(&old), &old.with(changes), &Options::default()).below("zones/");
     let expected = r#"{"errors":1,"warnings":1,"zones":1,"key_files":0,"findings":[
-{"kind":"misnamed","severity":"warning","zone":null,"file":"zones/a,b: 1%","line":null,"column":null,"reason":"a zone's file bears the zone's name, which has no ','","hint":"rename it, or put it into a sub-directory if it is no zone","source":null},
+{"kind":"misnamed","severity":"warning","zone":null,"file":"zones/a,b: 1%","line":null,"column":null,"reason":"a zone's file bears the zone's name, which has no ','","hint":"rename it, or move it to a sub-directory if it is not a zone","source":null},
 {"kind":"zone","severity":"error","zone":"example.org.","file":"zones/example.org","line":7,"column":7,"reason":"this quoted string is not closed","hint":"a quoted string must end on the line where it begins","source":"w\u0009TXT \"x"}
 ]}
 "#;
     assert_eq!(found.json(), expected);
     let expected =
         "::warning file=zones/a%2Cb%3A 1%25::a zone's file bears the zone's name, which has no ',' (hint: rename it, \
-        or put it into a sub-directory if it is no zone)
+        or move it to a sub-directory if it is not a zone)
 ::error file=zones/example.org,line=7,col=7::this quoted string is not closed (hint: a quoted string must end on the line where it begins)
 ";
     assert_eq!(found.github(), expected);

@@ -1,25 +1,25 @@
-//! The words behind a command, sorted into options and others.
+//! Parsing of the arguments of a command into options and positional arguments.
 
 use super::Command;
 
-/// What the words behind a command ask for.
+/// The arguments of a command, or a request for help.
 pub(super) enum Arguments {
     /// Help.
     Help,
-    /// What the command does.
+    /// The arguments to run the command with.
     Given(Parsed),
 }
 
-/// The words behind a command, of which only its own options are left.
+/// The parsed arguments of a command.
 #[derive(Debug, Default)]
 pub(super) struct Parsed {
     options: Vec<(&'static str, String)>,
-    /// The other words.
+    /// The positional arguments.
     pub(super) words: Vec<String>,
 }
 
 impl Arguments {
-    /// Sorts the words behind a command; an error says which is wrong.
+    /// Parses the arguments of a command; an error says which is invalid.
     pub(super) fn parse(command: &Command, words: &[String]) -> Result<Self, String> {
         let mut parsed = Parsed::default();
         let mut words = words.iter();
@@ -35,7 +35,7 @@ impl Arguments {
                     None => (body, None),
                 },
                 None if word == "-h" => return Ok(Self::Help),
-                // As git has it.
+                // As in git.
                 None if word == "-C" => ("directory", Some(words.next().cloned().unwrap_or_default())),
                 None if word.starts_with('-') && word.len() > 1 => (word.as_str(), None),
                 None => {
@@ -44,11 +44,11 @@ impl Arguments {
                 }
             };
             let Some(flag) = command.options.iter().find(|flag| flag.name == name) else {
-                return Err(format!("there is no option {word}"));
+                return Err(format!("unknown option {word}"));
             };
             let value = match (flag.value.is_empty(), value) {
                 (true, None) => String::new(),
-                (true, Some(_)) => return Err(format!("--{name} has no value")),
+                (true, Some(_)) => return Err(format!("--{name} takes no value")),
                 (false, Some(value)) if !value.is_empty() => value,
                 (false, _) => return Err(format!("--{name} needs a value: {}", flag.written())),
             };
@@ -67,11 +67,11 @@ impl Parsed {
         self.options.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns which of some values, divided by `|`, an option has, if it was given; an error if it is another.
+    /// Returns the value of an option if it was given; fails if it is not one of `values`, which are separated by `|`.
     pub(super) fn choice(&self, name: &str, values: &str) -> Result<Option<&str>, String> {
         match self.get(name) {
             Some(value) if !values.split('|').any(|one| one == value) => {
-                Err(format!("--{name} is {values}, not {value}"))
+                Err(format!("--{name} must be one of {values}, not {value}"))
             }
             value => Ok(value),
         }

@@ -1,4 +1,4 @@
-//! `zonule check`: what is wrong with the zones and keys of a directory.
+//! `zonule check`: checks the zones and keys of a directory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -19,11 +19,13 @@ pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
     let (against, revision) = (parsed.get("against"), parsed.get("revision"));
     let options = Options {
         allow_deletion: parsed.get("allow-deletion").is_some(),
-        deletion_hint: "bring the file back, or say --allow-deletion".to_string(),
+        deletion_hint: "restore the file, or pass --allow-deletion".to_string(),
         unix: SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs()),
     };
     if parsed.words.is_empty() {
-        return Err("says nothing without a DIR or FILE; for the repository here: zonule check .".to_string());
+        return Err(
+            "a DIR or FILE is required; for the repository in the current directory: zonule check .".to_string()
+        );
     }
 
     let mut found = Findings::default();
@@ -35,7 +37,7 @@ pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
         let kind = path.metadata().map_err(|error| format!("{}: {error}", path.display()))?;
         if !kind.is_dir() {
             if against.or(revision).is_some() {
-                return Err(format!("{word}: --against and --revision are for directories"));
+                return Err(format!("{word}: --against and --revision need a directory, not a file"));
             }
             let (root, name) = split(&path, root)?;
             files.entry(root).or_default().insert(name);
@@ -44,7 +46,7 @@ pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
         let old = against.map(|name| Revision::list(&path, name)).transpose()?;
         let new: Box<dyn Tree> = match revision {
             Some(name) => Box::new(Revision::list(&path, name)?),
-            // Only then must files have the ids git gives them.
+            // Only then must files have the ids that git assigns.
             None if old.is_some() => Box::new(Directory::of_files(&path, work_files(&path)?)),
             None => Box::new(Directory::list(&path)?),
         };
@@ -76,7 +78,7 @@ pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
     })
 }
 
-/// Divides a file's path into that of the repository, `root` or else the directory it is in, and the rest.
+/// Splits a file's path into that of the repository, which is `root` or else its own directory, and the rest.
 fn split(file: &Path, root: Option<&Path>) -> Result<(PathBuf, String), String> {
     let cannot = |error| format!("{}: {error}", file.display());
     let parent = match file.parent() {
@@ -97,7 +99,7 @@ fn split(file: &Path, root: Option<&Path>) -> Result<(PathBuf, String), String> 
     Ok((root.to_path_buf(), name.to_string()))
 }
 
-/// Adds what was found in a directory.
+/// Adds the findings of a directory.
 fn append(found: &mut Findings, more: Findings, directory: &Path) {
     let more = if directory == Path::new(".") { more } else { more.below(&directory.display().to_string()) };
     found.findings.extend(more.findings);

@@ -1,4 +1,4 @@
-//! `zonule completions`: scripts for shells, made of the same tables as the help.
+//! `zonule completions`: completion scripts for shells, generated from the same tables as the help.
 
 use std::process::ExitCode;
 
@@ -7,9 +7,9 @@ use zonule::config::{self, Host};
 use super::arguments::Parsed;
 use super::{COMMANDS, Command, Completed, print};
 
-/// What lists revisions for a shell to offer.
+/// The command that lists revisions for completion.
 ///
-/// Shells expand what they offer, and a branch may be called `$(reboot)`: such are left out.
+/// Shells expand the completions they offer, and a branch may be called `$(reboot)`: such names are left out.
 const REVISIONS: &str = "git for-each-ref --format='%(refname:short)' 2>/dev/null | grep -x '[A-Za-z0-9._/@+-]*'";
 
 pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
@@ -17,7 +17,7 @@ pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
         ["bash"] => bash(),
         ["zsh"] => zsh(),
         ["fish"] => fish(),
-        _ => return Err("is for one shell: bash, zsh or fish".to_string()),
+        _ => return Err("one shell is required: bash, zsh or fish".to_string()),
     };
     print(&script);
     Ok(ExitCode::SUCCESS)
@@ -28,7 +28,7 @@ type Choice = (&'static str, &'static str, Vec<&'static str>, &'static str);
 
 /// Returns the arguments of the server.
 fn server() -> Vec<Choice> {
-    // Only two of them are choices in whole; the others show parts of what may be written.
+    // Only two of them are complete sets of values; the others only show parts of the syntax.
     let values = |name: &str, value: &'static str| match name {
         "serial" => value.split('|').collect(),
         _ => Vec::new(),
@@ -42,7 +42,7 @@ fn server() -> Vec<Choice> {
 /// Returns the options of a command.
 fn options(command: &Command) -> Vec<Choice> {
     let options = command.options.iter().map(|flag| (flag.name, flag.value, flag.values(), flag.help));
-    options.chain([("help", "", Vec::new(), "tell how it is used")]).collect()
+    options.chain([("help", "", Vec::new(), "print help")]).collect()
 }
 
 /// Returns the names of the commands, and of `help`.
@@ -62,7 +62,7 @@ fn bash() -> String {
         for (name, _, values, _) in options(command).iter().filter(|(_, _, values, _)| !values.is_empty()) {
             case(format!("\"{} --{name}=\"*", command.name), &values.join(" "));
         }
-        // Values of which nothing is known are for the shell to complete.
+        // Values without a fixed set are left to the shell.
         case(format!("\"{} --\"*=*", command.name), "");
         case(format!("\"{} -\"*", command.name), &listed(&options(command)));
         match command.completed {
@@ -123,7 +123,7 @@ fn zsh() -> String {
     let commands: String = COMMANDS
         .iter()
         .map(|command| (command.name, command.summary))
-        .chain([("help", "tell how a command is used")])
+        .chain([("help", "print help for a command")])
         .map(|(name, summary)| format!("        {}\n", zsh_quoted(&format!("{name}:{summary}"))))
         .collect();
     format!(
@@ -173,7 +173,7 @@ fn fish() -> String {
         rest + &format!(" -d {}", fish_quoted(help))
     };
     for (name, summary) in
-        COMMANDS.iter().map(|command| (command.name, command.summary)).chain([("help", "tell how a command is used")])
+        COMMANDS.iter().map(|command| (command.name, command.summary)).chain([("help", "print help for a command")])
     {
         line("__fish_use_subcommand", format!("-a {name} -d {}", fish_quoted(summary)));
     }

@@ -1,4 +1,4 @@
-//! `zonule diff`: what changes between two revisions in DNS terms.
+//! `zonule diff`: shows the changes between two revisions in DNS terms.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use super::{colour, print};
 
 pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
     let [old, new] = parsed.words.as_slice() else {
-        return Err("compares two revisions; for the last commit: zonule diff HEAD~ HEAD".to_string());
+        return Err("two revisions are required; for the last commit: zonule diff HEAD~ HEAD".to_string());
     };
     let colour = colour(parsed)?;
     let directory = Path::new(parsed.get("directory").unwrap_or("."));

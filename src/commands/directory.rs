@@ -8,17 +8,17 @@ use zonule::check::Tree;
 use zonule::git::{File, ObjectId, blob_id};
 use zonule::text;
 
-/// The most files below a directory that are taken for a repository.
-const MOST_FILES: usize = 1_000_000;
+/// The maximum number of files below a directory.
+const MAX_FILES: usize = 1_000_000;
 
-/// The files and links below a directory, as git would see them: nothing of `.git`.
+/// The files and links below a directory, as git would see them, without `.git`.
 pub(super) struct Directory {
     files: Vec<File>,
     places: HashMap<ObjectId, PathBuf>,
 }
 
 impl Directory {
-    /// Lists the files below `root`, reading none: their ids are made of their paths, and equal those of no other state.
+    /// Lists the files below `root` without reading them: ids are derived from paths and match no other state's.
     pub(super) fn list(root: &Path) -> Result<Self, String> {
         let mut paths = Vec::new();
         let mut directories = vec![(root.to_path_buf(), String::new())];
@@ -27,7 +27,7 @@ impl Directory {
             let entries = match fs::read_dir(&directory) {
                 Ok(entries) => entries,
                 Err(error) if prefix.is_empty() => return Err(cannot(error)),
-                // What is in it is missed if a zone includes it, and only then.
+                // An unlisted directory matters only if a zone includes a file in it, which is then reported as missing.
                 Err(_) => continue,
             };
             for entry in entries {
@@ -43,9 +43,9 @@ impl Directory {
                 } else if kind.is_file() || kind.is_symlink() {
                     paths.push(format!("{prefix}{name}"));
                 }
-                if paths.len() > MOST_FILES {
+                if paths.len() > MAX_FILES {
                     return Err(format!(
-                        "{} has more than {MOST_FILES} files: it is no repository of zones",
+                        "{} has more than {MAX_FILES} files, so it is not a repository of zones",
                         root.display()
                     ));
                 }
@@ -54,11 +54,11 @@ impl Directory {
         Ok(Self::of(root, paths, |path, _| blob_id(path.as_bytes())))
     }
 
-    /// Takes some files and links below `root`, with the ids git has for their contents. What is not there is left out.
+    /// Lists the given files and links below `root` with git's ids of their contents. Missing ones are left out.
     pub(super) fn of_files(root: &Path, paths: Vec<String>) -> Self {
         let is_file = |path: &String| fs::symlink_metadata(root.join(path)).is_ok_and(|found| !found.is_dir());
         let paths = paths.into_iter().filter(is_file).collect();
-        // One that cannot be read has an id of its own, and fails when it is read for its content.
+        // An unreadable file gets a unique id, and fails when its content is read.
         Self::of(root, paths, |path, place| blob_id(&fs::read(place).unwrap_or_else(|_| path.as_bytes().to_vec())))
     }
 
@@ -90,7 +90,7 @@ impl Tree for Directory {
     }
 }
 
-/// A directory without some files: what it was before they came.
+/// A directory without some files: its state before they were added.
 pub(super) struct Without<'d> {
     pub(super) directory: &'d Directory,
     pub(super) paths: &'d BTreeSet<String>,

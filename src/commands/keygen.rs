@@ -1,4 +1,4 @@
-//! `zonule keygen`: a key to log in with at an ssh remote.
+//! `zonule keygen`: generates a key for logging in to an ssh remote.
 
 use std::io::{IsTerminal, Read};
 use std::process::ExitCode;
@@ -8,16 +8,16 @@ use zonule::git::ssh::Identity;
 use super::arguments::Parsed;
 use super::print;
 
-/// The most octets of a secret that are read.
+/// The maximum size of a secret in octets.
 const MOST: u64 = 1024;
 
 pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
     if !parsed.words.is_empty() {
-        return Err("makes a key and takes options only, such as --comment=ns1.example.org".to_string());
+        return Err("only options are accepted, such as --comment=ns1.example.org".to_string());
     }
     let comment = parsed.get("comment").unwrap_or("zonule");
     if comment.chars().any(char::is_control) {
-        return Err("--comment is one line of text".to_string());
+        return Err("--comment must be a single line of text".to_string());
     }
     if parsed.get("public").is_some() {
         print(&format!("{} {comment}\n", given()?.public_line()));
@@ -25,10 +25,10 @@ pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
     }
     let identity = Identity::generate().map_err(|error| format!("the system has no random numbers: {error}"))?;
     let (public, secret) = (identity.public_line(), identity.secret());
-    // What explains is for people; who redirects the output wants the two lines.
+    // Explanations are for terminals; redirected output contains only the two lines.
     if std::io::stdout().is_terminal() {
         print(&format!(
-            "Let the git server know this line, in ~/.ssh/authorized_keys or as a deploy key:\n\n{public} {comment}\n\n\
+            "Add this line to the git server, in ~/.ssh/authorized_keys or as a deploy key:\n\n{public} {comment}\n\n\
              Boot with this argument, and keep it secret:\n\n--git-ssh-key={}\n",
             *secret
         ));

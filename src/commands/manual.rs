@@ -1,4 +1,4 @@
-//! `zonule man`: the manual page, made of the same tables as the help.
+//! `zonule man`: the manual page, generated from the same tables as the help.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use super::{COMMANDS, capitalized, print};
 
 pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
     if !parsed.words.is_empty() {
-        return Err("there is one page only".to_string());
+        return Err("no arguments are accepted: there is only one page".to_string());
     }
     print(&page());
     Ok(ExitCode::SUCCESS)
@@ -52,11 +52,11 @@ fn page() -> String {
     }
     page.section("EXAMPLES");
     for (command, meaning) in [
-        ("zonule check .", "Read all zones and keys of the repository here."),
-        ("zonule check --against=origin/main .", "Read what changed since the last push, and compare serial numbers."),
+        ("zonule check .", "Check all zones and keys of the repository in the current directory."),
+        ("zonule check --against=origin/main .", "Check what changed since the last push, including serial numbers."),
         ("zonule diff origin/main HEAD", "Show what a push would change."),
-        ("zonule query . www.example.org AAAA", "Ask the zones here as if they were served."),
-        ("zonule keygen --comment=ns1.example.org", "Make a key that ns1 logs in with at an ssh remote."),
+        ("zonule query . www.example.org AAAA", "Query the zones in the current directory as if they were served."),
+        ("zonule keygen --comment=ns1.example.org", "Generate a key for ns1 to log in to an ssh remote."),
     ] {
         page.term(command, meaning);
     }
@@ -69,7 +69,7 @@ fn option(name: &str, value: &str) -> String {
     if value.is_empty() { format!("--{name}") } else { format!("--{name}={value}") }
 }
 
-/// A page as it is written.
+/// A page under construction.
 struct Page(String);
 
 impl Page {
@@ -85,13 +85,13 @@ impl Page {
 
     /// Adds a line of text.
     fn text(&mut self, text: &str) {
-        // A line that begins with one of these would be a request.
+        // A line that begins with one of these would be taken as a roff request.
         let guard = if text.starts_with(['.', '\'']) { "\\&" } else { "" };
         let text = text.replace('\\', "\\e").replace('-', "\\-");
         self.line(&format!("{guard}{text}"));
     }
 
-    /// Adds something and what it means.
+    /// Adds a term and its description.
     fn term(&mut self, term: &str, meaning: &str) {
         self.line(".TP");
         self.0 += ".B ";

@@ -1,7 +1,7 @@
-//! Commands for who writes zones: what they do to a directory or a git repository on this machine.
+//! Commands for zone authors, which work on a directory or a local git repository.
 //!
-//! The checks themselves are the library's and know of no file system; here are the command line, the files, and git, which
-//! is run as a program. Each command is a row of one table, from which help, completions and the manual page are made.
+//! The checks themselves are in the library and do not use the file system; this module handles the command line, the
+//! files, and git, which is run as a program. Each command is a row of one table, from which help, completions and the manual page are made.
 
 mod arguments;
 mod check;
@@ -20,22 +20,22 @@ use zonule::config::{self, Host};
 
 use self::arguments::{Arguments, Parsed};
 
-/// The exit code when what was looked at is not as it should be.
+/// The exit code when the check found errors or the answer is a failure.
 const NOT_GOOD: u8 = 1;
 
-/// The exit code when nothing could be looked at.
+/// The exit code when the command could not run.
 const FAILED: u8 = 2;
 
-/// A command as the command line, its help and the manual page know it.
+/// A command, as used by the command line, its help and the manual page.
 struct Command {
     name: &'static str,
-    /// What stands behind the name.
+    /// The arguments after the name.
     words: &'static str,
-    /// What words can be completed to.
+    /// The completions of its arguments.
     completed: Completed,
-    /// One line.
+    /// A summary of one line.
     summary: &'static str,
-    /// What else there is to know, in paragraphs.
+    /// The description, in paragraphs.
     about: &'static [&'static str],
     options: &'static [Flag],
     run: fn(&Parsed) -> Result<ExitCode, String>,
@@ -44,25 +44,24 @@ struct Command {
 /// An option of a command, written `--name=value`.
 struct Flag {
     name: &'static str,
-    /// What its value looks like; empty if it has none.
+    /// The placeholder of its value; empty if it has none.
     value: &'static str,
     help: &'static str,
 }
 
-/// What a shell offers for the words of a command.
+/// The completions a shell offers for the arguments of a command.
 enum Completed {
     /// Files and directories.
     Files,
-    /// Revisions of the repository here.
+    /// Revisions of the repository in the current directory.
     Revisions,
     /// These words.
     Words(&'static [&'static str]),
 }
 
 const COLOR: Flag =
-    Flag { name: "color", value: "auto|always|never", help: "colours; auto, the default, is for terminals" };
-const REVISION: Flag =
-    Flag { name: "revision", value: "REV", help: "not the files in DIR, but what was committed there" };
+    Flag { name: "color", value: "auto|always|never", help: "when to use colours; default auto: on terminals" };
+const REVISION: Flag = Flag { name: "revision", value: "REV", help: "read this revision instead of the files in DIR" };
 const DIRECTORY: Flag = Flag { name: "directory", value: "DIR", help: "the repository; also -C DIR" };
 
 const COMMANDS: &[Command] = &[
@@ -70,26 +69,22 @@ const COMMANDS: &[Command] = &[
         name: "check",
         words: "DIR|FILE ...",
         completed: Completed::Files,
-        summary: "tell what is wrong with zones and key files",
+        summary: "check zones and key files for errors",
         about: &[
-            "DIR is a repository of zones, or a directory of one: every zone in it is read as the server would read it, \
-             and every key file. Of a FILE the zone it makes is read, or the zones that include it; its directory \
-             counts as the repository, unless --directory says which is.",
-            "All mistakes are told, each with file, line and column, the line itself, the reason and the mend. With \
-             --against, only what changed since that revision is read, serial numbers must have been raised, and no zone \
-             may be gone.",
-            "Exits with 0 if there is no error, 1 if there is one, 2 if it could not look.",
+            "DIR is a repository of zones, or a directory of one: every zone and key file in it is read as the server would \
+             read it. For a FILE, its zone or the zones that include it are read; its directory is taken as the \
+             repository unless --directory is given.",
+            "Reports every error with file, line and column, the line itself, the reason and how to fix it. With --against, \
+             only what changed since that revision is read, serial numbers must have been raised, and no zone may have \
+             been deleted.",
+            "Exits with 0 if there is no error, 1 if there is one, 2 if the check could not run.",
         ],
         options: &[
-            Flag { name: "against", value: "REV", help: "the revision that it is a change of" },
+            Flag { name: "against", value: "REV", help: "compare with this revision" },
             REVISION,
             DIRECTORY,
-            Flag { name: "allow-deletion", value: "", help: "zones may be gone since that revision" },
-            Flag {
-                name: "format",
-                value: "text|json|github",
-                help: "for people, programs, or annotations; default text",
-            },
+            Flag { name: "allow-deletion", value: "", help: "allow zones deleted since that revision" },
+            Flag { name: "format", value: "text|json|github", help: "output format; default text" },
             COLOR,
         ],
         run: check::run,
@@ -100,9 +95,9 @@ const COMMANDS: &[Command] = &[
         completed: Completed::Revisions,
         summary: "show what changes between two revisions in DNS terms",
         about: &[
-            "For each zone that changes, its serial numbers and the records that go and come, in the order of names; \
-             besides, the zones and the keys that go and come.",
-            "Exits with 0 whether or not something changes, 2 if it could not look.",
+            "Shows the serial numbers of each changed zone and its records removed and added, in the order of names; also \
+             the zones and keys removed and added.",
+            "Exits with 0 whether or not anything changes, 2 if the revisions could not be compared.",
         ],
         options: &[DIRECTORY, COLOR],
         run: diff::run,
@@ -113,10 +108,10 @@ const COMMANDS: &[Command] = &[
         completed: Completed::Files,
         summary: "show the answer a directory or revision would give",
         about: &[
-            "The zones of DIR are loaded and asked for the records of NAME, of type A unless TYPE says otherwise. The \
-             answer is the server's own, printed as dig prints it.",
+            "Loads the zones of DIR and queries them for the records of NAME, of type A unless TYPE is given. The answer is \
+             the one the server would give, printed in the format of dig.",
             "Exits with 0 if there is an answer (records, none of this type, or no such name), 1 if it is SERVFAIL or \
-             REFUSED, 2 if it could not look.",
+             REFUSED, 2 if the query could not run.",
         ],
         options: &[REVISION],
         run: query::run,
@@ -125,20 +120,16 @@ const COMMANDS: &[Command] = &[
         name: "keygen",
         words: "",
         completed: Completed::Words(&[]),
-        summary: "make a key to log in at an ssh remote",
+        summary: "generate a key for logging in to an ssh remote",
         about: &[
-            "Prints the public half, a line for authorized_keys or for the deploy keys of a forge, and behind it the boot \
-             argument that holds the secret half. Neither is kept anywhere else.",
-            "With --public the secret is read from standard input, as its argument has it, and its public half is printed \
-             again.",
+            "Prints the public key, a line for authorized_keys or for the deploy keys of a forge, and then the boot argument \
+             that contains the secret key. Neither is stored anywhere.",
+            "With --public, reads a secret key from standard input, in the form of the boot argument, and prints its public \
+             key.",
         ],
         options: &[
-            Flag {
-                name: "comment",
-                value: "TEXT",
-                help: "what ends the public line, to tell keys apart; default zonule",
-            },
-            Flag { name: "public", value: "", help: "make none: print the public half of a secret" },
+            Flag { name: "comment", value: "TEXT", help: "comment at the end of the public key; default zonule" },
+            Flag { name: "public", value: "", help: "generate nothing: print the public key of a secret" },
         ],
         run: keygen::run,
     },
@@ -162,7 +153,7 @@ const COMMANDS: &[Command] = &[
     },
 ];
 
-/// Runs the command that `words` begin with; `None` if it is none, and arguments of the server follow.
+/// Runs the command that `words` begin with; `None` if there is none and these are arguments of the server.
 pub(crate) fn run(words: &[String]) -> Option<ExitCode> {
     let (first, rest) = words.split_first()?;
     if first == "help" && rest.is_empty() {
@@ -185,7 +176,7 @@ pub(crate) fn run(words: &[String]) -> Option<ExitCode> {
 
 /// Returns the part of `--help` that is about commands.
 pub(crate) fn help() -> String {
-    let mut text = String::from("Commands for who writes zones (zonule COMMAND --help tells more):\n");
+    let mut text = String::from("Commands for zone authors (see zonule COMMAND --help):\n");
     for command in COMMANDS {
         text.push_str(&format!("  {:<28}  {}\n", format!("{} {}", command.name, command.words), command.summary));
     }
@@ -213,13 +204,13 @@ fn help_asked(command: &Command) -> Result<ExitCode, String> {
 }
 
 impl Flag {
-    /// Returns how it is written.
+    /// Returns the option as written on the command line.
     fn written(&self) -> String {
         let equals = if self.value.is_empty() { "" } else { "=" };
         format!("--{}{equals}{}", self.name, self.value)
     }
 
-    /// Returns the values there are, if they can be told.
+    /// Returns the possible values, if they are a fixed set.
     fn values(&self) -> Vec<&'static str> {
         if self.value.contains('|') { self.value.split('|').collect() } else { Vec::new() }
     }
@@ -243,7 +234,7 @@ fn wrapped(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Prints to standard output; who closed it, as `head` does, wants no more.
+/// Prints to standard output, ignoring that a reader such as `head` has closed it.
 fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! `zonule query`: the answer a directory or a revision would give.
+//! `zonule query`: shows the answer that the server would give for a directory or a revision.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,11 +15,14 @@ pub(super) fn run(parsed: &Parsed) -> Result<ExitCode, String> {
     let (directory, name, qtype) = match parsed.words.as_slice() {
         [directory, name] => (directory, name, "A"),
         [directory, name, qtype] => (directory, name, qtype.as_str()),
-        _ => return Err("asks a directory for a name, such as: zonule query . www.example.org AAAA".to_string()),
+        _ => {
+            return Err("a directory and a name are required, such as: zonule query . www.example.org AAAA".to_string());
+        }
     };
     let name = Name::from_text(name).map_err(|error| format!("{name}: {error}"))?;
     let any = qtype.eq_ignore_ascii_case("ANY").then_some(Type::ANY);
-    let qtype = any.or_else(|| Type::from_text(qtype.as_bytes())).ok_or_else(|| format!("there is no type {qtype}"))?;
+    let qtype =
+        any.or_else(|| Type::from_text(qtype.as_bytes())).ok_or_else(|| format!("unknown record type {qtype}"))?;
     let directory = Path::new(directory);
     let tree: Box<dyn Tree> = match parsed.get("revision") {
         Some(revision) => Box::new(Revision::list(directory, revision)?),

@@ -14,7 +14,7 @@ use zonule::text;
 pub(super) struct Revision {
     directory: PathBuf,
     files: Vec<File>,
-    /// What reads them, once one has been asked for.
+    /// The process that reads them, started on first use.
     reader: RefCell<Option<Contents>>,
 }
 
@@ -59,29 +59,29 @@ impl Tree for Revision {
     }
 }
 
-/// Lists the files of a work tree below `directory`, those not yet known to git among them, but none it is to ignore.
+/// Lists the files of a work tree below `directory`, including untracked but not ignored ones.
 pub(super) fn work_files(directory: &Path) -> Result<Vec<String>, String> {
     let listing = git(directory, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .map_err(|error| error.or(format!("{} is in no work tree of git", directory.display())))?;
+        .map_err(|error| error.or(format!("{} is not in a git work tree", directory.display())))?;
     let mut paths: Vec<String> = listing
         .split(|octet| *octet == 0)
         .filter(|path| !path.is_empty())
         .filter_map(|path| String::from_utf8(path.to_vec()).ok())
         .collect();
-    // One that is in conflict is listed for each side.
+    // A file in conflict is listed once for each side.
     paths.sort_unstable();
     paths.dedup();
     Ok(paths)
 }
 
-/// Why git did not do what was asked.
+/// A failure of git.
 struct GitError {
-    /// What kept it from running, or its own words.
+    /// Why it could not run, or its error output.
     said: String,
 }
 
 impl GitError {
-    /// Returns git's own words, or what it means when it says nothing.
+    /// Returns `meaning` followed by git's error output, if any.
     fn or(self, meaning: String) -> String {
         if self.said.is_empty() { meaning } else { format!("{meaning}: {}", self.said) }
     }
@@ -104,7 +104,7 @@ fn command(directory: &Path, arguments: &[&str]) -> Command {
 
 fn not_started(error: std::io::Error) -> String {
     match error.kind() {
-        ErrorKind::NotFound => "the program git is needed for this, and is not to be found: install it".to_string(),
+        ErrorKind::NotFound => "cannot run git: the program was not found; install git".to_string(),
         _ => format!("cannot run git: {error}"),
     }
 }

@@ -1,4 +1,4 @@
-//! What a key may do, as its name spells it.
+//! The operations that a key's name allows.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -6,14 +6,14 @@ use std::str::FromStr;
 
 use crate::dns::{Name, name};
 
-/// Something a key may be allowed; each operation includes those before it.
+/// An operation that a key may allow; each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
-    /// To tell that something has changed (RFC 1996).
+    /// Sending notifications of changes (RFC 1996).
     Notify,
-    /// To have zones transferred (RFC 5936, RFC 1995).
+    /// Requesting zone transfers (RFC 5936, RFC 1995).
     Transfer,
-    /// To change records (RFC 2136).
+    /// Changing records (RFC 2136).
     Update,
 }
 
@@ -40,10 +40,10 @@ impl fmt::Display for Operation {
     }
 }
 
-/// What a key may do and where: `<any>._update.<subtree>`, `<any>._transfer.<subtree>` or `<any>._notify.<subtree>`.
+/// The operation a key allows, and where: `<any>._update.<subtree>`, `<any>._transfer.<subtree>` or `<any>._notify.<subtree>`.
 ///
-/// The rightmost such label counts. The subtree is the name behind it with everything below; with nothing behind it, all
-/// names.
+/// The rightmost such label counts. The subtree is the name after it with everything below; if no name
+/// follows, all names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     operation: Operation,
@@ -51,28 +51,28 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Reads the grant of a key of this name; without an operation's label there is none.
+    /// Parses the grant from a key's name; `None` if no label is that of an operation.
     pub fn of(key: &Name) -> Option<Self> {
         let (_, operation, subtree) = split(key)?;
         Some(Self { operation, subtree })
     }
 
-    /// Returns whether it allows an operation on a name, which for transfers and notifications is a zone's.
+    /// Returns whether it allows an operation on a name; for transfers and notifications that is the zone's name.
     pub fn allows(&self, operation: Operation, name: &Name) -> bool {
         operation <= self.operation && name.is_at_or_below(&self.subtree)
     }
 
-    /// Returns whether it begins above a zone, so that the zone itself may come and go by what it allows.
+    /// Returns whether its subtree begins above a zone, so that it covers creating and deleting the zone.
     pub fn is_above(&self, zone: &Name) -> bool {
         zone.is_at_or_below(&self.subtree) && *zone != self.subtree
     }
 
-    /// Returns the most it allows.
+    /// Returns the highest operation it allows.
     pub fn operation(&self) -> Operation {
         self.operation
     }
 
-    /// Returns the name at and below which it allows that.
+    /// Returns the name at and below which it applies.
     pub fn subtree(&self) -> &Name {
         &self.subtree
     }
@@ -84,19 +84,19 @@ impl fmt::Display for Grant {
     }
 }
 
-/// The servers a transfer key names: `<primary>.<secondary>._transfer.<zone>` or `<any>.<primary>._transfer.<zone>`.
+/// The servers in the name of a transfer key: `<primary>.<secondary>._transfer.<zone>` or `<any>.<primary>._transfer.<zone>`.
 ///
 /// Each address is four labels. There is no such form for IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
-    /// Where the zone is transferred from.
+    /// The primary that the zone is transferred from.
     pub primary: Ipv4Addr,
-    /// Where it is transferred to, and so who is to be notified.
+    /// The secondary that it is transferred to, and that is notified.
     pub secondary: Option<Ipv4Addr>,
 }
 
 impl Addresses {
-    /// Reads the addresses in a key's name, whose grant must be a transfer.
+    /// Parses the addresses in a key's name, which must grant transfers.
     pub fn of(key: &Name) -> Option<Self> {
         let (before, Operation::Transfer, _) = split(key)? else { return None };
         let labels: Vec<&[u8]> = before.collect();
@@ -110,7 +110,7 @@ impl Addresses {
     }
 }
 
-/// Splits a key's name at its rightmost operation into the labels in front, the operation, and the name behind.
+/// Splits a key's name at its rightmost operation into the labels before it, the operation, and the name after it.
 fn split(key: &Name) -> Option<(impl Iterator<Item = &[u8]>, Operation, Name)> {
     let operation = |label: &[u8]| Operation::ALL.into_iter().find(|op| label.eq_ignore_ascii_case(op.label()));
     let labels: Vec<_> = name::labels(key.as_wire()).map(operation).collect();

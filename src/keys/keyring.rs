@@ -1,4 +1,4 @@
-//! All keys there are at a time.
+//! The set of all keys.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,12 +9,12 @@ use super::grant::Grant;
 use crate::dns::{Diagnostic, Name};
 use crate::tsig::Key;
 
-/// Where findings about a key from the boot arguments point to.
+/// The place reported for a key from the boot arguments.
 pub const ARGUMENT: &str = "--tsig-key";
 
-/// All keys there are at a time, found by their names in any letter case.
+/// The set of all keys, looked up by name in any letter case.
 ///
-/// It is immutable: a commit that brings other keys brings another keyring.
+/// It is immutable: a commit that changes keys creates a new keyring.
 #[derive(Debug, Default)]
 pub struct Keyring {
     keys: HashMap<Name, Arc<Key>>,
@@ -23,8 +23,8 @@ pub struct Keyring {
 impl Keyring {
     /// Collects the keys of the boot arguments and of key files, given by path and text.
     ///
-    /// Returns along with the keys what is wrong with those that are left out (errors), and what should be looked at
-    /// (warnings), file by file and at most some dozens of each file.
+    /// Also returns errors about keys that are left out, and warnings, file by file and at most a few dozen a
+    /// file.
     pub fn load<'f>(
         configured: &[Arc<Key>],
         files: impl IntoIterator<Item = (&'f str, &'f [u8])>,
@@ -46,27 +46,27 @@ impl Keyring {
         (Self { keys: keys.map(|(name, found)| (name, found.key)).collect() }, diagnostics)
     }
 
-    /// Returns the key of a name.
+    /// Returns the key with a name.
     pub fn get(&self, name: &Name) -> Option<&Arc<Key>> {
         self.keys.get(name)
     }
 
-    /// Returns what the key of a name may do; nothing if there is no such key or its name spells no grant.
+    /// Returns the grant of the key with a name; `None` if there is no such key or its name contains no grant.
     pub fn grant(&self, name: &Name) -> Option<Grant> {
         self.get(name).and_then(|key| Grant::of(key.name()))
     }
 
-    /// Iterates over all keys, in no order.
+    /// Iterates over all keys in arbitrary order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Key>> {
         self.keys.values()
     }
 
-    /// Returns how many keys there are.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -79,7 +79,7 @@ struct Collection(HashMap<Name, Found>);
 struct Found {
     key: Arc<Key>,
     place: String,
-    /// There is another key of its name.
+    /// Whether a different key has the same name.
     refused: bool,
 }
 
@@ -93,11 +93,11 @@ impl Collection {
                     found.refused = true;
                     let what = if found.key.algorithm() == key.algorithm() { "secret" } else { "algorithm" };
                     let reason = format!(
-                        "the key {} is in {} too, with another {what}; neither is used",
+                        "the key {} is also in {} with another {what}; neither is used",
                         key.name(),
                         found.place
                     );
-                    findings.error(line, column, reason, Some("keep one of them, or give one another name"));
+                    findings.error(line, column, reason, Some("keep only one of them, or rename one"));
                 }
             }
             Entry::Vacant(entry) => {
@@ -108,17 +108,17 @@ impl Collection {
     }
 }
 
-/// Says what should be looked at in a key that takes effect.
+/// Adds warnings about a key that takes effect.
 fn remark(key: &Key, line: u32, column: u32, findings: &mut Findings) {
     if Grant::of(key.name()).is_none() {
-        let reason = format!("the key {} may do nothing: its name spells no grant", key.name());
+        let reason = format!("the key {} may do nothing: its name contains no grant", key.name());
         let hint = "name it <any>._update.<zone>, <any>._transfer.<zone> or <any>._notify.<zone>";
         findings.warning(line, column, reason, Some(hint));
     }
     let (len, whole) = (key.secret_len(), key.algorithm().output_len());
     if len < whole / 2 {
-        let reason = format!("the secret of the key {} has {len} octets only, {whole} would be right", key.name());
-        findings.warning(line, column, reason, Some("`openssl rand -base64 32` makes one of 32"));
+        let reason = format!("the secret of the key {} has only {len} octets; {whole} are recommended", key.name());
+        findings.warning(line, column, reason, Some("generate one of 32 octets with `openssl rand -base64 32`"));
     }
 }
 
@@ -131,8 +131,8 @@ mod tests {
 
     fn load(arguments: &[String], files: &[(&str, String)]) -> (Keyring, Vec<String>) {
         let configured: Vec<_> = arguments.iter().map(|text| Arc::new(Key::parse_argument(text).unwrap())).collect();
-        let (ring, told) = Keyring::load(&configured, files.iter().map(|(path, text)| (*path, text.as_bytes())));
-        (ring, told.iter().map(ToString::to_string).collect())
+        let (ring, findings) = Keyring::load(&configured, files.iter().map(|(path, text)| (*path, text.as_bytes())));
+        (ring, findings.iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -142,8 +142,8 @@ mod tests {
             ("example.org._keys", format!("b._update DNSKEY 0 3 163 {A}\n")),
             ("_keys", format!("c._notify.example.net DNSKEY 0 3 163 {A}\n")),
         ];
-        let (ring, told) = load(&arguments, &files);
-        assert_eq!(told, [""; 0]);
+        let (ring, findings) = load(&arguments, &files);
+        assert_eq!(findings, [""; 0]);
         assert_eq!((ring.len(), ring.is_empty()), (3, false));
         let name = Name::from_text("B._UPDATE.example.ORG").unwrap();
         assert_eq!(ring.get(&name).unwrap().name(), &name);
@@ -153,7 +153,7 @@ mod tests {
         assert!(Keyring::default().is_empty());
     }
 
-    /// Keys that are not the same but have one name are both left out, whichever comes first.
+    /// Different keys with the same name are both left out, whichever comes first.
     #[test]
     fn one_name_twice() {
         let arguments = [format!("a._update:sha256:{A}"), format!("A._update:sha256:{A}")];
@@ -163,40 +163,41 @@ mod tests {
                 ("example.org._keys", format!("b._update DNSKEY 0 3 {two}\n")),
             ]
         };
-        let (ring, told) = load(&arguments, &files(&format!("163 {A}"), &format!("163 {A}")));
-        assert_eq!((ring.len(), told.len()), (2, 0), "{told:?}");
+        let (ring, findings) = load(&arguments, &files(&format!("163 {A}"), &format!("163 {A}")));
+        assert_eq!((ring.len(), findings.len()), (2, 0), "{findings:?}");
 
-        let (ring, told) = load(&arguments, &files(&format!("163 {B}"), &format!("163 {A}")));
+        let (ring, findings) = load(&arguments, &files(&format!("163 {B}"), &format!("163 {A}")));
         assert_eq!(ring.len(), 1);
-        assert_eq!(told.len(), 1);
+        assert_eq!(findings.len(), 1);
         let expected =
-            "_keys:2:1: error: the key a._update. is in --tsig-key too, with another secret; neither is used (hint: ";
-        assert!(told[0].starts_with(expected), "{told:?}");
+            "_keys:2:1: error: the key a._update. is also in --tsig-key with another secret; neither is used (hint: ";
+        assert!(findings[0].starts_with(expected), "{findings:?}");
 
         let again = format!("163 {A}\nb._update DNSKEY 0 3 164 {A}\nb._update DNSKEY 0 3 163 {A}");
-        let (ring, told) = load(&[], &files(&format!("163 {A}"), &again));
+        let (ring, findings) = load(&[], &files(&format!("163 {A}"), &again));
         assert_eq!(ring.len(), 1);
-        assert!(told[0].starts_with("example.org._keys:2:1: error: the key b._update.example.org. is in example.org._keys:1 too, with another algorithm"), "{told:?}");
-        assert_eq!(told.len(), 1);
-        assert!(told.iter().all(|told| !told.contains("ECAw")));
+        assert!(findings[0].starts_with("example.org._keys:2:1: error: the key b._update.example.org. is also in example.org._keys:1 with another algorithm"), "{findings:?}");
+        assert_eq!(findings.len(), 1);
+        assert!(findings.iter().all(|finding| !finding.contains("ECAw")));
     }
 
     #[test]
     fn remarks() {
         let files = [("_keys", "laptop DNSKEY 0 3 163 c2VjcmV0\n".to_string())];
-        let (ring, told) = load(&[], &files);
+        let (ring, findings) = load(&[], &files);
         assert_eq!(ring.len(), 1);
-        assert!(told[0].starts_with("_keys:1:1: warning: the key laptop. may do nothing"), "{told:?}");
+        assert!(findings[0].starts_with("_keys:1:1: warning: the key laptop. may do nothing"), "{findings:?}");
         assert!(
-            told[1].starts_with("_keys:1:1: warning: the secret of the key laptop. has 6 octets only, 32"),
-            "{told:?}"
+            findings[1]
+                .starts_with("_keys:1:1: warning: the secret of the key laptop. has only 6 octets; 32 are recommended"),
+            "{findings:?}"
         );
     }
 
     #[test]
     fn ten_thousand() {
         let text: String = (0..10_000).map(|n| format!("k{n}._update DNSKEY 0 3 163 {A}\n")).collect();
-        let (ring, told) = load(&[], &[("example.org._keys", text)]);
-        assert_eq!((ring.len(), told.len()), (10_000, 0));
+        let (ring, findings) = load(&[], &[("example.org._keys", text)]);
+        assert_eq!((ring.len(), findings.len()), (10_000, 0));
     }
 }

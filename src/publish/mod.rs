@@ -10,7 +10,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::catalog_zone::{self, Unproducible};
+use crate::catalog_zone::{self, CatalogNameTooLong};
 use crate::dns::Name;
 use crate::zone::{Entry, Zone, Zones};
 
@@ -26,7 +26,7 @@ pub enum Fault {
     /// The catalog zone has the name of a source zone, which is served instead.
     Taken(Name),
     /// The catalog zone cannot have this name.
-    Unproducible(Unproducible),
+    CatalogNameTooLong(CatalogNameTooLong),
 }
 
 impl fmt::Display for Fault {
@@ -35,7 +35,7 @@ impl fmt::Display for Fault {
             Self::Taken(name) => {
                 write!(f, "--catalog={name}: the repository has a zone of this name; no catalog zone is generated")
             }
-            Self::Unproducible(error) => write!(f, "--catalog={}: {error}", error.0),
+            Self::CatalogNameTooLong(error) => write!(f, "--catalog={}: {error}", error.0),
         }
     }
 }
@@ -80,7 +80,7 @@ impl Publisher {
                 zones.insert(Arc::new(zone));
                 (zones, None)
             }
-            Err(error) => (zones, Some(Fault::Unproducible(error))),
+            Err(error) => (zones, Some(Fault::CatalogNameTooLong(error))),
         }
     }
 
@@ -147,6 +147,6 @@ mod tests {
         assert_eq!((served.len(), fault), (1, Some(Fault::Taken(name("a.example")))));
         let long = format!("{}.{}", ["a".repeat(63).as_str(); 3].join("."), "a".repeat(40));
         let (served, fault) = Publisher::new(Some(name(&long))).publish(&zones(&["a.example"]), None, 100);
-        assert!(served.len() == 1 && matches!(fault, Some(Fault::Unproducible(_))));
+        assert!(served.len() == 1 && matches!(fault, Some(Fault::CatalogNameTooLong(_))));
     }
 }

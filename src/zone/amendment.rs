@@ -1,11 +1,11 @@
-//! What an RRset is to become.
+//! Replacements of RRsets.
 
 use super::key::Key;
 use super::node::Node;
 use crate::dns::{Name, Type};
 use crate::zone::{Lookup, Zone};
 
-/// The records an owner is to have of a type, in place of those it has.
+/// The replacement of all records of a type at an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Amendment {
     /// The owner.
@@ -14,23 +14,23 @@ pub struct Amendment {
     pub rtype: Type,
     /// The type that the records cover, which is `Some` for signatures and `None` for all others.
     pub covers: Option<Type>,
-    /// The time to live of all records, in seconds; without meaning if there are none.
+    /// The time to live of all records, in seconds; irrelevant if there are none.
     pub ttl: u32,
-    /// Each record's data in wire form, no two the same; none to have no such RRset.
+    /// The data of the records in wire form without duplicates; empty to delete the RRset.
     pub data: Vec<Box<[u8]>>,
 }
 
 impl Amendment {
-    /// Returns what tells the owner's RRsets apart: the type, and for signatures the type covered.
+    /// Returns the key of the RRset at its owner: the type, and for signatures the type covered.
     pub(crate) fn key(&self) -> (Type, Option<Type>) {
         (self.rtype, self.covers)
     }
 
-    /// Returns a node of the amended zone that may not be, since it lies below a DNAME record (RFC 6672 §2.4), and that
-    /// record's node.
+    /// Returns a node of the amended zone that must not exist because it is below a DNAME record (RFC 6672 §2.4), and
+    /// that record's node.
     ///
-    /// Looked at is what this amendment may have put there: its owner, what lies below a new DNAME record, and what a
-    /// delegation hid until now.
+    /// Checks only nodes that this amendment may have put there: its owner, nodes below a new DNAME record, and nodes
+    /// that a delegation no longer hides.
     pub(crate) fn below_dname<'z>(&self, amended: &'z Zone) -> Option<(&'z Node, &'z Node)> {
         let reveals = match self.rtype {
             Type::DNAME => !self.data.is_empty(),
@@ -43,9 +43,9 @@ impl Amendment {
     }
 }
 
-/// Returns the node of the DNAME record that a node lies below.
+/// Returns the node of the DNAME record above a node.
 fn redirected<'z>(zone: &'z Zone, node: &Node) -> Option<&'z Node> {
-    // The records that prove what does not exist stand below the apex, whatever it owns (RFC 5155 §7.1).
+    // Records that prove nonexistence are placed below the apex even if it owns a DNAME record (RFC 5155 §7.1).
     if node.rrsets().all(|rrset| matches!(rrset.rtype(), Type::NSEC3 | Type::RRSIG)) {
         return None;
     }

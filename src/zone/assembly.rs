@@ -1,6 +1,6 @@
-//! A zone put together from records that come one by one, as in a transfer.
+//! Assembly of a zone from records that arrive one by one, as in a transfer.
 //!
-//! What a zone file must keep to holds here too: a zone with an error is refused as a whole.
+//! The rules for zone files apply here too: a zone with an error is refused as a whole.
 
 use crate::dns::diagnostic::{Fault, Report};
 use crate::dns::source::Files;
@@ -8,34 +8,34 @@ use crate::dns::{Diagnostic, Name, Type};
 use crate::zone::Zone;
 use crate::zone::records::{Added, Owners, Records};
 
-/// The most octets a record's data may have.
+/// The maximum length of a record's data in octets.
 const MAX_DATA: usize = 65_535;
 
-/// Records gathered, which are to become a zone.
+/// Collected records that will become a zone.
 pub struct Assembly {
     apex: Name,
     owners: Owners,
     records: Records,
     count: u32,
     left_out: u32,
-    /// The first of the owners left out.
+    /// The first owner that was left out.
     outside: Option<Name>,
 }
 
 impl Assembly {
-    /// Begins a zone.
+    /// Starts a zone.
     pub fn new(apex: &Name) -> Self {
         let (apex, owners) = (apex.clone(), Owners::new(apex));
         Self { apex, owners, records: Records::default(), count: 0, left_out: 0, outside: None }
     }
 
-    /// Adds a record of class IN, its data in wire form and sound for its type.
+    /// Adds a record of class IN, its data in wire form and valid for its type.
     ///
-    /// A record whose owner is not in the zone is left out, and [`Self::finish`] tells of it.
+    /// A record whose owner is not in the zone is left out, and [`Self::finish`] reports it.
     ///
     /// # Errors
     ///
-    /// The data, or all records together, are larger than can be held.
+    /// Fails if the data, or all records together, exceed the size limits.
     pub fn push(&mut self, owner: &Name, rtype: Type, ttl: u32, data: &[u8]) -> Result<(), &'static str> {
         if data.len() > MAX_DATA {
             return Err("a record has more than 65,535 octets of data");
@@ -51,18 +51,18 @@ impl Assembly {
         Ok(())
     }
 
-    /// Returns how many octets of memory the records take until the zone is made of them.
+    /// Returns the memory the records take until the zone is built, in octets.
     pub fn size(&self) -> usize {
         self.records.size()
     }
 
-    /// Makes the zone, and returns it with what should be looked at.
+    /// Builds the zone and returns it with warnings.
     ///
-    /// `source` is what the findings name in the place of a file.
+    /// `source` is named in the findings instead of a file.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, and bounded as for [`read`](crate::zonefile::read()).
+    /// Returns its errors, limited in number as for [`read`](crate::zonefile::read()).
     pub fn finish(self, source: &str) -> Result<(Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut report = Report::default();
         let zone = self.records.assemble(&self.apex, &mut report);
@@ -73,7 +73,7 @@ impl Assembly {
         }
         let mut found = report.finish(&Files::new(source, b""));
         for finding in &mut found {
-            // A record of a transfer has no place anybody could look at.
+            // A record of a transfer has no place in a file.
             (finding.line, finding.column) = (0, 0);
         }
         match zone {

@@ -1,6 +1,6 @@
-//! What must hold for a zone beyond its records being readable.
+//! Checks of a zone beyond the syntax of its records.
 //!
-//! Errors refuse the zone; warnings tell of what is served but hardly meant.
+//! Errors refuse the zone; warnings report what is served but probably unintended.
 
 use super::key::Key;
 use super::node::{Node, RECORD_HEAD};
@@ -9,10 +9,10 @@ use crate::dns::{Name, Type, data_cmp, name};
 use crate::zone::records::{Gathered, Records};
 use crate::zone::{Lookup, Zone};
 
-/// The most records one RRset may have: as many as a message could count.
+/// The maximum number of records of an RRset: as many as a message can count.
 const MAX_RRSET: usize = 65_535;
 
-/// Octets of records that surely fit into a message with its question (RFC 1035 §4.2.2).
+/// The size of records in octets that always fit into a message with its question (RFC 1035 §4.2.2).
 const MAX_MESSAGE: usize = 65_535 - 300;
 
 /// Checks that the apex has one SOA record and NS records (RFC 1035 §5.2, RFC 1034 §4.2.1).
@@ -29,7 +29,7 @@ pub(super) fn apex(records: &Records, list: &[Gathered], apex: &Name, report: &m
     }
 }
 
-/// Checks which types stand together at one name.
+/// Checks which types may coexist at a name.
 pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: &mut Report) {
     let owner = name::Display(records.owner(&node[0]));
     let first_of = |rtype: Type| node.iter().filter(|record| record.rtype == rtype).min_by_key(|record| record.place);
@@ -51,8 +51,7 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
         && records.owner(ns).starts_with(b"\x01*")
     {
         let reason = format!("the wildcard {owner} is delegated");
-        report
-            .warning(Fault::at(ns.place as usize, reason).hint("what this should mean is not defined (RFC 4592 §4.2)"));
+        report.warning(Fault::at(ns.place as usize, reason).hint("its meaning is not defined (RFC 4592 §4.2)"));
     }
     // RFC 1035 §5.2, RFC 2181 §10.1, RFC 6672 §2.4: one each.
     for rtype in [Type::SOA, Type::CNAME, Type::DNAME] {
@@ -72,30 +71,30 @@ pub(super) fn node(records: &Records, node: &[Gathered], is_apex: bool, report: 
             report.error(Fault::at(place, reason));
         } else if rrset.iter().map(|record| RECORD_HEAD + records.data(record).len()).sum::<usize>() > MAX_MESSAGE {
             let reason = format!("the {count} records of type {rtype} of {owner} may not fit into one message");
-            report.warning(Fault::at(place, reason).hint("nobody can ask for them; spread them over several names"));
+            report.warning(Fault::at(place, reason).hint("no client can receive them; spread them over several names"));
         }
     }
 }
 
-/// Finds names that no answer can show because of what stands above them; nodes are given in canonical order.
+/// Finds names that records above them hide from all answers; nodes are given in canonical order.
 pub(super) struct Above<'r> {
     records: &'r Records,
     list: &'r [Gathered],
-    /// The delegation that the nodes may lie below.
+    /// The delegation that the next nodes may be below.
     cut: Option<&'r [u8]>,
-    /// The owner of the DNAME record that the nodes may lie below.
+    /// The owner of the DNAME record that the next nodes may be below.
     dname: Option<&'r [u8]>,
-    /// The hosts of all NS records, sorted; made when first needed.
+    /// The hosts of all NS records, sorted; built on first use.
     servers: Option<Vec<&'r [u8]>>,
 }
 
 impl<'r> Above<'r> {
-    /// Begins at the top of a zone of sorted records.
+    /// Starts at the apex of a zone with sorted records.
     pub(super) fn new(records: &'r Records, list: &'r [Gathered]) -> Self {
         Self { records, list, cut: None, dname: None, servers: None }
     }
 
-    /// Looks at the next node.
+    /// Checks the next node.
     pub(super) fn node(&mut self, node: &'r [Gathered], is_apex: bool, report: &mut Report) {
         let owner = self.records.owner(&node[0]);
         let below = |above: &&[u8]| name::is_at_or_below(owner, above);
@@ -103,7 +102,7 @@ impl<'r> Above<'r> {
         self.dname = self.dname.filter(below);
         let has = |rtype: Type| node.iter().any(|record| record.rtype == rtype);
         if let Some(dname) = self.dname
-            // The records that prove what does not exist stand below the apex, whatever it owns (RFC 5155 §7.1).
+            // Records that prove nonexistence are placed below the apex even if it owns a DNAME record (RFC 5155 §7.1).
             && let Some(record) = node.iter().find(|record| !matches!(record.rtype, Type::NSEC3 | Type::RRSIG))
         {
             let reason = format!("{} lies below the DNAME record of {}", name::Display(owner), name::Display(dname));
@@ -121,7 +120,7 @@ impl<'r> Above<'r> {
         }
     }
 
-    /// Tells of records at or below a delegation that are neither its own nor glue (RFC 1034 §4.2.1).
+    /// Reports records at or below a delegation that are neither its own nor glue (RFC 1034 §4.2.1).
     fn hidden(&mut self, cut: &[u8], at_cut: bool, node: &[Gathered], report: &mut Report) {
         let owner = self.records.owner(&node[0]);
         let hidden = node.iter().find(|record| match record.rtype {
@@ -134,11 +133,11 @@ impl<'r> Above<'r> {
         let place =
             if at_cut { "has been delegated".to_string() } else { format!("lies below the delegation of {cut}") };
         let reason = format!("{owner} {place}, so its {} record is never shown", record.rtype);
-        let hint = format!("move it to the zone {cut}, or take the delegation's NS records out");
+        let hint = format!("move it to the zone {cut}, or remove the delegation's NS records");
         report.warning(Fault::at(record.place as usize, reason).hint(hint));
     }
 
-    /// Returns whether some NS record of the zone names this host.
+    /// Returns whether an NS record of the zone refers to this host.
     fn is_server(&mut self, host: &[u8]) -> bool {
         let servers = self.servers.get_or_insert_with(|| {
             let all = self.list.iter().filter(|record| record.rtype == Type::NS);
@@ -157,21 +156,19 @@ pub(super) fn ttl(rrset: &[Gathered], records: &Records, report: &mut Report) ->
         let owner = name::Display(records.owner(other));
         let covering =
             other.rtype.covers(records.data(other)).map_or(String::new(), |rtype| format!(" that cover {rtype}"));
-        let reason = format!(
-            "the {} records of {owner}{covering} have different TTLs; {smallest} is taken for all",
-            other.rtype
-        );
+        let reason =
+            format!("the {} records of {owner}{covering} have different TTLs; {smallest} is used for all", other.rtype);
         report.warning(Fault::at(other.place as usize, reason).hint("give them the same TTL (RFC 2181 §5.2)"));
     }
     smallest
 }
 
-/// Tells of a record that is there twice.
+/// Reports a duplicate record.
 pub(super) fn duplicate(record: &Gathered, rtype: Type, report: &mut Report) {
-    report.warning(Fault::at(record.place as usize, format!("this {rtype} record stands here for the second time")));
+    report.warning(Fault::at(record.place as usize, format!("this {rtype} record is a duplicate")));
 }
 
-/// Checks that the servers and mail hosts a zone names in itself have addresses (RFC 1034 §4.2.1, RFC 2181 §10.3).
+/// Checks that the name servers and mail hosts within the zone have addresses (RFC 1034 §4.2.1, RFC 2181 §10.3).
 pub(super) fn targets(records: &Records, list: &[Gathered], zone: &Zone, report: &mut Report) {
     let mut key = Key::empty();
     for record in list {
@@ -203,7 +200,7 @@ pub(super) fn targets(records: &Records, list: &[Gathered], zone: &Zone, report:
                 if record.rtype == Type::NS && name::eq(cut.owner(), records.owner(record)) =>
             {
                 (!zone.node_at(target, &key).is_some_and(has_address))
-                    .then_some("has no address, and nobody else can tell it")
+                    .then_some("has no address, and no other server can provide it")
             }
             Lookup::Delegation { .. } | Lookup::Redirected(_) => None,
         };
@@ -211,7 +208,7 @@ pub(super) fn targets(records: &Records, list: &[Gathered], zone: &Zone, report:
             let fault = Fault::at(place, format!("the host of this {} record, {shown}, {problem}", record.rtype));
             report.warning(match problem {
                 "is an alias" => fault.hint("name the host itself (RFC 2181 §10.3)"),
-                _ => fault.hint("add its A or AAAA record; if the name is meant as it stands, end it in a dot"),
+                _ => fault.hint("add its A or AAAA record, or, if the name is absolute, end it with a dot"),
             });
         }
     }

@@ -1,8 +1,8 @@
-//! The NSEC and NSEC3 records that prove what a signed zone does not have (RFC 4035 §3.1.3, RFC 5155 §7.2).
+//! The NSEC and NSEC3 records that prove what does not exist in a signed zone (RFC 4035 §3.1.3, RFC 5155 §7.2).
 //!
-//! NSEC records stand at the names of the zone, so their predecessor in canonical order is found in the zone's own trie.
-//! NSEC3 records stand at hashes of names, which no question asks for; a second trie holds just their nodes, so that
-//! the one that matches or covers a hash is found in one descent too, whatever names lie between.
+//! NSEC records are at the names of the zone, so the predecessor of a name in canonical order is found in the zone's own trie.
+//! NSEC3 records are at hashes of names, which no query asks for; a second trie holds just their nodes, so that
+//! the one that matches or covers a hash is also found in one descent, whatever names are in between.
 
 use super::node::Node;
 use crate::dns::name::{self, MAX_NAME};
@@ -17,7 +17,7 @@ const MAX_ITERATIONS: u16 = 2500;
 /// The length of the first label of an NSEC3 record's owner: a SHA-1 hash in base32hex (RFC 5155 §3).
 const HASH_LABEL: usize = 32;
 
-/// What a negative or expanded answer denies.
+/// The kind of denial in a negative or expanded answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Denied<'q> {
     /// The name exists, but has no records of the type.
@@ -30,10 +30,10 @@ pub(crate) enum Denied<'q> {
     WildcardNoData { name: &'q [u8], encloser: usize },
 }
 
-/// How a zone proves what it does not have.
+/// How a zone proves nonexistence.
 #[derive(Clone, Default)]
 pub(super) enum Denial {
-    /// It does not: it has no chain of NSEC or NSEC3 records.
+    /// It cannot: it has no chain of NSEC or NSEC3 records.
     #[default]
     None,
     /// By NSEC records.
@@ -58,7 +58,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    /// Reads the data of an NSEC3PARAM record that can be used (RFC 5155 §4.1).
+    /// Parses the data of a usable NSEC3PARAM record (RFC 5155 §4.1).
     fn of(data: &[u8]) -> Option<Self> {
         let &[algorithm, flags, i0, i1, len, ref salt @ ..] = data else { return None };
         let iterations = u16::from_be_bytes([i0, i1]);
@@ -78,7 +78,7 @@ impl Parameters {
         node.rrset(Type::NSEC3).is_some_and(|rrset| rrset.rdata().any(is_ours))
     }
 
-    /// Writes the owner of the NSEC3 record of a name and returns its length; `None` if it were too long.
+    /// Writes the owner of the NSEC3 record of a name and returns its length; `None` if it would be too long.
     fn owner(&self, name: &[u8], apex: &[u8], owner: &mut [u8; MAX_NAME]) -> Option<usize> {
         let len = 1 + HASH_LABEL + apex.len();
         let (label, rest) = owner.get_mut(..len)?.split_at_mut(1 + HASH_LABEL);
@@ -90,7 +90,7 @@ impl Parameters {
 }
 
 impl Denial {
-    /// Finds out how a zone proves what it does not have.
+    /// Determines how a zone proves nonexistence.
     ///
     /// While a zone changes from one chain to another it has several; NSEC3PARAM says which are complete (RFC 5155 §4).
     pub(super) fn of(apex: &Node, nodes: &Trie<Node>) -> Self {
@@ -110,7 +110,7 @@ impl Denial {
         matches!(self, Self::Nsec3(_))
     }
 
-    /// Returns how the amended zone does, where `changed` are the nodes before and after.
+    /// Returns how the amended zone proves nonexistence; `changed` are the nodes before and after.
     pub(super) fn amended(self, apex: &Node, nodes: &Trie<Node>, changed: &[(Option<Node>, Option<Node>)]) -> Self {
         let Self::Nsec3(mut chain) = self else { return Self::of(apex, nodes) };
         if Self::parameters(apex, nodes).as_ref() != Some(&chain.parameters) {
@@ -129,7 +129,7 @@ impl Denial {
         Self::Nsec3(chain)
     }
 
-    /// Returns the parameters of a chain that is said to be complete and has a record for the apex.
+    /// Returns the parameters of a chain that is announced as complete and has a record for the apex.
     fn parameters(apex: &Node, nodes: &Trie<Node>) -> Option<Parameters> {
         apex.rrset(Type::NSEC3PARAM)?.rdata().filter_map(Parameters::of).find(|parameters| {
             let mut owner = [0; MAX_NAME];
@@ -282,7 +282,7 @@ fn next_closer(name: &[u8], encloser: usize) -> &[u8] {
     rest
 }
 
-/// Calls `use_name` with the wildcard directly below a name, unless it were too long.
+/// Calls `use_name` with the wildcard directly below a name, unless it would be too long.
 fn with_wildcard(encloser: &[u8], mut use_name: impl FnMut(&[u8])) {
     let mut wire = [0; MAX_NAME];
     if let Some(target) = wire.get_mut(..encloser.len() + 2) {

@@ -1,8 +1,8 @@
-//! What differs between two versions of a zone: records removed and records added.
+//! The difference between two versions of a zone: records removed and added.
 //!
-//! The walk passes over what both versions share, so the difference between a zone and its amendment costs what was
-//! amended. Names are compared without regard to letter case, in owners as in data; what differs in letter case alone is
-//! no difference, but [`differ_in_case`] finds it.
+//! The walk skips subtrees that both versions share, so comparing a zone with its amendment costs only what was
+//! amended. Names are compared without regard to letter case, in owners and in data; records that differ only in case
+//! are equal here, but [`differ_in_case`] finds them.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,7 @@ use super::node::{Node, RRset};
 use crate::dns::{Name, Serial, Type, data_cmp};
 use crate::zone::Zone;
 
-/// What differs between an old and a new version of a zone.
+/// The difference between an old and a new version of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The serial number of the old version.
@@ -22,7 +22,7 @@ pub struct Difference {
     pub changes: Vec<Change>,
 }
 
-/// What differs in an RRset.
+/// The difference in an RRset.
 ///
 /// Its records share a TTL; where it changes, all of the old records are removed and all of the new are added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct Change {
     pub added: Vec<Box<[u8]>>,
 }
 
-/// Returns what differs between two versions of a zone.
+/// Returns the difference between two versions of a zone.
 #[must_use]
 pub fn difference(old: &Zone, new: &Zone) -> Difference {
     let mut changes = Vec::new();
@@ -51,9 +51,9 @@ pub fn difference(old: &Zone, new: &Zone) -> Difference {
     Difference { old: old.serial(), new: new.serial(), changes }
 }
 
-/// Returns what differs between two versions of a zone; `None` if more records than `most` are removed and added.
+/// Returns the difference between two versions of a zone; `None` if more records than `most` are removed and added.
 ///
-/// It never holds many more than that, however much differs.
+/// It never stores many more than that, however much differs.
 #[must_use]
 pub fn difference_within(old: &Zone, new: &Zone, most: usize) -> Option<Difference> {
     let (mut changes, mut counted, mut records) = (Vec::new(), 0, 0);
@@ -70,7 +70,7 @@ pub fn difference_within(old: &Zone, new: &Zone, most: usize) -> Option<Differen
 
 /// Returns whether a record that both versions have is written in other letters, in its owner or its data.
 ///
-/// A [`Difference`] does not say so: who applies it to the old version gets the new one in the old letters.
+/// A [`Difference`] does not include this: applying it to the old version yields the new one in the old letter case.
 #[must_use]
 pub fn differ_in_case(old: &Zone, new: &Zone) -> bool {
     let mut differ = old.apex().as_wire() != new.apex().as_wire();
@@ -240,18 +240,18 @@ mod tests {
         reading.zone.unwrap_or_else(|| panic!("{:?}", reading.diagnostics))
     }
 
-    /// All that can be told of a zone from outside, octet by octet but for the case of letters.
-    fn told(zone: &Zone) -> Vec<u8> {
-        let mut told = format!("{zone:?}").into_bytes();
+    /// Returns all externally visible content of a zone, octet by octet except for letter case.
+    fn content(zone: &Zone) -> Vec<u8> {
+        let mut content = format!("{zone:?}").into_bytes();
         for node in zone.iter() {
-            told.extend(node.owner().to_ascii_lowercase());
-            told.extend([Marks::CUT, Marks::DNAME, Marks::CNAME].map(|mark| u8::from(node.marks().has(mark))));
+            content.extend(node.owner().to_ascii_lowercase());
+            content.extend([Marks::CUT, Marks::DNAME, Marks::CNAME].map(|mark| u8::from(node.marks().has(mark))));
             for rrset in node.rrsets() {
-                told.extend(rrset.len().to_be_bytes());
-                told.extend(rrset.image());
+                content.extend(rrset.len().to_be_bytes());
+                content.extend(rrset.image());
             }
         }
-        told.to_ascii_lowercase()
+        content.to_ascii_lowercase()
     }
 
     fn any_lines() -> impl Strategy<Value = String> {
@@ -259,28 +259,28 @@ mod tests {
     }
 
     proptest! {
-        /// The difference of two versions leads from the one to the other, and tells just what the texts tell.
+        /// The difference of two versions leads from one to the other, and matches the difference of the texts.
         #[test]
         fn leads_from_old_to_new(a in any_lines(), b in any_lines()) {
             let (old, new) = (zone(&a), zone(&b));
             let difference = difference(&old, &new);
             let amended = old.amend(&difference.amendments(&new)).unwrap();
-            prop_assert_eq!(told(&amended), told(&new));
+            prop_assert_eq!(content(&amended), content(&new));
             prop_assert!(super::difference(&amended, &new).is_empty());
             prop_assert!(super::difference(&new, &amended).is_empty());
             prop_assert_eq!(&super::difference(&old, &amended), &difference);
             let records = difference.changes.iter().map(|change| change.removed.len() + change.added.len()).sum();
             prop_assert_eq!(&difference_within(&old, &new, records), &Some(difference.clone()));
             prop_assert!(records == 0 || difference_within(&old, &new, records - 1).is_none());
-            prop_assert_eq!(told(&old), told(&zone(&a)), "the old version is as it was");
-            // In whatever order, and with records told twice.
+            prop_assert_eq!(content(&old), content(&zone(&a)), "the old version is as it was");
+            // In any order, and with duplicate records.
             let mut shuffled = difference.amendments(&new);
             shuffled.reverse();
             for amendment in &mut shuffled {
                 amendment.data.extend(amendment.data.first().cloned());
                 amendment.data.reverse();
             }
-            prop_assert_eq!(told(&old.amend(&shuffled).unwrap()), told(&new));
+            prop_assert_eq!(content(&old.amend(&shuffled).unwrap()), content(&new));
             // The same as sets of lines.
             let lines = |zone: &Zone| -> std::collections::BTreeSet<String> {
                 zone.iter().flat_map(|node| node.rrsets().flat_map(move |rrset| rrset.rdata().map(move |data| {
@@ -300,7 +300,7 @@ mod tests {
         }
     }
 
-    /// Letters, and nothing else, decide between equal and identical.
+    /// Only letter case decides between equal and identical.
     #[test]
     fn letter_case_is_seen() {
         let same = |a: &str, b: &str| {

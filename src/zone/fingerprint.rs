@@ -1,4 +1,4 @@
-//! The fingerprint of a version of a zone: equal fingerprints are equal contents.
+//! The fingerprint of a version of a zone: equal fingerprints mean equal contents.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use sha2::{Digest as _, Sha256};
 use super::Zone;
 use crate::dns::Type;
 
-/// How many octets of SHA-256 are kept.
+/// The number of octets of SHA-256 that are kept.
 const OCTETS: usize = 16;
 
-/// The hash of all that a transfer of a zone gives, to the letter.
+/// The hash of everything a transfer of a zone contains, including letter case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; OCTETS]);
 
@@ -24,7 +24,7 @@ impl Fingerprint {
     /// Returns the fingerprint of a zone as it would be with the serial number 0: that of its contents.
     #[must_use]
     pub fn of_contents(zone: &Zone) -> Self {
-        // Behind the two names: serial, refresh, retry, expire, minimum.
+        // After the two names: serial, refresh, retry, expire, minimum.
         Self::of_all(zone, |data| data.len().saturating_sub(20))
     }
 
@@ -55,7 +55,7 @@ impl Fingerprint {
         Self(octets)
     }
 
-    /// Reads what is written by `Display`.
+    /// Parses the output of `Display`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let octets = data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?;

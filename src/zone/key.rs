@@ -1,8 +1,8 @@
-//! Names as trie keys: strings of six-bit symbols whose plain order is canonical.
+//! Names as trie keys: strings of six-bit symbols that sort in canonical order.
 //!
 //! Canonical order (RFC 4034 §6.1) compares labels from the root, octets in lower case, and puts a name
 //! before all names below it. A key spells a name in just that order: for each label from the root its
-//! octets, then [`END`]; beyond its last symbol a key reads as `END` for ever. `END` is the smallest
+//! octets, then [`END`]; beyond its last symbol a key reads as `END` indefinitely. `END` is the smallest
 //! symbol, so shorter labels and upper names come first; an empty label does not occur, so two `END`
 //! in a row mean the end of the name and nothing else.
 //!
@@ -13,10 +13,10 @@
 
 use crate::dns::name::{LabelOffsets, label_at};
 
-/// The symbol that ends a label, and all that stands beyond a key's end.
+/// The symbol that ends a label, and every symbol beyond a key's end.
 pub(crate) const END: u8 = 0;
 
-/// The most symbols a key may have, rounded up to a power of two: 2 × 253 octets and their `END`s.
+/// The maximum number of symbols of a key, rounded up to a power of two: 2 × 253 octets and their `END`s.
 const CAPACITY: usize = 512;
 
 /// A name spelled as symbols.

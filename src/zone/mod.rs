@@ -1,8 +1,8 @@
 //! Zones: RRsets, the trie that holds them, all zones together, and what changed between two versions.
 //!
-//! A [`Zone`] and the [`Zones`] are immutable values over one kind of persistent trie; a new version shares with the
-//! old one all that did not change. [`Zone::amend`] replaces RRsets, [`difference()`] returns what two versions do not
-//! share; both cost what changed, not what is there.
+//! A [`Zone`] and the [`Zones`] are immutable values over one kind of persistent trie; a new version shares
+//! everything unchanged with the old one. [`Zone::amend`] replaces RRsets, [`difference()`] returns the difference of two
+//! versions; the cost of both depends on what changed, not on the size of the zone.
 
 mod amendment;
 mod assembly;

@@ -27,7 +27,7 @@ const RRSET_HEAD: usize = 8;
 /// A pointer to the name that follows a message's header: the question's.
 pub(crate) const QUESTION_POINTER: [u8; 2] = [0xc0, 12];
 
-/// What a lookup must know of a node before it looks for a type.
+/// The properties of a node that a lookup checks before it looks for a type.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Marks(u8);
 
@@ -76,7 +76,7 @@ impl Node {
         self.name()
     }
 
-    /// Returns whether two nodes are one allocation, which makes them equal without a look at them.
+    /// Returns whether two nodes are one allocation, which makes them equal without comparing contents.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -217,17 +217,17 @@ impl<'n> RRset<'n> {
     }
 }
 
-/// Builds nodes one after the other, using its buffers again.
+/// Builds nodes one after the other, reusing its buffers.
 #[derive(Default)]
 pub(crate) struct NodeBuilder {
     octets: Vec<u8>,
-    /// Where the image of the RRset under way begins; its head stands in front.
+    /// The start of the image of the current RRset; its head is before it.
     image: Option<usize>,
     count: u16,
 }
 
 impl NodeBuilder {
-    /// Begins a node.
+    /// Starts a node.
     pub(crate) fn begin(&mut self, owner: &[u8]) {
         self.octets.clear();
         self.image = None;
@@ -236,7 +236,7 @@ impl NodeBuilder {
         self.octets.extend_from_slice(owner);
     }
 
-    /// Begins the RRset of a type, which must be greater than those before.
+    /// Starts the RRset of a type, which must be greater than those before.
     pub(crate) fn begin_rrset(&mut self, rtype: Type) {
         self.end_rrset();
         self.octets.extend_from_slice(&rtype.0.to_be_bytes());
@@ -255,7 +255,7 @@ impl NodeBuilder {
         head[10..].copy_from_slice(&(data.len() as u16).to_be_bytes());
         self.octets.extend_from_slice(&head);
         self.octets.extend_from_slice(data);
-        // An RRset with more records is refused before anybody sees it.
+        // An RRset with more records is refused before it is served.
         self.count = self.count.saturating_add(1);
     }
 

@@ -1,4 +1,4 @@
-//! Records put together into a zone.
+//! Building a zone from records.
 //!
 //! The records are gathered in one buffer, sorted by name in canonical order, type and data, and built into nodes and
 //! trie from left to right; nothing is searched and nothing copied twice. Sorting by data too makes a zone's form
@@ -14,13 +14,13 @@ use super::zone::Zone;
 use crate::dns::diagnostic::Report;
 use crate::dns::{Name, Type, data_cmp, name};
 
-/// A record gathered: where its name and data lie in the buffer, and what it is sorted by.
+/// A collected record: the place of its name and data in the buffer, and its sort key.
 pub(crate) struct Gathered {
-    /// The first symbols of the name below the apex, which settle nearly every comparison.
+    /// The first symbols of the name below the apex, which decide nearly every comparison.
     order: u128,
     owner: u32,
     data: u32,
-    /// The place for findings about the record.
+    /// The place reported in findings about the record.
     pub(crate) place: u32,
     pub(crate) ttl: u32,
     data_len: u16,
@@ -28,17 +28,17 @@ pub(crate) struct Gathered {
     owner_len: u8,
 }
 
-/// What became of a record to be gathered.
+/// The outcome of adding a record.
 pub(crate) enum Added {
-    /// It is among the others.
+    /// It was added.
     Yes,
-    /// It is left out: its owner is not in the zone.
+    /// It was left out: its owner is not in the zone.
     OutOfZone,
-    /// There can be no more.
+    /// The size limit was reached.
     Full,
 }
 
-/// Where the last owner lies, which the next record may share.
+/// The place of the last owner, which the next record may share.
 pub(crate) struct Owners {
     apex: Name,
     key: Key,
@@ -135,7 +135,7 @@ impl Records {
         let mut list = std::mem::take(&mut self.list);
         let records = self;
         list.sort_unstable_by(|a, b| records.compare(a, b));
-        // What cannot be read may be just the record that seems to be missing.
+        // An unreadable record may be the one that seems to be missing.
         if readable {
             check::apex(&records, &list, apex, report);
         }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::key::{END, Key};
 use crate::dns::name;
 
-/// What a trie holds: a value that bears its name.
+/// A value of a trie, which contains its own name.
 pub(crate) trait Named {
     /// Returns the name in wire form.
     fn name(&self) -> &[u8];
@@ -178,7 +178,7 @@ impl<V: Named + Clone> Trie<V> {
         })
     }
 
-    /// Puts a value under its name and returns the one it replaces.
+    /// Inserts a value under its name and returns the one it replaces.
     pub(crate) fn insert(&mut self, value: V) -> Option<V> {
         let key = Key::new(value.name());
         let differs = match self.descend(&key, |_| ()) {
@@ -199,7 +199,7 @@ impl<V: Named + Clone> Trie<V> {
         None
     }
 
-    /// Takes a name (in wire form) out and returns its value.
+    /// Removes a name (in wire form) and returns its value.
     pub(crate) fn remove(&mut self, name: &[u8]) -> Option<V> {
         let key = Key::new(name);
         let reached = self.descend(&key, |_| ())?;
@@ -243,7 +243,7 @@ impl<V: Named + Clone> Trie<V> {
             link = branch.twig(symbol);
             rest.stack.push(branch.twigs[branch.rank(symbol) + usize::from(link.is_some())..].iter());
         }
-        // All names below share the symbols up to the difference, so one of them speaks for all.
+        // All names below share the symbols up to the difference, so comparing one of them is enough.
         let is_after =
             |link: &&Link<V>| differs.is_none_or(|at| Key::new(link.first().name()).symbol(at) > key.symbol(at));
         rest.stack.extend(link.filter(is_after).map(|link| std::slice::from_ref(link).iter()));
@@ -277,7 +277,7 @@ impl<V: Named + Clone> Link<V> {
         }
     }
 
-    /// Puts `value` in the place of the leaf with its key, which exists.
+    /// Replaces the existing leaf with the key of `value`.
     fn replace(&mut self, key: &Key, value: V) -> Option<V> {
         match self {
             Link::Leaf(leaf) => Some(std::mem::replace(leaf, value)),
@@ -311,7 +311,7 @@ impl<V: Named + Clone> Link<V> {
         }
     }
 
-    /// Takes out the leaf with this key, which exists below this branch.
+    /// Removes the existing leaf with this key below this branch.
     fn take_out(&mut self, key: &Key) {
         let Link::Branch(branch) = self else { return };
         let symbol = key.symbol(branch.at);
@@ -365,7 +365,7 @@ pub(crate) struct Builder<V> {
 }
 
 impl<V: Named + Clone> Builder<V> {
-    /// Begins an empty trie.
+    /// Creates an empty builder.
     pub(crate) fn new() -> Self {
         Self { open: Vec::new(), twigs: Vec::new(), last: None, keys: [Key::empty(), Key::empty()], len: 0 }
     }
@@ -433,7 +433,7 @@ mod tests {
         }
     }
 
-    /// Names that collide often: few labels of few letters, some of them two-symbol octets.
+    /// Names that collide often: few labels of few letters, some of which are two-symbol octets.
     pub(super) fn any_name() -> impl Strategy<Value = Name> {
         let octet = prop_oneof![Just(b'a'), Just(b'A'), Just(b'b'), Just(b'*'), Just(0), Just(b'['), Just(0xff)];
         names_of(octet, 1..3, 0..5)

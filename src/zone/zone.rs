@@ -1,4 +1,4 @@
-//! A zone: the immutable set of nodes a lookup walks.
+//! A zone: the immutable set of nodes that lookups use.
 //!
 //! [`Zone::lookup`] answers what RFC 1034 §4.3.2 step 3 asks in one descent: is there a cut or a DNAME on
 //! the way down, is the name there, does it exist without records, does a wildcard stand in for it?
@@ -20,24 +20,24 @@ pub struct Zone {
     pub(super) nodes: Trie<Node>,
     serial: Serial,
     records: usize,
-    /// Some name has, or had before an amendment, a label `*`; without one, names that do not exist need no second look.
+    /// Whether a name has, or had before an amendment, a label `*`; if not, missing names need no wildcard lookup.
     has_wildcards: bool,
-    /// How the zone proves what it does not have.
+    /// How the zone proves nonexistence.
     pub(super) denial: Denial,
 }
 
-/// What a zone has for a name (RFC 1034 §4.3.2 step 3).
+/// The result of looking a name up in a zone (RFC 1034 §4.3.2 step 3).
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lookup<'z> {
-    /// The name is there and owns records.
+    /// The name exists and owns records.
     Node(&'z Node),
     /// The name exists, but only through names below it (RFC 4592 §2.2.2).
     EmptyNonTerminal,
-    /// The topmost zone cut at or above the name; at the cut itself, `at_cut`, the DS record is still ours.
+    /// The topmost zone cut at or above the name; at the cut itself, `at_cut`, the DS record still belongs to this zone.
     Delegation {
         /// The delegation's NS records.
         cut: &'z Node,
-        /// The name is the cut's own.
+        /// Whether the name is that of the cut.
         at_cut: bool,
     },
     /// A node above the name whose DNAME record redirects it (RFC 6672).
@@ -49,7 +49,7 @@ pub(crate) enum Lookup<'z> {
         /// The length of the closest encloser in octets.
         encloser: usize,
     },
-    /// There is no such name.
+    /// The name does not exist.
     NoName {
         /// The length of the closest encloser in octets.
         encloser: usize,
@@ -57,7 +57,7 @@ pub(crate) enum Lookup<'z> {
 }
 
 impl Zone {
-    /// Makes a zone of its nodes.
+    /// Creates a zone from its nodes.
     ///
     /// Returns `None` if the apex has no SOA record.
     pub(crate) fn new(name: Name, nodes: Trie<Node>) -> Option<Self> {
@@ -70,12 +70,12 @@ impl Zone {
         Some(Self { name, apex, nodes, serial, records, has_wildcards, denial })
     }
 
-    /// Returns the zone with RRsets replaced; it shares all else with this one and costs what it does not share.
+    /// Returns the zone with RRsets replaced; it shares everything else with this one, and the cost depends only on what changes.
     ///
-    /// Where an RRset is given twice, the last holds. The result is, letter case aside, what reading a text
-    /// of its records gives. Nothing is checked but what is said below: who amends sees to it that the zone is sound.
+    /// If an RRset is given twice, the last one applies. The result equals, apart from letter case, the zone read from a
+    /// text of its records. Only the conditions below are checked: the caller must ensure that the zone is valid.
     ///
-    /// Returns `None` if that were no zone: its apex would have no SOA record, an owner is not in it, there are more records
+    /// Returns `None` if the result is not a zone: its apex has no SOA record, an owner is not in it, there are more records
     /// of a type at an owner, or a record has longer data, than 65,535.
     #[must_use]
     pub fn amend(&self, amendments: &[Amendment]) -> Option<Self> {
@@ -150,7 +150,7 @@ impl Zone {
         self.serial
     }
 
-    /// Returns how many records the zone has.
+    /// Returns the number of records in the zone.
     pub fn record_count(&self) -> usize {
         self.records
     }

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum IncludeError {
     /// There is no such file.
     Missing,
-    /// There is one, but it cannot be had; the reason follows.
+    /// The file exists but cannot be read, for the given reason.
     Unreadable(String),
 }
 
@@ -20,10 +20,10 @@ impl fmt::Display for IncludeError {
     }
 }
 
-/// The most octets a path may have, so that a finding can show a chain of them.
+/// The maximum length of a path in octets, so that a diagnostic can show a chain of paths.
 const MAX_PATH: usize = 255;
 
-/// Resolves the path of an included file, which begins at the root of the repository; an error says what is wrong.
+/// Resolves the path of an included file relative to the root of the repository; an error says what is wrong.
 pub(crate) fn resolve(path: &[u8]) -> Result<String, &'static str> {
     let path = std::str::from_utf8(path).map_err(|_| "the path is not UTF-8 text")?;
     if path.len() > MAX_PATH {

@@ -9,29 +9,29 @@ use crate::dns::{Name, name};
 use crate::zone::Zone;
 use crate::zone::records::{Added, Owners, Records};
 
-/// What reading a zone's files gives.
+/// The result of reading a zone's files.
 #[derive(Debug)]
 pub struct Reading {
     /// The zone, unless there was an error.
     pub zone: Option<Zone>,
-    /// All that was found, in the order of the files and their texts; bounded, the last one telling how many were left
-    /// out.
+    /// All diagnostics in the order of the files and their lines; if there are too many, the last one counts those
+    /// left out.
     pub diagnostics: Vec<Diagnostic>,
-    /// The paths of the files that are included, those that are not there too: should one change or come, the zone
-    /// may read otherwise.
+    /// The paths of all included files, including missing ones: if one of them changes or appears, the zone may
+    /// change.
     pub included: Vec<String>,
 }
 
-/// Reads the zone `apex` from a file that includes no other.
+/// Reads the zone `apex` from a single file.
 ///
-/// `path` is what the file is called in the diagnostics. The text need not be UTF-8.
+/// `path` is the file's name in diagnostics. The text need not be UTF-8.
 pub fn read(apex: &Name, path: &str, text: &[u8]) -> Reading {
     read_including(apex, path, text, |_| Err(IncludeError::Missing))
 }
 
-/// Reads the zone `apex` from a file and the files it includes, which `open` gets by their paths.
+/// Reads the zone `apex` from a file and the files it includes, which `open` reads by path.
 ///
-/// `path` is the file's own; all paths begin at the root of the repository. The texts need not be UTF-8.
+/// `path` is the file's own; all paths are relative to the root of the repository. The texts need not be UTF-8.
 pub fn read_including(
     apex: &Name,
     path: &str,
@@ -56,7 +56,7 @@ pub fn read_including(
         diagnostics = recognise(diagnostics, &files);
     }
     if let (None, false, Some(hint)) = (&zone, is_other, stray::hint_of_name(path)) {
-        // One word about a file that should not be there, not one about each line of it.
+        // Report a file that should not be there once, not once for each of its lines.
         let first = diagnostics.into_iter().find(|found| found.severity == Severity::Error);
         let reason = first.map_or_else(String::new, |first| {
             if first.line > 0 {
@@ -72,10 +72,10 @@ pub fn read_including(
     Reading { zone, diagnostics, included }
 }
 
-/// Replaces all that was found in a file that is no master file at all by one error that says what it is.
+/// Replaces all diagnostics about a file that is not a zone file at all with one error that says what it is.
 ///
-/// Only files with errors are looked at: whatever reads as a zone is one, so that no edit of a zone that is served can make its
-/// file look like something else.
+/// Only files with errors are examined: a file that reads as a zone is one, so editing a served zone can never make
+/// its file look like something else.
 fn recognise(diagnostics: Vec<Diagnostic>, files: &Files<'_>) -> Vec<Diagnostic> {
     let has_errors =
         |path: &str| diagnostics.iter().any(|found| found.file == path && found.severity == Severity::Error);
@@ -97,7 +97,7 @@ fn recognise(diagnostics: Vec<Diagnostic>, files: &Files<'_>) -> Vec<Diagnostic>
     others.into_iter().chain(rest).collect()
 }
 
-/// Gathers the records of a zone's files; returns the paths of the files included.
+/// Collects the records of a zone's files; returns the paths of the included files.
 fn gather<'r>(
     records: &mut Records,
     apex: &Name,
@@ -108,7 +108,7 @@ fn gather<'r>(
     let mut reader = Reader::new(apex, files, open);
     let mut owners = Owners::new(apex);
     while let Some(record) = reader.next(report) {
-        // All texts together have less than 4 GiB.
+        // All texts together are smaller than 4 GiB.
         let place = record.place as u32;
         let owner = reader.owner();
         let is_key = role::is_tsig_key(record.rtype, reader.rdata());

@@ -1,26 +1,26 @@
-//! What a file of the repository is, told from its path alone, and which records are keys.
+//! The role of a file in the repository, determined by its path alone, and the recognition of key records.
 
 use crate::dns::name::{self, NameError};
 use crate::dns::{Name, Type};
 
-/// What a file of the repository is.
+/// The role of a file in the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileRole {
     /// The zone of this name: `example.org` or `example.org.zone`.
     Zone(Name),
     /// Keys: `_keys` or `<zone>._keys`.
     Keys,
-    /// Nothing of ours: dotfiles, sub-directories, README, LICENSE and the like.
+    /// A file the server ignores: dotfiles, sub-directories, README, LICENSE and the like.
     Foreign,
-    /// It looks like a zone, but its name is no domain name.
+    /// A file that looks like a zone, but whose name is not a domain name.
     Misnamed {
-        /// Why not.
+        /// Why it is not.
         reason: String,
     },
 }
 
-/// Words a repository's customary files begin with, in capitals as is the custom; a zone of such a name must be
-/// written in small letters.
+/// The uppercase words that names of customary repository files begin with; the file of a zone with such a name must
+/// be lowercase.
 const CUSTOMARY: &[&str] = &[
     "README",
     "LICENSE",
@@ -38,10 +38,10 @@ const CUSTOMARY: &[&str] = &[
 ];
 
 impl FileRole {
-    /// Tells what a file is from its path, which is relative to the root of the repository.
+    /// Returns the role of the file at a path relative to the root of the repository.
     ///
-    /// A zone's file bears the zone's name, in any letter case and with or without a final dot; `.zone` may follow
-    /// if the name in front has a dot itself, so that the name `example.zone` stays possible. The root zone's file
+    /// A zone's file has the zone's name, in any letter case and with or without a final dot; `.zone` may follow
+    /// if the name itself contains a dot, so that the name `example.zone` stays possible. The root zone's file
     /// is `root` or `root.zone`, since no file can be named `.`.
     pub fn of(path: &str) -> Self {
         if path.contains('/') || path.starts_with('.') || is_customary(path) {
@@ -57,7 +57,7 @@ impl FileRole {
             Some((front, tail)) if tail.eq_ignore_ascii_case(".zone") && front.contains('.') => front,
             _ => path,
         };
-        // A name with such a character would be a legal name of a zone, but hardly a meant one: `notes (old)`.
+        // A name with such a character would be a legal zone name, but hardly an intended one: `notes (old)`.
         if let Some(odd) = name.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.*%\\".contains(*c)) {
             return Self::Misnamed { reason: format!("a zone's file bears the zone's name, which has no {odd:?}") };
         }
@@ -68,12 +68,12 @@ impl FileRole {
     }
 }
 
-/// Reads the name of a zone as files bear it: what no file can be named on some system is `%` and two hexadecimal digits,
-/// as in `%2A.example.org` and `0%2F63.2.0.192.in-addr.arpa`.
+/// Parses a zone name from a file name: characters that some system forbids in file names are written as `%` and two
+/// hexadecimal digits, as in `%2A.example.org` and `0%2F63.2.0.192.in-addr.arpa`.
 ///
 /// # Errors
 ///
-/// It is no name.
+/// Fails if it is not a valid name.
 pub fn zone_of_file(file: &str) -> Result<Name, NameError> {
     let mut text = String::with_capacity(file.len());
     let mut rest = file;
@@ -87,7 +87,7 @@ pub fn zone_of_file(file: &str) -> Result<Name, NameError> {
     Name::from_text(&text)
 }
 
-/// Returns the name of a zone's file as [`FileRole::of`] reads it, in small letters, and one that any system can have.
+/// Returns the file name of a zone as [`FileRole::of`] parses it: lowercase, and valid on any system.
 pub(crate) fn file_of_zone(apex: &Name) -> String {
     if apex.is_root() {
         return "root".to_string();
@@ -103,15 +103,15 @@ pub(crate) fn file_of_zone(apex: &Name) -> String {
     labels.join(".")
 }
 
-/// Endings of private keys, and of what editors, patches and people leave behind of a file.
+/// Suffixes of private keys, and of the copies of a file that editors, patches and people leave behind.
 const PRIVATE: &[&str] = &["private", "pem"];
 const LEFTOVER: &[&str] = &["bak", "orig", "old", "save", "swp", "swo", "tmp", "rej", "new", "disabled"];
 
-/// Checks that zones may include the file at `path`, which begins at the root of the repository.
+/// Checks that zones may include the file at `path`, which is relative to the root of the repository.
 ///
 /// # Errors
 ///
-/// What the file is instead of a part of zones: it holds secrets, or is there for people or for git.
+/// Fails with the reason if the file contains secrets or is meant for people or for git.
 pub fn may_be_part(path: &str) -> Result<(), &'static str> {
     let name = path.rsplit('/').next().unwrap_or(path);
     if holds_keys(name) {
@@ -129,9 +129,9 @@ pub fn may_be_part(path: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Returns whether a file is named like a key file, wherever it is: in any letter case, also a copy of one.
+/// Returns whether a file is named like a key file or a copy of one, in any directory and letter case.
 ///
-/// [`FileRole::Keys`] are only those at the root whose names are just so. These hold keys all the same.
+/// [`FileRole::Keys`] covers only files at the root with the exact name, but the others contain keys all the same.
 pub(super) fn holds_keys(name: &str) -> bool {
     let mut name = name.trim_end_matches('~');
     while let Some((front, ending)) = name.rsplit_once('.') {
@@ -146,10 +146,10 @@ pub(super) fn holds_keys(name: &str) -> bool {
     lower == "_keys" || lower.ends_with("._keys")
 }
 
-/// Returns whether a record is a TSIG key: its algorithm is one of those that key files give an HMAC, and no zone's.
+/// Returns whether a record is a TSIG key: its algorithm is one that key files use for an HMAC and no zone uses.
 ///
-/// DNSKEY, CDNSKEY, KEY and RKEY records have the algorithm at the same place (RFC 4034 §2.1, RFC 2535 §3.1), and the numbers
-/// are reserved where DNSSEC has its own (RFC 4034 §A.1).
+/// DNSKEY, CDNSKEY, KEY and RKEY records have the algorithm at the same offset (RFC 4034 §2.1, RFC 2535
+/// §3.1), and DNSSEC reserves these numbers (RFC 4034 §A.1).
 pub(crate) fn is_tsig_key(rtype: Type, data: &[u8]) -> bool {
     const KEY: Type = Type(25);
     const RKEY: Type = Type(57);
@@ -158,7 +158,7 @@ pub(crate) fn is_tsig_key(rtype: Type, data: &[u8]) -> bool {
         && data.get(3).is_some_and(|number| matches!(number, 157 | 161..=165))
 }
 
-/// What is said of a record that is a TSIG key.
+/// The error for a record that is a TSIG key.
 pub(crate) const TSIG_KEY: &str = "this record is a TSIG key, whose secret would be served to everybody";
 
 /// Returns whether a file is named like `README`, `README.md` or `LICENSE-MIT`.

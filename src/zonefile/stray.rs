@@ -1,11 +1,11 @@
-//! Files that are no zones though they lie where zones do: what editors, name servers and people leave behind.
+//! Files in the place of zones that are not zones: leftovers of editors, name servers and people.
 //!
-//! A zone may have any name, and so may its file. So a name alone is no reason to leave a file out unless it says that it
-//! is a copy of another that is there, or of a key file. What a text is, its first octets tell.
+//! A zone may have any name, and so may its file. A name alone is therefore no reason to leave a file out, unless it marks
+//! a copy of another file that exists, or of a key file. The kind of a text is recognised by its first octets.
 
 use super::role::holds_keys;
 
-/// Endings of names, what leaves such files behind, and what to do.
+/// File name suffixes, what leaves such files behind, and what to do.
 const ENDINGS: &[(&str, &str)] = &[
     ("bak", "a backup copy"),
     ("backup", "a backup copy"),
@@ -33,7 +33,7 @@ const ENDINGS: &[(&str, &str)] = &[
 /// What to do about a file that should not be where it is.
 const FIX: &str = "remove it from the repository and list it in .gitignore, or move it into a sub-directory";
 
-/// Returns why a file of this path, at the top, is no zone's, if its name tells; `has` says which other files there are.
+/// Returns why the top-level file at this path is not a zone, judging by its name; `has` says which other files exist.
 #[must_use]
 pub fn stray_name(path: &str, has: impl Fn(&str) -> bool) -> Option<String> {
     if holds_keys(path) {
@@ -55,7 +55,7 @@ pub fn stray_name(path: &str, has: impl Fn(&str) -> bool) -> Option<String> {
         .map(|(of, what)| format!("looks like {what} of {of}, and is not served; {FIX}"))
 }
 
-/// Returns what a file is a copy of by its name, and which kind of copy.
+/// Returns which file this one is a copy of, judging by its name, and the kind of copy.
 fn copy_of(path: &str) -> Option<(&str, &'static str)> {
     let (mut name, mut kind) = (path, None);
     loop {
@@ -69,7 +69,7 @@ fn copy_of(path: &str) -> Option<(&str, &'static str)> {
         let is_number = !ending.is_empty() && ending.bytes().all(|octet| octet.is_ascii_digit()) && kind.is_none();
         match known {
             Some((_, what)) => (name, kind) = (front, kind.or(Some(*what))),
-            // A zone's name may end in a number's label only where nobody has a domain.
+            // A zone's name can end in a numeric label only outside any delegated domain.
             None if is_number => (name, kind) = (front, Some("an older copy")),
             None => break,
         }
@@ -77,7 +77,7 @@ fn copy_of(path: &str) -> Option<(&str, &'static str)> {
     Some((name, kind?))
 }
 
-/// Returns what a file that is read as a zone, and is none, may be by its name, and what to do.
+/// Returns what a file that failed to read as a zone may be, judging by its name, and what to do.
 pub(crate) fn hint_of_name(path: &str) -> Option<String> {
     if let Some(zone) = path.strip_prefix("db.").filter(|zone| zone.contains('.')) {
         return Some(format!("a zone's file bears just the zone's name: rename {path} to {zone}"));
@@ -86,15 +86,15 @@ pub(crate) fn hint_of_name(path: &str) -> Option<String> {
     Some(format!("{path} looks like {what}; {FIX}"))
 }
 
-/// What a text is that is no zone's.
+/// The kind of a text that is not a zone.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Other {
-    /// What it is, and what to do.
+    /// The description, and what to do.
     pub(crate) reason: &'static str,
     pub(crate) hint: &'static str,
 }
 
-/// Returns what a text is if it is no master file at all, as its first octets tell.
+/// Returns the kind of a text that is not a zone file at all, judging by its first octets.
 pub(crate) fn other_text(text: &[u8]) -> Option<Other> {
     const REMOVE: &str = "remove it from the repository, or move it into a sub-directory";
     const UTF_8: &str = "save it as UTF-8 or ASCII, without a byte order mark";
@@ -150,7 +150,7 @@ pub(crate) fn other_text(text: &[u8]) -> Option<Other> {
     })
 }
 
-/// Returns whether a text begins like `named.conf` behind its comments: a statement's name and what follows it there.
+/// Returns whether a text begins like `named.conf` after its comments: with a statement's name and its opening.
 fn is_configuration(head: &[u8]) -> bool {
     const STATEMENTS: &[&str] = &[
         "acl",

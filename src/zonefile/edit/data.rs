@@ -1,4 +1,4 @@
-//! Record data written into a file: as a new text, or in place of another record's.
+//! Writing record data into a file: as new text, or in place of another record's data.
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ use crate::dns::rdata::wire;
 use crate::dns::{Field, Type, data_cmp, name, print};
 use crate::zonefile::entries::Spans;
 
-/// How data is written.
+/// The style in which data is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Style {
-    /// Names below the origin are relative to it.
+    /// Whether names below the origin are relative to it.
     pub(super) relative: bool,
-    /// Hexadecimal digits are in small letters.
+    /// Whether hexadecimal digits are lowercase.
     pub(super) small: bool,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Written<'a> {
     pub(super) data: &'a [u8],
 }
 
-/// Returns a record's data in text; it reads as the same data, letter case aside.
+/// Returns a record's data as text that reads as the same data, apart from letter case.
 pub(super) fn text(rtype: Type, data: &[u8], origin: &[u8], style: Style) -> String {
     let parts = rtype.fields().and_then(|fields| wire::split(fields, data)).and_then(|parts| {
         parts.iter().map(|&(field, octets)| part(field, octets, data, origin, style)).collect::<Option<Vec<_>>>()
@@ -65,7 +65,7 @@ fn reads_as(text: &str, rtype: Type, data: &[u8], origin: &[u8]) -> bool {
 }
 
 impl Written<'_> {
-    /// Returns where the words of the data stand, quotes included.
+    /// Returns the spans of the words of the data, including quotes.
     fn words(&self) -> Vec<Range<usize>> {
         let entry = &self.text[self.spans.entry.clone()];
         let base = self.spans.entry.start;
@@ -84,7 +84,7 @@ impl Written<'_> {
         wire::split(self.rtype.fields()?, self.data)
     }
 
-    /// Returns the style the data is written in; names that tell nothing are taken to be `relative` or not.
+    /// Returns the style of the data; `relative` is the default if its names do not show which form they use.
     pub(super) fn style(&self, relative: bool) -> Style {
         let mut style = Style { relative, small: false };
         let words = self.words();
@@ -92,11 +92,11 @@ impl Written<'_> {
             return style;
         }
         let Some(fields) = self.fields() else { return style };
-        let mut told = None;
+        let mut seen = None;
         for (word, (field, octets)) in words.iter().zip(fields) {
             let written = &self.text[word.clone()];
             match field {
-                Field::CompressedName | Field::Name => told = told.or(is_relative(written, octets, self.origin)),
+                Field::CompressedName | Field::Name => seen = seen.or(is_relative(written, octets, self.origin)),
                 Field::Hex => {
                     style.small =
                         written.iter().any(u8::is_ascii_lowercase) && !written.iter().any(u8::is_ascii_uppercase);
@@ -105,7 +105,7 @@ impl Written<'_> {
                 _ => {}
             }
         }
-        style.relative = told.unwrap_or(relative);
+        style.relative = seen.unwrap_or(relative);
         style
     }
 
@@ -140,7 +140,7 @@ impl Written<'_> {
         })
     }
 
-    /// Returns the replacements that put as many hexadecimal digits in place of others, cut into words as they are.
+    /// Returns the replacements that substitute the same number of hexadecimal digits, split into the same words.
     fn replace_digits(&self, words: &[Range<usize>], digits: &str) -> Vec<(Range<usize>, Vec<u8>)> {
         let mut rest = digits.as_bytes();
         let mut edits = Vec::new();
@@ -162,7 +162,7 @@ impl Written<'_> {
         data: &[u8],
         style: Style,
     ) -> Option<Vec<(Range<usize>, Vec<u8>)>> {
-        // What cannot be written field by field is written as a whole.
+        // Data that cannot be written field by field is written as a whole.
         let whole = text(self.rtype, data, self.origin, style);
         if whole.starts_with("\\#") {
             return None;
@@ -217,7 +217,7 @@ impl Written<'_> {
         Some(edits)
     }
 
-    /// Returns the replacements that put words in place of words; comments and parentheses between them stay.
+    /// Returns the replacements of words by words; comments and parentheses between them stay.
     fn replace_words(&self, old: &[Range<usize>], mut new: Vec<Vec<u8>>) -> Vec<(Range<usize>, Vec<u8>)> {
         if new.len() > old.len() {
             let rest = new.split_off(old.len() - 1);
@@ -240,7 +240,7 @@ impl Written<'_> {
     }
 }
 
-/// Returns whether a field is always one word; what is not may take all words up to the end.
+/// Returns whether a field is always one word; other fields may take all remaining words.
 fn is_one_word(field: Field) -> bool {
     !matches!(
         field,

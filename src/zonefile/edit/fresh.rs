@@ -8,12 +8,12 @@ use crate::dns::Type;
 use crate::zone::Zone;
 use crate::zone::node::Node;
 
-/// The widest an owner may be that the columns make room for.
+/// The maximum width of an owner that the columns make room for.
 const MAX_OWNER: usize = 31;
 
 /// Returns the text of a new zone's file: `$TTL`, the SOA record in parentheses, then all records in canonical order.
 ///
-/// Names are relative to the apex, which the file's name tells.
+/// Names are relative to the apex, which is the default origin of the file.
 #[must_use]
 pub fn new_file(zone: &Zone) -> String {
     let origin = zone.apex().as_wire();
@@ -27,7 +27,7 @@ pub fn new_file(zone: &Zone) -> String {
     }
     let commonest = counts.into_iter().max_by_key(|&(ttl, count)| (count, std::cmp::Reverse(ttl)));
     let default = commonest.map_or(0, |(ttl, _)| ttl);
-    // Columns begin at multiples of eight, so that tabs lead there.
+    // Columns begin at multiples of eight, the tab stops.
     let mut file = File { text: format!("$TTL {default}\n"), origin, default, column: (width / 8 + 1) * 8 };
     for node in zone.iter() {
         file.node(node);
@@ -39,7 +39,7 @@ struct File<'z> {
     text: String,
     origin: &'z [u8],
     default: u32,
-    /// Where the TTLs begin.
+    /// The column of the TTLs.
     column: usize,
 }
 
@@ -76,7 +76,7 @@ impl File<'_> {
     }
 }
 
-/// Returns the data of an SOA record on lines of their own, with what each number means.
+/// Returns the data of an SOA record with each number on its own line and a comment that names it.
 fn soa(text: &str) -> String {
     const MEANINGS: [&str; 5] = ["serial", "refresh", "retry", "expire", "minimum"];
     let words: Vec<&str> = text.split(' ').collect();
@@ -89,6 +89,6 @@ fn soa(text: &str) -> String {
         lines.push_str(&format!("\n\t\t\t{number:<11}; {meaning}"));
     }
     lines.push_str(" )");
-    // The last line's comment must not hide the parenthesis.
+    // The closing parenthesis must come before the last line's comment.
     lines.replace("; minimum )", ") ; minimum")
 }

@@ -1,4 +1,4 @@
-//! Lines laid out as their neighbours are: columns, tabs or blanks, class, letter case.
+//! Line layout that follows the neighbouring lines: columns, tabs or blanks, class, letter case.
 
 use std::ops::Range;
 
@@ -10,9 +10,9 @@ use crate::zonefile::entries::Spans;
 struct Place {
     /// The column it begins in, from 0; a tab reaches to the next multiple of 8.
     column: usize,
-    /// There are tabs in front of it.
+    /// Whether tabs precede it.
     tabs: bool,
-    /// It stands one blank behind what comes before, wherever that ends.
+    /// Whether exactly one blank separates it from the previous field.
     loose: bool,
 }
 
@@ -20,14 +20,14 @@ struct Place {
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
     ttl: Option<Place>,
-    /// The class as it is written.
+    /// The class as written.
     class: Option<(Place, Vec<u8>)>,
     rtype: Place,
     data: Place,
     class_first: bool,
-    /// Mnemonics are in small letters.
+    /// Whether mnemonics are lowercase.
     small: bool,
-    /// The TTL as it is written, or nothing.
+    /// The TTL as written, or empty.
     ttl_text: Vec<u8>,
 }
 
@@ -42,7 +42,7 @@ impl Default for Layout {
 impl Layout {
     /// Returns the layout of the record at `spans` of `text`, unless parentheses break it up.
     ///
-    /// `padded` is one before it in the file that has more than a blank between fields.
+    /// `padded` is an earlier one in the file with more than one blank between fields.
     pub(super) fn of(text: &[u8], spans: &Spans, padded: Option<&Spans>) -> Option<Self> {
         let start = spans.entry.start;
         let mnemonic = &text[spans.rtype.clone()];
@@ -53,7 +53,7 @@ impl Layout {
             (Some(class), Some(ttl)) => class.start < ttl.start,
             _ => false,
         };
-        // The columns another record has kept though it did not need their width; this one may have outgrown them.
+        // The columns of the padded record, which had room to spare; this one may have outgrown them.
         let kept = |of: fn(&Spans) -> Option<&Range<usize>>| {
             let other = padded?;
             let span = of(other).filter(|span| text[..span.start].ends_with(b"  "))?;
@@ -81,7 +81,7 @@ impl Layout {
         if !plain {
             return None;
         }
-        // What stands behind the type need not be data: it may be a parenthesis.
+        // The text after the type need not be data: it may be a parenthesis.
         let behind = &text[spans.rtype.end..spans.entry.end];
         let blanks = blanks(behind);
         let column = column(&text[start..spans.rtype.end + blanks], 0);
@@ -95,7 +95,7 @@ impl Layout {
         self.ttl.is_some()
     }
 
-    /// Returns a line, its end excluded; without `owner` it begins with a blank.
+    /// Returns a line without its line ending; without `owner` it begins with a blank.
     pub(super) fn line(&self, owner: Option<&[u8]>, ttl: Option<u32>, rtype: &str, data: &[u8]) -> Vec<u8> {
         let mut line = owner.map_or_else(Vec::new, <[u8]>::to_vec);
         let mnemonic = if self.small { rtype.to_ascii_lowercase() } else { rtype.to_string() };
@@ -125,13 +125,13 @@ impl Layout {
     }
 }
 
-/// Returns the place of a field of some length in front of another so that this one can stay.
+/// Returns the place of a field of the given length before another field that must not move.
 fn before(next: Place, len: usize) -> Place {
     let column = next.column.saturating_sub(len + 1);
     Place { column: if next.tabs { column / 8 * 8 } else { column }, ..next }
 }
 
-/// Fills a line up to a place, with at least one blank or tab.
+/// Pads a line up to a place with at least one blank or tab.
 fn pad(line: &mut Vec<u8>, place: Place) {
     let mut at = column(line, 0);
     if at >= place.column || place.loose && at > 0 {
@@ -145,7 +145,7 @@ fn pad(line: &mut Vec<u8>, place: Place) {
     line.resize(line.len() + (place.column - at), b' ');
 }
 
-/// Returns the column a text leads to that begins in a column.
+/// Returns the column after a text that begins in the given column.
 fn column(text: &[u8], from: usize) -> usize {
     // Octets 10xxxxxx continue a UTF-8 character and take no column.
     text.iter().fold(from, |at, &octet| match octet {
@@ -163,7 +163,7 @@ fn blanks(text: &[u8]) -> usize {
     text.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count()
 }
 
-/// Returns the replacements that write an owner, a TTL or both into a record that has them from before.
+/// Returns the replacements that write an owner, a TTL or both into a record that inherited them.
 pub(super) fn rehead(
     text: &[u8],
     spans: &Spans,
@@ -202,7 +202,7 @@ pub(super) fn rehead(
     edits
 }
 
-/// Returns a number of seconds, with units if the model has them.
+/// Returns a number of seconds as text, with units if the model has them.
 pub(super) fn seconds_like(model: &[u8], seconds: u32) -> Vec<u8> {
     if seconds == 0 || model.iter().all(u8::is_ascii_digit) {
         return seconds.to_string().into_bytes();
@@ -222,7 +222,7 @@ pub(super) fn seconds_like(model: &[u8], seconds: u32) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Returns a name in text, relative to the origin if that is wanted and possible.
+/// Returns a name as text, relative to the origin if requested and possible.
 pub(super) fn spell(name: &[u8], origin: &[u8], relative: bool) -> String {
     if !relative || !name::is_at_or_below(name, origin) {
         return name::Display(name).to_string();

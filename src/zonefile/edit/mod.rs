@@ -1,16 +1,16 @@
-//! Minimal edits of zone files: only what an update changes is written anew.
+//! Minimal edits of zone files: only what an update changes is rewritten.
 //!
 //! ```text
 //! text ─ survey ─► records concerned ─ plan ─► what to do where ─ rewrite ─► new text ─ read ─► verified
 //! ```
 //!
 //! Two passes go over the text. The first finds the records that the amendments are about and the places where
-//! new ones would go; the plan says what becomes of each; the second pass follows how the old and the new text read
-//! side by side and turns the plan into replacements of spans, so that what leans on a changed record is given what it
-//! can no longer take over (see [`entries`](super::entries)). All other octets stay. The new text is read again and
-//! must give the zone that was meant; a mistake made here costs an update, never data.
+//! new ones would go; the plan decides what happens to each; the second pass tracks the state of the old and the new
+//! text side by side and turns the plan into replacements of spans, writing out owners and TTLs that can no longer be
+//! inherited from a changed record (see [`entries`](super::entries)). All other octets stay. The new text is read again
+//! and must yield the intended zone; a bug here costs an update, never data.
 //!
-//! Time and memory are those of reading the zone about twice; apart from the texts, only records of amended owners
+//! Time and memory are about twice those of reading the zone; apart from the texts, only records of amended owners
 //! are kept.
 
 mod data;
@@ -39,21 +39,21 @@ pub use fresh::new_file;
 /// The files of a zone after an edit.
 #[derive(Debug)]
 pub struct Edited {
-    /// The files that changed, by their paths, and their new contents.
+    /// The changed files by path, with their new contents.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// The zone with the amendments, which reading the files gives.
+    /// The amended zone, as read from the files.
     pub zone: Zone,
 }
 
 /// Why the files of a zone cannot be edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EditError {
-    /// The files cannot be read; this is the first thing wrong with them.
+    /// The files cannot be read; this is the first error.
     Unreadable(Diagnostic),
-    /// An entry would have to change that cannot; says which, why and what to do.
+    /// An entry that would have to change cannot be edited; says which, why and what to do.
     Fixed(Diagnostic),
-    /// The amendments make no zone, or the new text does not read as meant, for the reason given. Nothing may be
-    /// made of the edit.
+    /// The amendments do not make a valid zone, or the new text does not read as intended, for the given reason. The
+    /// edit must be discarded.
     Differs(String),
 }
 
@@ -68,10 +68,10 @@ impl fmt::Display for EditError {
 
 impl std::error::Error for EditError {}
 
-/// Edits the files of the zone `apex` so that they read as `before` with `amendments`.
+/// Edits the files of the zone `apex` so that they yield `before` with `amendments`.
 ///
-/// `path`, `text` and `open` are as for [`read_including`]; reading them must give `before`. Where an owner and type
-/// are amended twice, the last holds.
+/// `path`, `text` and `open` are as for [`read_including`]; reading them must yield `before`. If an owner and type
+/// are amended twice, the last amendment applies.
 ///
 /// # Errors
 ///
@@ -91,7 +91,7 @@ pub fn edit(
         return Ok(Edited { files: BTreeMap::new(), zone });
     }
 
-    // Each included file is asked for once, so that all passes see the same text.
+    // Each included file is opened once, so that all passes see the same text.
     let mut included: BTreeMap<String, Result<Vec<u8>, IncludeError>> = BTreeMap::new();
     let mut survey = Survey::new(before, &amendments, text);
     let first = |path: &str| included.entry(path.to_string()).or_insert_with(|| open(path)).clone();
@@ -129,12 +129,12 @@ pub fn edit(
         return Err(EditError::Differs(error.map_or_else(String::new, ToString::to_string)));
     };
     verify(&zone, &read)?;
-    // The amended zone shares all else with the one before. But what is served must be, to the letter, what the files say.
+    // The amended zone shares everything else with the one before. But the served zone must match the files exactly.
     let zone = if is_identical(&zone, &read) { zone } else { read };
     Ok(Edited { files, zone })
 }
 
-/// Checks that a zone that was read is the one that was meant.
+/// Checks that a zone that was read is the intended one.
 fn verify(meant: &Zone, read: &Zone) -> Result<(), EditError> {
     let difference = difference(meant, read);
     let Some(change) = difference.changes.first() else { return Ok(()) };

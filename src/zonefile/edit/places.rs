@@ -1,15 +1,15 @@
-//! Where in a zone's own file the first record of a name goes.
+//! The place of a new name's first record in a zone's own file.
 //!
-//! Stretches are what stands between changes of the origin. Where a stretch is in canonical order, the name goes to its
-//! canonical place there; else behind the names it resembles: the same word with a smaller number, the name above
-//! it, others below that one.
+//! A stretch is the text between two changes of the origin. If a stretch is in canonical order, the name goes to its
+//! canonical place there; otherwise after the names it resembles: the same word with a smaller number, its parent,
+//! other children of that parent.
 
 use std::collections::HashMap;
 
 use super::survey::Spot;
 use crate::dns::name;
 
-/// Finds places for names while the records go by, in time that hardly depends on how many names there are.
+/// Finds places for names in one pass over the records; the time hardly depends on the number of names.
 pub(super) struct Places {
     apex_len: usize,
     /// The names in canonical order.
@@ -17,11 +17,11 @@ pub(super) struct Places {
     /// The best canonical place found for each name.
     canonical: Vec<Option<Canonical>>,
     stretch: Stretch,
-    /// What stands at and below the names above those looked for.
+    /// The records at and below the ancestors of the names looked for.
     above: HashMap<Vec<u8>, Above>,
-    /// What stands at names that are the same but for a number, by the name without it.
+    /// The records at names that differ only in a number, by the name without it.
     numbered: HashMap<Vec<u8>, Numbered>,
-    /// The owner before, and what its records are noted for.
+    /// The previous owner, and the notes its records update.
     owner: Vec<u8>,
     noted: Vec<Note>,
 }
@@ -29,9 +29,9 @@ pub(super) struct Places {
 #[derive(Clone, Copy)]
 struct Canonical {
     spot: Spot,
-    /// How many octets the origin has: the longer, the shorter the name.
+    /// The length of the origin in octets: the longer it is, the shorter the relative name.
     origin: usize,
-    /// A greater name follows in the stretch.
+    /// Whether a greater name follows in the stretch.
     between: bool,
 }
 
@@ -41,7 +41,7 @@ struct Stretch {
     ascending: bool,
     owners: usize,
     last: Option<Spot>,
-    /// The names before this one have their place in the stretch, if they have any.
+    /// The names before this one already have their place in the stretch, if any.
     next: usize,
     found: Vec<(usize, Spot, bool)>,
 }
@@ -56,7 +56,7 @@ struct Above {
 struct Numbered {
     /// The numbers looked for, ascending.
     wanted: Vec<u64>,
-    /// For each number looked for, the greatest one below it that is not below the number before.
+    /// For each number looked for, the greatest existing one between the previous number looked for and it.
     below: Vec<Option<(u64, Spot)>>,
     any: Option<Spot>,
     last: Option<u64>,
@@ -64,7 +64,7 @@ struct Numbered {
     digits: usize,
 }
 
-/// A note to bring up to date when another record of the same owner follows.
+/// A note to update when another record of the same owner follows.
 enum Note {
     At(Vec<u8>),
     Below(Vec<u8>),
@@ -72,7 +72,7 @@ enum Note {
 }
 
 impl Places {
-    /// Begins to look for places for names, all at or below the apex.
+    /// Starts looking for places for names, all at or below the apex.
     pub(super) fn new<'n>(apex: &[u8], names: impl Iterator<Item = &'n [u8]>) -> Self {
         let mut names: Vec<Vec<u8>> = names.map(<[u8]>::to_ascii_lowercase).collect();
         names.sort_by(|a, b| name::canonical_cmp(a, b));
@@ -97,7 +97,7 @@ impl Places {
         Self { apex_len: apex.len(), names, canonical, stretch: Stretch::default(), above, numbered, owner, noted }
     }
 
-    /// Takes the next record of the zone's own file.
+    /// Processes the next record of the zone's own file.
     pub(super) fn visit(&mut self, owner: &[u8], origin: &[u8], spot: Spot) {
         if self.names.is_empty() {
             return;
@@ -139,7 +139,7 @@ impl Places {
         }
     }
 
-    /// Goes on to another owner in the stretch.
+    /// Moves to another owner in the stretch.
     fn advance(&mut self, owner: &[u8]) {
         let stretch = &mut self.stretch;
         stretch.owners += 1;
@@ -158,7 +158,7 @@ impl Places {
         }
     }
 
-    /// Ends a stretch: what was found in it counts if all of it is in order.
+    /// Ends a stretch: the places found in it count only if all of it is in order.
     fn close(&mut self) {
         let mut stretch = std::mem::take(&mut self.stretch);
         if !stretch.ascending || stretch.owners < 2 {
@@ -180,7 +180,7 @@ impl Places {
         }
     }
 
-    /// Finds out what the records of the current owner are to be noted for.
+    /// Determines which notes the records of the current owner update.
     fn note(&mut self) {
         self.noted.clear();
         if !self.above.is_empty() {
@@ -202,7 +202,7 @@ impl Places {
         }
     }
 
-    /// Returns behind which entry a name goes; `None` is the end of the file. All records must have gone by.
+    /// Returns the entry after which a name goes; `None` is the end of the file. All records must have been processed.
     pub(super) fn of(&mut self, name: &[u8]) -> Option<Spot> {
         self.close();
         let small = name.to_ascii_lowercase();
@@ -212,7 +212,7 @@ impl Places {
         let canonical = self.canonical[index].map(|place| place.spot);
         if let (Some(numbered), Some((_, number, digits))) = (numbered, split) {
             let place = numbered.place(number);
-            // Numbers that count up like 9, 10 are not meant to be in canonical order.
+            // Names counting up as in 9, 10 are not intended to be in canonical order.
             if canonical.is_none() || numbered.ascending && digits > numbered.digits {
                 return place;
             }
@@ -225,20 +225,20 @@ impl Places {
 }
 
 impl Numbered {
-    /// Returns the place of the greatest number below one that is looked for, else of any.
+    /// Returns the place of the greatest number below the one looked for, or else of any.
     fn place(&self, number: u64) -> Option<Spot> {
         let bucket = self.wanted.partition_point(|&wanted| wanted < number);
         self.below[..=bucket].iter().rev().flatten().next().map(|&(_, spot)| spot).or(self.any)
     }
 }
 
-/// Iterates over a name and those above it, down to just below the apex.
+/// Iterates over a name and its ancestors below the apex.
 fn suffixes(name: &[u8], apex_len: usize) -> impl Iterator<Item = &[u8]> {
     std::iter::successors(Some(name), |name| Some(&name[usize::from(*name.first()?) + 1..]))
         .take_while(move |name| name.len() > apex_len)
 }
 
-/// Splits the digits off the end of a name's first label: what is left, the number, how many digits.
+/// Splits trailing digits off a name's first label: the rest, the number, the count of digits.
 pub(super) fn split_number(name: &[u8]) -> Option<(Vec<u8>, u64, usize)> {
     let (&len, rest) = name.split_first()?;
     let (label, rest) = rest.split_at_checked(usize::from(len))?;

@@ -1,4 +1,4 @@
-//! What is to be done with which entry: amendments laid over the records the survey has found.
+//! The plan: what to do with each entry, derived from the amendments and the records found by the survey.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
@@ -8,20 +8,20 @@ use super::survey::{Habits, Line, Spot, Survey};
 use crate::dns::{Type, data_cmp, name};
 use crate::zone::Amendment;
 
-/// What is to be done with an entry.
+/// The changes to an entry.
 #[derive(Debug, Default)]
 pub(super) struct Op {
-    /// Its lines go.
+    /// Whether its lines are deleted.
     pub(super) delete: bool,
-    /// The TTL it is to have.
+    /// The new TTL.
     pub(super) ttl: Option<u32>,
-    /// The data it is to have.
+    /// The new data.
     pub(super) data: Option<Box<[u8]>>,
-    /// The records to come behind it.
+    /// The records to insert after it.
     pub(super) behind: Vec<New>,
 }
 
-/// A record that is to come.
+/// A record to be inserted.
 #[derive(Clone, Debug)]
 pub(super) struct New {
     /// The owner in wire form.
@@ -29,15 +29,15 @@ pub(super) struct New {
     pub(super) rtype: Type,
     pub(super) ttl: u32,
     pub(super) data: Box<[u8]>,
-    /// Its owner is left out where it can be.
+    /// Whether its owner is omitted where possible.
     pub(super) leans: bool,
 }
 
-/// All there is to be done.
+/// All planned changes.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) ops: HashMap<Spot, Op>,
-    /// The records to come at the end of the zone's own file.
+    /// The records to append to the zone's own file.
     pub(super) at_end: Vec<New>,
     /// The first entry that cannot be edited, and why.
     pub(super) fixed: Option<(Spot, String)>,
@@ -63,7 +63,7 @@ impl Plan {
         }
         added.retain(|(_, new)| !new.is_empty());
         added.sort_by(|(a, _), (b, _)| natural_cmp(a.owner.as_wire(), b.owner.as_wire()));
-        // What belongs to an RRset that is there comes right behind it.
+        // Additions to an existing RRset go right after it.
         added.sort_by_key(|(amendment, _)| {
             let mut lines = lines_of(survey, amendment).iter();
             !lines.any(|line| line.is_of(amendment) && !line.generated && line.spot.file == 0)
@@ -84,11 +84,11 @@ impl Plan {
         }
     }
 
-    /// Plans for an RRset what can be done where its records stand; returns the data of the records to be added.
+    /// Plans the changes to the existing records of an RRset; returns the data of the records still to be added.
     fn rrset(&mut self, amendment: &Amendment, lines: &[Line], unmade: &mut BTreeMap<Spot, usize>) -> Vec<Box<[u8]>> {
         let Amendment { rtype, ttl, data: wanted, .. } = amendment;
         let mut there = vec![false; wanted.len()];
-        // The records to go, those with the same data together, in the order of the text.
+        // The records to delete, grouped by data, in the order of the text.
         let mut gone: Vec<Vec<Spot>> = Vec::new();
         let mut gone_at: HashMap<&[u8], usize> = HashMap::new();
         let mut made: Option<&Line> = None;
@@ -132,7 +132,7 @@ impl Plan {
             }
         }
         let added: Vec<_> = added.collect();
-        // Of different TTLs the smallest counts.
+        // If TTLs differ, the smallest applies.
         if let Some(line) = made
             && !written
             && added.is_empty()
@@ -174,7 +174,7 @@ fn lines_of<'s>(survey: &'s Survey, amendment: &Amendment) -> &'s [Line] {
     survey.owners.get(&amendment.owner.as_wire().to_ascii_lowercase()).map_or(&[], Vec::as_slice)
 }
 
-/// Compares names by what stands above them, then by their first labels, in which numbers at the end count as such.
+/// Compares names by their parents, then by their first labels, comparing trailing numbers numerically.
 fn natural_cmp(a: &[u8], b: &[u8]) -> Ordering {
     let parent = |name: &[u8]| name.get(usize::from(name[0]) + 1..).unwrap_or_default().to_vec();
     let first = |name: &[u8]| {

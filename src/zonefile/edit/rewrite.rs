@@ -1,7 +1,7 @@
-//! The second pass over the text: what is planned becomes replacements of spans.
+//! The second pass over the text: turns the plan into replacements of spans.
 //!
-//! The pass follows how both texts read, the old one and the one it makes. Where an entry would take over another owner
-//! or TTL than before, it is given its own.
+//! The pass tracks the state of both the old text and the new one. Where an entry would inherit a different owner or TTL
+//! than before, it is given an explicit one.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -18,43 +18,43 @@ use crate::zonefile::entries::{Content, Directive, Entry, Spans};
 pub(super) struct Change {
     pub(super) span: Range<usize>,
     pub(super) text: Vec<u8>,
-    /// The text is a line, which its end must follow and the end of the line before must precede.
+    /// Whether the text is a whole line, which needs a line ending before and after it.
     pub(super) is_line: bool,
 }
 
-/// A record that waits for its place, and how it is to look.
+/// A record waiting for its place, and its layout.
 struct Waiting {
     new: New,
     look: Look,
 }
 
-/// How a new record's line looks.
+/// The layout of a new record's line.
 #[derive(Clone, Default)]
 struct Look {
     layout: Layout,
-    /// The owner is relative to the origin where possible.
+    /// Whether the owner is relative to the origin where possible.
     owner_relative: bool,
     data: Option<data::Style>,
     rtype: Option<Type>,
-    /// Whether it leaves out its owner where it can, if the neighbour tells.
+    /// Whether it omits its owner where possible, if the neighbour indicates so.
     leans: Option<bool>,
 }
 
 /// A file that is open.
 struct Frame {
     file: usize,
-    /// The owner the new text has here, if it is another than that of the old one; empty for none.
+    /// The owner in force in the new text, if it differs from that in the old one; empty for none.
     owner: Option<Vec<u8>>,
     /// The last owner written in the old text, provided the origin is still the same.
     owner_at: Option<Range<usize>>,
     /// The last record in the old text and its type.
     last: Option<(Spans, Type)>,
-    /// The one before that of those that have more than a blank between fields.
+    /// The previous record with more than one blank between fields.
     padded: Option<Spans>,
-    /// Behind the line of the last entry.
+    /// The offset after the line of the last entry.
     behind: usize,
     waiting: Vec<Waiting>,
-    /// The `$GENERATE` entry whose records are going by.
+    /// The `$GENERATE` entry being processed.
     making: Option<usize>,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Rewrite<'p> {
     leant_over: &'p HashSet<Spot>,
     stack: Stack,
     frames: Vec<Frame>,
-    /// The TTL last written in the new text.
+    /// The last explicit TTL in the new text.
     last_ttl: Option<u32>,
     /// The replacements in each file.
     pub(super) changes: Vec<Vec<Change>>,
@@ -89,7 +89,7 @@ impl<'p> Rewrite<'p> {
         }
     }
 
-    /// Takes the next entry.
+    /// Processes the next entry.
     pub(super) fn visit(&mut self, entry: &Entry<'_>) {
         let (file, opened) = self.stack.enter(entry);
         if opened {
@@ -140,7 +140,7 @@ impl<'p> Rewrite<'p> {
         self.behind(frame, entry, op);
     }
 
-    /// Sees to the TTL of what a `$GENERATE` makes, once for all its records.
+    /// Keeps the TTL of a `$GENERATE` entry the same, once for all its records.
     fn generated(&mut self, frame: &mut Frame, entry: &Entry<'_>, spans: &Spans) {
         let Content::Record { ttl, .. } = entry.content else { return };
         let start = spans.entry.start;
@@ -190,7 +190,7 @@ impl<'p> Rewrite<'p> {
             Some(_) => name::eq(before, owner).then_some(false),
         };
         if let Some(span) = &spans.owner {
-            // What stood in quotes may mean something else without them.
+            // Quoted text may have another meaning without the quotes.
             frame.owner_at = Some(span.clone()).filter(|span| !entry.text[..span.start].ends_with(b"\""));
         }
         let padded = |spans: &Spans| {
@@ -217,7 +217,7 @@ impl<'p> Rewrite<'p> {
         }
     }
 
-    /// Keeps a record, perhaps with another TTL or other data, and writes out what it can no longer take over.
+    /// Keeps a record, possibly with a new TTL or data, and writes out what it can no longer inherit.
     fn keep(
         &mut self,
         frame: &Frame,
@@ -241,7 +241,7 @@ impl<'p> Rewrite<'p> {
             }
             None => {
                 let default = match entry.before.ttl() {
-                    // The SOA record's minimum is the TTL of all that follows; it may change, they do not.
+                    // The SOA record's minimum is the TTL of all records that follow; it may change, but theirs must not.
                     None => {
                         let minimum = |data: &[u8]| data.last_chunk::<4>().copied();
                         let same = new_data.is_none_or(|new| minimum(new) == minimum(written.data));
@@ -269,7 +269,7 @@ impl<'p> Rewrite<'p> {
         }
     }
 
-    /// Returns the TTL in force behind a record that comes from no record, if there is one.
+    /// Returns the TTL in force after a record that was not set by a record, if there is one.
     fn default_behind(&self, entry: &Entry<'_>) -> Option<u32> {
         match (&entry.content, entry.before.ttl()) {
             (Content::Record { ttl, spans, .. }, None) => spans.ttl.is_none().then_some(*ttl),
@@ -277,7 +277,7 @@ impl<'p> Rewrite<'p> {
         }
     }
 
-    /// Puts the records to come behind a `$GENERATE` entry in line.
+    /// Queues the records to insert after a `$GENERATE` entry.
     fn behind(&mut self, frame: &mut Frame, entry: &Entry<'_>, op: &Op) {
         if op.behind.is_empty() {
             return;
@@ -286,7 +286,7 @@ impl<'p> Rewrite<'p> {
         frame.waiting.extend(op.behind.iter().map(|new| Waiting { new: new.clone(), look: look.clone() }));
     }
 
-    /// Inserts the records that have waited for a place where no record leans on another owner.
+    /// Inserts the waiting records where the next record does not inherit its owner.
     fn flush(&mut self, frame: &mut Frame, entry: &Entry<'_>) {
         let owner = entry.before.owner().unwrap_or_default();
         let default = entry.before.ttl().filter(|_| entry.before.has_default_ttl());
@@ -295,13 +295,13 @@ impl<'p> Rewrite<'p> {
         }
     }
 
-    /// Inserts what comes at the end of the zone's own file.
+    /// Inserts the records at the end of the zone's own file.
     fn end(&mut self, frame: &mut Frame, entry: &Entry<'_>) {
         if self.plan.at_end.is_empty() {
             return;
         }
         let look = self.look(frame, entry);
-        // Behind the last comment, but not behind blank lines.
+        // After the last comment, but before trailing blank lines.
         frame.behind = line_end(entry.text, entry.text.trim_ascii_end().len());
         let owner = entry.before.owner().unwrap_or_default();
         let default = entry.before.ttl().filter(|_| entry.before.has_default_ttl());
@@ -311,7 +311,7 @@ impl<'p> Rewrite<'p> {
         }
     }
 
-    /// Returns how a line looks like the last record's.
+    /// Returns the layout of a line that matches the last record.
     fn look(&self, frame: &Frame, entry: &Entry<'_>) -> Look {
         let owner_relative = self.owner_relative(frame, entry);
         let Some((spans, rtype)) = &frame.last else { return Look { owner_relative, ..Look::default() } };
@@ -328,7 +328,7 @@ impl<'p> Rewrite<'p> {
         Look { layout, owner_relative, data: style, rtype: Some(*rtype), leans: None }
     }
 
-    /// Returns whether names are relative to the origin, as far as the last owner written tells.
+    /// Returns whether names are relative to the origin, judging by the last explicit owner.
     fn owner_relative(&self, frame: &Frame, entry: &Entry<'_>) -> bool {
         let owner = match &entry.content {
             Content::Record { owner, generated: false, .. } => Some(*owner),
@@ -338,7 +338,7 @@ impl<'p> Rewrite<'p> {
         told.and_then(|(span, owner)| is_relative(&entry.text[span], owner, entry.before.origin())).unwrap_or(true)
     }
 
-    /// Inserts a record behind the last entry; `owner` is the one the old text has there.
+    /// Inserts a record after the last entry; `owner` is the one in force there in the old text.
     fn insert(
         &mut self,
         frame: &mut Frame,
@@ -390,13 +390,13 @@ impl<'p> Rewrite<'p> {
     }
 }
 
-/// Returns where the line behind the one that ends in `end` begins.
+/// Returns the start of the line after the one that contains `end`.
 fn line_end(text: &[u8], end: usize) -> usize {
     let rest = &text[end..];
     end + rest.iter().position(|&octet| octet == b'\n').map_or(rest.len(), |at| at + 1)
 }
 
-/// Returns a text with changes made to it; a new line ends as the one before it.
+/// Returns a text with changes applied; a new line gets the line ending of the one before it.
 pub(super) fn apply(text: &[u8], mut changes: Vec<Change>) -> Vec<u8> {
     changes.sort_by_key(|change| change.span.start);
     let line_end = |new: &[u8]| -> &'static [u8] {

@@ -95,7 +95,7 @@ fn check(text: &str, changes: &[&str], expected: &str) {
 }
 
 #[test]
-fn a_record_goes_behind_its_rrset() {
+fn a_record_goes_after_its_rrset() {
     check(
         "www\t\tA\t192.0.2.1 ; one\n\t\tAAAA\t::1\n; comment\nmail\t\tA\t192.0.2.9\n",
         &["+ www A 192.0.2.2"],
@@ -104,7 +104,7 @@ fn a_record_goes_behind_its_rrset() {
 }
 
 #[test]
-fn else_behind_its_owner() {
+fn otherwise_after_its_owner() {
     check(
         "www A 192.0.2.1\nwww AAAA ::1\nzzz A 192.0.2.9\n",
         &["+ www TXT x"],
@@ -113,7 +113,7 @@ fn else_behind_its_owner() {
 }
 
 #[test]
-fn the_serials_digits_change() {
+fn only_the_digits_of_the_serial_change() {
     let text = "\
 $TTL 1h
 @\tIN SOA ns host ( ; 7 lines
@@ -242,7 +242,7 @@ fn a_new_name_goes_to_its_canonical_place() {
 }
 
 #[test]
-fn else_beside_its_relatives() {
+fn otherwise_next_to_related_names() {
     let text = "www A 192.0.2.1\n AAAA ::1\nhost9 A 192.0.2.9\nhost10 A 192.0.2.10\nhost12 A 192.0.2.12\nmail A 192.0.2.2\n_25._tcp.mail TLSA 3 1 1 00\n";
     let added = |owner: &str| {
         let new = edited(text, &[&format!("+ {owner} A 192.0.2.99")]);
@@ -290,7 +290,7 @@ fn many_new_names() {
 }
 
 #[test]
-fn else_at_the_end() {
+fn otherwise_at_the_end() {
     check(
         "z A 192.0.2.1\nb A 192.0.2.2\n$ORIGIN sub\nx A 192.0.2.3\n; end",
         &["+ m A 192.0.2.4", "+ y.sub A 192.0.2.5"],
@@ -322,7 +322,7 @@ fn deleted_lines_go_whole() {
 }
 
 #[test]
-fn an_owner_is_handed_on() {
+fn an_inherited_owner_is_written_out() {
     check("www\tA\t192.0.2.1\n\tAAAA\t::1\n\tTXT\tx\n", &["- www A"], "www\tAAAA\t::1\n\tTXT\tx\n");
     check("www     A 192.0.2.1\n  60    TXT x\n", &["- www A"], "www 60    TXT x\n");
     check("Www A 192.0.2.1\n (\n TXT x )\n", &["- www A"], "Www (\n TXT x )\n");
@@ -333,7 +333,7 @@ fn an_owner_is_handed_on() {
 }
 
 #[test]
-fn a_ttl_is_handed_on() {
+fn an_inherited_ttl_is_written_out() {
     let head = "@ 60 SOA ns.example.net. host.example.net. 7 1 1 1 1\n@ NS ns.example.net.\n";
     let check = |text: &str, changes: &[&str], expected: &str| {
         check_all(&format!("{head}{text}"), changes, &format!("{head}{expected}"));
@@ -436,7 +436,7 @@ fn included_files() {
 }
 
 #[test]
-fn what_is_no_zone() {
+fn amendments_that_make_no_zone() {
     let text = format!("{HEAD}a A 192.0.2.1\n");
     let error = try_edit(&[("example.org", &text)], &["- @ SOA"]).unwrap_err();
     assert!(matches!(error, EditError::Differs(_)));

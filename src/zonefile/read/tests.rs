@@ -13,7 +13,7 @@ fn reading(text: &[u8]) -> Reading {
     read(&Name::from_text("example.org").unwrap(), "example.org", text)
 }
 
-fn told(text: &str) -> Vec<String> {
+fn diagnostics(text: &str) -> Vec<String> {
     reading(text.as_bytes()).diagnostics.iter().map(ToString::to_string).collect()
 }
 
@@ -90,11 +90,11 @@ fn faults_name_their_place() {
             "5:6: error: expected a number from 0 to 65535, not `ten` (hint: a valid record is, for example, `MX 10 mail.example.org.`)",
         ),
         ("a CNAM b", "5:3: error: there is no record type CNAM (hint: did you mean CNAME?)"),
-        ("a CH A 192.0.2.1", "5:3: error: class CH is not served, only IN"),
-        ("a 9x A 192.0.2.1", "5:3: error: `9x` is no TTL (hint: a TTL is a number of seconds, or like 1w2d3h4m5s)"),
+        ("a CH A 192.0.2.1", "5:3: error: class CH is not supported, only IN"),
+        ("a 9x A 192.0.2.1", "5:3: error: `9x` is not a TTL (hint: a TTL is a number of seconds, or like 1w2d3h4m5s)"),
         (
             "a 2147483648 A 192.0.2.1",
-            "5:3: warning: the TTL 2147483648 is larger than 2147483647 and therefore taken as 0 (RFC 2181 §8)",
+            "5:3: warning: the TTL 2147483648 is larger than 2147483647 and is treated as 0 (RFC 2181 §8)",
         ),
         (
             "x NSEC3 2 0 0 - 00 A",
@@ -102,7 +102,7 @@ fn faults_name_their_place() {
         ),
         ("a..b A 192.0.2.1", "5:1: error: the name has an empty label (two dots in a row, or a leading dot)"),
         ("a TXT a\\999", "5:8: error: a backslash must be followed by one character or by three digits up to 255"),
-        ("a TYPE255 x", "5:3: error: TYPE255 is a type for questions, no record can have it"),
+        ("a TYPE255 x", "5:3: error: TYPE255 is a query type that no record can have"),
         ("a", "5:2: error: the line ends without a record type"),
         (
             "$FOO",
@@ -137,12 +137,12 @@ fn faults_name_their_place() {
         ),
         (
             "a A 192.0.2.1\n 5 A 192.0.2.2",
-            "5:1: warning: the A records of a.example.org. have different TTLs; 5 is taken for all (hint: give them the same TTL (RFC 2181 §5.2))",
+            "5:1: warning: the A records of a.example.org. have different TTLs; 5 is used for all (hint: give them the same TTL (RFC 2181 §5.2))",
         ),
-        ("a A 192.0.2.1\nA A 192.0.2.1", "6:1: warning: this A record stands here for the second time"),
+        ("a A 192.0.2.1\nA A 192.0.2.1", "6:1: warning: this A record is a duplicate"),
         (
             "a NS ns.a",
-            "5:1: warning: the host of this NS record, ns.a.example.org., has no address, and nobody else can tell it (hint: add its A or AAAA record; if the name is meant as it stands, end it in a dot)",
+            "5:1: warning: the host of this NS record, ns.a.example.org., has no address, and no other server can provide it (hint: add its A or AAAA record, or, if the name is absolute, end it with a dot)",
         ),
         (
             "a SRV 1 1 1 b\nb CNAME c.",
@@ -154,19 +154,19 @@ fn faults_name_their_place() {
         ),
         (
             "a NS ns.b.a\n DS 1 8 9 00\nns.b.a A 192.0.2.1\nw.a A 192.0.2.1",
-            "8:1: warning: w.a.example.org. lies below the delegation of a.example.org., so its A record is never shown (hint: move it to the zone a.example.org., or take the delegation's NS records out)",
+            "8:1: warning: w.a.example.org. lies below the delegation of a.example.org., so its A record is never shown (hint: move it to the zone a.example.org., or remove the delegation's NS records)",
         ),
         (
             "a NS a\n A 192.0.2.1\n MX 0 .",
-            "7:2: warning: a.example.org. has been delegated, so its MX record is never shown (hint: move it to the zone a.example.org., or take the delegation's NS records out)",
+            "7:2: warning: a.example.org. has been delegated, so its MX record is never shown (hint: move it to the zone a.example.org., or remove the delegation's NS records)",
         ),
         (
             "*.a NS b.",
-            "5:1: warning: the wildcard *.a.example.org. is delegated (hint: what this should mean is not defined (RFC 4592 §4.2))",
+            "5:1: warning: the wildcard *.a.example.org. is delegated (hint: its meaning is not defined (RFC 4592 §4.2))",
         ),
         (
             "a TXT x\n$ORIGIN b\n TXT y",
-            "7:2: warning: behind an $ORIGIN this record still belongs to a.example.org., the owner before it (hint: begin the line with a name, or with `@` for the new origin)",
+            "7:2: warning: after an $ORIGIN this record still belongs to a.example.org., the owner before it (hint: begin the line with a name, or with `@` for the new origin)",
         ),
         (
             "a MX 1 b\nb CNAME c.",
@@ -174,32 +174,32 @@ fn faults_name_their_place() {
         ),
     ] {
         let text = format!("{HEAD}{line}\n");
-        assert_eq!(told(&text), [format!("example.org:{expected}")], "{line}");
+        assert_eq!(diagnostics(&text), [format!("example.org:{expected}")], "{line}");
         assert_eq!(reading(text.as_bytes()).zone.is_none(), expected.contains("error"), "{line}");
     }
     assert_eq!(
-        told("IN A 192.0.2.1\n A 192.0.2.1\n")[0],
+        diagnostics("IN A 192.0.2.1\n A 192.0.2.1\n")[0],
         "example.org:1:4: error: the record has no TTL and there is none before to inherit (hint: put `$TTL 3600` at the top of the file)"
     );
-    assert!(told("$TTL 1\nIN 3 IN\n")[0].contains("begin the line with a blank to inherit the owner"));
+    assert!(diagnostics("$TTL 1\nIN 3 IN\n")[0].contains("begin the line with a blank to inherit the owner"));
     assert_eq!(
-        told(" A 192.0.2.1"),
+        diagnostics(" A 192.0.2.1"),
         [
             "example.org:1:2: error: there is no owner name before this line to inherit (hint: begin the line with a name, or with `@` for the zone itself)"
         ]
     );
-    let empty = told("; nothing\n");
+    let empty = diagnostics("; nothing\n");
     assert!(empty.len() == 2 && empty[0].starts_with("example.org: error: there is no SOA record"), "{empty:?}");
 }
 
 #[test]
-fn all_errors_are_told_within_bounds() {
+fn the_number_of_errors_is_bounded() {
     let text = format!("{HEAD}{}", "x A nonsense\n".repeat(100));
-    let told = told(&text);
-    assert_eq!(told.len(), 21);
-    assert_eq!(told[20], "example.org: error: and 80 more errors");
+    let shown = diagnostics(&text);
+    assert_eq!(shown.len(), 21);
+    assert_eq!(shown[20], "example.org: error: and 80 more errors");
     // A monstrous word is shown in part.
-    let long = self::told(&format!("{HEAD}a A {}", "9".repeat(100_000)));
+    let long = self::diagnostics(&format!("{HEAD}a A {}", "9".repeat(100_000)));
     assert!(long.iter().all(|line| line.len() < 300), "{long:?}");
 }
 
@@ -306,13 +306,16 @@ fn signatures_keep_their_ttls() {
     assert_eq!(node.rrset(Type::RRSIG).unwrap().len(), 4);
 
     let differ = self::reading(format!("{HEAD}{}{}", sig(60, "SOA", 1), sig(61, "SOA", 2)).as_bytes());
-    let told = differ.diagnostics.iter().map(ToString::to_string).collect::<String>();
-    assert!(told.contains("the RRSIG records of ns.example.org. that cover SOA have different TTLs; 60 is"), "{told}");
+    let shown = differ.diagnostics.iter().map(ToString::to_string).collect::<String>();
+    assert!(
+        shown.contains("the RRSIG records of ns.example.org. that cover SOA have different TTLs; 60 is"),
+        "{shown}"
+    );
 }
 
 /// An update edits the text of a zone that is served. Whatever the text begins with then, it stays a zone.
 #[test]
-fn what_reads_as_a_zone_is_one_whatever_its_octets() {
+fn valid_zones_are_accepted_whatever_their_first_octets() {
     assert!(reading(format!("; \0\n{HEAD}").as_bytes()).zone.is_some());
     let own = format!("{HEAD}$INCLUDE part\n");
     let with_part = |part: &[u8]| {

@@ -1,4 +1,4 @@
-//! `$INCLUDE`: one file within another (RFC 1035 §5.1).
+//! `$INCLUDE`: inclusion of files (RFC 1035 §5.1).
 
 use super::{MAX_REPEATED, MAX_TEXT, Reader, Step};
 use crate::dns::diagnostic::Fault;
@@ -10,13 +10,13 @@ use crate::dns::words::{push_name, surplus};
 use crate::zonefile::files::{self, IncludeError};
 use crate::zonefile::role;
 
-/// The most files that may be open within each other.
+/// The maximum nesting depth of included files.
 const MAX_DEPTH: usize = 16;
 
-/// The most `$INCLUDE` entries one zone may go through.
+/// The maximum number of `$INCLUDE` entries processed for a zone.
 const MAX_INCLUDES: usize = 10_000;
 
-/// A file that waits for the end of one it includes.
+/// A file suspended until the end of the one it includes.
 pub(super) struct Suspended<'f, 't> {
     file: &'f File<'t>,
     lexer: Lexer<'f>,
@@ -25,7 +25,7 @@ pub(super) struct Suspended<'f, 't> {
 }
 
 impl Reader<'_, '_, '_> {
-    /// Goes on in another file (RFC 1035 §5.1).
+    /// Continues with another file (RFC 1035 §5.1).
     pub(super) fn include(&mut self, tokens: &[Token]) -> Result<(), Fault> {
         let text = self.file.text();
         let (path, origin) = match tokens {
@@ -74,7 +74,7 @@ impl Reader<'_, '_, '_> {
                 }
                 file
             }
-            // It was opened before, in vain.
+            // An earlier attempt to open it failed.
             Some(None) => return Err(at(format!("the file {resolved} cannot be read, see above"))),
             None => {
                 let contents = (self.open)(&resolved);
@@ -111,7 +111,7 @@ impl Reader<'_, '_, '_> {
         Ok(())
     }
 
-    /// Goes on behind the `$INCLUDE` that led into the file that has ended; `None` at the end of the zone's own.
+    /// Continues after the `$INCLUDE` of the file that has ended; `None` at the end of the zone's own file.
     pub(super) fn resume_outer(&mut self) -> Option<Step> {
         let outer = self.stack.pop()?;
         (self.file, self.lexer) = (outer.file, outer.lexer);

@@ -1,12 +1,12 @@
-//! Zone-file text turned into records with spans (RFC 1035 §5, RFC 2308 §4).
+//! Parsing zone-file text into records with spans (RFC 1035 §5, RFC 2308 §4).
 //!
-//! The reader is a stream: it yields one record at a time, names and data in wire form in buffers it
-//! uses again, with the spans of the text it came from. Who builds a zone drops the spans; who edits the
-//! file reads it again and finds in them what to replace. An entry that cannot be read is reported and the
-//! reader goes on behind it, so that one look shows all that is wrong.
+//! The reader is a stream: it yields one record at a time, with names and data in wire form in
+//! reused buffers, and the spans of the text they came from. Code that builds a zone ignores the spans; code that
+//! edits the file uses them to find what to replace. An unreadable entry is reported and the reader continues
+//! after it, so that one pass reports every error.
 //!
-//! What an entry means depends on those before it: the [`State`]. As BIND has it, an included file begins
-//! with the origin, owner and TTLs of the file that includes it; behind it, origin and owner are as before,
+//! The meaning of an entry depends on the entries before it: the [`State`]. As in BIND, an included file starts
+//! with the origin, owner and TTLs of the file that includes it; after it, origin and owner are restored,
 //! while TTLs stay as the included file left them.
 
 mod generate;
@@ -29,50 +29,50 @@ use crate::dns::{Name, Type, name};
 /// The largest TTL (RFC 2181 §8).
 const MAX_TTL: u32 = 0x7fff_ffff;
 
-/// The most octets of text the files of one zone may have.
+/// The maximum size of all files of a zone together, in octets.
 pub(super) const MAX_TEXT: usize = 1 << 30;
 
-/// The most octets of text that may come from little: made by `$GENERATE`, or from files included once more.
+/// The maximum text in octets that small input may expand to: by `$GENERATE`, or by files included repeatedly.
 const MAX_REPEATED: usize = 1 << 26;
 
-/// What an entry takes over from the entries before it.
+/// The values an entry inherits from the entries before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     origin: Vec<u8>,
     owner: Vec<u8>,
     default_ttl: Option<u32>,
     last_ttl: Option<u32>,
-    /// There was an `$ORIGIN` since the last owner.
+    /// Whether `$ORIGIN` has occurred since the last explicit owner.
     origin_changed: bool,
 }
 
 impl State {
-    /// Returns the name relative names end in, in wire form.
+    /// Returns the origin that completes relative names, in wire form.
     pub fn origin(&self) -> &[u8] {
         &self.origin
     }
 
-    /// Returns the owner a record without one of its own has, in wire form.
+    /// Returns the owner that a record without an explicit one inherits, in wire form.
     pub fn owner(&self) -> Option<&[u8]> {
         (!self.owner.is_empty()).then_some(&self.owner)
     }
 
-    /// Returns the TTL a record without one of its own has, in seconds; there may be none yet.
+    /// Returns the TTL that a record without an explicit one inherits, in seconds, if there is one yet.
     pub fn ttl(&self) -> Option<u32> {
         self.default_ttl.or(self.last_ttl)
     }
 
-    /// Returns whether [`Self::ttl`] comes from `$TTL` (or the SOA's minimum) and not from the record before.
+    /// Returns whether [`Self::ttl`] comes from `$TTL` (or the SOA's minimum) and not from an earlier record.
     pub fn has_default_ttl(&self) -> bool {
         self.default_ttl.is_some()
     }
 }
 
-/// Where in its file a record stands; what is not written has no span, nor have owner and data made by `$GENERATE`.
+/// The place of a record in its file; omitted fields have no span, nor have the owner and data of generated records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spans {
-    /// The whole entry from the start of its first line to the end of its last, comments included, the last line's end
-    /// excluded.
+    /// The whole entry from the start of its first line to the end of its last, including comments but not the final
+    /// line ending.
     pub entry: Range<usize>,
     /// The owner's name.
     pub owner: Option<Range<usize>>,
@@ -82,49 +82,49 @@ pub struct Spans {
     pub class: Option<Range<usize>>,
     /// The type's mnemonic.
     pub rtype: Range<usize>,
-    /// The data from its first to its last word, quotes included; empty if there is none.
+    /// The data from its first to its last word, including quotes; empty if there is none.
     pub data: Range<usize>,
 }
 
-/// A record read.
+/// A record that was read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     /// The record's type.
     pub(crate) rtype: Type,
-    /// The time to live, written or inherited, in seconds.
+    /// The time to live in seconds, explicit or inherited.
     pub(crate) ttl: u32,
-    /// The place to name in a finding about the record: its owner, or its type where that is inherited.
+    /// The place that diagnostics about the record point to: its owner, or its type if the owner is inherited.
     pub(crate) place: usize,
-    /// It is one of those an `$GENERATE` entry makes.
+    /// Whether it was generated by a `$GENERATE` entry.
     pub(crate) generated: bool,
 }
 
-/// What a directive does.
+/// The kind of a directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Directive {
-    /// `$ORIGIN`: relative names end otherwise from here on.
+    /// `$ORIGIN`: changes the origin of the following relative names.
     Origin,
-    /// `$TTL`: records without a TTL have another from here on.
+    /// `$TTL`: changes the TTL of the following records without one.
     Ttl,
-    /// `$INCLUDE`: what follows comes from another file, up to its end.
+    /// `$INCLUDE`: continues with another file up to its end.
     Include,
-    /// `$GENERATE`: the records that follow are made from this entry.
+    /// `$GENERATE`: generates the records that follow.
     Generate,
 }
 
-/// What the next entry is.
+/// The result of reading the next entry.
 pub(crate) enum Step {
-    /// A record, or the next of several that one entry makes.
+    /// A record, or the next of several that one entry generates.
     Record(Record),
     /// A directive and the span of its entry.
     Directive(Directive, Range<usize>),
-    /// An entry that cannot be read; it has been reported.
+    /// An unreadable entry, already reported.
     Faulty,
     /// The end of an included file.
     Returned,
 }
 
-/// Gets an included file by its path from the root of the repository.
+/// Reads an included file by its path relative to the root of the repository.
 pub(crate) type Open<'r> = dyn FnMut(&str) -> Result<Vec<u8>, IncludeError> + 'r;
 
 /// Reads a zone's files record by record.
@@ -134,15 +134,15 @@ pub(crate) struct Reader<'f, 't, 'r> {
     file: &'f File<'t>,
     lexer: Lexer<'f>,
     tokens: Vec<Token>,
-    /// Where an owner is read into.
+    /// The buffer an owner is parsed into.
     spare: Vec<u8>,
     state: State,
     rdata: Vec<u8>,
-    /// Those of the record last read; kept here, they need not be handed from function to function.
+    /// The spans of the last record; stored here so that they need not be passed between functions.
     spans: Spans,
     /// The files that include the current one, outermost first.
     stack: Vec<Suspended<'f, 't>>,
-    /// All paths that were included; `None` for those that cannot be read.
+    /// All included paths; `None` for unreadable files.
     included: BTreeMap<String, Option<&'f File<'t>>>,
     includes: usize,
     octets: usize,
@@ -152,13 +152,13 @@ pub(crate) struct Reader<'f, 't, 'r> {
 }
 
 impl<'f, 't, 'r> Reader<'f, 't, 'r> {
-    /// Begins to read the files of a zone, which have less than 4 GiB; `open` gets those that are included.
+    /// Creates a reader for the files of a zone, less than 4 GiB in total; `open` reads included files.
     pub(crate) fn new(apex: &Name, files: &'f Files<'t>, open: &'r mut Open<'r>) -> Self {
         let state = State { origin: apex.as_wire().to_vec(), ..State::default() };
         Self::resume(state, files, open)
     }
 
-    /// Begins to read in some state.
+    /// Creates a reader that starts in the given state.
     pub(crate) fn resume(state: State, files: &'f Files<'t>, open: &'r mut Open<'r>) -> Self {
         let file = files.first();
         Self {
@@ -191,7 +191,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
         &self.rdata
     }
 
-    /// Returns where the record last read is written.
+    /// Returns the spans of the record last read.
     pub(crate) fn spans(&self) -> &Spans {
         &self.spans
     }
@@ -201,17 +201,17 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
         self.file
     }
 
-    /// Returns what the next entry takes over.
+    /// Returns the state that the next entry inherits.
     pub(crate) fn state(&self) -> &State {
         &self.state
     }
 
-    /// Returns the paths of all files that were included, those that cannot be read too.
+    /// Returns the paths of all included files, including unreadable ones.
     pub(crate) fn into_included(self) -> Vec<String> {
         self.included.into_keys().collect()
     }
 
-    /// Reads on to the next record; `None` at the end. What cannot be read goes to `report`.
+    /// Reads the next record, or `None` at the end; unreadable entries go to `report`.
     pub(crate) fn next(&mut self, report: &mut Report) -> Option<Record> {
         loop {
             if let Step::Record(record) = self.step(report)? {
@@ -220,7 +220,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
         }
     }
 
-    /// Reads the next entry; `None` at the end. What cannot be read goes to `report`.
+    /// Reads the next entry, or `None` at the end; unreadable entries go to `report`.
     pub(crate) fn step(&mut self, report: &mut Report) -> Option<Step> {
         let base = self.file.base();
         if self.generate.is_some() {
@@ -234,7 +234,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
                 }
             }
         }
-        // The list of tokens is lent to the methods that read from it.
+        // The token list is moved out so that the methods can borrow it together with `self`.
         let mut tokens = std::mem::take(&mut self.tokens);
         let result = match self.lexer.entry(&mut tokens) {
             None => {
@@ -297,7 +297,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
         let owner = if !entry.indented {
             let (first, after) = (&tokens[0], &tokens[1..]);
             rest = after;
-            // A faulty owner leaves the one before, so that the lines behind it are not found wrong for its sake.
+            // An invalid owner leaves the previous one in place, so that it causes no errors in the lines after it.
             self.spare.clear();
             push_name(text, first, &self.state.origin, &mut self.spare)?;
             std::mem::swap(&mut self.state.owner, &mut self.spare);
@@ -318,7 +318,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
         if self.state.origin_changed && entry.indented {
             self.state.origin_changed = false;
             let reason = format!(
-                "behind an $ORIGIN this record still belongs to {}, the owner before it",
+                "after an $ORIGIN this record still belongs to {}, the owner before it",
                 name::Display(&self.state.owner)
             );
             let fault =
@@ -345,7 +345,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
         Ok(Record { rtype, ttl, place: self.file.base() + place, generated: false })
     }
 
-    /// Reads TTL and class, in either order and both optional, and finds the type behind them.
+    /// Reads the optional TTL and class in either order, and finds the type after them.
     fn head<'k>(&self, tokens: &'k [Token], report: &mut Report) -> Result<Head<'k>, Fault> {
         let mut head = Head { ttl: None, ttl_at: None, class_at: None, rtype: None, data: tokens };
         while let Some((token, after)) = head.data.split_first() {
@@ -356,7 +356,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
                 head.ttl_at = Some(token.span());
             } else if head.class_at.is_none() && is_class(word) {
                 if !word.eq_ignore_ascii_case(b"IN") && !word.eq_ignore_ascii_case(b"CLASS1") {
-                    return Err(Fault::at(token.at(), format!("class {} is not served, only IN", lossy(word))));
+                    return Err(Fault::at(token.at(), format!("class {} is not supported, only IN", lossy(word))));
                 }
                 head.class_at = Some(token.span());
             } else {
@@ -377,12 +377,12 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
             });
         };
         if rtype.is_meta() {
-            return Err(Fault::at(token.at(), format!("{rtype} is a type for questions, no record can have it")));
+            return Err(Fault::at(token.at(), format!("{rtype} is a query type that no record can have")));
         }
         Ok(rtype)
     }
 
-    /// Settles the TTL of a record: its own, else that of `$TTL` (RFC 2308 §4), else the last one written
+    /// Determines the TTL of a record: its own, else that of `$TTL` (RFC 2308 §4), else the last one written
     /// (RFC 1035 §5.1), else for the SOA record, which comes first, its own minimum.
     fn effective_ttl(
         &mut self,
@@ -412,7 +412,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
             let ttl = Some(u32::from_be_bytes(*minimum)).filter(|&ttl| ttl <= MAX_TTL).unwrap_or(0);
             self.state.default_ttl = Some(ttl);
             let reason =
-                format!("there is no TTL; the SOA record's minimum, {ttl}, is taken for it and for what follows");
+                format!("there is no TTL; the SOA record's minimum, {ttl}, is used for it and the records that follow");
             report.warning(Fault::at(token.at(), reason).hint(hint).from(self.file.base()));
             return Ok(ttl);
         }
@@ -423,12 +423,12 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
         match seconds(token.of(self.file.text())) {
             Some(ttl) if ttl <= MAX_TTL => Ok(ttl),
             Some(ttl) => {
-                let reason = format!("the TTL {ttl} is larger than 2147483647 and therefore taken as 0 (RFC 2181 §8)");
+                let reason = format!("the TTL {ttl} is larger than 2147483647 and is treated as 0 (RFC 2181 §8)");
                 report.warning(Fault::at(token.at(), reason).from(self.file.base()));
                 Ok(0)
             }
             None => {
-                let reason = format!("`{}` is no TTL", lossy(token.of(self.file.text())));
+                let reason = format!("`{}` is not a TTL", lossy(token.of(self.file.text())));
                 Err(Fault::at(token.at(), reason).hint("a TTL is a number of seconds, or like 1w2d3h4m5s"))
             }
         }
@@ -439,7 +439,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
         self.hint_at_owner(fault, tokens, entry)
     }
 
-    /// Adds the hint that the line should have begun with a blank, when its first word looks like no owner.
+    /// Adds the hint to begin the line with a blank if its first word does not look like an owner.
     fn hint_at_owner(&self, fault: Fault, tokens: &[Token], entry: &lexer::Entry) -> Fault {
         let first = tokens[0].of(self.file.text());
         let capitals = !first.iter().any(u8::is_ascii_lowercase);
@@ -453,7 +453,7 @@ impl<'f, 't, 'r> Reader<'f, 't, 'r> {
     }
 }
 
-/// What stands between owner and data.
+/// The fields between owner and data.
 struct Head<'k> {
     ttl: Option<u32>,
     ttl_at: Option<Range<usize>>,

@@ -14,7 +14,7 @@ fn reading(files: &[(&str, &str)]) -> Reading {
     read_including(&apex, files[0].0, files[0].1.as_bytes(), open)
 }
 
-fn told(files: &[(&str, &str)]) -> Vec<String> {
+fn diagnostics(files: &[(&str, &str)]) -> Vec<String> {
     reading(files).diagnostics.iter().map(ToString::to_string).collect()
 }
 
@@ -51,8 +51,8 @@ fn origin_and_owner_are_restored() {
         ("two", "z TXT z"),
     ];
     let reading = reading(&files);
-    let told: Vec<_> = reading.diagnostics.iter().map(ToString::to_string).collect();
-    assert!(told.len() == 1 && told[0].starts_with("parts/one:1:2: warning: behind an $ORIGIN"), "{told:?}");
+    let shown: Vec<_> = reading.diagnostics.iter().map(ToString::to_string).collect();
+    assert!(shown.len() == 1 && shown[0].starts_with("parts/one:1:2: warning: after an $ORIGIN"), "{shown:?}");
     assert_eq!(reading.included, ["parts/one", "two"]);
     let expected = [
         "a.example.org. 3600 IN TXT \"main\"",
@@ -76,20 +76,20 @@ fn origin_and_owner_are_restored() {
 fn faults_name_the_file_they_are_in() {
     let main = format!("{HEAD}$INCLUDE one\na A x\n");
     assert_eq!(
-        told(&[("example.org", &main), ("one", "\nb A y\n$INCLUDE two\n"), ("two", "c A z")]),
+        diagnostics(&[("example.org", &main), ("one", "\nb A y\n$INCLUDE two\n"), ("two", "c A z")]),
         [
             "example.org:5:5: error: expected an IPv4 address, not `x`",
             "one:2:5: error: expected an IPv4 address, not `y`",
             "two:1:5: error: expected an IPv4 address, not `z`",
         ]
     );
-    // A file that is included twice is found wrong once.
+    // An error in a file that is included twice is reported once.
     let main = format!("{HEAD}$INCLUDE one a\n$INCLUDE one b\n");
-    assert_eq!(told(&[("example.org", &main), ("one", "b A y\n")]).len(), 1);
+    assert_eq!(diagnostics(&[("example.org", &main), ("one", "b A y\n")]).len(), 1);
     // Findings beyond the text have their place, too.
     let main = format!("{HEAD}$INCLUDE one\na TXT b\n");
     assert_eq!(
-        told(&[("example.org", &main), ("one", "\na CNAME b\n")]),
+        diagnostics(&[("example.org", &main), ("one", "\na CNAME b\n")]),
         [
             "one:2:1: error: a.example.org. has a CNAME record and other data (TXT) too (hint: an alias has no records of its own (RFC 2181 §10.1))"
         ]
@@ -97,7 +97,7 @@ fn faults_name_the_file_they_are_in() {
 }
 
 #[test]
-fn includes_that_cannot_be_followed() {
+fn invalid_includes() {
     for (line, others, expected) in [
         ("$INCLUDE", &[][..], "4:1: error: $INCLUDE needs the path of a file"),
         (
@@ -130,11 +130,11 @@ fn includes_that_cannot_be_followed() {
     ] {
         let main = format!("{HEAD}{line}\n");
         let files = [&[("example.org", main.as_str())], others].concat();
-        assert_eq!(told(&files), [format!("example.org:{expected}")]);
+        assert_eq!(diagnostics(&files), [format!("example.org:{expected}")]);
     }
     let main = format!("{HEAD}$INCLUDE one\n");
     assert_eq!(
-        told(&[("example.org", &main), ("one", "; c\n$INCLUDE two"), ("two", "$INCLUDE one")]),
+        diagnostics(&[("example.org", &main), ("one", "; c\n$INCLUDE two"), ("two", "$INCLUDE one")]),
         ["two:1:10: error: one includes itself: example.org → one → two → one"]
     );
     let reading = reading(&[("example.org", &main), ("one", "$INCLUDE two")]);
@@ -145,11 +145,11 @@ fn includes_that_cannot_be_followed() {
 fn includes_have_bounds() {
     let apex = Name::from_text("example.org").unwrap();
     let main = format!("{HEAD}$INCLUDE 1\n");
-    // Each file includes the next one, for ever.
+    // Each file includes the next one, indefinitely.
     let next = |path: &str| Ok(format!("$INCLUDE {}\n", path.parse::<u32>().unwrap() + 1).into_bytes());
     let reading = read_including(&apex, "z", main.as_bytes(), next);
-    let told = reading.diagnostics[0].to_string();
-    assert!(told.starts_with("15:1:10: error: more than 16 files include each other: z → 1 → 2 →"), "{told}");
+    let shown = reading.diagnostics[0].to_string();
+    assert!(shown.starts_with("15:1:10: error: more than 16 files include each other: z → 1 → 2 →"), "{shown}");
     // A large file, again and again.
     let large = format!("; {}\n", "x".repeat(1 << 20));
     let text = format!("{HEAD}{}", "$INCLUDE large\n".repeat(70));
@@ -208,7 +208,7 @@ fn generate_faults() {
             "$GENERATE 1-2",
             "4:1: error: $GENERATE needs a range, an owner, a type and data (hint: it is written `$GENERATE 1-10 host$ A 192.0.2.$`)",
         ),
-        ("$GENERATE 1-2 a A", "4:1: error: $GENERATE needs data behind the type"),
+        ("$GENERATE 1-2 a A", "4:1: error: $GENERATE needs data after the type"),
         (
             "$GENERATE 1..2 a A 192.0.2.$",
             "4:11: error: a range is written `start-stop` or `start-stop/step`, with numbers up to 2147483647",
@@ -227,23 +227,23 @@ fn generate_faults() {
             "4:1: error: for the number 1: the owner `1..a`: the name has an empty label (two dots in a row, or a leading dot)",
         ),
         ("$GENERATE 1-2 ${0 A 192.0.2.$", "4:1: error: for the number 1: a `${` is never closed by a `}`"),
-        ("$GENERATE 1-2 a ANY $", "4:17: error: ANY is a type for questions, no record can have it"),
+        ("$GENERATE 1-2 a ANY $", "4:17: error: ANY is a query type that no record can have"),
     ] {
         // `ANY` has no mnemonic of its own here.
         let line = line.replace("ANY", "TYPE255");
         let expected = expected.replace("ANY", "TYPE255");
-        assert_eq!(told(&[("z", &format!("{HEAD}{line}\n"))]), [format!("z:{expected}")], "{line}");
+        assert_eq!(diagnostics(&[("z", &format!("{HEAD}{line}\n"))]), [format!("z:{expected}")], "{line}");
     }
     // A million records of large data are too much.
     let words = format!("$ {} ", "x".repeat(250)).repeat(8);
     let line = format!("$GENERATE 1-65536 a TXT \"{words}\"\n");
-    let told = told(&[("z", &format!("{HEAD}{line}"))]);
-    assert!(told.iter().any(|line| line.contains("make more than 64 MiB of text")), "{told:?}");
+    let shown = diagnostics(&[("z", &format!("{HEAD}{line}"))]);
+    assert!(shown.iter().any(|line| line.contains("make more than 64 MiB of text")), "{shown:?}");
 }
 
-/// Keys are served to nobody, however the path of their file is written, and whatever the file is called.
+/// Keys are never served, however the path of their file is written, and whatever the name of the file.
 #[test]
-fn keys_are_no_part_of_a_zone() {
+fn keys_are_not_part_of_a_zone() {
     let key = "k._update DNSKEY 0 3 163 c2VjcmV0\n";
     let files =
         |path: &'static str| [("example.org", HEAD.to_string() + "$INCLUDE " + path), ("_keys", key.to_string())];
@@ -252,21 +252,21 @@ fn keys_are_no_part_of_a_zone() {
         let files = files(path);
         let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
         let reading = reading(&files);
-        let told: Vec<_> = reading.diagnostics.iter().map(ToString::to_string).collect();
+        let shown: Vec<_> = reading.diagnostics.iter().map(ToString::to_string).collect();
         let expected = "error: _keys is a key file, whose secrets would be served to everybody (hint: ";
         assert!(
-            told.len() == 1 && told[0].contains(expected) && told[0].starts_with("example.org:4:1"),
-            "{path}: {told:?}"
+            shown.len() == 1 && shown[0].contains(expected) && shown[0].starts_with("example.org:4:1"),
+            "{path}: {shown:?}"
         );
         assert!(reading.zone.is_none() && reading.included.is_empty(), "{path}");
     }
     for path in ["example.org._keys", "x/_KEYS", "example.org._keys.bak", "Kexample.org.+013+1.private", "README.md"] {
         let main = HEAD.to_string() + "$INCLUDE in\n";
         let inner = format!("$INCLUDE {path}\n");
-        let told = told(&[("example.org", main.as_str()), ("in", &inner), (path, "x A 192.0.2.1\n")]);
-        assert!(told.len() == 1 && told[0].starts_with(&format!("in:1:10: error: {path} ")), "{path}: {told:?}");
+        let shown = diagnostics(&[("example.org", main.as_str()), ("in", &inner), (path, "x A 192.0.2.1\n")]);
+        assert!(shown.len() == 1 && shown[0].starts_with(&format!("in:1:10: error: {path} ")), "{path}: {shown:?}");
     }
-    // Under another name, and in the zone's own file: what is a key is told by its algorithm.
+    // Under another name, and in the zone's own file: a key is recognised by its algorithm.
     let main = HEAD.to_string() + "$INCLUDE tsig\n";
     for record in [
         key,
@@ -279,11 +279,11 @@ fn keys_are_no_part_of_a_zone() {
             ([("example.org", main.as_str()), ("tsig", record)], "tsig:1:"),
             ([("example.org", &(HEAD.to_string() + record)), ("", "")], "example.org:4:"),
         ] {
-            let told = told(&files);
-            assert!(told.len() == 1 && told[0].starts_with(file), "{told:?}");
-            assert!(told[0].contains("error: this record is a TSIG key") && !told[0].contains("c2Vj"), "{told:?}");
+            let shown = diagnostics(&files);
+            assert!(shown.len() == 1 && shown[0].starts_with(file), "{shown:?}");
+            assert!(shown[0].contains("error: this record is a TSIG key") && !shown[0].contains("c2Vj"), "{shown:?}");
         }
     }
     let zone = HEAD.to_string() + "@ DNSKEY 257 3 13 c2VjcmV0\n@ DNSKEY 257 3 253 AANmb28=\n";
-    assert_eq!(told(&[("example.org", &zone)]), [""; 0]);
+    assert_eq!(diagnostics(&[("example.org", &zone)]), [""; 0]);
 }
