@@ -7,15 +7,12 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use super::errno::Errno;
+use super::machine::Nanos;
+use super::shared::{NET, call};
 use super::socket::{Shutdown, SocketId};
-use super::stack::{Nanos, Stack};
+use super::stack::Stack;
 use super::waiters::readiness;
-use super::worker::call;
-use crate::base::lock::Lock;
 use crate::kernel::time;
-
-/// The stack, once the network was started.
-pub(super) static NET: Lock<Option<Stack>> = Lock::new(None);
 
 /// A socket as descriptors hold it; the last one to let go closes it.
 pub(crate) struct Socket(SocketId);

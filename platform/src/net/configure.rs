@@ -26,12 +26,9 @@ pub use self::events::{Lease, NetEvent, Severity};
 use self::message::Reply;
 use self::routers::Routers;
 use super::error::NetError;
-use super::link::{Link, is_host};
-use super::stack::{Machine, Nanos};
+use super::link::{Link, Setting, is_host};
+use super::machine::{Machine, Nanos};
 use crate::drivers::nic::Transmit;
-
-/// Fills a slice with unpredictable bytes.
-type Random = fn(&mut [u8]);
 
 /// The least MTU that a network may tell: of IPv4 (RFC 791 §3.2), and with IPv6 (RFC 8200 §5).
 const LEAST_MTU: usize = 576;
@@ -80,18 +77,6 @@ impl NetConfig {
         }
         Ok(())
     }
-}
-
-/// Addresses and routers that hold now, all of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Setting {
-    /// Our addresses with the lengths of their prefixes, the one to prefer first. The link-local address is added to
-    /// other IPv6 addresses; without any it must be among them to be had ([`Link::link_local`]).
-    pub(super) addresses: Vec<(IpAddr, u8)>,
-    /// The routers to everywhere else, the one to prefer first.
-    pub(super) gateways: Vec<IpAddr>,
-    /// The largest IP packet the network carries, in bytes, where it said so and it is less than the device's.
-    pub(super) mtu: Option<usize>,
 }
 
 /// What the network thread knows of its configuration.

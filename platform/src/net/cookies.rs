@@ -22,9 +22,9 @@ use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNu
 use super::buffers::ACCEPTED_RECEIVE;
 use super::frame::{PROTOCOL_TCP, Packet};
 use super::link::Link;
+use super::machine::{Nanos, SECOND};
 use super::neighbors::Hardware;
 use super::sequence;
-use super::stack::{Nanos, SECOND};
 
 /// The length of a time slot. A cookie is valid in the slot it was made in and in the next.
 const SLOT: Nanos = 64 * SECOND;
@@ -196,7 +196,7 @@ impl<'a> Segment<'a> {
 
 /// Returns the sequence number of a SYN-ACK.
 pub(super) fn initial_number(packet: &[u8]) -> Option<u32> {
-    let tcp = TcpPacket::new_checked(packet.get(super::outbound::tcp_offset(packet)?..)?).ok()?;
+    let tcp = TcpPacket::new_checked(packet.get(super::frame::tcp_offset(packet)?..)?).ok()?;
     (tcp.syn() && tcp.ack()).then_some(tcp.seq_number().0 as u32)
 }
 

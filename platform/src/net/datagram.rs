@@ -19,10 +19,11 @@ use smoltcp::wire::{IpProtocol, IpRepr, UdpPacket, UdpRepr};
 use super::buffers::{self, DATAGRAM_COUNT, DATAGRAM_RECEIVE, DATAGRAM_SEND};
 use super::errno::Errno;
 use super::frame;
+use super::machine::{Nanos, SECOND};
 use super::neighbors::Hardware;
 use super::outbound::STACK_MTU;
 use super::socket::{Kind, Record, SocketId, overlap};
-use super::stack::{Nanos, SECOND, Stack};
+use super::stack::Stack;
 use super::waiters::readiness;
 use crate::drivers::nic::Transmit;
 

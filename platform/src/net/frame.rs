@@ -323,6 +323,16 @@ fn write_arp(
     Some(LENGTH)
 }
 
+/// Returns where the TCP header of a whole packet stands.
+pub(super) fn tcp_offset(packet: &[u8]) -> Option<usize> {
+    let at = match packet.first()? >> 4 {
+        4 if packet.len() >= IPV4 && packet[9] == PROTOCOL_TCP => usize::from(packet[0] & 15) * 4,
+        6 if packet.len() >= IPV6 && packet[6] == PROTOCOL_TCP => IPV6,
+        _ => return None,
+    };
+    (at >= IPV4 && packet.len() >= at + TCP).then_some(at)
+}
+
 /// Sums the pseudo header of UDP, TCP and ICMPv6 (RFC 768, RFC 9293 §3.1, RFC 8200 §8.1).
 #[inline]
 pub(super) fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: usize) -> Sum {

@@ -6,7 +6,17 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::configure::Setting;
+/// Addresses and routers that hold now, all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// Our addresses with the lengths of their prefixes, the one to prefer first. The link-local address is added to
+    /// other IPv6 addresses; without any it must be among them to be had ([`Link::link_local`]).
+    pub(super) addresses: Vec<(IpAddr, u8)>,
+    /// The routers to everywhere else, the one to prefer first.
+    pub(super) gateways: Vec<IpAddr>,
+    /// The largest IP packet the network carries, in bytes, where it said so and it is less than the device's.
+    pub(super) mtu: Option<usize>,
+}
 
 /// The most addresses of our own, the link-local one among them: what the stack's tables hold.
 pub(crate) const ADDRESS_LIMIT: usize = 8;

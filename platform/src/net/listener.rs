@@ -21,8 +21,9 @@ use super::cookies::{Opening, Segment, initial_number};
 use super::device::Aside;
 use super::errno::Errno;
 use super::frame::{IPV4, IPV6, Syn, TCP};
+use super::machine::{Nanos, SECOND};
 use super::socket::{Kind, Options, Record, SocketId, overlap};
-use super::stack::{Nanos, SECOND, Stack, instant};
+use super::stack::{Stack, instant};
 use super::stream::{DEAD_PEER, KEEP_ALIVE, Stream, endpoint};
 use crate::drivers::nic::Transmit;
 

@@ -23,7 +23,7 @@ use super::frame::{
     write_arp_reply, write_arp_request,
 };
 use super::link::Link;
-use super::stack::{Nanos, SECOND};
+use super::machine::{Nanos, SECOND};
 use crate::drivers::nic::Transmit;
 use crate::kprintln;
 
@@ -635,7 +635,7 @@ mod tests {
     fn routers_stay() {
         let mut link = link();
         let addresses = link.addresses.clone();
-        link.set(&super::super::configure::Setting { addresses, gateways: vec![address(0)], mtu: None });
+        link.set(&super::super::link::Setting { addresses, gateways: vec![address(0)], mtu: None });
         let mut neighbors = Neighbors::default();
         neighbors.announce(&link, &link, NOW);
         for number in 1..10_000 {

@@ -15,12 +15,13 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::frame::{
-    ETHERNET, IPV4, IPV6, LEAST_MTU_V6, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP, address_v6, write_ethernet,
+    ETHERNET, IPV4, IPV6, LEAST_MTU_V6, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP, address_v6, tcp_offset,
+    write_ethernet,
 };
 use super::link::Link;
+use super::machine::{Machine, Nanos, SECOND};
 use super::neighbors::{Hardware, Neighbors};
 use super::sequence::Sequences;
-use super::stack::{Machine, Nanos, SECOND};
 use crate::drivers::checksum::Sum;
 use crate::drivers::nic::Transmit;
 
@@ -369,16 +370,6 @@ fn is_complaint(packet: &[u8]) -> bool {
     }
 }
 
-/// Returns where the TCP header of a whole packet stands.
-pub(super) fn tcp_offset(packet: &[u8]) -> Option<usize> {
-    let at = match packet.first()? >> 4 {
-        4 if packet.len() >= IPV4 && packet[9] == PROTOCOL_TCP => usize::from(packet[0] & 15) * 4,
-        6 if packet.len() >= IPV6 && packet[6] == PROTOCOL_TCP => IPV6,
-        _ => return None,
-    };
-    (at >= IPV4 && packet.len() >= at + TCP).then_some(at)
-}
-
 /// Keeps the maximum segment size that a SYN states to packets of `mtu` bytes.
 fn limit_segments(packet: &mut [u8], mtu: usize) {
     const SYN: u8 = 2;
@@ -436,7 +427,7 @@ mod tests {
         // Not those the frames of the tests are for.
         let addresses = vec![("10.0.2.99".parse().unwrap(), 24), ("2001:db8::99".parse().unwrap(), 64)];
         let gateways = vec!["10.0.2.1".parse().unwrap(), "fe80::1".parse().unwrap()];
-        link.set(&super::super::configure::Setting { addresses, gateways, mtu: None });
+        link.set(&super::super::link::Setting { addresses, gateways, mtu: None });
         Outbound::new(link, MACHINE)
     }
 

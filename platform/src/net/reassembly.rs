@@ -9,8 +9,8 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use super::frame::{ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IPV4, IPV6, address_v6};
 use super::link::Link;
+use super::machine::{Nanos, SECOND};
 use super::outbound::{FRAGMENT, PROTOCOL_FRAGMENT};
-use super::stack::{Nanos, SECOND};
 use crate::drivers::checksum::Sum;
 
 /// The most packets put together at a time.

@@ -10,7 +10,7 @@ use core::net::SocketAddr;
 
 use siphasher::sip::SipHasher24;
 
-use super::outbound::tcp_offset;
+use super::frame::tcp_offset;
 use crate::drivers::checksum::Sum;
 
 /// Where the fields stand in a TCP header.

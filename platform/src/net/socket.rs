@@ -7,7 +7,8 @@ use super::buffers::{ACCEPTED_RECEIVE, ACCEPTED_SEND, DATAGRAM_RECEIVE, DATAGRAM
 use super::datagram::Datagram;
 use super::errno::Errno;
 use super::listener::{BACKLOG_LIMIT, Listener};
-use super::stack::{Nanos, Stack};
+use super::machine::Nanos;
+use super::stack::Stack;
 use super::stream::Stream;
 use super::waiters::{Waiters, readiness};
 

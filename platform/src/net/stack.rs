@@ -21,15 +21,15 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
 use super::buffers::Budget;
-use super::configure::Setting;
 use super::cookies::Cookies;
 use super::device::StackDevice;
 use super::errno::Errno;
 use super::extensions::strip;
 use super::frame::{Datagram, ETHERNET, Syn, is_for_us, is_misdirected};
 use super::icmp::Message;
-use super::link::Link;
+use super::link::{Link, Setting};
 use super::listener::Admission;
+use super::machine::{Machine, Nanos};
 use super::neighbors::is_discovery;
 use super::outbound::Outbound;
 use super::reassembly::{Input, Reassembly};
@@ -37,21 +37,8 @@ use super::socket::{Kind, Record};
 use super::stream::address;
 use crate::drivers::nic::Transmit;
 
-pub(crate) use crate::kernel::time::Nanos;
-/// A second in them.
-pub(crate) const SECOND: Nanos = 1_000_000_000;
-
 /// Rounds of egress at a time, each of at most one packet per socket, before arriving frames are looked at again.
 const EGRESS_ROUNDS: usize = 16;
-
-/// What the stack needs of the machine.
-#[derive(Clone, Copy)]
-pub(crate) struct Machine {
-    /// The monotonic clock.
-    pub(crate) clock: fn() -> Nanos,
-    /// Fills a slice with unpredictable bytes.
-    pub(crate) random: fn(&mut [u8]),
-}
 
 /// The stack and every socket in it.
 pub(crate) struct Stack {

@@ -10,8 +10,9 @@ use smoltcp::wire::IpEndpoint;
 
 use super::buffers;
 use super::errno::Errno;
+use super::machine::{Nanos, SECOND};
 use super::socket::{Kind, Options, Record, SocketId};
-use super::stack::{Nanos, Orphan, SECOND, Stack};
+use super::stack::{Orphan, Stack};
 use super::waiters::readiness;
 
 /// How long a peer may leave data, a SYN or keep-alives unanswered; Linux gives a SYN as long.

@@ -6,13 +6,13 @@ use core::cell::Cell;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::vec::Vec;
 
-use super::configure::Setting;
 use super::errno::Errno;
 use super::frame::tests::{ADDRESS, ADDRESS_V6, link};
-use super::link::Link;
+use super::link::{Link, Setting};
+use super::machine::{Machine, Nanos, SECOND};
 use super::responder::tests::Wire;
 use super::socket::{Shutdown, SocketId};
-use super::stack::{Machine, Nanos, SECOND, Stack};
+use super::stack::Stack;
 use super::waiters::readiness;
 
 std::thread_local! {

@@ -10,12 +10,13 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::blocking::NET;
 use super::configure::{Configuration, NetConfig, board};
 use super::error::NetError;
 use super::link::Link;
+use super::machine::{Machine, Nanos};
 use super::responder::{Responders, UdpResponder};
-use super::stack::{Egress, Machine, Nanos, Stack};
+use super::shared::{CALLED, EVENT, NET, call};
+use super::stack::{Egress, Stack};
 use super::vlan::{Tagging, untag};
 use crate::base::lock::Lock;
 use crate::drivers::discover::take_nic;
@@ -43,11 +44,8 @@ const LOOK: Nanos = 10_000_000;
 const LOOK_IDLE: Nanos = 1_000_000_000;
 const STACK_BYTES: usize = 64 << 10;
 
-/// The network thread's reason to wake: an interrupt, or [`call`].
-static EVENT: Event = Event::new();
 /// Whether an interrupt of the device ever arrived.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-static CALLED: AtomicBool = AtomicBool::new(false);
 static REGISTERED: Lock<Vec<(u16, Box<dyn UdpResponder>)>> = Lock::new(Vec::new());
 
 /// Brings the network up and starts the network thread.
@@ -88,12 +86,6 @@ pub fn serve_udp(port: u16, responder: Box<dyn UdpResponder>) {
 /// Has the network thread look at the card, whose interrupt handler calls this.
 fn interrupted() {
     INTERRUPTED.store(true, Ordering::Relaxed);
-    EVENT.signal();
-}
-
-/// Tells the network thread that sockets have something to send.
-pub(super) fn call() {
-    CALLED.store(true, Ordering::Release);
     EVENT.signal();
 }
 

@@ -11,12 +11,11 @@
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
-use super::Random;
 use super::events::{self, NetEvent};
 use super::message::{Reply, Request, Verdict};
 use super::patience::Patience;
 use crate::drivers::nic::Transmit;
-use crate::net::stack::{Nanos, SECOND};
+use crate::net::machine::{Nanos, Random, SECOND};
 
 /// The longest time between two requests while there is no lease (RFC 2131 §4.1).
 const LONGEST_PAUSE: Nanos = 64 * SECOND;

@@ -1,6 +1,6 @@
 //! When to tell again that something is still waited for: ever more rarely.
 
-use crate::net::stack::{Nanos, SECOND};
+use crate::net::machine::{Nanos, SECOND};
 
 /// When it is told for the first time.
 const FIRST: Nanos = 8 * SECOND;

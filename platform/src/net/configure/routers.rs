@@ -15,7 +15,7 @@ use super::events::NetEvent;
 use super::patience::Patience;
 use crate::drivers::nic::Transmit;
 use crate::net::link::with_interface_identifier;
-use crate::net::stack::{Nanos, SECOND};
+use crate::net::machine::{Nanos, SECOND};
 
 /// The most routers, prefixes and name servers remembered.
 const ROUTERS: usize = 4;

@@ -16,7 +16,7 @@ const PEER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 pub(crate) fn link() -> Link {
     let mut link = Link::new(HARDWARE, 1500);
     let addresses = vec![(ADDRESS.into(), 24), (ADDRESS_V6.into(), 64)];
-    link.set(&super::super::configure::Setting { addresses, ..Default::default() });
+    link.set(&super::super::link::Setting { addresses, ..Default::default() });
     link
 }
 

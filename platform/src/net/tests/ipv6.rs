@@ -6,9 +6,9 @@ use std::vec::Vec;
 use super::super::errno::Errno;
 use super::super::frame::tests::{ADDRESS_V6, query_v6};
 use super::super::frame::{PROTOCOL_ICMPV6, address_v6, pseudo_header};
+use super::super::machine::SECOND;
 use super::super::outbound::PROTOCOL_FRAGMENT;
 use super::super::responder::tests::Wire;
-use super::super::stack::SECOND;
 use super::{ANY, ANY_V6, Net, at, read, setting, sleep};
 
 const SERVER: &str = "[2001:db8::f]:53";
