@@ -446,7 +446,9 @@ fn every_wait_has_an_end() {
     let remote = Remote::parse(&script.url().replace("http:", "https:")).unwrap();
     let error = Repository::new(remote, Limits::default()).with_timeouts(QUICK).fetch().unwrap_err();
     assert_eq!(error.to_string(), "timed out after 1 s while setting up TLS");
-    for (says, word) in [("HTTP/1.1 400 Bad Request\r\n\r\n", "speaks no TLS"), ("", "no TLS with 127.0.0.1:")] {
+    for (says, word) in
+        [("HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS"), ("", "TLS handshake with 127.0.0.1")]
+    {
         let script = Script::start(vec![vec![Say(says.into())]]);
         let remote = Remote::parse(&script.url().replace("http:", "https:")).unwrap();
         let error = Repository::new(remote, Limits::default()).with_timeouts(QUICK).fetch().unwrap_err();
