@@ -292,7 +292,7 @@ fn certificates_are_judged_and_explained() {
 fn what_is_no_git_service_is_named() {
     let served = Served::start(false);
     let error = |path: &str| fetch_error(served.upstream("", path));
-    assert_has(&error("page/zones.git"), &["a web page answers, no git service"]);
+    assert_has(&error("page/zones.git"), &["a web page answers, not a git service"]);
     served.server.git("zones.git", &["update-server-info"]);
     assert_has(&error("dumb/zones.git"), &["\"dumb\" HTTP", "git http-backend"]);
     assert_has(
@@ -317,7 +317,7 @@ fn what_is_no_git_service_is_named() {
     served.server.git("zones.git", &["config", "http.receivepack", "false"]);
     let draft = one_change(&repository, "refused\n");
     let error = push(&mut repository, &draft).unwrap_err().to_string();
-    assert_has(&error, &["nobody may push without a user and token", "http.receivepack"]);
+    assert_has(&error, &["pushing requires a user and token", "http.receivepack"]);
 }
 
 #[test]

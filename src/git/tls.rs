@@ -1,13 +1,13 @@
-//! What to do about a TLS connection to the remote that did not come about, in words for an operator.
+//! How to fix a failed TLS connection to the remote.
 
 use super::TlsError;
 use std::fmt;
 
-/// The first second of 2026: a clock that is before it has not been set.
+/// The first second of 2026: a clock before it was never set.
 const NOT_BEFORE: u64 = 1_767_225_600;
 
-/// Writes what happened and which arguments help.
-pub(super) fn tell(error: &TlsError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Writes what failed and which arguments fix it.
+pub(super) fn write_with_hint(error: &TlsError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match error {
         TlsError::Untrusted { host, seen, web: false } => write!(
             f,
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_was_never_set_is_blamed() {
+    fn a_clock_that_was_never_set_is_reported() {
         let not_yet = |now| TlsError::NotYetValid { host: "h".into(), not_before: 1_800_000_000, now };
         let error = |now| Error::Tls(not_yet(now)).to_string();
         let text = error(100);
