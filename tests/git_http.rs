@@ -244,10 +244,10 @@ fn certificates_are_judged_and_explained() {
     let hint = format!("--git-tls-fingerprint={seen}");
     assert_has(
         &served.refusal(Trust::WebRoots),
-        &["no web authority vouches for the certificate of 127.0.0.1", "--git-tls-ca=", &hint],
+        &["no public web CA vouches for the certificate of 127.0.0.1", "--git-tls-ca=", &hint],
     );
     for other in [&impostor, &stranger] {
-        assert_has(&served.refusal(trusting(other)), &["no authority of --git-tls-ca vouches", seen, &hint]);
+        assert_has(&served.refusal(trusting(other)), &["no CA of --git-tls-ca vouches", seen, &hint]);
     }
     assert_has(
         &served.refusal(pinning(&authority)),
@@ -265,10 +265,7 @@ fn certificates_are_judged_and_explained() {
             issue("else", "IP:192.0.2.1,DNS:git.example.org", Validity::Now),
             vec!["is for 192.0.2.1, git.example.org:", "--git-remote"],
         ),
-        (
-            authority.clone(),
-            vec!["cannot be judged (it says that it is an authority's own)", "--git-tls-fingerprint=sha256:"],
-        ),
+        (authority.clone(), vec!["cannot be verified (it is a CA certificate)", "--git-tls-fingerprint=sha256:"]),
     ] {
         served.web.serve(&Site { certificate: Some(certificate.clone()), ..Site::default() }).unwrap();
         assert_has(&served.refusal(trusting(&authority)), &words);
@@ -281,7 +278,10 @@ fn certificates_are_judged_and_explained() {
     // One side speaks TLS and the other does not.
     let https = served.upstream("", "zones.git");
     served.web.serve(&Site::default()).unwrap();
-    assert_has(&fetch_error(https), &["speaks no TLS: is that the port of https, or does the remote want http://?"]);
+    assert_has(
+        &fetch_error(https),
+        &["does not speak TLS: is that the port of https, or should the remote be http://?"],
+    );
     let http = served.upstream("", "zones.git");
     Repository::new(http.clone(), Limits::default()).fetch().unwrap();
     served.web.serve(&Site { certificate: Some(certificate), ..Site::default() }).unwrap();
@@ -292,7 +292,7 @@ fn certificates_are_judged_and_explained() {
 fn what_is_no_git_service_is_named() {
     let served = Served::start(false);
     let error = |path: &str| fetch_error(served.upstream("", path));
-    assert_has(&error("page/zones.git"), &["a web page answers, no git service"]);
+    assert_has(&error("page/zones.git"), &["a web page answers, not a git service"]);
     served.server.git("zones.git", &["update-server-info"]);
     assert_has(&error("dumb/zones.git"), &["\"dumb\" HTTP", "git http-backend"]);
     assert_has(
@@ -317,7 +317,7 @@ fn what_is_no_git_service_is_named() {
     served.server.git("zones.git", &["config", "http.receivepack", "false"]);
     let draft = one_change(&repository, "refused\n");
     let error = push(&mut repository, &draft).unwrap_err().to_string();
-    assert_has(&error, &["nobody may push without a user and token", "http.receivepack"]);
+    assert_has(&error, &["pushing requires a user and token", "http.receivepack"]);
 }
 
 #[test]

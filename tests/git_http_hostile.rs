@@ -248,7 +248,7 @@ fn a_push_that_may_have_been_taken_is_not_sent_again() {
     for (reply, unknown, word) in [
         (vec![], true, "the remote closed the connection"),
         (vec![Say(text("502 Bad Gateway", "", ""))], true, "the server answers 502 (Bad Gateway)"),
-        (vec![Say(no)], false, "nobody may push without a user and token (The branch is protected)"),
+        (vec![Say(no)], false, "pushing requires a user and token (The branch is protected)"),
     ] {
         let acts = [vec![Hear, Say(advertisement()), Hear], reply].concat();
         let script = Script::start(vec![fetch.clone(), acts, vec![Hear], vec![Hear]]);
@@ -292,13 +292,13 @@ fn statuses_are_explained() {
     for (reply, transient, words) in [
         (text("500 Oo\x07ps", "", ""), true, "the server answers 500 (Oo ps)"),
         (text("503 Busy", "Content-Type: text/plain\r\n", "later\r\n"), true, "answers 503 (Busy: later)"),
-        (text("429 Slow down", page, "<html>"), true, "limits how often it is asked (HTTP 429 Slow down)"),
+        (text("429 Slow down", page, "<html>"), true, "limits the rate of requests (HTTP 429 Slow down)"),
         (text("503 Busy", "Retry-After: 60\r\n", ""), true, "the remote asks to wait 60 s (HTTP 503 Busy)"),
         (text("502 Bad", "Retry-After: 7\r\n", ""), true, "the remote asks to wait 7 s (HTTP 502 Bad)"),
         (text("503 Busy", "Retry-After: -1\r\n", ""), true, "the server answers 503 (Busy)"),
         (text("403 No", "Retry-After: 60\r\n", ""), true, "the remote asks to wait 60 s (HTTP 403 No)"),
-        (text("403 No", "X-RateLimit-Remaining: 0\r\n", ""), true, "limits how often it is asked (HTTP 403 No)"),
-        (text("403 No", page, "<p>API rate limit exceeded"), true, "limits how often it is asked (HTTP 403 No)"),
+        (text("403 No", "X-RateLimit-Remaining: 0\r\n", ""), true, "limits the rate of requests (HTTP 403 No)"),
+        (text("403 No", page, "<p>API rate limit exceeded"), true, "limits the rate of requests (HTTP 403 No)"),
         (text("403 No", json, "{\"message\":\"You have exceeded a secondary Rate Limit\"}"), true, "limits how often"),
         (text("403 No", json, "{\"message\":\"You have triggered an abuse detection mechanism\"}"), true, "limits"),
         (
@@ -392,15 +392,15 @@ fn what_is_no_http_is_refused() {
     let chunked = format!("{advertisement}Transfer-Encoding: chunked\r\n\r\n");
     let other = String::from_utf8(line(b"# service=git-receive-pack\n")).unwrap() + "0000";
     for (reply, word) in [
-        ("SSH-2.0-OpenSSH_9.2\r\n".to_string(), "no HTTP reply"),
-        ("0020ERR no such repository\n".to_string(), "no HTTP reply"),
+        ("SSH-2.0-OpenSSH_9.2\r\n".to_string(), "not an HTTP reply"),
+        ("0020ERR no such repository\n".to_string(), "not an HTTP reply"),
         (format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(20_000)), "head has more than 16384 octets"),
         (format!("HTTP/1.1 200 OK\r\n{}", "A: b\r\n".repeat(200)), "more than 100 header fields"),
         ("HTTP/1.1 100 Continue\r\n\r\n".repeat(20), "interim replies without an end"),
-        (format!("{advertisement}Content-Length: 1, 2\r\n\r\n"), "a Content-Length that is no number"),
+        (format!("{advertisement}Content-Length: 1, 2\r\n\r\n"), "a Content-Length that is not a number"),
         (format!("{advertisement}Content-Encoding: gzip\r\n\r\n"), "a compressed reply"),
-        (format!("{chunked}nonsense\r\n"), "a chunk without a proper size"),
-        (format!("{chunked}2\r\n00zz"), "a chunk that is longer than it says"),
+        (format!("{chunked}nonsense\r\n"), "a chunk without a valid size"),
+        (format!("{chunked}2\r\n00zz"), "a chunk that is longer than its declared size"),
         (format!("{chunked}0\r\n\r\n"), "the remote closed the connection"),
         (format!("{advertisement}Content-Length: 4\r\n\r\nzzzz"), "protocol error"),
         (format!("{advertisement}Content-Length: {}\r\n\r\n{other}", other.len()), "another service"),
@@ -446,7 +446,9 @@ fn every_wait_has_an_end() {
     let remote = Remote::parse(&script.url().replace("http:", "https:")).unwrap();
     let error = Repository::new(remote, Limits::default()).with_timeouts(QUICK).fetch().unwrap_err();
     assert_eq!(error.to_string(), "timed out after 1 s while setting up TLS");
-    for (says, word) in [("HTTP/1.1 400 Bad Request\r\n\r\n", "speaks no TLS"), ("", "no TLS with 127.0.0.1:")] {
+    for (says, word) in
+        [("HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS"), ("", "TLS handshake with 127.0.0.1")]
+    {
         let script = Script::start(vec![vec![Say(says.into())]]);
         let remote = Remote::parse(&script.url().replace("http:", "https:")).unwrap();
         let error = Repository::new(remote, Limits::default()).with_timeouts(QUICK).fetch().unwrap_err();
@@ -522,6 +524,6 @@ fn redirections_are_followed_so_far_and_without_secrets() {
     let acts = (0..20).flat_map(|number| [Hear, Say(moved(&format!("/{number}")))]).collect();
     let script = Script::start(vec![acts]);
     let error = script.repository(SLOW).fetch().unwrap_err().to_string();
-    assert!(error.contains("one time too many"), "{error}");
+    assert!(error.contains("but there were too many redirections"), "{error}");
     assert_eq!(script.heard().len(), 6);
 }

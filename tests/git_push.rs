@@ -290,8 +290,9 @@ fn only_branches_are_pushed_to() {
             let mut repository = fetched_by(&format!("{}#refs/tags/{tag}", work.url()), protocol);
             let draft = one_change(&repository, "second\n");
             let error = push(&mut repository, &draft).unwrap_err().to_string();
-            let expected =
-                format!("not pushed: cannot push: refs/tags/{tag} at the remote is no branch; name one with #branch");
+            let expected = format!(
+                "not pushed: cannot push: refs/tags/{tag} at the remote is not a branch; choose one with #branch"
+            );
             assert_eq!(error, expected);
         }
         // HEAD moves to another branch, and stands for none at all.

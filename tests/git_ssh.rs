@@ -185,7 +185,7 @@ fn a_server_is_known_by_its_host_key() {
     assert_eq!(
         error,
         format!(
-            "the ssh server cannot be told from an impostor: its host key is {seen}; if that is right, give \
+            "the ssh server cannot be authenticated: its host key is {seen}; if that is right, give \
              --git-ssh-host-key={seen}"
         )
     );
@@ -220,7 +220,7 @@ fn a_key_that_is_not_let_in_is_told_how_to_be() {
     assert_eq!(
         error,
         format!(
-            "the ssh server does not let our key in as {user}: add this line to its authorized_keys, or to the forge's \
+            "the ssh server rejected our key for user {user}: add this line to its authorized_keys, or to the forge's \
              deploy keys: {line}"
         )
     );
@@ -236,7 +236,7 @@ fn a_key_that_is_not_let_in_is_told_how_to_be() {
     let access = ssh::Access { key: Some(identity()), host_keys: HostKeys::parse("any").unwrap() };
     let url = closed.url("127.0.0.1", Path::new("/zones.git"));
     let error = Repository::new(upstream(&url, access), Limits::default()).fetch().unwrap_err().to_string();
-    assert_eq!(error, format!("the ssh server lets nobody log in as {user} by key"));
+    assert_eq!(error, format!("the ssh server accepts no keys for user {user}"));
 }
 
 #[test]
@@ -258,8 +258,8 @@ fn what_the_far_side_says_is_told() {
         // Behind the end of its output.
         ("exec >&-; sleep 0.2; echo too late >&2; exit 1", "the remote says: too late"),
         ("no-such-git", "git is not installed at the remote: the remote says: "),
-        ("exit 3", "git at the remote ended without a word (exit status 3)"),
-        ("kill -9 $$", "git at the remote ended without a word (killed by a signal)"),
+        ("exit 3", "git at the remote ended without an error message (exit status 3)"),
+        ("kill -9 $$", "git at the remote ended without an error message (killed by a signal)"),
         ("exit 0", "the remote closed the connection while opening the repository"),
         (
             "printf 'Welcome to the machine!\\r\\n'; eval \"$SSH_ORIGINAL_COMMAND\"",
@@ -410,7 +410,7 @@ fn a_server_without_a_common_algorithm_is_told_which() {
 #[test]
 fn a_server_that_gives_no_session_is_told() {
     let world = World::with_config("", "MaxSessions 0");
-    assert_eq!(world.failure().to_string(), "the ssh server let us in, but refuses to run a command");
+    assert_eq!(world.failure().to_string(), "the ssh server accepted the login but refuses to run a command");
 }
 
 #[test]

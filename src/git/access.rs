@@ -1,40 +1,40 @@
-//! What is needed to be let in by a remote, and to know it.
+//! The credentials for a remote, and what authenticates the remote.
 //!
-//! No text that is made of these types shows a secret.
+//! No formatted output of these types contains a secret.
 
 use super::{Remote, Rest, Secret, ssh};
 use crate::net::{Dialer, tls::Trust};
 
-/// A remote and the way to get there.
+/// A remote and how to reach it.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// Where the repository is.
+    /// The address of the repository.
     pub remote: Remote,
-    /// What is needed to be let in.
+    /// The credentials.
     pub access: Access,
-    /// What finds the host.
+    /// The dialer that resolves the host.
     pub dialer: Dialer,
-    /// Until when the remote asked to be left alone; the same for all clones.
+    /// The pause that the remote asked for, shared by all clones of this value.
     pub rest: Rest,
 }
 
 impl From<Remote> for Upstream {
-    /// Takes the system's word for where the host is, and nothing to log in with but what the address holds.
+    /// Uses the system's resolver, and no credentials other than those in the address.
     fn from(remote: Remote) -> Self {
         Upstream { remote, access: Access::default(), dialer: Dialer::system(), rest: Rest::default() }
     }
 }
 
-/// The operator's word on how to log in to the remote, and on which remote to believe.
+/// The operator's settings for logging in to the remote and for authenticating it.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// The user for HTTP; `None` for the one in the remote's address, or, with a token, one that forges take.
+    /// The user for HTTP; `None` for the one in the remote's address, or, with a token, one that forges accept.
     pub user: Option<Secret>,
     /// The token or password for HTTP; `None` for the one in the remote's address.
     pub token: Option<Secret>,
-    /// Which TLS servers are believed.
+    /// Which TLS servers are trusted.
     pub tls: Trust,
-    /// Whether user and token may go over HTTP without TLS, where everybody on the way can read them.
+    /// Whether user and token may go over HTTP without TLS, where anyone on the path can read them.
     pub credentials_in_clear: bool,
     /// The keys for SSH.
     pub ssh: ssh::Access,

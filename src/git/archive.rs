@@ -1,7 +1,7 @@
-//! Git objects in memory, many versions of few files: deltas stay deltas.
+//! Git objects in memory, for many versions of few files: deltas are kept as deltas.
 //!
-//! The opposite of a [`Store`]: small, but nothing can be dropped on its own, and reading an object means following its
-//! delta to the base it was made from.
+//! The opposite of a [`Store`]: it is small, but no object can be dropped on its own, and reading one means following
+//! its delta to the base it was made from.
 
 use super::{
     Error, ObjectId,
@@ -13,10 +13,10 @@ use super::{
 use gix_object::Kind;
 use std::collections::BTreeMap;
 
-/// How many deltas reading an object may have to apply; where a chain is longer, every so many objects are kept whole.
+/// Maximum number of deltas to apply when reading an object; in longer chains one object in this many is kept whole.
 ///
-/// As many as git allows itself (`pack.depth`), so that of an honest pack everything stays as it came.
-const LINKS_MOST: u8 = 50;
+/// This is git's own bound (`pack.depth`), so ordinary packs are kept as received.
+const MAX_LINKS: u8 = 50;
 
 /// A set of objects, some of them as deltas against others.
 #[derive(Default)]
@@ -27,11 +27,11 @@ pub(super) struct Archive {
     bytes: u64,
 }
 
-/// An object as what distinguishes it from another of its kind.
+/// An object as a delta against another of its kind.
 struct Delta {
     base: ObjectId,
     kind: Kind,
-    /// How many deltas lead to an object that is whole, this one included.
+    /// Number of deltas down to a whole object, including this one.
     links: u8,
     /// Bytes of the instructions when inflated.
     size: u32,
@@ -56,27 +56,28 @@ impl Archive {
         whole.or_else(|| self.deltas.get(id).map(|delta| delta.kind))
     }
 
-    /// Adds an object that is not there yet.
+    /// Adds an object that is not present yet.
     pub(super) fn insert(&mut self, id: ObjectId, object: Object) {
         self.whole.insert(id, object);
     }
 
-    /// Returns whether an object made from `base` can be kept as a delta: that is here, and not too far from a whole one.
-    pub(super) fn can_lean_on(&self, base: &ObjectId) -> bool {
-        self.whole.get(base).is_some() || self.deltas.get(base).is_some_and(|delta| delta.links < LINKS_MOST)
+    /// Returns whether an object made from `base` can be kept as a delta: `base` is present and its chain is short
+    /// enough.
+    pub(super) fn can_depend_on(&self, base: &ObjectId) -> bool {
+        self.whole.get(base).is_some() || self.deltas.get(base).is_some_and(|delta| delta.links < MAX_LINKS)
     }
 
-    /// Adds an object that is not there yet as a delta against `base`, on which it [can lean](Archive::can_lean_on). The
-    /// instructions, `size` bytes inflated, must be known to make it.
+    /// Adds an object that is not present yet as a delta against `base`, on which it [can
+    /// lean](Archive::can_depend_on). The instructions, `size` bytes inflated, must be known to make it.
     pub(super) fn insert_delta(&mut self, id: ObjectId, kind: Kind, base: ObjectId, size: u32, stream: Box<[u8]>) {
         let links = self.deltas.get(&base).map_or(0, |delta| delta.links) + 1;
         self.bytes += stream.len() as u64;
         self.deltas.insert(id, Delta { base, kind, links, size, stream });
     }
 
-    /// Returns the content of an object, of no more than `most` bytes. What `cache` has shortens the way.
+    /// Returns the content of an object, of no more than `most` bytes. Contents in `cache` shorten the chain.
     pub(super) fn read(&self, id: &ObjectId, most: u64, zlib: &mut Zlib, cache: &Cache) -> Result<Vec<u8>, Error> {
-        // Checked when they came in; only broken memory leads here.
+        // They were checked when received; only a memory fault leads here.
         let broken = |what: &str| Error::Pack { offset: 0, what: format!("a delta held in memory: {what}") };
         let mut way = Vec::new();
         let mut at = *id;
@@ -103,7 +104,7 @@ impl Archive {
         Ok(content)
     }
 
-    /// Returns the objects that are whole, which are all if none was added as a delta.
+    /// Returns the whole objects, which are all objects if none was added as a delta.
     pub(super) fn into_whole(self) -> Store {
         self.whole
     }
@@ -114,13 +115,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_way_is_longer_than_the_bound() {
+    fn no_delta_chain_exceeds_the_bound() {
         let (mut archive, mut zlib, cache) = (Archive::default(), Zlib::new(), Cache::new(0));
         let text = |n: u32| format!("a text that is long enough to be copied, and a number: {n}").into_bytes();
         let id = |n: u32| crate::git::blob_id(&text(n));
         for n in 0..200u32 {
             let base = n.saturating_sub(1);
-            if archive.can_lean_on(&id(base)) {
+            if archive.can_depend_on(&id(base)) {
                 let delta = delta::make(&text(base), &text(n));
                 let stream = zlib.deflate(&delta).unwrap();
                 archive.insert_delta(id(n), Kind::Blob, id(base), delta.len() as u32, stream);
@@ -130,7 +131,7 @@ mod tests {
             }
         }
         assert_eq!((archive.len(), archive.whole.len()), (200, 4));
-        assert_eq!(archive.deltas.values().map(|delta| delta.links).max(), Some(LINKS_MOST));
+        assert_eq!(archive.deltas.values().map(|delta| delta.links).max(), Some(MAX_LINKS));
         for n in 0..200u32 {
             assert_eq!(archive.read(&id(n), 1000, &mut zlib, &cache).unwrap(), text(n));
             assert_eq!(archive.kind(&id(n)), Some(Kind::Blob));

@@ -1,4 +1,4 @@
-//! Commits of another reference, fetched beside the one that is held: the record that a remote has.
+//! Commits of another reference, fetched in addition to the one held, such as the record of what was served.
 
 use super::{
     Deadline, Error, File, Limits, ObjectId, Repository, Upstream,
@@ -8,7 +8,7 @@ use super::{
     zlib::Zlib,
 };
 
-/// The commit a reference beside the branch names, with its files.
+/// The commit that another reference than the branch names, with its files.
 pub struct Beside {
     /// The commit's id.
     pub id: ObjectId,
@@ -18,14 +18,15 @@ pub struct Beside {
     pub message: String,
     /// Its files.
     pub files: Vec<File>,
-    /// What it needs beyond the commit held.
+    /// Its objects that the commit held lacks.
     objects: Store,
 }
 
 impl Repository {
-    /// Fetches the commit that `reference`, a full name, names now: what it has beyond the one held. `None` if there is none.
+    /// Fetches the commit that `reference`, a full name, names now, as far as it differs from the one held; `None` if
+    /// there is no such reference.
     ///
-    /// The commit held stays as it is.
+    /// The commit held does not change.
     pub fn beside(&self, reference: &str) -> Result<Option<Beside>, Error> {
         let head = self.head.as_ref().ok_or(Error::NotFetched)?;
         let upstream = Upstream { remote: self.upstream.remote.with_reference(reference), ..self.upstream.clone() };
@@ -51,7 +52,7 @@ impl Beside {
         Ok(Beside { id, tree, message: tree::message(&content), files, objects })
     }
 
-    /// Returns the content of a file; `repository` is the one it was fetched beside.
+    /// Returns the content of a file; `repository` is the one that fetched this commit.
     pub fn read(&self, repository: &Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
         let together = Objects { held: &repository.store, new: Some(&self.objects) };
         together.get(&id).ok_or(Error::NotHeld { id })?.inflate(&mut Zlib::new())

@@ -1,9 +1,9 @@
-//! A bounded cache of inflated objects, for deltas to be applied to.
+//! A bounded cache of inflated objects, which serve as bases of deltas.
 
 use super::ObjectId;
 use std::collections::VecDeque;
 
-/// Recently used bases, inflated; the oldest go when the bound is passed.
+/// Recently used bases, inflated; the least recently used are dropped when the bound is exceeded.
 pub(super) struct Cache {
     /// The most recent last.
     entries: VecDeque<(ObjectId, Vec<u8>)>,
@@ -16,7 +16,7 @@ impl Cache {
         Cache { entries: VecDeque::new(), bytes: 0, bound }
     }
 
-    /// Returns the content of `id` and leaves its turn to go as it is.
+    /// Returns the content of `id` without making it more recent.
     pub(super) fn peek(&self, id: &ObjectId) -> Option<&[u8]> {
         self.entries.iter().rev().find(|entry| entry.0 == *id).map(|entry| &entry.1[..])
     }
@@ -33,13 +33,14 @@ impl Cache {
         self.entries.back().map(|entry| &entry.1[..])
     }
 
-    /// Adds content as the most recent. One entry stays whatever its size: it is the next base.
+    /// Adds content as the most recent. The last entry stays whatever its size: it is the next base.
     pub(super) fn put(&mut self, id: ObjectId, content: Vec<u8>) {
-        /// Keeps the search short; a chain needs its last member, a family its base.
-        const MOST: usize = 64;
+        /// Keeps the search short: a chain of deltas needs its last member, several deltas of one object need their
+        /// base.
+        const MAX: usize = 64;
         self.bytes += content.len();
         self.entries.push_back((id, content));
-        while self.entries.len() > 1 && (self.bytes > self.bound || self.entries.len() > MOST) {
+        while self.entries.len() > 1 && (self.bytes > self.bound || self.entries.len() > MAX) {
             if let Some((_, old)) = self.entries.pop_front() {
                 self.bytes -= old.len();
             }

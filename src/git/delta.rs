@@ -1,17 +1,17 @@
-//! Git's delta instructions: copy from a base, insert new bytes; how to follow and how to write them.
+//! Git's delta instructions: copy from a base, insert new bytes. They are applied and produced here.
 
 use super::{Error, zlib};
 
 /// Why a delta cannot be applied.
 #[derive(Debug)]
 pub(super) enum DeltaError {
-    /// The instructions make no sense for this base.
+    /// The instructions are invalid for this base.
     Damaged(&'static str),
-    /// A size beyond the bound, or memory run out.
+    /// The size exceeds the bound, or memory ran out.
     Other(Error),
 }
 
-/// Returns the object that `delta` makes of `base`; refuses one of more than `most` bytes before making it.
+/// Applies `delta` to `base` and returns the result; refuses a result of more than `most` bytes in advance.
 pub(super) fn apply(base: &[u8], delta: &[u8], most: u64) -> Result<Vec<u8>, DeltaError> {
     use DeltaError::{Damaged, Other};
     let mut rest = delta;
@@ -55,11 +55,12 @@ pub(super) fn apply(base: &[u8], delta: &[u8], most: u64) -> Result<Vec<u8>, Del
     Ok(result)
 }
 
-/// Returns a delta that makes `target` of `base`.
+/// Returns a delta that turns `base` into `target`.
 ///
-/// What both begin and end with is copied. Between, blocks of the base are looked for wherever in the target they may be
-/// by a rolling hash, in time proportional to both and with at most 512 kB beside them. That finds changed lines exactly
-/// and moved ones well enough; git's own packs are denser by searching among many bases, where here one is known.
+/// A common start and end are copied. Between them, blocks of the base are searched for at every position of the target
+/// by a rolling hash, in time proportional to both and with at most 512 kB of additional memory. That finds changed
+/// lines exactly and moved ones well enough; git's own packs are denser by searching among many bases, whereas here one
+/// is known.
 pub(super) fn make(base: &[u8], target: &[u8]) -> Vec<u8> {
     let mut delta = Writer(Vec::new());
     delta.size(base.len());
@@ -76,7 +77,7 @@ pub(super) fn make(base: &[u8], target: &[u8]) -> Vec<u8> {
     delta.0
 }
 
-/// Writes `target` as copies of indexed blocks of `base`, extended as far as they go, and of what lies between.
+/// Writes `target` as copies of indexed blocks of `base`, extended as far as possible, and insertions of the rest.
 fn blocks(base: &[u8], target: &[u8], index: &Index, delta: &mut Writer) {
     let block = index.block;
     let mut written = 0;
@@ -104,13 +105,13 @@ fn blocks(base: &[u8], target: &[u8], index: &Index, delta: &mut Writer) {
     delta.insert(&target[written..]);
 }
 
-/// Where blocks of a base are, by their hash.
+/// The positions of blocks of a base, by hash.
 struct Index {
     /// The length of a block.
     block: usize,
     /// Offsets in the base, [`Index::NONE`] in free slots.
     slots: Vec<u32>,
-    /// What a byte that leaves a block adds to its hash.
+    /// The weight in the hash of the byte that leaves a block.
     weight: u64,
 }
 
@@ -120,8 +121,8 @@ impl Index {
     /// Indexes a part of `base`; `None` if it is shorter than a block, or there is no memory for it.
     fn new(base: &[u8], part: std::ops::Range<usize>) -> Option<Self> {
         const BLOCK_LEAST: usize = 32;
-        const BLOCKS_MOST: usize = 1 << 16;
-        let block = part.len().div_ceil(BLOCKS_MOST).max(BLOCK_LEAST);
+        const MAX_BLOCKS: usize = 1 << 16;
+        let block = part.len().div_ceil(MAX_BLOCKS).max(BLOCK_LEAST);
         let count = part.len() / block;
         if count == 0 || u32::try_from(base.len()).is_err() {
             return None;
@@ -141,7 +142,7 @@ impl Index {
         Some(index)
     }
 
-    /// Returns where a block may be that has this hash.
+    /// Returns the position of a block that may have this hash.
     fn find(&self, hash: u64) -> Option<usize> {
         let at = self.slots[self.slot(hash)];
         (at != Index::NONE).then_some(at as usize)
@@ -160,14 +161,14 @@ impl Index {
     }
 }
 
-/// An odd number with bits all over.
+/// An odd number with well-distributed bits.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 fn hash(block: &[u8]) -> u64 {
     block.iter().fold(0, |hash: u64, byte| hash.wrapping_mul(FACTOR).wrapping_add(u64::from(*byte)))
 }
 
-/// Returns how many bytes `a` and `b` begin with in common.
+/// Returns the length of the common prefix of `a` and `b`.
 fn common_start(a: &[u8], b: &[u8]) -> usize {
     const STEP: usize = 64;
     let chunks = a.chunks_exact(STEP).zip(b.chunks_exact(STEP));
@@ -175,7 +176,7 @@ fn common_start(a: &[u8], b: &[u8]) -> usize {
     equal + a[equal..].iter().zip(&b[equal..]).take_while(|(a, b)| a == b).count()
 }
 
-/// Returns how many bytes `a` and `b` end with in common.
+/// Returns the length of the common suffix of `a` and `b`.
 fn common_end(a: &[u8], b: &[u8]) -> usize {
     const STEP: usize = 64;
     let chunks = a.rchunks_exact(STEP).zip(b.rchunks_exact(STEP));
@@ -197,16 +198,16 @@ impl Writer {
         self.0.push(rest as u8);
     }
 
-    /// Copies from the base, in pieces that every git understands.
+    /// Copies from the base, in pieces that every version of git supports.
     fn copy(&mut self, from: usize, length: usize) {
-        const MOST: usize = 0x10000;
+        const MAX: usize = 0x10000;
         let (mut from, mut left) = (from, length);
         while left > 0 {
-            let length = left.min(MOST);
+            let length = left.min(MAX);
             let start = self.0.len();
             self.0.push(0x80);
             self.operand(start, 0, &(from as u32).to_le_bytes());
-            // No bytes at all mean the most.
+            // An operand without bytes means the maximum.
             self.operand(start, 4, &(length as u16).to_le_bytes());
             from += length;
             left -= length;
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_applies() {
+    fn deltas_made_can_be_applied() {
         let zone = |serial: u32, skip: u32| -> Vec<u8> {
             let mut text = format!("$TTL 3600\n@ IN SOA ns1 hostmaster {serial} 7200 900 1209600 300\n");
             for host in (0..40_000u32).filter(|host| *host != skip) {

@@ -1,8 +1,8 @@
-//! Commits made in memory, on top of the one held, to be pushed.
+//! Commits created in memory on top of the one held, to be pushed.
 //!
-//! An object of a draft is kept the way it will be sent: whole, or, if it is large and takes the place of another, as a
-//! delta against that one. A directory of ten thousand files is 400 kB; hashing it for each commit cannot be helped, but
-//! what is compressed, kept and sent of it is a few dozen bytes. The contents of large objects stay inflated in a bounded
+//! An object of a draft is kept in the form in which it is sent: whole, or, if it is large and replaces another, as a
+//! delta against that one. A directory of ten thousand files is 400 kB; it must be hashed for each commit, but what is
+//! compressed, kept and sent of it is a few dozen bytes. The contents of large objects stay inflated in a bounded
 //! cache, since the next commit changes what the last one did.
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     delta::{self, DeltaError},
     pack::HASH,
     store::{Object, Store},
-    tree::{self, Lookup, PATH_MOST},
+    tree::{self, Lookup, MAX_PATH},
     zlib::{self, Zlib},
 };
 use gix_object::{
@@ -20,7 +20,7 @@ use gix_object::{
 };
 use std::collections::BTreeMap;
 
-/// Objects of this many bytes or more are sent as what changed. Smaller ones gain nothing worth the trouble.
+/// Minimum size of an object that is sent as a delta, in bytes; smaller objects gain too little.
 const DELTA_FROM: usize = 2048;
 
 /// Commits on top of the one a [`Repository`] holds, which the remote does not have yet.
@@ -30,7 +30,7 @@ pub struct Draft {
     limits: Limits,
     commits: Vec<Made>,
     objects: BTreeMap<ObjectId, Drafted>,
-    /// The bytes of their streams.
+    /// The size of their streams, in bytes.
     bytes: u64,
     /// The contents of large objects.
     cache: Cache,
@@ -41,20 +41,20 @@ pub struct Draft {
 struct Made {
     id: ObjectId,
     tree: ObjectId,
-    /// The objects it brought; what a delta leans on comes before it.
+    /// The objects it added; the base of a delta comes before it.
     objects: Vec<ObjectId>,
 }
 
-/// An object of a draft, in the form to send.
+/// An object of a draft, in the form in which it is sent.
 pub(super) enum Drafted {
-    /// As it is.
+    /// A whole object.
     Whole(Object),
-    /// As a delta against the object `base`. The size and the stream of `delta` are the delta's, its kind is the result's.
+    /// A delta against the object `base`. The size and the stream of `delta` are the delta's, its kind is the result's.
     Delta { base: ObjectId, delta: Object },
 }
 
 impl Repository {
-    /// Begins commits on top of the one held.
+    /// Starts a draft on top of the commit held.
     pub fn draft(&self) -> Result<Draft, Error> {
         let head = self.head.as_ref().ok_or(Error::NotFetched)?;
         Ok(Draft::new(head.commit.id, head.commit.tree, &self.limits))
@@ -63,7 +63,7 @@ impl Repository {
 
 impl Draft {
     pub(super) fn new(base: ObjectId, base_tree: ObjectId, limits: &Limits) -> Self {
-        // Room for a large file beside the directories.
+        // Leaves room for a large file in addition to the directories.
         let bound = limits.cache_bytes.saturating_add(usize::try_from(limits.object_bytes).unwrap_or(usize::MAX));
         Draft {
             base,
@@ -77,7 +77,7 @@ impl Draft {
         }
     }
 
-    /// Returns the commit the draft begins on.
+    /// Returns the commit that the draft starts from.
     pub fn base(&self) -> ObjectId {
         self.base
     }
@@ -87,7 +87,7 @@ impl Draft {
         self.commits.last().map_or(self.base, |made| made.id)
     }
 
-    /// Returns how many commits there are on top of the base.
+    /// Returns the number of commits on top of the base.
     pub fn len(&self) -> usize {
         self.commits.len()
     }
@@ -109,25 +109,25 @@ impl Draft {
         tree::files(&self.lookup(&repository.store), self.tree(), &self.limits)
     }
 
-    /// Returns the names of all that is in the root directory as of the last commit, of whatever kind.
+    /// Returns the names of all entries of the root directory as of the last commit.
     ///
-    /// What is not UTF-8 in a name is replaced.
+    /// Invalid UTF-8 in a name is replaced.
     pub fn root_names(&self, repository: &Repository) -> Result<Vec<String>, Error> {
         let content = self.content(&repository.store, self.tree(), &mut Zlib::new())?;
         let entries = entries(self.tree(), &content)?;
         Ok(entries.iter().map(|entry| String::from_utf8_lossy(entry.name).into_owned()).collect())
     }
 
-    /// Returns the content of an object of the draft or of the commit it begins on.
+    /// Returns the content of an object of the draft or of the commit it starts from.
     pub fn read(&self, repository: &Repository, id: ObjectId) -> Result<Vec<u8>, Error> {
         self.content(&repository.store, id, &mut Zlib::new())
     }
 
-    /// Adds a commit that makes `changes` to the files: path and new content, or `None` to remove the file.
+    /// Adds a commit that applies `changes` to the files: path and new content, or `None` to remove the file.
     ///
-    /// Directories are made and removed as needed. A file that is there keeps its mode, a new one is a plain file. Removing
-    /// what is not there changes nothing. On an error the draft is as before: a path that names no regular file or that git
-    /// forbids, a bound, or a `repository` that has moved away from the draft's base.
+    /// Directories are made and removed as needed. An existing file keeps its mode, a new one is a plain file. Removing
+    /// a missing file changes nothing. On an error the draft is unchanged: a path that names no regular file or that
+    /// git forbids, a bound, or a `repository` that has moved away from the draft's base.
     pub fn commit(
         &mut self,
         repository: &Repository,
@@ -159,7 +159,7 @@ impl Draft {
         self.commits.last().map_or(self.base_tree, |made| made.tree)
     }
 
-    /// Returns the objects to send, each after what it leans on.
+    /// Returns the objects to send, each after its base.
     pub(super) fn objects(&self) -> impl Iterator<Item = (ObjectId, &Drafted)> {
         let ids = self.commits.iter().flat_map(|made| &made.objects);
         ids.filter_map(|id| self.objects.get(id).map(|object| (*id, object)))
@@ -169,7 +169,7 @@ impl Draft {
         self.objects.get(id)
     }
 
-    /// Returns an object of the draft in the form to hold.
+    /// Returns an object of the draft in the form in which it is held.
     pub(super) fn whole(&self, held: &Store, id: ObjectId, zlib: &mut Zlib) -> Result<Object, Error> {
         match self.objects.get(&id) {
             Some(Drafted::Whole(object)) => Ok(object.clone()),
@@ -218,7 +218,7 @@ impl Draft {
 }
 
 impl Drafted {
-    /// Returns what is sent: the object, or the delta.
+    /// Returns the object or the delta that is sent.
     pub(super) fn object(&self) -> &Object {
         match self {
             Drafted::Whole(object) | Drafted::Delta { delta: object, .. } => object,
@@ -226,7 +226,7 @@ impl Drafted {
     }
 }
 
-/// The objects of a draft and those of the commit it begins on.
+/// The objects of a draft and those of the commit it starts from.
 struct Together<'a> {
     held: &'a Store,
     draft: &'a Draft,
@@ -243,13 +243,13 @@ impl Lookup for Together<'_> {
     }
 }
 
-/// A commit in the making.
+/// A commit under construction.
 struct Edit<'a> {
     held: &'a Store,
     draft: &'a mut Draft,
-    /// What was added to the draft.
+    /// The objects added to the draft.
     objects: Vec<ObjectId>,
-    /// Whether there is a file that was not there.
+    /// Whether a file was added.
     grown: bool,
 }
 
@@ -274,7 +274,7 @@ impl Edit<'_> {
     ) -> Result<(ObjectId, ObjectId), Error> {
         let parent = self.draft.tip();
         for path in changes.keys() {
-            if path.len() > PATH_MOST || path.split('/').count() > self.draft.limits.tree_depth {
+            if path.len() > MAX_PATH || path.split('/').count() > self.draft.limits.tree_depth {
                 return Err(Error::path(path, "is too long or too deep"));
             }
         }
@@ -285,7 +285,7 @@ impl Edit<'_> {
             None => self.put(Kind::Tree, &[], None)?,
         };
         if self.grown {
-            // What we cannot read back at the next boot must not be pushed.
+            // A commit that could not be read back at the next boot must not be pushed.
             let limits = self.draft.limits.clone();
             tree::walk(&self.draft.lookup(self.held), tree, &limits, &mut Zlib::new(), &mut |_, _, _| {})?;
         }
@@ -295,7 +295,7 @@ impl Edit<'_> {
         Ok((self.put(Kind::Commit, text.as_bytes(), None)?, tree))
     }
 
-    /// Makes `changes`, sorted by path, to the directory `old`; `None` is one that is not there. `at` is where it lies.
+    /// Applies `changes`, sorted by path, to the directory `old`, `None` for one that does not exist. `at` is its path.
     fn directory(
         &mut self,
         at: &str,
@@ -318,7 +318,7 @@ impl Edit<'_> {
             };
             let wrong = |what: &str| Error::path(&format!("{at}{path}"), what);
             check_name(name).map_err(wrong)?;
-            // Directories sort as if their name ended in a slash, so there are two places to look at.
+            // Directories sort as if their name ended in a slash, so a name has two possible positions.
             let as_file = place(&entries, name, false);
             let as_directory = place(&entries, name, true);
             let found = as_file.or(as_directory).ok();
@@ -372,7 +372,7 @@ impl Edit<'_> {
         self.put(Kind::Tree, &made, old).map(Some)
     }
 
-    /// Adds an object that takes the place of `before`; one that is there already stays.
+    /// Adds an object that replaces `before`, unless it is present.
     fn put(&mut self, kind: Kind, content: &[u8], before: Option<ObjectId>) -> Result<ObjectId, Error> {
         let most = self.draft.limits.object_bytes.min(u64::from(u32::MAX));
         if content.len() as u64 > most {
@@ -402,21 +402,21 @@ impl Edit<'_> {
         self.draft.bytes = bytes;
         self.draft.objects.insert(id, object);
         self.objects.push(id);
-        // Without memory for it the next change is slower.
+        // If there is no memory for it, the next change is slower.
         if large && let Ok(copy) = zlib::copy(content) {
             self.draft.cache.put(id, copy);
         }
         Ok(id)
     }
 
-    /// Returns `content` as what differs from the object `base`, unless that is no gain.
+    /// Returns `content` as a delta against the object `base`, unless that saves nothing.
     fn delta(&mut self, kind: Kind, base: ObjectId, content: &[u8]) -> Result<Option<Drafted>, Error> {
         let before = self.content(base)?;
         let delta = delta::make(&before, content);
         if delta.len() > content.len() / 2 {
             return Ok(None);
         }
-        // The remote would find out, too, but only after it was told that this is the file.
+        // The remote would detect it, too, but only after the file was announced.
         if applied(&before, &delta, &self.draft.limits)? != content {
             return Ok(None);
         }
@@ -431,7 +431,7 @@ impl Edit<'_> {
 
 fn applied(base: &[u8], delta: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
     delta::apply(base, delta, limits.object_bytes).map_err(|error| match error {
-        // Applied when it was made; only broken memory leads here.
+        // It was applied when it was made; only a memory fault leads here.
         DeltaError::Damaged(what) => Error::Pack { offset: 0, what: format!("an object held in memory: {what}") },
         DeltaError::Other(error) => error,
     })
@@ -456,12 +456,12 @@ fn written(entries: &[Entry<'_>], about: usize) -> Vec<u8> {
     out
 }
 
-/// Returns where a file or a directory of this name is, or where it belongs.
+/// Returns the position of the file or directory with this name, or where to insert it.
 fn place(entries: &[Entry<'_>], name: &str, directory: bool) -> Result<usize, usize> {
     entries.binary_search_by(|entry| name_order(entry.name, entry.mode.is_tree(), name.as_bytes(), directory))
 }
 
-/// Refuses what git refuses as the name of a file or directory, on any system it runs on.
+/// Refuses names of files and directories that git refuses on any system.
 fn check_name(name: &str) -> Result<(), &'static str> {
     let lower = name.to_ascii_lowercase();
     if name.is_empty() || name == "." || name == ".." {

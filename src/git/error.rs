@@ -1,4 +1,4 @@
-//! What can go wrong between us and the remote, in words for an operator.
+//! Errors of the conversation with the remote.
 
 use super::{Deadline, ObjectId, TlsError, http::HttpError, ssh::SshError, tls};
 use crate::net::{DialError, is_timeout};
@@ -9,84 +9,84 @@ const REMEDY: &str = "make the repository smaller or the machine's memory larger
 
 /// Why a fetch, a read or a commit failed.
 ///
-/// The text is one line: what happened, where, and what to do if that is not plain. It never holds a secret, and what the
-/// remote said is cut short and stripped of control characters.
+/// The text is one line: what failed, where, and how to fix it unless that is obvious. It never holds a secret; text
+/// from the remote is truncated and stripped of control characters.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The remote's host was not found, or at several addresses not reached.
+    /// The remote's host could not be resolved, or none of its addresses could be reached.
     Dial(DialError),
-    /// A TLS connection did not come about.
+    /// A TLS connection could not be set up.
     Tls(TlsError),
-    /// An HTTP server does not give us the repository.
+    /// An HTTP server does not provide the repository.
     Http(HttpError),
-    /// An SSH server does not, or git at its far side does not.
+    /// An SSH server, or git behind it, does not provide the repository.
     Ssh(SshError),
-    /// The address of the remote did not take the connection.
+    /// The address of the remote did not accept the connection.
     Connect {
         /// `host:port`.
         to: String,
-        /// What came of it.
+        /// The error.
         source: io::Error,
     },
-    /// The remote was silent for too long.
+    /// The remote did not answer in time.
     TimedOut {
-        /// What we waited for.
+        /// The activity that failed.
         doing: &'static str,
-        /// For how long.
+        /// The timeout.
         after: Duration,
     },
     /// The connection broke.
     Lost {
-        /// What we waited for.
+        /// The activity that failed.
         doing: &'static str,
-        /// How it broke.
+        /// The I/O error.
         source: io::Error,
     },
-    /// The remote declined, in its own words.
+    /// The remote refused.
     Refused {
-        /// What we asked for.
+        /// The activity that was refused.
         doing: &'static str,
         /// The remote's message.
         message: String,
     },
-    /// The remote does not speak git as we know it.
+    /// The remote violates the git protocol.
     Protocol {
-        /// What we waited for.
+        /// The activity that failed.
         doing: &'static str,
-        /// What is wrong.
+        /// The violation or defect.
         what: String,
     },
-    /// The remote is of a kind that we cannot work with.
+    /// The remote needs something that is not supported.
     Unsupported {
-        /// The kind.
+        /// The unsupported feature.
         what: String,
     },
     /// The repository has no references at all.
     Empty,
-    /// The branch asked for is not there.
+    /// The requested branch does not exist.
     NoBranch {
         /// The full name of the reference.
         name: String,
-        /// Whether it is known to have been there before.
+        /// Whether it is known to have existed before.
         existed: bool,
-        /// Some of the branches that are there.
+        /// Some of the branches that exist.
         has: Vec<String>,
-        /// How many more are there.
+        /// The number of further branches.
         more: usize,
-        /// What to write instead, if that can be guessed.
+        /// What to write instead, if it can be guessed.
         hint: Option<String>,
     },
-    /// The reference names something else than a commit.
+    /// The reference names an object other than a commit.
     NotACommit {
         /// The object named.
         id: ObjectId,
     },
-    /// Something is larger, deeper or more than its bound in [`Limits`](super::Limits).
+    /// Something exceeds its bound in [`Limits`](super::Limits).
     Limit {
-        /// What exceeds.
+        /// What exceeds its bound.
         what: &'static str,
-        /// How much there is; unknown if reading stopped at the bound.
+        /// The amount; unknown if reading stopped at the bound.
         found: Option<u64>,
         /// The bound.
         bound: u64,
@@ -95,16 +95,16 @@ pub enum Error {
     },
     /// The pack is damaged.
     Pack {
-        /// The byte of the pack where the damage shows.
+        /// The byte of the pack at which the damage was found.
         offset: u64,
-        /// What is wrong.
+        /// The violation or defect.
         what: String,
     },
-    /// An object is not what it must be.
+    /// An object is invalid.
     Object {
         /// The object.
         id: ObjectId,
-        /// What is wrong.
+        /// The violation or defect.
         what: String,
     },
     /// An object that the commit needs was not sent.
@@ -126,25 +126,25 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
-    /// What is followed at the remote can be fetched and not pushed to.
+    /// The reference that is followed can be fetched, but not pushed to.
     NotABranch {
         /// The full name of the reference.
         name: String,
     },
-    /// The remote serves the repository, but takes no pushes.
+    /// The remote serves the repository, but does not accept pushes.
     ReadOnly {
         /// The remote's message.
         message: String,
     },
-    /// The machine has no memory left for it.
+    /// The machine has too little memory.
     Memory {
-        /// Bytes asked for.
+        /// Bytes requested.
         bytes: u64,
     },
 }
 
 impl Error {
-    /// Returns whether the same fetch may succeed later without anybody changing the repository or the configuration.
+    /// Returns whether the same fetch may succeed later without a change of the repository or the configuration.
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Dial(_) | Error::Connect { .. } | Error::TimedOut { .. } | Error::Lost { .. } => true,
@@ -168,12 +168,12 @@ impl Error {
         Error::Protocol { doing, what: what.into() }
     }
 
-    /// Returns the error of having missed a deadline.
+    /// Returns the error for a missed deadline.
     pub(super) fn missed(deadline: Deadline, doing: &'static str) -> Self {
         Error::TimedOut { doing, after: deadline.after() }
     }
 
-    /// Fails when a deadline is over.
+    /// Fails if a deadline has passed.
     pub(super) fn unless_over(deadline: Deadline, doing: &'static str) -> Result<(), Self> {
         if deadline.is_over() { Err(Error::missed(deadline, doing)) } else { Ok(()) }
     }
@@ -185,7 +185,7 @@ impl From<SshError> for Error {
     }
 }
 
-/// Returns the error for who knows only those of I/O.
+/// Wraps the error for interfaces of `std::io`.
 impl From<SshError> for io::Error {
     fn from(error: SshError) -> Self {
         io::Error::other(Error::Ssh(error))
@@ -196,7 +196,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Dial(error) => error.fmt(f),
-            Error::Tls(error) => tls::tell(error, f),
+            Error::Tls(error) => tls::write_with_hint(error, f),
             Error::Http(error) => error.fmt(f),
             Error::Ssh(error) => error.fmt(f),
             Error::Connect { to, source } if source.kind() == io::ErrorKind::ConnectionRefused => {
@@ -254,17 +254,17 @@ impl fmt::Display for Error {
             Error::Object { id, what } => write!(f, "object {id}: {what}; run `git fsck` at the remote"),
             Error::Missing { id } => write!(f, "object {id} was not sent by the remote; run `git fsck` there"),
             Error::NotHeld { id } => write!(f, "object {id} is not part of the current commit"),
-            Error::NotFetched => f.write_str("nothing was fetched yet"),
+            Error::NotFetched => f.write_str("nothing has been fetched yet"),
             Error::Path { path, what } => write!(f, "cannot write `{path}`: it {what}"),
             Error::NotABranch { name } => {
-                write!(f, "cannot push: {name} at the remote is no branch; name one with #branch")
+                write!(f, "cannot push: {name} at the remote is not a branch; choose one with #branch")
             }
             Error::ReadOnly { message } => write!(
                 f,
-                "the remote takes no pushes ({message}): run `git config daemon.receivepack true` in the repository there, \
+                "the remote does not accept pushes ({message}): run `git config daemon.receivepack true` in the repository there, \
                  or start git daemon with --enable=receive-pack"
             ),
-            Error::Memory { bytes } => write!(f, "not enough memory: {bytes} bytes are not to be had"),
+            Error::Memory { bytes } => write!(f, "not enough memory: {bytes} bytes could not be allocated"),
         }
     }
 }

@@ -1,26 +1,27 @@
-//! What a git service says first: what it can do, and the references it has (gitprotocol-pack(5), gitprotocol-v2(5)).
+//! The greeting of a git service: its capabilities and references (gitprotocol-pack(5), gitprotocol-v2(5)).
 //!
-//! A remote may list any number of references with any names: kept are the one wanted and a few to name if that is not there.
+//! A remote may list any number of references with any names. Only the wanted one is kept, and a few to suggest if it
+//! is missing.
 
 use super::{Error, ObjectId, record_of, transport::Transport};
 use crate::text::printable;
 use gix_packetline::PacketLineRef;
 
-/// What we call ourselves.
+/// Our name in requests.
 pub(super) const AGENT: &str = concat!("agent=zonule/", env!("CARGO_PKG_VERSION"));
-/// The reference that stands for the branch a remote calls its own.
+/// The symbolic reference to the remote's default branch.
 pub(super) const HEAD: &str = "HEAD";
 
-/// What a reference names.
+/// The target of a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tip {
-    /// The object, perhaps an annotated tag.
+    /// The object, which may be an annotated tag.
     pub(super) object: ObjectId,
-    /// The commit it comes down to.
+    /// The commit it resolves to.
     pub(super) commit: ObjectId,
 }
 
-/// Reads what the remote says first and returns whether it speaks version 2.
+/// Reads the greeting and returns whether the remote uses version 2.
 pub(super) fn greeting(
     transport: &mut Transport,
     capabilities: &mut Capabilities,
@@ -57,13 +58,13 @@ pub(super) fn greeting(
                 listing.points(HEAD.as_bytes(), target);
             }
         }
-        // Names of another format are no references to us, so this comes first.
+        // Object ids of another format would not parse as references, so this comes first.
         capabilities.check_format()?;
-        // A remote that is itself shallow says so here; a commit is complete for us all the same.
+        // A shallow remote announces that here; one commit is complete nevertheless.
         if reference.starts_with(b"shallow ") {
             continue;
         }
-        let (id, name) = id_and(reference).ok_or_else(|| Error::protocol(doing, "a line that is no reference"))?;
+        let (id, name) = id_and(reference).ok_or_else(|| Error::protocol(doing, "a line that is not a reference"))?;
         if name == b"capabilities^{}" {
             continue;
         }
@@ -74,7 +75,7 @@ pub(super) fn greeting(
     }
 }
 
-/// What the remote can do, as far as it matters to us.
+/// The capabilities of the remote that matter here.
 #[derive(Default)]
 pub(super) struct Capabilities(Vec<String>);
 
@@ -107,7 +108,7 @@ impl Capabilities {
         Ok(())
     }
 
-    /// Refuses a repository whose objects have other names than ours.
+    /// Refuses a repository with another object format.
     pub(super) fn check_format(&self) -> Result<(), Error> {
         match self.value("object-format").filter(|format| *format != "sha1") {
             Some(format) => {
@@ -134,29 +135,29 @@ impl Capabilities {
     }
 }
 
-/// The references a remote lists: the one we look for, and what to say if it is not there.
+/// The references that a remote lists: the wanted one, and suggestions if it is missing.
 pub(super) struct Listing<'a> {
     wanted: &'a str,
-    /// Another reference that may be there, and what it names.
+    /// A second reference to look for, and its target.
     pub(super) beside: Option<(&'a str, Option<ObjectId>)>,
     pub(super) tip: Option<Tip>,
     /// The branch that the wanted reference stands for, if it is symbolic.
     pub(super) target: Option<String>,
     /// Whether there is any reference.
     pub(super) any: bool,
-    /// The record that belongs to the wanted branch, and whether it is there: then the branch was, too.
+    /// The record of the wanted branch, and whether it exists: then the branch once existed.
     record: Option<String>,
     is_recorded: bool,
     /// The full name of the branch that `HEAD` stands for.
     default: Option<String>,
-    /// The full name of the reference that was probably meant, and how far it is from the one wanted.
+    /// The full name of the reference that was probably meant, and its distance from the wanted one.
     meant: Option<(usize, String)>,
     branches: Vec<String>,
     more: usize,
 }
 
-/// The longest name of a reference that is looked at.
-const NAME_MOST: usize = 1000;
+/// Maximum length of a reference name that is considered.
+const MAX_NAME: usize = 1000;
 
 impl<'a> Listing<'a> {
     pub(super) fn new(wanted: &'a str) -> Self {
@@ -176,7 +177,7 @@ impl<'a> Listing<'a> {
     }
 
     pub(super) fn see(&mut self, name: &[u8], object: ObjectId, commit: ObjectId) {
-        const MOST: usize = 10;
+        const MAX: usize = 10;
         self.any = true;
         if name == self.wanted.as_bytes() {
             self.tip = Some(Tip { object, commit });
@@ -188,14 +189,14 @@ impl<'a> Listing<'a> {
         }
         self.is_recorded |= self.record.as_ref().is_some_and(|record| name == record.as_bytes());
         if self.tip.is_none()
-            && let Some(name) = str::from_utf8(name).ok().filter(|name| name.len() <= NAME_MOST)
+            && let Some(name) = str::from_utf8(name).ok().filter(|name| name.len() <= MAX_NAME)
             && let Some(distance) = distance(self.wanted, name, self.more == 0)
             && self.meant.as_ref().is_none_or(|(least, _)| distance < *least)
         {
             self.meant = Some((distance, name.to_owned()));
         }
         if let Some(branch) = name.strip_prefix(b"refs/heads/") {
-            if self.branches.len() < MOST {
+            if self.branches.len() < MAX {
                 self.branches.push(printable(branch));
             } else {
                 self.more += 1;
@@ -203,9 +204,9 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// Notes that the symbolic reference `name` stands for `target`.
+    /// Records that the symbolic reference `name` stands for `target`.
     pub(super) fn points(&mut self, name: &[u8], target: &[u8]) {
-        let plain = |text: &&str| text.len() <= NAME_MOST && !text.contains(|c: char| c.is_control() || c == ' ');
+        let plain = |text: &&str| text.len() <= MAX_NAME && !text.contains(|c: char| c.is_control() || c == ' ');
         let target: Option<String> = str::from_utf8(target).ok().filter(plain).map(Into::into);
         if name == self.wanted.as_bytes() {
             self.target.clone_from(&target);
@@ -235,7 +236,7 @@ impl<'a> Listing<'a> {
         Err(Error::NoBranch { name, existed: self.is_recorded, has: self.branches, more: self.more, hint })
     }
 
-    /// Says what to write instead of a name that is not there.
+    /// Returns what to write instead of a missing name.
     fn hint(&self) -> Option<String> {
         let wanted = short(self.wanted);
         let shown = |name: &str| printable(short(name).as_bytes());
@@ -252,12 +253,12 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// Returns a reference as it is written behind the `#` of a remote.
+/// Returns a reference as written after the `#` of a remote.
 fn short(name: &str) -> &str {
     name.strip_prefix("refs/heads/").unwrap_or(name)
 }
 
-/// Returns how far the reference `name` is from the one wanted, if somebody who wrote that may have meant it; names that
+/// Returns the distance of the reference `name` from the wanted one, if it may have been meant; names that
 /// are only spelt alike count if `by_spelling`.
 fn distance(wanted: &str, name: &str, by_spelling: bool) -> Option<usize> {
     /// Longer names are not compared letter by letter.
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_probably_meant_is_named() {
+    fn the_reference_probably_meant_is_suggested() {
         let there = ["refs/heads/main", "refs/heads/feature/x", "refs/tags/v1"];
         for (wanted, hint) in [
             ("refs/heads/v1", "v1 is a tag: write #refs/tags/v1"),
@@ -346,7 +347,7 @@ mod tests {
             assert!(message.contains(hint), "{wanted}: {message}");
         }
         assert!(error("refs/heads/production", &there).ends_with("which has: main, feature/x"));
-        // Names that do harm, and many.
+        // Hostile names, and many.
         assert!(error("refs/heads/a", &["refs/heads/\u{202e}a"]).contains("write #\\u{202e}a"));
         let many: Vec<String> = (0..1000).map(|n| format!("refs/heads/branch{n}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_that_is_gone_is_told_from_an_empty_repository() {
+    fn a_deleted_branch_differs_from_an_empty_repository() {
         assert_eq!(error("refs/heads/main", &[]), "the repository is empty: push a first commit");
         let message = error("refs/heads/main", &["refs/notes/x"]);
         assert_eq!(message, "branch main does not exist at the remote, which has no branches");

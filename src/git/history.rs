@@ -1,14 +1,14 @@
 //! The past of a branch: its last commits with their files, read on demand.
 //!
-//! A [`Repository`](super::Repository) holds one commit and forgets the one before. Who must know what was, to tell a
-//! secondary what changed since, fetches a [`History`], asks it, and drops it. It shares nothing with the repository, so it
-//! may be fetched by another thread and costs nothing when nobody asks.
+//! A [`Repository`](super::Repository) holds one commit and drops the previous one. A caller that needs old contents,
+//! to send a secondary the changes since, fetches a [`History`], reads it, and drops it. It shares nothing with the
+//! repository, so it can be fetched by another thread and costs nothing while unused.
 //!
-//! What was is nearly what is. Objects that came as deltas are kept as deltas, so a commit that changes a line of one zone
-//! among a thousand costs some hundred bytes, where the directory and the file whole would be a hundred times that; reading
-//! applies them (`archive`). Every object is hashed when it comes in, as in a fetch.
+//! Versions differ little. Objects received as deltas are kept as deltas, so a commit that changes a line of one zone
+//! among a thousand costs some hundred bytes, where the directory and the file whole would be a hundred times that;
+//! reading applies them (`archive`). Every object is hashed when it is received, as in a fetch.
 //!
-//! Only first parents are followed: these are the states the branch was in.
+//! Only first parents are followed: these are the past states of the branch.
 
 use super::{
     Deadline, Error, File, Limits, ObjectId, Protocol, Timeouts, Upstream,
@@ -23,10 +23,10 @@ use super::{
 use gix_object::{Kind, TreeRefIter, tree::EntryKind};
 use std::sync::{Mutex, PoisonError};
 
-/// How many commits a branch may have gained since its tip was `tip` for that to be found below the branch's new head.
-const MOVED_MOST: u32 = 64;
+/// Maximum number of commits between a branch's new head and an older tip at which the tip is still found.
+const MAX_MOVED: u32 = 64;
 
-/// The last commits of a branch with their files, for who must know what was.
+/// The last commits of a branch with their files.
 pub struct History {
     commits: Vec<PastCommit>,
     pack_bytes: u64,
@@ -44,12 +44,14 @@ pub struct PastCommit {
     pub tree: ObjectId,
 }
 
-/// What reading needs again and again.
+/// State that all reads share.
 struct Reader {
     zlib: Zlib,
-    /// The directories and commits read last. Deltas lead from one version to the next, so this is often most of the way.
+    /// The directories and commits read last. Deltas lead from one version to the next, so this is often most of the
+    /// way.
     directories: Cache,
-    /// The files. Apart, so that a lookup between two versions of a large one does not cost the first.
+    /// The files, in a cache of their own so that a lookup between two versions of a large file does not evict the
+    /// first.
     files: Cache,
 }
 
@@ -67,14 +69,14 @@ impl Lookup for History {
 impl History {
     /// Fetches the commit `tip` and up to `depth` - 1 of its ancestors along first parents, with their trees and files.
     ///
-    /// If the remote does not give out `tip` because it is not the branch's head, the head is fetched in its place and `tip`
-    /// looked up below it. If it is not there either, because the branch was rewritten or has moved far, the history is
-    /// that of the head: then the first of [`commits`](History::commits) is not `tip`.
+    /// If the remote does not serve `tip` because it is not the branch's head, the head is fetched instead and `tip`
+    /// looked up below it. If it is not found there either, because the branch was rewritten or has moved far, the
+    /// history is that of the head: then the first of [`commits`](History::commits) is not `tip`.
     ///
-    /// There are fewer commits if the history or the remote's knowledge of it ends, or if a bound of `limits` is reached:
-    /// then half as many are tried. Blocks as long as `timeouts` allows for one fetch, however many attempts are made. Takes
-    /// at most `pack_bytes + store_bytes + 4 * object_bytes + cache_bytes + 200 * objects` bytes of memory meanwhile, and
-    /// without the first afterwards.
+    /// There are fewer commits if the history or the remote's knowledge of it ends, or if a bound of `limits` is
+    /// reached: then half as many are requested. Blocks as long as `timeouts` allows for one fetch, however many
+    /// attempts are made. Takes at most `pack_bytes + store_bytes + 4 * object_bytes + cache_bytes + 200 * objects`
+    /// bytes of memory meanwhile, and without the first afterwards.
     pub fn fetch(
         upstream: &Upstream,
         tip: ObjectId,
@@ -85,7 +87,7 @@ impl History {
         History::fetch_with(Protocol::default(), upstream, tip, depth, limits, timeouts)
     }
 
-    /// Does as [`fetch`](History::fetch) in the protocol version given.
+    /// Fetches like [`fetch`](History::fetch), with the given protocol version.
     pub fn fetch_with(
         protocol: Protocol,
         upstream: &Upstream,
@@ -95,9 +97,9 @@ impl History {
         timeouts: Timeouts,
     ) -> Result<History, Error> {
         let deadline = Deadline::from_now(timeouts.total);
-        // A commit is an object, so there cannot be more; nor does any remote count that far.
-        let mut depth = depth.clamp(1, limits.objects.clamp(1, i32::MAX as u32 - MOVED_MOST));
-        let mut beyond = MOVED_MOST;
+        // A commit is an object, so there cannot be more, and no remote supports a larger depth.
+        let mut depth = depth.clamp(1, limits.objects.clamp(1, i32::MAX as u32 - MAX_MOVED));
+        let mut beyond = MAX_MOVED;
         let mut given_out = true;
         loop {
             let session = Session::open(upstream, protocol, timeouts, deadline)?;
@@ -116,9 +118,10 @@ impl History {
         }
     }
 
-    /// Fetches what `reference`, a full name, names now, with up to `depth` - 1 ancestors; else as [`fetch`](History::fetch).
+    /// Fetches the commit that `reference`, a full name, names now, with up to `depth` - 1 ancestors; else as
+    /// [`fetch`](History::fetch).
     ///
-    /// `None`: there is no such reference.
+    /// Returns `None` if there is no such reference.
     pub fn of_reference(
         upstream: &Upstream,
         reference: &str,
@@ -153,12 +156,13 @@ impl History {
         self.pack_bytes
     }
 
-    /// Returns the compressed bytes held, and of how many objects.
+    /// Returns the compressed bytes held, and the number of objects.
     pub fn size(&self) -> (u64, usize) {
         (self.objects.bytes(), self.objects.len())
     }
 
-    /// Returns where `path`, parts separated by `/`, leads in the commit of this index in [`commits`](History::commits).
+    /// Returns where `path`, parts separated by `/`, leads in the commit of this index in
+    /// [`commits`](History::commits).
     pub fn follow(&self, commit: usize, path: &str) -> Result<Way, Error> {
         let Some(commit) = self.commits.get(commit) else { return Ok(Way::Nothing) };
         links::follow(path, |path| self.look(commit.tree, path))
@@ -193,7 +197,8 @@ impl History {
         })
     }
 
-    /// Returns the files and links of the commit of this index, as [`Repository::files`](super::Repository::files) does.
+    /// Returns the files and links of the commit of this index, as [`Repository::files`](super::Repository::files)
+    /// does.
     pub fn files(&self, commit: usize) -> Result<Vec<File>, Error> {
         let commit = self.commits.get(commit).ok_or(Error::NotFetched)?;
         tree::files(self, commit.tree, &self.limits)
@@ -212,7 +217,7 @@ impl History {
         History::content(self, id, Kind::Blob)
     }
 
-    /// Begins with `tip` if that came, else with `head`.
+    /// Starts at `tip` if it was received, otherwise at `head`.
     fn new(
         archived: Archived,
         [tip, head]: [ObjectId; 2],
@@ -238,13 +243,13 @@ impl History {
             let (tree, parent) = tree::lineage(id, &History::content(&history, id, Kind::Commit)?)?;
             history.commits.push(PastCommit { id, tree });
             let enough = history.commits.len() as u64 >= u64::from(depth);
-            // A parent that did not come lies behind the depth, or the remote does not have it either.
+            // A parent that was not received is beyond the depth, or the remote lacks it, too.
             next = parent.filter(|parent| !enough && history.objects.kind(parent).is_some());
         }
         Ok(history)
     }
 
-    /// Returns what the directory `id` has under a name.
+    /// Returns the entry of the directory `id` with a name.
     fn entry(&self, id: ObjectId, name: &[u8]) -> Result<Option<(ObjectId, EntryKind)>, Error> {
         let content = History::content(self, id, Kind::Tree)?;
         for entry in TreeRefIter::from_bytes(&content, HASH) {
@@ -262,7 +267,8 @@ impl History {
             found if found == kind => {}
             found => return Err(Error::Object { id, what: format!("it is a {found} where a {kind} is named") }),
         }
-        // A reader that panicked has left nothing half done: a stream is begun anew, a cache has whole contents.
+        // A reader that panicked leaves no partial state: each stream starts afresh, and a cache holds whole contents
+        // only.
         let Reader { zlib, directories, files } = &mut *self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let cache = if kind == Kind::Blob { files } else { directories };
         let content = self.objects.read(&id, self.limits.object_bytes, zlib, cache)?;

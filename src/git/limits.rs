@@ -1,12 +1,12 @@
-//! Bounds in bytes and counts on what a remote can make us spend.
+//! Bounds on the resources that a remote can consume.
 
-/// Bounds on what a fetch may bring and what a [`Repository`](super::Repository) may hold.
+/// Bounds on what a fetch may transfer and what a [`Repository`](super::Repository) may hold.
 ///
-/// Whatever exceeds a bound is refused with an error that names the bound; the state held before stays. The worst case in
-/// memory is about `2 * store_bytes + 4 * object_bytes + cache_bytes + 200 * objects` bytes while a fetch runs, because the
-/// old commit is kept until the new one is complete. A [`Draft`](super::Draft) takes at most
-/// `store_bytes + 4 * object_bytes + cache_bytes` bytes more while a commit is added to it, and its push over HTTP as much
-/// again as its objects.
+/// Whatever exceeds a bound is refused with an error that names the bound; the state held before stays. The worst case
+/// in memory is about `2 * store_bytes + 4 * object_bytes + cache_bytes + 200 * objects` bytes while a fetch runs,
+/// because the old commit is kept until the new one is complete. A [`Draft`](super::Draft) takes at most `store_bytes +
+/// 4 * object_bytes + cache_bytes` bytes more while a commit is added to it, and its push over HTTP as much again as
+/// its objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -14,7 +14,7 @@ pub struct Limits {
     pub pack_bytes: u64,
     /// Bytes of one object (a file, a directory listing, a commit) when inflated. At most 4 GiB.
     pub object_bytes: u64,
-    /// Bytes of compressed objects held for one commit, and brought by one fetch.
+    /// Bytes of compressed objects held for one commit, and transferred by one fetch.
     pub store_bytes: u64,
     /// Objects in a pack, and objects held for one commit.
     pub objects: u32,
@@ -22,14 +22,15 @@ pub struct Limits {
     pub files: usize,
     /// Bytes of all file paths of a commit together.
     pub path_bytes: usize,
-    /// Directories within directories; 1 allows files at the top only.
+    /// Depth of nested directories; 1 allows files in the root directory only.
     pub tree_depth: usize,
-    /// Bytes of inflated objects kept at hand while deltas are resolved. Less costs time, not success.
+    /// Bytes of inflated objects cached while deltas are resolved. A smaller cache is slower, but does not make a fetch
+    /// fail.
     pub cache_bytes: usize,
 }
 
 impl Limits {
-    /// Returns bounds for a machine with `total` bytes of memory, of which zones and network want their share too.
+    /// Returns bounds for a machine with `total` bytes of memory, which zones and the network share.
     ///
     /// With 64 MiB: packs of 16 MiB, files of 4 MiB, 8 MiB held, 32,768 objects.
     pub fn for_memory(total: u64) -> Self {
@@ -51,7 +52,7 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// Returns the bounds of a server with 4 GiB of memory to itself.
+    /// Returns the bounds for 4 GiB of memory.
     fn default() -> Self {
         Limits::for_memory(4 << 30)
     }
@@ -67,7 +68,7 @@ mod tests {
         let small = Limits::for_memory(64 * MIB);
         assert_eq!((small.pack_bytes, small.object_bytes, small.store_bytes), (16 * MIB, 4 * MIB, 8 * MIB));
         assert_eq!((small.objects, small.files), (32_768, 32_768));
-        // The worst case as documented leaves a third to others.
+        // The documented worst case leaves a third of the memory for other uses.
         let worst =
             2 * small.store_bytes + 4 * small.object_bytes + small.cache_bytes as u64 + 200 * u64::from(small.objects);
         assert!(worst < 43 * MIB, "{worst}");

@@ -1,18 +1,18 @@
-//! Symbolic links of a repository, followed within it as a file system would.
+//! Symbolic links of a repository, resolved within it as in a file system.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use super::{File, ObjectId};
 
-/// The most links that are followed on the way to one file.
-const MOST_LINKS: usize = 16;
+/// Maximum number of links followed to reach a file.
+const MAX_LINKS: usize = 16;
 
-/// What a repository has at a path.
+/// An entry of a repository.
 pub(super) enum Node {
     /// A regular file.
     File(ObjectId),
-    /// A symbolic link that leads there.
+    /// A symbolic link with this target.
     Link(String),
     /// A directory.
     Directory,
@@ -20,25 +20,25 @@ pub(super) enum Node {
     Nothing,
 }
 
-/// Where a path leads.
+/// The target of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// To a regular file, which has this path itself.
+    /// A regular file, with its own path.
     File(String, ObjectId),
-    /// There is nothing at the path, or a directory, and no link on the way.
+    /// Nothing, or a directory reached without a link.
     Nothing,
-    /// Over a link to a directory, which has this path.
+    /// A directory reached through a link, with its own path.
     Directory(String),
-    /// Over a link to nowhere.
+    /// A broken link.
     Broken {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// The path at which there is nothing, if that is why.
+        /// The path at which nothing exists, if that is the reason.
         missing: Option<String>,
     },
 }
 
-/// Follows a path, parts separated by `/`, whose links may be at any part of it.
+/// Resolves a path, with parts separated by `/`, any of which may be a link.
 ///
 /// # Errors
 ///
@@ -69,8 +69,8 @@ pub(super) fn follow<E>(path: &str, mut look: impl FnMut(&str) -> Result<Node, E
         match &found {
             Node::Link(target) => {
                 links += 1;
-                if links > MOST_LINKS {
-                    return broken(format!("in a circle, or over more than {MOST_LINKS} links"));
+                if links > MAX_LINKS {
+                    return broken(format!("in a circle, or over more than {MAX_LINKS} links"));
                 }
                 if target.starts_with('/') {
                     return broken(format!("out of the repository: {target}"));
@@ -104,7 +104,7 @@ pub(super) fn follow<E>(path: &str, mut look: impl FnMut(&str) -> Result<Node, E
 pub struct Listing(BTreeMap<String, File>);
 
 impl Listing {
-    /// Makes a listing of all the files and links of a commit.
+    /// Creates a listing of the files and links of a commit.
     #[must_use]
     pub fn new(files: Vec<File>) -> Self {
         Self(files.into_iter().map(|file| (file.path.clone(), file)).collect())
@@ -115,10 +115,10 @@ impl Listing {
         self.0.values()
     }
 
-    /// Returns where a path leads.
+    /// Returns the target of a path.
     #[must_use]
     pub fn follow(&self, path: &str) -> Way {
-        // Nearly all lead to themselves.
+        // Nearly all paths are regular files.
         if let Some(File { id, link: None, .. }) = self.0.get(path) {
             return Way::File(path.to_string(), *id);
         }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_to_files_or_say_why_not() {
+    fn links_lead_to_files_or_give_a_reason() {
         let listing = Listing::new(vec![
             file("a", None),
             file("d/f", None),
@@ -208,9 +208,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Where the file system finds a file, we find the same, and nothing where it finds none within.
+        /// Finds the files that the file system finds, and no others.
         #[test]
-        fn as_a_file_system_does(links in proptest::collection::btree_map("(d/|d/e/)?[l-p]", "((\\.\\./|\\./|d/|d/e/|[l-p]/){0,3})([l-pf]|\\.\\.|d)", 0..8)) {
+        fn links_resolve_as_in_a_file_system(links in proptest::collection::btree_map("(d/|d/e/)?[l-p]", "((\\.\\./|\\./|d/|d/e/|[l-p]/){0,3})([l-pf]|\\.\\.|d)", 0..8)) {
             let root = std::env::temp_dir().join(format!("zonule-links-{}", std::process::id()));
             let _ = fs::remove_dir_all(&root);
             fs::create_dir_all(root.join("r/d/e")).unwrap();
@@ -228,7 +228,7 @@ mod tests {
                 let read = fs::read_to_string(root.join("r").join(path)).ok();
                 match listing.follow(path) {
                     Way::File(real, _) => prop_assert_eq!(read, Some(real), "{}", path),
-                    // What leads out and in again is out for us.
+                    // A path that leaves the repository and returns counts as outside.
                     Way::Broken { reason, .. } if reason.contains("out of") => {}
                     way => prop_assert!(read.is_none() || format!("{way:?}").contains("circle"), "{} {:?} {:?}", path, way, read),
                 }

@@ -1,27 +1,27 @@
 //! A repository on this machine, read by git itself as a child process.
 //!
-//! For programs beside the server, which reads remotes only. git knows where objects are: in packs, in alternates, and in
-//! the quarantine a push waits in until a hook has ruled on it. One `git cat-file --batch` serves all reads.
+//! For programs other than the server, which reads remotes only. git finds objects in packs, in alternates, and in
+//! the quarantine of a push that a hook has not accepted yet. One `git cat-file --batch` serves all reads.
 
 use super::{File, ObjectId, tree};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// The most octets of a file that is read: no zone can have more.
-const MOST_OCTETS: u64 = 1 << 30;
+/// The maximum size of a file that is read, in octets: no zone can be larger.
+const MAX_OCTETS: u64 = 1 << 30;
 
-/// Returns the regular files and links that `git ls-tree -r -z` has listed, and the paths among them that are not UTF-8,
-/// escaped: those name no zone. Submodules are left out. Where links lead, `read` finds out.
+/// Returns the regular files and links that `git ls-tree -r -z` has listed, and the paths among them that are not
+/// UTF-8, escaped: those cannot be zones. Submodules are left out. `read` returns the targets of links.
 ///
 /// # Errors
 ///
-/// Those of `read`. What git printed is no such list, or of a repository whose objects are not named by SHA-1.
+/// Those of `read`; git's output has another form; the repository does not use SHA-1.
 pub fn listed(
     printed: &[u8],
     mut read: impl FnMut(&ObjectId) -> Result<Vec<u8>, String>,
 ) -> Result<(Vec<File>, Vec<String>), String> {
     let (mut files, mut odd) = (Vec::new(), Vec::new());
-    // Each is `mode type id\tpath`.
+    // Each entry is `mode type id\tpath`.
     for entry in printed.split(|octet| *octet == 0).filter(|entry| entry.starts_with(b"1") && !entry.starts_with(b"16"))
     {
         let at = entry.iter().position(|octet| *octet == b'\t').ok_or("git lists files in a form not known")?;
@@ -49,11 +49,11 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Starts it; `git` runs git where the repository is found, without arguments yet.
+    /// Starts git; `git` is a command without arguments that runs in the repository.
     ///
     /// # Errors
     ///
-    /// It cannot be started.
+    /// git cannot be started.
     pub fn start(mut git: Command) -> io::Result<Self> {
         git.args(["cat-file", "--batch"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = git.spawn()?;
@@ -67,7 +67,8 @@ impl Contents {
     ///
     /// # Errors
     ///
-    /// Why it cannot be read. Nobody knows then what comes next: other files are read by another child.
+    /// The reason why the file cannot be read. The state of the output is then undefined, so use a new child for other
+    /// files.
     pub fn read(&mut self, id: &ObjectId) -> Result<Vec<u8>, String> {
         let broken = |error: io::Error| error.to_string();
         writeln!(self.requests, "{id}").and_then(|()| self.requests.flush()).map_err(broken)?;
@@ -77,8 +78,8 @@ impl Contents {
         let mut words = header.split_whitespace().skip(1);
         let (kind, size) = (words.next().unwrap_or("nothing"), words.next().and_then(|size| size.parse::<u64>().ok()));
         let Some(size) = size.filter(|_| kind == "blob") else { return Err(format!("{id} is {kind}")) };
-        if size > MOST_OCTETS {
-            return Err(format!("{id} has {size} octets; a zone's file may have {MOST_OCTETS}"));
+        if size > MAX_OCTETS {
+            return Err(format!("{id} has {size} octets; a zone's file may have {MAX_OCTETS}"));
         }
         let mut content = Vec::new();
         (&mut self.replies).take(size).read_to_end(&mut content).map_err(broken)?;
@@ -89,7 +90,7 @@ impl Contents {
 }
 
 impl Drop for Contents {
-    /// Ends the child: nobody reads what it might still say.
+    /// Ends the child, since its output is no longer read.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,29 +1,32 @@
 //! The remote as a store: fetch a branch into memory, read its files, commit changes, push them.
 //!
 //! A [`Repository`] holds one commit of one branch with its trees and files, and nothing of its history: the first
-//! [`fetch`](Repository::fetch) clones at depth 1, later ones bring what changed. Everything is in memory, each object
-//! compressed on its own; after a move what the new commit does not reach is dropped, so memory does not grow with time. A
-//! fetch that fails leaves the old commit as it was.
+//! [`fetch`](Repository::fetch) clones at depth 1, later ones transfer what changed. Everything is in memory, each
+//! object compressed on its own. When the branch moves, what the new commit does not reach is dropped, so memory does
+//! not grow. A fetch that fails leaves the old commit as it was.
 //!
-//! A [`Draft`] collects commits on top of the one held. [`push`](Repository::push) sends them all at once and either
-//! succeeds, and the last of them is the commit held, or says which of four things happened ([`PushError`]): nothing was
-//! sent, the branch had moved, the remote refused, or nobody knows yet. The branch is never moved by force. What nobody
-//! knows yet is asked later ([`fate`](Repository::fate)).
+//! A [`Draft`] collects commits on top of the one held. [`push`](Repository::push) sends them all at once. Either it
+//! succeeds, and the last of them becomes the commit held, or it reports which case applies ([`PushError`]): nothing
+//! was sent, the branch or its record had moved, the remote refused, or the outcome is unknown. The branch is never
+//! force-pushed. An unknown outcome is resolved later ([`fate`](Repository::fate)).
 //!
-//! The remote is not trusted with anything but the content of its files. All it can make us spend is bounded by [`Limits`]
+//! The remote is trusted for the content of its files only. The resources that it can consume are bounded by [`Limits`]
 //! and [`Timeouts`]; every object is verified by its hash.
 //!
-//! No file uses one that uses it. From the bottom up:
+//! The files do not depend on each other in circles. From the bottom up:
 //!
-//! * [`store`], `cache` and `archive` hold objects, `zlib` and `delta` compress them, [`pack`] unpacks what a remote sends.
+//! * [`store`], `cache` and `archive` hold objects, `zlib` and `delta` compress them, and [`pack`] unpacks what a
+//!   remote sends.
 //! * `tree` reads commits and directories, `links` follows symbolic links.
-//! * [`Remote`] says where the repository is and [`Access`] who we are. `wire` is a connection, `http` and [`ssh`] make one,
-//!   and `open` begins a `transport`, a conversation in packet lines.
-//! * `greeting` reads what the remote has, and `protocol` fetches.
-//! * [`Repository`] holds a commit; [`Draft`] adds to it; `push` sends that, with the entries of a `record`. [`Beside`] and
-//!   [`History`] fetch what was before.
+//! * [`Remote`] is the address of the repository, [`Access`] the credentials. `wire` is a connection, `http` and
+//!   [`ssh`] open one,
+//!   and `open` starts a `transport`, a conversation in packet lines.
+//! * `greeting` reads the remote's capabilities and references, and `protocol` fetches.
+//! * [`Repository`] holds a commit; [`Draft`] adds commits to it; `push` sends them with the entries of a `record`.
+//!   [`Beside`] and
+//!   [`History`] fetch earlier commits.
 //!
-//! Programs other than the server read repositories of their own machine through [`local`].
+//! Programs other than the server read repositories on the local machine through [`local`].
 
 mod access;
 mod archive;

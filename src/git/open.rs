@@ -1,4 +1,4 @@
-//! Opening a conversation with a git service: connect by the remote's scheme, and say what is wanted.
+//! Opening a conversation with a git service: connects by the remote's scheme and requests a service.
 
 use super::{
     Deadline, Error, Kind, Protocol, Timeouts, Upstream, http, ssh,
@@ -7,7 +7,7 @@ use super::{
 };
 use gix_packetline::blocking_io::encode::data_to_write;
 
-/// Connects to the remote and asks for `service`; the service's greeting comes next in [`Transport::line`].
+/// Connects to the remote and requests `service`; the service's greeting comes next in [`Transport::line`].
 pub(super) fn open(
     upstream: &Upstream,
     service: Service,

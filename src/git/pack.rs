@@ -1,12 +1,14 @@
 //! Reading a pack from a stream, object by object.
 //!
-//! The pack itself is never held: every entry is inflated, hashed and put away compressed as it arrives. An entry that is
-//! whole keeps the zlib stream it came in. A delta is applied at once if its base is known, which git's packs guarantee in
-//! practice, and waits compressed if not. So each delta is applied exactly once however long its chain, and memory holds
-//! the objects compressed, one base, one delta, one result and a bounded cache of recent results. Reading the pack's index
-//! or the chains by `gix_pack::data::File` would need the pack in one piece and inflate a chain once per member.
+//! The pack itself is never held: every entry is inflated, hashed and stored compressed as it arrives. An entry that is
+//! whole keeps the zlib stream that it arrived in. A delta is applied at once if its base is known, which git's packs
+//! guarantee in practice, and waits compressed if not. So each delta is applied exactly once however long its chain,
+//! and memory holds the objects compressed, one base, one delta, one result and a bounded cache of recent results.
+//! Reading the pack's index or the chains by `gix_pack::data::File` would need the pack in one piece and inflate a
+//! chain once per member.
 //!
-//! Cycles need no care: their members wait for each other and are refused as deltas without a base at the end.
+//! Cycles need no special handling: their members wait for each other and are refused at the end as deltas without a
+//! base.
 
 use super::{
     Deadline, Error, Limits, ObjectId,
@@ -27,24 +29,24 @@ const UNPACKING: &str = "unpacking what the remote sent";
 
 pub(super) const HASH: gix_hash::Kind = gix_hash::Kind::Sha1;
 
-/// What a pack held.
+/// The contents of a pack.
 pub struct Unpacked {
-    /// Its objects, without those that were held before.
+    /// Its objects that were not held before.
     pub objects: Store,
-    /// The bytes of the pack.
+    /// The size of the pack, in bytes.
     pub bytes: u64,
 }
 
-/// What a pack held, as it held it.
+/// The contents of a pack, with deltas kept as deltas.
 pub(super) struct Archived {
     pub(super) objects: Archive,
     pub(super) bytes: u64,
 }
 
-/// Reads one pack from `input` up to and with its checksum. Deltas may lean on objects in `held` (a thin pack).
+/// Reads one pack from `input`, including its checksum. Deltas may be based on objects in `held` (a thin pack).
 ///
-/// Every byte of `input` may be hostile: the bounds of `limits` hold, work stops at `deadline`, and nothing panics. An I/O
-/// error of `input` is given to `lost`, which knows what it was connected to.
+/// Every byte of `input` may be hostile: the bounds of `limits` hold, work stops at `deadline`, and nothing panics. An
+/// I/O error of `input` is converted by `lost`, which knows the connection.
 pub fn unpack(
     input: &mut dyn BufRead,
     held: &Store,
@@ -56,7 +58,7 @@ pub fn unpack(
     Ok(Unpacked { objects: objects.into_whole(), bytes })
 }
 
-/// Does as [`unpack`] with a pack that leans on nothing, and keeps its deltas as deltas.
+/// Reads a self-contained pack like [`unpack`], and keeps its deltas as deltas.
 pub(super) fn archive(
     input: &mut dyn BufRead,
     limits: &Limits,
@@ -66,7 +68,7 @@ pub(super) fn archive(
     read(input, None, limits, deadline, lost)
 }
 
-/// Reads a pack. Where there is something that it may lean on, every object is made whole.
+/// Reads a pack. If it may be based on objects in `held`, every object is made whole.
 fn read(
     input: &mut dyn BufRead,
     held: Option<&Store>,
@@ -109,7 +111,7 @@ fn read(
     for _ in 0..count {
         Error::unless_over(deadline, UNPACKING)?;
         let offset = source.offset;
-        // Looked at here because gix reports an unknown type no different than an I/O error.
+        // Checked here because gix does not distinguish an unknown type from an I/O error.
         let first = source.fill_buf().map(|chunk| chunk.first().copied());
         let first = first.map_err(|error| fail(&source, error))?;
         if let Some(kind @ (0 | 5)) = first.map(|byte| byte >> 4 & 7) {
@@ -135,12 +137,12 @@ fn read(
         None => Ok(Archived { objects: unpacker.new, bytes: source.offset + HASH.len_in_bytes() as u64 }),
         Some((Base::Id(id), _)) => Err(Error::Missing { id: *id }),
         Some((Base::Offset(offset), _)) => {
-            Err(Error::Pack { offset: *offset, what: "deltas that lean on each other".into() })
+            Err(Error::Pack { offset: *offset, what: "deltas that depend on each other".into() })
         }
     }
 }
 
-/// The pack as it streams in: counted, bounded, hashed, and kept where asked.
+/// The incoming pack: counted, bounded, hashed, and recorded if requested.
 struct Source<'a> {
     inner: &'a mut dyn BufRead,
     hasher: gix_hash::Hasher,
@@ -149,7 +151,7 @@ struct Source<'a> {
     kept: Kept,
 }
 
-/// The bytes of the present entry's zlib stream, unless there are more than a sensible compressor makes.
+/// The bytes of the current entry's zlib stream, unless it is larger than a reasonable compressor produces.
 #[derive(Default)]
 struct Kept {
     bytes: Vec<u8>,
@@ -173,7 +175,7 @@ impl Kept {
         }
     }
 
-    /// Ends the entry. `None`: the stream was not kept and must be made anew.
+    /// Ends the entry; returns `None` if the stream was not kept and must be compressed again.
     fn take(&mut self) -> Option<Box<[u8]>> {
         if self.room == 0 {
             return None;
@@ -186,7 +188,7 @@ impl Kept {
 }
 
 impl Source<'_> {
-    /// Compares the checksum that ends the pack.
+    /// Verifies the checksum at the end of the pack.
     fn finish(&mut self) -> io::Result<()> {
         let hasher = std::mem::replace(&mut self.hasher, gix_hash::hasher(HASH));
         let mut trailer = [0; 20];
@@ -234,17 +236,17 @@ impl Read for Source<'_> {
     }
 }
 
-/// What a delta is made from.
+/// The base of a delta.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Base {
-    /// The object of this id, here or in what is held. First in order: what waits for an entry waits for an id in the end,
-    /// and the id is what to report.
+    /// The object with this id, in the pack or held. First in order: a delta that waits for an entry waits for an id in
+    /// the end, and the id is reported.
     Id(ObjectId),
     /// The entry at this byte of the pack.
     Offset(u64),
 }
 
-/// A zlib stream and the size of what is in it.
+/// A zlib stream and the size of its content.
 struct Compressed {
     size: u32,
     stream: Box<[u8]>,
@@ -261,7 +263,7 @@ struct Unpacker<'a> {
     limits: &'a Limits,
     deadline: Deadline,
     new: Archive,
-    /// Where entries start, ascending, and what they turned out to be.
+    /// The offsets of entries, ascending, and the ids of their objects.
     entries: Vec<(u64, Option<ObjectId>)>,
     waiting: BTreeMap<Base, Vec<Waiting>>,
     cache: Cache,
@@ -286,7 +288,7 @@ impl Unpacker<'_> {
             Header::RefDelta { base_id } => Base::Id(base_id),
             Header::OfsDelta { base_distance } => {
                 let at = offset.checked_sub(base_distance).filter(|at| *at < offset && self.index_of(*at).is_some());
-                Base::Offset(at.ok_or_else(|| damaged(offset, "delta whose base is no entry of the pack"))?)
+                Base::Offset(at.ok_or_else(|| damaged(offset, "delta whose base is not an entry of the pack"))?)
             }
         };
         match self.known(base) {
@@ -301,7 +303,7 @@ impl Unpacker<'_> {
         }
     }
 
-    /// Puts away an entry that is no delta.
+    /// Stores an entry that is not a delta.
     fn whole(&mut self, offset: u64, kind: Kind, compressed: Compressed, content: &[u8]) -> Result<(), Error> {
         let id = self.hash(offset, kind, content)?;
         if self.kind(&id).is_none() {
@@ -311,7 +313,7 @@ impl Unpacker<'_> {
         self.settle(offset, id)
     }
 
-    /// Applies a delta and puts the result away.
+    /// Applies a delta and stores the result.
     fn resolve(
         &mut self,
         offset: u64,
@@ -335,7 +337,7 @@ impl Unpacker<'_> {
         })?;
         let id = self.hash(offset, kind, &result)?;
         if self.kind(&id).is_none() {
-            if self.held.is_none() && self.new.can_lean_on(&base) {
+            if self.held.is_none() && self.new.can_depend_on(&base) {
                 self.new.insert_delta(id, kind, base, compressed.size, compressed.stream);
             } else {
                 let stream = self.zlib.deflate(&result)?;
@@ -347,7 +349,7 @@ impl Unpacker<'_> {
         Ok(id)
     }
 
-    /// Notes what the entry at `offset` is, and resolves the deltas that waited for it.
+    /// Records the object of the entry at `offset`, and resolves the deltas that waited for it.
     fn settle(&mut self, offset: u64, id: ObjectId) -> Result<(), Error> {
         let mut settled = vec![(offset, id)];
         while let Some((offset, id)) = settled.pop() {
@@ -384,12 +386,12 @@ impl Unpacker<'_> {
         gix_object::compute_hash(HASH, kind, content).map_err(|error| damaged(offset, &error.to_string()))
     }
 
-    /// Returns what kind of object `id` is, if it is known by now.
+    /// Returns the kind of the object `id`, if it is known yet.
     fn kind(&self, id: &ObjectId) -> Option<Kind> {
         self.new.kind(id).or_else(|| Some(self.held?.get(id)?.kind))
     }
 
-    /// Returns the object a base is, if it is known by now.
+    /// Returns the id of a base, if it is known yet.
     fn known(&self, base: Base) -> Option<ObjectId> {
         match base {
             Base::Id(id) => self.kind(&id).map(|_| id),

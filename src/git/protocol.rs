@@ -1,9 +1,9 @@
 //! Git's fetch conversation, protocol versions 0, 1 and 2.
 //!
-//! Written on packet lines rather than on gix-protocol, which wants credential helpers, lock files and a negotiator, keeps
-//! every reference a remote cares to list, panics on some lists a hostile one can send, and turns `deepen 1` of versions 0
-//! and 1 into a full clone by asking for `deepen-relative`. We want one commit and have at most one, so there is nothing to
-//! negotiate: each request ends in `done`. See gitprotocol-v2(5) and gitprotocol-pack(5).
+//! Written on packet lines rather than on gix-protocol, which wants credential helpers, lock files and a negotiator,
+//! keeps every reference a remote cares to list, panics on some lists a hostile one can send, and turns `deepen 1` of
+//! versions 0 and 1 into a full clone by asking for `deepen-relative`. We want one commit and have at most one, so
+//! there is nothing to negotiate: each request ends in `done`. See gitprotocol-v2(5) and gitprotocol-pack(5).
 
 use super::{
     Deadline, Error, Limits, ObjectId, Protocol, Timeouts, Upstream,
@@ -25,7 +25,7 @@ use std::{
     ops::ControlFlow,
 };
 
-/// A conversation that has found out what the remote's reference names.
+/// A conversation in which the remote's reference has been looked up.
 pub(super) struct Session {
     transport: Transport,
     /// Whether version 2 is spoken.
@@ -38,7 +38,7 @@ pub(super) struct Session {
     reference: Option<String>,
 }
 
-/// What a fetch brought.
+/// The result of a fetch.
 pub(super) struct Received {
     pub(super) pack: Unpacked,
     /// Whether the history of the commit was cut off behind it.
@@ -52,15 +52,15 @@ pub(super) struct Have {
     pub(super) shallow: bool,
 }
 
-/// What has become of a commit that was pushed without a report.
+/// The fate of a commit that was pushed without a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It is on the branch.
     Taken,
-    /// It is not on the branch and cannot come there any more: the branch has moved on without it.
+    /// It is not on the branch and never will be: the branch has moved on without it.
     Lost,
-    /// It is not on the branch, which is still where the commit's draft began. The remote may be at it yet: a hook that
-    /// takes its time ends after the connection has.
+    /// It is not on the branch, which is still where the commit's draft started. The remote may still process it: a
+    /// slow hook can outlast the connection.
     Open,
 }
 
@@ -105,17 +105,18 @@ impl Session {
         self.tip
     }
 
-    /// Returns the full name of the reference followed. For `HEAD` it is the one that stands for, if that was told.
+    /// Returns the full name of the reference followed. For `HEAD` it is the target, if the remote reported it.
     pub(super) fn reference(&self) -> Option<&str> {
         self.reference.as_deref()
     }
 
-    /// Ends the conversation without a fetch. The remote learns that nothing is wanted; whether it listens is its affair.
+    /// Ends the conversation without a fetch. The remote is informed that nothing is wanted, on a best-effort basis.
     pub(super) fn close(mut self) {
         let _ = self.transport.send(b"0000");
     }
 
-    /// Fetches the tip at depth 1. With `have`, what that commit holds is not sent again; it must be complete in `held`.
+    /// Fetches the tip at depth 1. With `have`, what that commit holds is not sent again; it must be complete in
+    /// `held`.
     pub(super) fn fetch(mut self, have: Option<Have>, held: &Store, limits: &Limits) -> Result<Received, Error> {
         self.transport.doing = "waiting for the pack";
         let shallow = self.request(self.tip.object, have, 1)?;
@@ -123,9 +124,10 @@ impl Session {
         Ok(Received { pack, shallow })
     }
 
-    /// Returns whether the remote can be asked for `commit`, though it may refuse yet.
+    /// Returns whether `commit` can be requested from the remote, which may still refuse.
     ///
-    /// Version 2 takes the name of any object. The older ones take only what they have listed unless they say otherwise.
+    /// Version 2 takes the name of any object. The older ones take only what they have listed unless they say
+    /// otherwise.
     pub(super) fn gives_out(&self, commit: ObjectId) -> bool {
         let any = ["allow-any-sha1-in-want", "allow-reachable-sha1-in-want"];
         self.commands || commit == self.tip.commit || any.iter().any(|capability| self.capabilities.has(capability))
@@ -149,10 +151,10 @@ impl Session {
         if self.commands { self.answer_v2() } else { self.answer_v0() }
     }
 
-    /// Finds out whether `commit`, which came after `since`, is on the branch.
+    /// Determines whether `commit`, which follows `since`, is on the branch.
     ///
-    /// Naming both as what we have makes the remote send the commits of the branch that are beyond them. One of these has
-    /// `commit` as its parent, or it is not there: a walk that ends where ours began, however long the history.
+    /// Naming both as what we have makes the remote send the commits of the branch that are beyond them. One of these
+    /// has `commit` as its parent, or it is not there: a walk that ends where ours began, however long the history.
     pub(super) fn fate(mut self, commit: ObjectId, since: ObjectId, limits: &Limits) -> Result<Fate, Error> {
         if self.tip.commit == commit || self.tip.commit == since {
             let fate = if self.tip.commit == commit { Fate::Taken } else { Fate::Open };
@@ -175,12 +177,14 @@ impl Session {
         Ok(Fate::Lost)
     }
 
-    /// Asks for what lies beyond two commits, and returns whether the remote knows either. If so, the pack follows.
+    /// Requests the commits beyond two commits; returns whether the remote knows either of them. If so, the pack
+    /// follows.
     fn ask_v2(&mut self, commit: ObjectId, since: ObjectId) -> Result<bool, Error> {
         let doing = self.transport.doing;
         let only_commits = self.fetch_can("filter");
         let mut known = false;
-        // Says whether it knows them only to those who are not done; then it may send the pack or wait to be asked again.
+        // Says whether it knows them only to those who are not done; then it may send the pack or wait to be asked
+        // again.
         for done in [false, true] {
             let request = (|| {
                 let mut request = command("fetch", &self.capabilities)?;
@@ -330,7 +334,8 @@ impl Session {
         self.receive_by(|input, deadline, lost| pack::unpack(input, held, limits, deadline, lost))
     }
 
-    /// Has `unpack` read the pack out of the side band, by the deadline; an I/O error it shall turn over.
+    /// Runs `unpack` on the pack in the side band, by the deadline; `unpack` converts I/O errors with the function it
+    /// is given.
     fn receive_by<T>(
         &mut self,
         unpack: impl FnOnce(&mut dyn BufRead, Deadline, &dyn Fn(io::Error) -> Error) -> Result<T, Error>,
@@ -347,7 +352,7 @@ impl Session {
             }
             if is_error { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        // A remote that fails says why on a side band and then ends in one way or another.
+        // A remote that fails reports the reason on a side band and then ends the stream in any of several ways.
         unpack(&mut pack, deadline, &|error| match complaint.take() {
             Some(message) => Error::Refused { doing: DOING, message },
             None => broken(DOING, timeouts, deadline, error),
@@ -355,7 +360,7 @@ impl Session {
     }
 }
 
-/// Has the remote list the references that start with one of `prefixes`.
+/// Requests a list of the references that start with one of `prefixes`.
 fn list(
     transport: &mut Transport,
     capabilities: &Capabilities,
@@ -381,7 +386,7 @@ fn list(
             PacketLineRef::Flush => return Ok(()),
             _ => return Err(Error::protocol(doing, "an unexpected delimiter")),
         };
-        let (id, rest) = id_and(line).ok_or_else(|| Error::protocol(doing, "a line that is no reference"))?;
+        let (id, rest) = id_and(line).ok_or_else(|| Error::protocol(doing, "a line that is not a reference"))?;
         let mut words = rest.split(|byte| *byte == b' ');
         let name = words.next().unwrap_or_default();
         let mut commit = id;
@@ -396,7 +401,7 @@ fn list(
     }
 }
 
-/// Begins a request of version 2.
+/// Starts a request of version 2.
 fn command(name: &str, capabilities: &Capabilities) -> io::Result<Vec<u8>> {
     let mut request = Vec::new();
     encode::text_to_write(format!("command={name}").as_bytes(), &mut request)?;
@@ -410,7 +415,7 @@ fn command(name: &str, capabilities: &Capabilities) -> io::Result<Vec<u8>> {
     Ok(request)
 }
 
-/// Asks for so many commits of history, and tells where ours ends.
+/// Requests `depth` commits of history, and declares where ours ends.
 fn depth_lines(have: Option<Have>, depth: u32, request: &mut Vec<u8>) -> io::Result<()> {
     if let Some(have) = have.filter(|have| have.shallow) {
         encode::text_to_write(format!("shallow {}", have.commit).as_bytes(), &mut *request)?;
@@ -419,7 +424,7 @@ fn depth_lines(have: Option<Have>, depth: u32, request: &mut Vec<u8>) -> io::Res
     Ok(())
 }
 
-/// Names two commits as what we have.
+/// Declares that we have two commits.
 fn have_lines(commit: ObjectId, since: ObjectId, request: &mut Vec<u8>) -> io::Result<()> {
     for id in [commit, since] {
         encode::text_to_write(format!("have {id}").as_bytes(), &mut *request)?;

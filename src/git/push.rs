@@ -1,18 +1,18 @@
-//! Git's push conversation: one branch moved by compare-and-swap, and an outcome that is true.
+//! Git's push conversation: one branch is updated by compare-and-swap, with a reliable outcome.
 //!
-//! gitoxide has none. The remote lists its references; we name the branch, where it is and where it shall be, and send a
-//! pack; the remote reports. See gitprotocol-pack(5). It moves the branch only if it is still where we said.
+//! gitoxide has none. The remote lists its references; we send the branch with its old and new commit, and a
+//! pack; the remote reports. See gitprotocol-pack(5). It updates the branch only if its old commit is still current.
 //!
-//! What is known of the outcome hangs on the pack's checksum, its last 20 bytes. A remote that lacks them cannot take the
-//! push, so until they are written every failure means that nothing has changed. From then on only the remote's report
-//! says what happened, and without one the outcome is unknown until a fetch tells ([`Repository::fate`]). Most of the
-//! work here is to keep these cases apart.
+//! What is known of the outcome depends on the pack's checksum, its last 20 bytes. A remote that lacks them cannot
+//! accept the push, so until they are written every failure means that nothing has changed. From then on only the
+//! remote's report determines the outcome, and without one it is unknown until a later fetch ([`Repository::fate`]).
+//! Most of the work here distinguishes these cases.
 //!
-//! The pack holds each object as the draft has it: whole, or as a delta against an object that the branch's old commit or
-//! the pack itself has (a "thin" pack, which the remote completes).
+//! The pack holds each object as the draft has it: whole, or as a delta against an object that the branch's old commit
+//! or the pack itself has (a "thin" pack, which the remote completes).
 //!
-//! Entries of a record may go along (`record`): another reference, moved in the same transaction if the remote has any, so that
-//! nothing is recorded that was refused.
+//! Entries of a record may be sent along (`record`): another reference, updated in the same transaction if the remote
+//! supports it, so that nothing is recorded that was refused.
 
 use super::{
     Deadline, Draft, Entry, Error, Fate, ObjectId, Recorded, Repository,
@@ -35,53 +35,55 @@ use gix_packetline::{PacketLineRef, blocking_io::encode, decode};
 use std::{fmt, io, time::Duration};
 
 const SENDING: &str = "sending the push";
-const WAITING: &str = "waiting for the remote's word on the push";
+const WAITING: &str = "waiting for the remote's report on the push";
 
 /// Why a push did not succeed, or is not known to have.
 ///
-/// The text is one line: what happened, where, and what to do if that is not plain.
+/// The text is one line: what failed, where, and how to fix it unless that is obvious.
 #[derive(Debug)]
 pub enum PushError {
-    /// The remote is as it was: the push failed before all of it was sent.
+    /// The remote is unchanged: the push failed before all of it was sent.
     NotSent(Error),
-    /// The branch at the remote is not where the draft begins, or somebody else was moving it at the same time. The remote
-    /// did not take the push. Fetch, and begin again on what is there.
+    /// The branch at the remote is not where the draft starts, or another client was updating it at the same time. The
+    /// remote did not accept the push. Fetch, and redo the draft on the new commit.
     Stale,
-    /// The record at the remote is not where the entries begin: another server has recorded what it serves. The remote did
-    /// not take the push. Look at what is recorded, and begin again on that.
+    /// The record at the remote is not where the entries start: another server has recorded what it serves. The remote
+    /// did not accept the push. Read the record, and redo the entries on top of it.
     RecordMoved,
-    /// The remote declined to add to the record, and them alone: why, in one printable line. It did not take the push.
+    /// The remote rejected only the record: the reason, in one printable line. It did not accept the push.
     RecordRefused(String),
-    /// The remote declined, by a hook or by policy.
+    /// The remote rejected the push, by a hook or by policy.
     Refused {
         /// Git's reason, such as `pre-receive hook declined`: one line, printable, cut at 300 bytes.
         reason: String,
-        /// What the remote wrote beside it, such as the hook's text: lines, printable, cut at 4 kB; may be empty.
+        /// Further text of the remote, such as the hook's output: lines, printable, cut at 4 kB; may be empty.
         said: String,
     },
-    /// The push was sent and no report came: whether the remote took it is unknown, or not decided yet.
-    /// [`Repository::fate`] tells. Pushing the same draft again is safe, since its commits are the same and cannot be taken
-    /// twice; but if that is stale, the first push may have been the one that moved the branch, so ask then, too.
+    /// The push was sent and no report came: whether the remote accepted it is unknown or undecided.
+    /// [`Repository::fate`] resolves this. Pushing the same draft again is safe, since its commits are the same and
+    /// cannot be applied twice; but if that push is stale, the first one may have moved the branch, so call it then,
+    /// too.
     Unknown(Error),
 }
 
 impl Repository {
     /// Pushes the commits of `draft` to the branch it began on, if the branch is still there; never by force.
     ///
-    /// On success the draft's tip is the commit held, and what it does not reach is dropped. On an error nothing changes
-    /// here. A draft without commits succeeds without a word to the remote; so does one that the remote has already.
+    /// On success the draft's tip is the commit held, and what it does not reach is dropped. On an error nothing
+    /// changes here. A draft without commits succeeds without contacting the remote, as does one that the remote
+    /// already has.
     ///
-    /// Until `sending` the push may be abandoned without a trace. It bounds everything up to the last bytes of the pack,
-    /// without which no remote takes a push. From there `report` bounds the wait for the remote's word.
+    /// Until `sending` the push can be abandoned without effect. It bounds everything up to the last bytes of the pack,
+    /// without which no remote accepts a push. After that, `report` bounds the wait for the remote's report.
     pub fn push(&mut self, draft: &Draft, sending: Deadline, report: Duration) -> Result<(), PushError> {
         self.push_recording(draft, &[], sending, report).map(drop)
     }
 
-    /// Does as [`push`](Repository::push), and adds `entries`, each of which follows the one before, to the branch's record,
-    /// if that is still where they begin.
+    /// Pushes like [`push`](Repository::push), and adds `entries`, each of which follows the previous one, to the
+    /// branch's record, if that is still where they start.
     ///
-    /// On success the commits are on the branch; whether the entries are in the record as well is what is returned. If there
-    /// are no commits, a record that declines is an error.
+    /// On success the commits are on the branch; the result says whether the entries are in the record as well. If
+    /// there are no commits, a rejected record is an error.
     pub fn push_recording(
         &mut self,
         draft: &Draft,
@@ -132,21 +134,21 @@ impl Repository {
         Ok(recorded)
     }
 
-    /// Asks the remote what has become of `commit`, the tip of a draft that began at `since`.
+    /// Determines the fate of `commit`, the tip of a draft that started at `since`.
     ///
-    /// Transfers at most the commits the branch has beyond these two, and what they changed. Takes no account of, and
-    /// does not change, the commit held.
+    /// Transfers at most the commits that the branch has beyond these two, and what they changed. Does not use or
+    /// change the commit held.
     pub fn fate(&self, commit: ObjectId, since: ObjectId) -> Result<Fate, Error> {
         self.fate_by(commit, since, Deadline::from_now(self.timeouts.total))
     }
 
-    /// As [`Self::fate`], with an answer by `deadline` or an error.
+    /// As [`Self::fate`], with a result or an error by `deadline`.
     pub fn fate_by(&self, commit: ObjectId, since: ObjectId, deadline: Deadline) -> Result<Fate, Error> {
         let session = Session::open(&self.upstream, self.protocol, self.timeouts, deadline)?;
         session.fate(commit, since, &self.limits)
     }
 
-    /// Returns what is held when `draft` has become the head: what it needs, and what of that is not held yet.
+    /// Returns the objects needed once `draft` is the head, and those of them that are not held yet.
     fn outcome(&self, draft: &Draft) -> Result<(Reached, Store), Error> {
         let zlib = &mut Zlib::new();
         let reached = reach(&draft.lookup(&self.store), draft.tip(), &self.limits)?;
@@ -161,7 +163,7 @@ impl Repository {
 }
 
 impl PushError {
-    /// Returns whether the same changes may go through later without anybody changing the remote or the configuration.
+    /// Returns whether the same changes may go through later without a change of the remote or the configuration.
     pub fn is_transient(&self) -> bool {
         match self {
             PushError::NotSent(error) | PushError::Unknown(error) => error.is_transient(),
@@ -198,23 +200,23 @@ impl std::error::Error for PushError {
     }
 }
 
-/// A conversation that has found out where the branch is.
+/// A conversation in which the branch has been looked up.
 struct Push<'a> {
     transport: Transport,
     capabilities: Capabilities,
     branch: &'a str,
-    /// Where the branch is; `None` if it is not there.
+    /// The commit of the branch; `None` if it does not exist.
     at: Option<ObjectId>,
     record: &'a str,
-    /// Where the record is; `None` if it is not there.
+    /// The tip of the record; `None` if it does not exist.
     recorded: Option<ObjectId>,
 }
 
-/// What to send.
+/// The contents of a push.
 struct Payload<'a> {
     /// The commits for the branch.
     draft: Option<&'a Draft>,
-    /// What to add to the record.
+    /// The entries for the record.
     entries: &'a [Entry],
 }
 
@@ -226,7 +228,7 @@ impl<'a> Push<'a> {
         let mut listing = Listing::new(branch);
         listing.beside = Some((record, None));
         greeting(&mut transport, &mut capabilities, &mut listing).map_err(|error| match error {
-            // What git's daemon says where a fetch is allowed and a push is not; the fetch was.
+            // git's daemon answers so if fetches are allowed and pushes are not; the fetch was allowed.
             Error::Refused { message, .. } if message.contains("access denied") || message.contains("not enabled") => {
                 Error::ReadOnly { message }
             }
@@ -234,7 +236,7 @@ impl<'a> Push<'a> {
         })?;
         capabilities.check_format()?;
         for needed in ["report-status", "side-band-64k"] {
-            // Without the first we could not know what happened, without the second not why.
+            // Without the first the outcome would be unknown, without the second the reason.
             if !capabilities.has(needed) {
                 return Err(Error::Unsupported { what: format!("pushing to a git server without {needed}") });
             }
@@ -244,12 +246,12 @@ impl<'a> Push<'a> {
         Ok(Push { transport, capabilities, branch, at, record, recorded })
     }
 
-    /// Ends the conversation: nothing is to be changed.
+    /// Ends the conversation without changes.
     fn leave(mut self) {
         let _ = self.transport.send(b"0000");
     }
 
-    /// Sends all that is to be sent and waits for the report.
+    /// Sends the push and waits for the report.
     fn send(
         &mut self,
         payload: &Payload<'_>,
@@ -260,7 +262,7 @@ impl<'a> Push<'a> {
         self.transport.doing = SENDING;
         let checksum = match self.send_most(payload, held, sending) {
             Ok(checksum) => checksum,
-            // Nothing is lost yet, and a remote that stops reading may have said why.
+            // Nothing is undecided yet, and a remote that stops reading may have sent the reason.
             Err(error @ Error::Lost { .. }) => {
                 return Err(match self.report(payload) {
                     Err(answer @ (PushError::Refused { .. } | PushError::Stale)) => answer,
@@ -350,17 +352,17 @@ impl<'a> Push<'a> {
         Ok(checksum)
     }
 
-    /// Reads the report up to its end. What the remote does after it, such as a post-receive hook, is not waited for.
+    /// Reads the report to its end. It does not wait for what the remote does afterwards, such as a post-receive hook.
     fn report(&mut self, payload: &Payload<'_>) -> Result<Recorded, PushError> {
         /// A line each for the pack and the branch, and a few options.
-        const MOST: usize = 16 << 10;
-        const SAID_MOST: usize = 4 << 10;
+        const MAX: usize = 16 << 10;
+        const MAX_SAID: usize = 4 << 10;
         let unknown = |what: &str| PushError::Unknown(Error::protocol(WAITING, what));
         let mut report = Vec::new();
         let mut said = Vec::new();
         loop {
             let line = self.transport.line().map_err(|error| match error {
-                // The web server speaks, and git has not seen the push.
+                // The answer comes from the web server, and git has not seen the push.
                 Error::Http(error) if error.is_declined() => PushError::NotSent(Error::Http(error)),
                 error => PushError::Unknown(error),
             });
@@ -369,10 +371,10 @@ impl<'a> Push<'a> {
                 _ => return Err(unknown("the remote ended without a report")),
             };
             match line.split_first() {
-                // An empty piece says only that the remote is at it still.
+                // An empty piece only means that the remote is still busy.
                 Some((1, piece)) => {
                     report.extend_from_slice(piece);
-                    if report.len() > MOST {
+                    if report.len() > MAX {
                         return Err(unknown("a report without an end"));
                     }
                     let of = |reference: &str| Report::read(&report, reference).map_err(|what| unknown(&what));
@@ -380,7 +382,7 @@ impl<'a> Push<'a> {
                         return outcomes(payload, branch, record, &said);
                     }
                 }
-                Some((2, text)) => said.extend_from_slice(&text[..text.len().min(SAID_MOST - said.len())]),
+                Some((2, text)) => said.extend_from_slice(&text[..text.len().min(MAX_SAID - said.len())]),
                 Some((3, text)) => {
                     let message = printable(text);
                     return Err(PushError::Unknown(Error::Refused { doing: WAITING, message }));
@@ -391,7 +393,7 @@ impl<'a> Push<'a> {
     }
 }
 
-/// A pack on its way out.
+/// An outgoing pack.
 struct Outgoing<'a> {
     transport: &'a mut Transport,
     buffer: Vec<u8>,
@@ -431,10 +433,10 @@ fn header(kind: Kind) -> Header {
     }
 }
 
-/// What the remote reports, as far as it concerns our branch.
+/// The parts of the remote's report that concern our branch.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Report {
-    /// Why the pack could not be taken.
+    /// Why the pack could not be stored.
     unpack: Option<String>,
     /// Whether the branch was moved, and why not.
     branch: Option<Result<(), String>>,
@@ -445,7 +447,7 @@ struct Report {
 }
 
 impl Report {
-    /// Reads a report; `None` if it has not come to its end.
+    /// Reads a report; `None` if it is incomplete.
     fn read(mut bytes: &[u8], branch: &str) -> Result<Option<Self>, String> {
         let mut report = Report::default();
         let mut ours = false;
@@ -504,10 +506,10 @@ impl Report {
     }
 }
 
-/// What git says of a reference that it did not move because of another one.
+/// Git's reason for a reference that it did not update because of another one.
 const OTHER_AT_FAULT: &str = "atomic push failure";
 
-/// Returns what became of all that was sent.
+/// Returns the outcome of the push.
 fn outcomes(payload: &Payload<'_>, branch: Report, record: Report, said: &[u8]) -> Result<Recorded, PushError> {
     let record = payload.entries.last().map_or(Ok(()), |entry| record.outcome(entry.id, said));
     let record = record.map_err(|error| match error {
@@ -531,9 +533,9 @@ fn outcomes(payload: &Payload<'_>, branch: Report, record: Report, said: &[u8]) 
     }
 }
 
-/// Returns what it means that the remote did not move the branch.
+/// Returns the error for a branch that the remote did not update.
 fn declined(reason: String, said: String) -> PushError {
-    /// What git calls it when the branch is not, or is no longer, where we said, or is locked by somebody's push.
+    /// Git's reasons if the branch is not at the expected commit, or is locked by another push.
     const MOVED: [&str; 9] = [
         "failed to update ref",
         "failed to lock",
@@ -557,7 +559,7 @@ fn declined(reason: String, said: String) -> PushError {
     }
 }
 
-/// Returns what the remote said, fit to be shown: lines of printable characters, without empty ends.
+/// Returns the remote's text as printable lines, without leading and trailing empty lines.
 fn lines(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let line = |line: &str| text::escaped(&line.replace(['\t', '\r'], " ")).trim_end().to_owned();
@@ -598,7 +600,7 @@ mod tests {
     }
 
     #[test]
-    fn a_race_and_a_full_disk_are_told_apart() {
+    fn a_race_and_a_full_disk_are_distinguished() {
         let declined = |reason: &str, said: &str| declined(reason.into(), said.into());
         let raced = "error: cannot lock ref 'refs/heads/main': is at 1 but expected 2";
         assert!(matches!(declined("failed to update ref", raced), PushError::Stale));
@@ -609,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_fit_to_be_shown() {
+    fn remote_text_is_made_printable() {
         assert_eq!(lines(b"\n one\r\n\ttwo\x1b[0m \n\nthree\xff\n\n"), " one\n two\\u{1b}[0m\n\nthree\u{fffd}");
         assert_eq!(lines(b""), "");
     }

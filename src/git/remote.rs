@@ -7,12 +7,13 @@ use std::fmt;
 
 const EXAMPLE: &str = "git://host/path/zones.git#main (or https://host/…, ssh://user@host/…, user@host:path)";
 
-/// Where the zones live: `git://host[:port]/path[#branch]`, and the same with `https`, `http` and, with a user, `ssh`.
+/// The remote that holds the zones: `git://host[:port]/path[#branch]`, and the same with `https`, `http` and, with a
+/// user, `ssh`.
 ///
-/// `user@host:path` is `ssh`, too, with a path that starts at the user's home unless it begins with `/`. Without a branch
-/// the remote's `HEAD` is followed. A fragment that starts with `refs/` is taken as the full name of a reference. An IPv6
-/// address stands in brackets. `%XX` in what has a scheme is decoded. What stands before the host's `@` in `https` and
-/// `http` is a secret, or may be: it is never shown.
+/// `user@host:path` means `ssh`, too, with a path relative to the user's home unless it starts with `/`. Without a
+/// branch the remote's `HEAD` is followed. A fragment that starts with `refs/` is taken as the full name of a
+/// reference. An IPv6 address is written in brackets. `%XX` in addresses with a scheme is decoded. The part before the
+/// host's `@` in `https` and `http` may be a secret: it is never displayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remote {
     kind: Kind,
@@ -24,7 +25,7 @@ pub struct Remote {
     reference: Option<String>,
 }
 
-/// By which protocol git is spoken to a remote.
+/// The protocol of a remote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Git's own, with `git daemon`: neither secret nor authenticated.
@@ -81,7 +82,7 @@ impl Remote {
             None => (None, authority),
         };
         let (host, port) = split_port(endpoint, kind.default_port()).map_err(|error| {
-            // A password with a `/` or `#` in it ends the authority early, and part of it must not come to light.
+            // A password that contains `/` or `#` ends the authority early, and no part of it may be displayed.
             if login.is_none() && rest.contains('@') { RemoteError::BadLogin } else { error }
         })?;
         let (login, user) = match (kind, login) {
@@ -99,7 +100,7 @@ impl Remote {
         Ok(Remote { kind, login, user, host: host.into(), port, path, reference })
     }
 
-    /// Parses `user@host:path`, as scp and git have it.
+    /// Parses `user@host:path`, as scp and git write it.
     fn parse_scp(text: &str) -> Result<Self, RemoteError> {
         let (place, fragment) = match text.split_once('#') {
             Some((place, fragment)) => (place, Some(fragment)),
@@ -130,7 +131,7 @@ impl Remote {
         Ok(Remote { kind: Kind::Ssh, login: None, user: Some(user), host, port, path, reference })
     }
 
-    /// Returns by which protocol it is reached.
+    /// Returns its protocol.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -175,7 +176,7 @@ impl Remote {
         Remote { reference: Some(reference.into()), ..self.clone() }
     }
 
-    /// Returns the path as git's programs want it: one in a home directory goes without the slash that a URL needs.
+    /// Returns the path as git's programs want it: one in a home directory has no leading slash, unlike in a URL.
     pub(super) fn program_path(&self) -> &str {
         if self.path.starts_with("/~") { &self.path[1..] } else { &self.path }
     }
@@ -199,7 +200,7 @@ impl Remote {
 }
 
 impl fmt::Display for Remote {
-    /// Writes the remote as it can be parsed again. Credentials are never part of it.
+    /// Writes the remote so that it can be parsed again. Credentials are never part of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = self.user.as_deref();
         if !self.path.starts_with('/') {
@@ -239,27 +240,27 @@ impl std::str::FromStr for Remote {
 pub enum RemoteError {
     /// There is no `scheme://`.
     NoScheme,
-    /// A transport that git has and Zonule has not.
+    /// A transport that git supports and Zonule does not.
     Unsupported(String),
-    /// A scheme git does not know either.
+    /// A scheme that git does not know either.
     UnknownScheme(String),
     /// `git://` cannot carry a user or a password.
     Credentials,
     /// `ssh` needs a user.
     NoUser,
-    /// What stands before the `@` cannot be read.
+    /// The part before the `@` is malformed.
     BadLogin,
-    /// `ssh` is not given a password here.
+    /// `ssh` with a password.
     Password,
     /// The host is empty.
     NoHost,
-    /// The host holds characters that no host name has.
+    /// The host contains characters that are invalid in a host name.
     BadHost(String),
-    /// The port is no number from 1 to 65535.
+    /// The port is not a number from 1 to 65535.
     BadPort(String),
     /// There is no path to a repository after the host.
     NoPath,
-    /// The path holds a broken `%XX`, bytes that are not UTF-8, or control characters.
+    /// The path contains an invalid `%XX`, bytes that are not UTF-8, or control characters.
     BadPath,
     /// The branch after `#` is empty or not a name git allows.
     BadBranch(String),
@@ -273,10 +274,12 @@ impl fmt::Display for RemoteError {
             RemoteError::UnknownScheme(scheme) => {
                 write!(f, "unknown kind of remote `{}://`", text::escaped(scheme))
             }
-            RemoteError::Credentials => f.write_str("git:// has no users or passwords: remove everything up to the @"),
+            RemoteError::Credentials => {
+                f.write_str("git:// supports neither users nor passwords: remove everything up to the @")
+            }
             RemoteError::NoUser => f.write_str("ssh needs a user: write git@host or user@host"),
             RemoteError::BadLogin => f.write_str(
-                "what stands before the @ is no user and password: write / as %2F, # as %23, % as %25, @ as %40",
+                "what stands before the @ is not a user and password: write / as %2F, # as %23, % as %25, @ as %40",
             ),
             RemoteError::Password => f.write_str("ssh logs in with a key, not a password: give --git-ssh-key"),
             RemoteError::NoHost => f.write_str("the remote names no host"),
@@ -299,7 +302,7 @@ impl fmt::Display for RemoteError {
 
 impl std::error::Error for RemoteError {}
 
-/// A user and a password, as the address of a remote may hold them. A lone user may be a token, so both are secret.
+/// The user and password in the address of a remote. A user without a password may be a token, so both are secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Login {
     pub(super) user: Secret,
@@ -369,7 +372,7 @@ pub(super) fn split_port(authority: &str, default: u16) -> Result<(&str, u16), R
     Ok((host, port))
 }
 
-/// Decodes `%XX`; fails on broken ones, on what is not UTF-8, and on control characters.
+/// Decodes `%XX`; fails on invalid ones, on text that is not UTF-8, and on control characters.
 fn decode(text: &str) -> Result<String, ()> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -385,7 +388,7 @@ fn decode(text: &str) -> Result<String, ()> {
     String::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control)).ok_or(())
 }
 
-/// Returns the full name of the reference a fragment means, after `git check-ref-format`.
+/// Returns the full name of the reference that a fragment names, after `git check-ref-format`.
 fn full_name(fragment: &str) -> Result<String, RemoteError> {
     let bad = |c: char| c.is_control() || " ~^:?*[\\#".contains(c);
     let part = |p: &str| p.is_empty() || p.starts_with('.') || p.ends_with(".lock");
@@ -442,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_taken_out_and_not_shown() {
+    fn a_login_is_extracted_and_not_shown() {
         for (text, user, password) in [
             ("https://me:s3cr%2Fet%25@h/z", "me", Some("s3cr/et%")),
             ("https://s3cret@h/z", "s3cret", None),
@@ -468,15 +471,15 @@ mod tests {
             ("https://user:s3cret#x@example.org/z", "write / as %2F"),
             ("https://user:s3cret%@example.org/z", "% as %25"),
             ("https://user:s3cret@example.org:x/z", "`x` is not a port"),
-            ("https://@example.org/z", "no user and password"),
+            ("https://@example.org/z", "not a user and password"),
             ("ssh://example.org/z", "write git@host or user@host"),
             ("example.org:z.git", "write git@host or user@host"),
             ("ssh://me:s3cret@example.org/z", "with a key, not a password"),
-            ("ssh://-oProxyCommand=x@example.org/z", "no user and password"),
+            ("ssh://-oProxyCommand=x@example.org/z", "not a user and password"),
             ("git@example.org:", "no path"),
             ("git@[::g]:z", "not a host"),
             ("gopher://h/z", "unknown kind of remote `gopher://`"),
-            ("git://user:s3cret@h/z", "no users or passwords"),
+            ("git://user:s3cret@h/z", "neither users nor passwords"),
             ("git:///z", "names no host"),
             ("git://:1/z", "names no host"),
             ("git://h:0/z", "`0` is not a port"),
@@ -508,7 +511,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_written_is_read_or_refused(
+        fn any_text_is_parsed_or_refused(
             start in prop::sample::select(vec!["", "git://", "https://", "http://u:s3cret", "ssh://", "git@"]),
             text in "([a-z0-9@:/#%.\\[\\]~-]|\\PC){0,30}",
         ) {

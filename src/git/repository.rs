@@ -21,21 +21,21 @@ pub struct Repository {
     pub(super) draining: Draining,
 }
 
-/// The commit we hold.
+/// The commit held.
 pub(super) struct Head {
     pub(super) commit: CommitInfo,
-    /// Whether the remote cut its history off behind it.
+    /// Whether the remote omitted its history.
     pub(super) shallow: bool,
-    /// The full name of the reference it was found under, if that is known: what to push to.
+    /// The full name of its reference, if known: the target of pushes.
     pub(super) reference: Option<String>,
 }
 
-/// What a fetch found.
+/// The result of a fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fetched {
-    /// The branch is where it was.
+    /// The branch has not moved.
     Unchanged,
-    /// The branch is at another commit, which is held now.
+    /// The branch has moved to another commit, which is now held.
     Moved {
         /// The new commit.
         commit: ObjectId,
@@ -47,7 +47,7 @@ pub enum Fetched {
 }
 
 impl Repository {
-    /// Makes a repository that holds nothing yet. Nothing is sent before the first [`fetch`](Repository::fetch).
+    /// Creates a repository that holds nothing yet. Nothing is sent before the first [`fetch`](Repository::fetch).
     pub fn new(upstream: impl Into<Upstream>, limits: Limits) -> Self {
         Repository {
             upstream: upstream.into(),
@@ -66,23 +66,24 @@ impl Repository {
         self
     }
 
-    /// Sets the protocol version to ask for; for remotes that mistake the usual one, and for tests.
+    /// Sets the protocol version to ask for; for remotes that mishandle the default, and for tests.
     pub fn with_protocol(mut self, protocol: Protocol) -> Self {
         self.protocol = protocol;
         self
     }
 
-    /// Returns where the repository comes from.
+    /// Returns the address of the repository.
     pub fn remote(&self) -> &Remote {
         &self.upstream.remote
     }
 
-    /// Returns the same with the way to get there.
+    /// Returns the remote and how to reach it.
     pub fn upstream(&self) -> &Upstream {
         &self.upstream
     }
 
-    /// Returns the full name of the branch followed, once it is known; `None` if it is none, but a tag.
+    /// Returns the full name of the branch followed, once it is known; `None` if the reference is not a branch, such as
+    /// a tag.
     pub fn branch(&self) -> Option<&str> {
         let reference = self.head.as_ref()?.reference.as_deref();
         reference.filter(|name| name.starts_with("refs/heads/"))
@@ -93,21 +94,21 @@ impl Repository {
         &self.store
     }
 
-    /// Asks the remote where the branch is, and brings what is new.
+    /// Looks up the branch at the remote and fetches new objects.
     ///
-    /// Blocks as long as [`Timeouts`] allows. On an error the commit held before stays, whole.
+    /// Blocks as long as [`Timeouts`] allows. On an error the commit held before stays complete.
     pub fn fetch(&mut self) -> Result<Fetched, Error> {
         self.fetch_by(Deadline::from_now(self.timeouts.total))
     }
 
-    /// Does as [`fetch`](Repository::fetch), but not beyond `deadline`.
+    /// Fetches like [`fetch`](Repository::fetch), until `deadline` at the latest.
     pub fn fetch_by(&mut self, deadline: Deadline) -> Result<Fetched, Error> {
         self.draining.attend();
         let have = self.head.as_ref().map(|head| Have { commit: head.commit.id, shallow: head.shallow });
         match self.fetch_from(have, deadline) {
-            // What we have is not what the remote makes of it. Whatever the reason, a whole clone is not concerned.
+            // The remote's pack does not match the objects held. Whatever the reason, a full clone is not affected.
             Err(Error::Missing { .. }) if have.is_some() => self.fetch_from(None, deadline),
-            // It was there, since we hold a commit of it.
+            // The branch existed, since a commit of it is held.
             Err(Error::NoBranch { name, has, more, hint, .. }) if have.is_some() => {
                 Err(Error::NoBranch { name, existed: true, has, more, hint })
             }
@@ -155,13 +156,13 @@ impl Repository {
         let size = |id: &ObjectId| objects.get(id).map_or(0, |object| object.stream.len() as u64);
         reached.check_size(size, &self.limits)?;
 
-        // From here on nothing fails.
+        // Nothing fails from here on.
         let (id, pack_bytes) = (reached.commit.id, received.pack.bytes);
         self.take(reached, received.pack.objects, received.shallow, reference);
         Ok(Fetched::Moved { commit: id, from, pack_bytes })
     }
 
-    /// Holds the commit of `reached` from now on, for which `new` is needed, and nothing that it does not reach.
+    /// Makes the commit of `reached` the one held, adds its objects in `new`, and drops all that it does not reach.
     pub(super) fn take(&mut self, reached: Reached, new: Store, shallow: bool, reference: Option<String>) {
         self.store.absorb(new);
         self.store.retain(|id| reached.objects.contains(id));

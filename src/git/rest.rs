@@ -1,30 +1,30 @@
-//! Leaving the remote alone while it asks for that.
+//! The pause that a rate-limiting remote asks for.
 
 use super::{Error, HttpError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Until when the remote asked not to be asked, shared by all who ask it.
+/// The time until which the remote asked for no more requests, shared by all its clients in this process.
 ///
-/// Whoever opens a conversation meanwhile gets the error that the remote gave, and nothing is sent.
+/// Until then, opening a conversation fails with the error that the remote gave, and nothing is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Rest(Arc<Mutex<Option<(Instant, HttpError)>>>);
 
 impl Rest {
-    /// Returns how much longer the remote is to be left alone; `None` if it may be asked.
+    /// Returns how long no requests may be sent yet; `None` if they may be sent now.
     pub fn left(&self) -> Option<Duration> {
         let until = self.lock().as_ref()?.0;
         Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
 
-    /// Notes that the remote asks to be left alone for so long, by this error.
+    /// Records that the remote asked, with `error`, for no requests during `wait`.
     pub(super) fn begin(&self, wait: Duration, error: &HttpError) {
         if let Some(until) = Instant::now().checked_add(wait) {
             *self.lock() = Some((until, error.clone()));
         }
     }
 
-    /// Fails, as the remote did, while it is to be left alone.
+    /// Fails with the remote's error while no requests may be sent.
     pub(super) fn check(&self) -> Result<(), Error> {
         let mut rest = self.lock();
         match &*rest {

@@ -1,19 +1,19 @@
-//! Texts that must not be shown.
+//! Texts that must not be displayed.
 
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// A text that is not shown, and zeroed when it is dropped.
+/// A text that is not displayed, and zeroed when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes a text into custody.
+    /// Wraps a text.
     pub fn new(text: String) -> Self {
         Secret(Zeroizing::new(text))
     }
 
-    /// Returns the text, for who must send it.
+    /// Returns the text, to send it.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Who made a commit, and when.
+//! Authors and committers of commits.
 
 use std::fmt;
 
@@ -13,8 +13,8 @@ pub struct Signature {
 impl Signature {
     /// Returns the signature of `name` at `seconds` since 1970; the time zone is always +0000.
     ///
-    /// What git forbids is left out: angle brackets, line breaks and control characters, and at either end spaces and the
-    /// punctuation git strips. Both texts are cut at 200 bytes. A name of which nothing is left becomes `unknown`.
+    /// What git forbids is left out: angle brackets, line breaks and control characters, and at either end spaces and
+    /// the punctuation git strips. Both texts are cut at 200 bytes. A name of which nothing is left becomes `unknown`.
     pub fn new(name: &str, email: &str, seconds: u64) -> Self {
         /// The end of the year 9999. Later times overflow in places.
         const LAST: u64 = 253_402_300_799;
@@ -47,10 +47,10 @@ impl fmt::Display for Signature {
 }
 
 fn clean(text: &str) -> String {
-    const MOST: usize = 200;
+    const MAX: usize = 200;
     let crud = |c: char| c.is_whitespace() || ".,:;\"\\'".contains(c);
     let mut kept: String = text.chars().filter(|c| !c.is_control() && !"<>".contains(*c)).collect();
-    kept.truncate(kept.floor_char_boundary(MOST));
+    kept.truncate(kept.floor_char_boundary(MAX));
     kept.trim_matches(crud).into()
 }
 
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leaves_out_what_git_forbids() {
+    fn removes_what_git_forbids() {
         let text = |name, email| Signature::new(name, email, 1_700_000_000).to_string();
         assert_eq!(text("Zonule", "zonule@example.org"), "Zonule <zonule@example.org> 1700000000 +0000");
         assert_eq!(text("a\nb\0<c> ", " d <e@f>\r\n"), "abc <de@f> 1700000000 +0000");

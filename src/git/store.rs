@@ -1,8 +1,9 @@
 //! Git objects in memory, compressed one by one.
 //!
-//! An object is kept as the zlib stream git would send for it whole. That costs more than a pack with deltas, and buys that
-//! an object can be dropped, read or sent on its own: collecting garbage is a `retain`, and a push copies streams. The map
-//! is a B-tree because its nodes are dense; per object it takes about 85 bytes beside the stream.
+//! An object is kept as the zlib stream that git would send for it whole. That needs more memory than a pack with
+//! deltas, but an object can be dropped, read or sent on its own: collecting garbage is a `retain`, and a push copies
+//! streams. The map is a B-tree because its nodes are dense; per object it takes about 85 bytes in addition to the
+//! stream.
 
 use super::{
     Error, ObjectId,
@@ -22,7 +23,7 @@ pub struct Store {
 #[derive(Clone)]
 pub(super) struct Object {
     pub(super) kind: Kind,
-    /// Bytes when inflated.
+    /// Size when inflated, in bytes.
     pub(super) size: u32,
     /// The zlib stream.
     pub(super) stream: Box<[u8]>,
@@ -52,7 +53,7 @@ impl Store {
         self.objects.iter()
     }
 
-    /// Adds an object under its id; one that is there already stays.
+    /// Adds an object under its id, unless it is present.
     pub(super) fn insert(&mut self, id: ObjectId, object: Object) {
         let size = object.stream.len() as u64;
         if let std::collections::btree_map::Entry::Vacant(vacant) = self.objects.entry(id) {
@@ -61,14 +62,14 @@ impl Store {
         }
     }
 
-    /// Takes over all objects of `other`.
+    /// Moves all objects of `other` into this store.
     pub(super) fn absorb(&mut self, other: Store) {
         for (id, object) in other.objects {
             self.insert(id, object);
         }
     }
 
-    /// Drops what `keep` does not want.
+    /// Drops the objects for which `keep` returns false.
     pub(super) fn retain(&mut self, keep: impl Fn(&ObjectId) -> bool) {
         self.objects.retain(|id, _| keep(id));
         self.bytes = self.objects.values().map(|object| object.stream.len() as u64).sum();
@@ -81,13 +82,13 @@ impl Object {
         let mut out = zlib::buffer(u64::from(self.size))?;
         match zlib.inflate(&mut &self.stream[..], &mut out) {
             Ok(()) => Ok(out),
-            // Checked when it came in; only broken memory leads here.
+            // It was checked when it was received; only a memory fault leads here.
             Err(error) => Err(Error::Pack { offset: 0, what: format!("an object held in memory: {error}") }),
         }
     }
 }
 
-/// Returns the id of a file's content; the null id, which no file has, for one made to collide with another.
+/// Returns the id of a file's content; the null id, which no file has, for content crafted to collide with another.
 pub fn blob_id(content: &[u8]) -> ObjectId {
     const SHA1: gix_hash::Kind = gix_hash::Kind::Sha1;
     gix_object::compute_hash(SHA1, gix_object::Kind::Blob, content).unwrap_or(ObjectId::null(SHA1))

@@ -16,12 +16,12 @@ pub(super) struct Transport {
     lines: Lines,
     timeouts: Timeouts,
     deadline: Deadline,
-    /// What we are waiting for, for messages.
+    /// The current activity, for error messages.
     pub(super) doing: &'static str,
 }
 
 impl Transport {
-    /// Begins a conversation over `wire`, on which nothing was read yet.
+    /// Starts a conversation over `wire`, from which nothing has been read yet.
     pub(super) fn over(wire: Box<dyn Wire>, doing: &'static str, timeouts: Timeouts, deadline: Deadline) -> Self {
         let lines = StreamingPeekableIter::new(BufReader::with_capacity(32 << 10, wire), &[], false);
         Transport { lines, timeouts, deadline, doing }
@@ -34,7 +34,7 @@ impl Transport {
         sent.map_err(|error| self.lost_while(doing, error))
     }
 
-    /// Returns the next line; a complaint of the remote is an error.
+    /// Returns the next line; an error line of the remote is an error.
     pub(super) fn line(&mut self) -> Result<PacketLineRef<'_>, Error> {
         let (doing, timeouts, deadline) = (self.doing, self.timeouts, self.deadline);
         match self.lines.read_line() {
@@ -48,13 +48,13 @@ impl Transport {
         }
     }
 
-    /// Replaces the deadline of everything from now on.
+    /// Replaces the deadline of all later operations.
     pub(super) fn set_deadline(&mut self, deadline: Deadline) {
         self.deadline = deadline;
         self.lines.inner_mut().get_mut().set_deadline(deadline);
     }
 
-    /// Sends what was sent of a request that ends after `rest` more octets, should it have been held back.
+    /// Sends the buffered part of a request of which `rest` more octets follow.
     pub(super) fn send_up_to(&mut self, rest: usize) -> Result<(), Error> {
         let doing = self.doing;
         let sent = self.lines.inner_mut().get_mut().send_up_to(rest);
@@ -66,7 +66,7 @@ impl Transport {
         self.lines.into_inner().into_inner().linger()
     }
 
-    /// Returns the lines as such, for the reader of a pack.
+    /// Returns the underlying packet lines, for the reader of a pack.
     pub(super) fn lines(&mut self) -> &mut Lines {
         &mut self.lines
     }
@@ -76,7 +76,7 @@ impl Transport {
         self.lost_while(self.doing, error)
     }
 
-    /// Reads over what only HTTP puts before the greeting (gitprotocol-http(5), "Smart Server Response").
+    /// Skips what HTTP puts before the greeting (gitprotocol-http(5), "Smart Server Response").
     pub(super) fn skip_announcement(&mut self, service: Service) -> Result<(), Error> {
         let (doing, timeouts, deadline) = (self.doing, self.timeouts, self.deadline);
         let expected = format!("# service={}", service.program());

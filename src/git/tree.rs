@@ -1,4 +1,4 @@
-//! From a commit to its files: reading commits and walking trees that strangers wrote.
+//! From a commit to its files: reading untrusted commits and trees.
 
 use super::{
     Error, Limits, ObjectId,
@@ -10,10 +10,10 @@ use crate::text::printable;
 use gix_object::{CommitRefIter, Kind, TreeRefIter, tree::EntryKind, tree::EntryRef};
 use std::collections::BTreeSet;
 
-/// Longest path of a file; what file systems allow.
-pub(super) const PATH_MOST: usize = 4096;
+/// Maximum length of a file's path in bytes, as in file systems.
+pub(super) const MAX_PATH: usize = 4096;
 
-/// A commit, as far as a log line wants to know it.
+/// A summary of a commit, for log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CommitInfo {
@@ -42,20 +42,20 @@ pub struct File {
     pub path: String,
     /// The id of its content: equal ids are equal files.
     pub id: ObjectId,
-    /// Where it leads if it is a symbolic link, as it is written there.
+    /// The target as written, if it is a symbolic link.
     pub link: Option<String>,
 }
 
-/// Where objects come from.
+/// A source of objects.
 pub(super) trait Lookup {
-    /// Returns what kind of object `id` is, if it is there.
+    /// Returns the kind of the object `id`, if it is present.
     fn kind(&self, id: &ObjectId) -> Option<Kind>;
 
-    /// Returns the content of an object that is there.
+    /// Returns the content of an object that is present.
     fn content(&self, id: &ObjectId, zlib: &mut Zlib) -> Result<Vec<u8>, Error>;
 }
 
-/// Objects that are held and those about to be.
+/// Objects that are held and those about to be added.
 #[derive(Clone, Copy)]
 pub(super) struct Objects<'a> {
     pub(super) held: &'a Store,
@@ -86,7 +86,7 @@ fn expect(objects: &dyn Lookup, id: &ObjectId, kind: Kind) -> Result<(), Error> 
     }
 }
 
-/// Reads a commit. Only its tree must make sense; the rest is for people.
+/// Reads a commit. Only its tree must be valid; the rest is for display.
 pub(super) fn commit(objects: &dyn Lookup, id: ObjectId, zlib: &mut Zlib) -> Result<CommitInfo, Error> {
     if objects.kind(&id).is_some_and(|kind| kind != Kind::Commit) {
         return Err(Error::NotACommit { id });
@@ -141,15 +141,15 @@ pub(super) fn files(objects: &dyn Lookup, root: ObjectId, limits: &Limits) -> Re
     Ok(files)
 }
 
-/// Returns where a link with this content leads. No file has a path that is longer, or not UTF-8.
+/// Returns the target of a link with this content, truncated to the longest path a file can have.
 pub(super) fn link_target(content: &[u8]) -> String {
-    String::from_utf8_lossy(&content[..content.len().min(PATH_MOST)]).into_owned()
+    String::from_utf8_lossy(&content[..content.len().min(MAX_PATH)]).into_owned()
 }
 
 /// Visits every entry below the tree `root` with its path from there, directories included, in no particular order.
 ///
 /// Checks as it goes that every file and directory is there and is one, that names are names, and that the bounds hold;
-/// entries are counted once per path, so a tree that contains itself many times over is no way to exhaust us.
+/// entries are counted once per path, so a tree that repeats subtrees many times cannot exhaust memory or time.
 pub(super) fn walk(
     objects: &dyn Lookup,
     root: ObjectId,
@@ -196,8 +196,8 @@ pub(super) fn walk(
                     unit: "files and directories",
                 });
             }
-            if path.len() > PATH_MOST {
-                return Err(Error::limit("path", path.len() as u64, PATH_MOST as u64, "bytes"));
+            if path.len() > MAX_PATH {
+                return Err(Error::limit("path", path.len() as u64, MAX_PATH as u64, "bytes"));
             }
             if path_bytes > limits.path_bytes {
                 return Err(Error::Limit {
@@ -228,13 +228,13 @@ pub(super) fn walk(
     Ok(())
 }
 
-/// A commit and the objects that it needs, itself among them.
+/// A commit and the objects that it needs, including itself.
 pub(super) struct Reached {
     pub(super) commit: CommitInfo,
     pub(super) objects: BTreeSet<ObjectId>,
 }
 
-/// Visits all that `commit` needs and checks that it is there, sound, and within the bounds on files.
+/// Visits all objects that `commit` needs and checks that they are present, valid, and within the bounds on files.
 pub(super) fn reach(objects: &dyn Lookup, commit: ObjectId, limits: &Limits) -> Result<Reached, Error> {
     let zlib = &mut Zlib::new();
     let commit = self::commit(objects, commit, zlib)?;

@@ -1,19 +1,20 @@
-//! A connection to a git service, whatever it is made over, and the services there are.
+//! A connection to a git service over any transport, and the services.
 //!
-//! Every wait on the remote happens in [`Tcp`] and has an end. The conversation is requests and answers in packet lines,
-//! which is what git speaks to its daemon, over SSH and in the bodies of HTTP alike: each of these is a [`Wire`].
+//! Every wait for the remote happens in [`Tcp`] and is bounded. The conversation is requests and answers in packet
+//! lines, which is what git speaks to its daemon, over SSH and in the bodies of HTTP alike: each of these is a
+//! [`Wire`].
 
 use super::{Deadline, Error, Timeouts, Upstream};
 use crate::net::{DialError, Tcp, endpoint, is_timeout};
 use crate::text::printable;
 use std::io::{self, Read, Write};
 
-/// What git calls the program at the other end.
+/// The program at the remote.
 #[derive(Clone, Copy)]
 pub(super) enum Service {
     /// Sends us objects.
     UploadPack,
-    /// Takes objects and moves branches.
+    /// Receives objects and updates branches.
     ReceivePack,
 }
 
@@ -32,7 +33,7 @@ impl Service {
 pub enum Protocol {
     /// The original one, in which the remote begins by listing every reference.
     V0,
-    /// The original one, announced.
+    /// The original one, announced by the remote.
     V1,
     /// The one with commands.
     #[default]
@@ -40,7 +41,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// Returns the version to push with: there is no version 2 of that.
+    /// Returns the version to push with: pushes have no version 2.
     pub(super) fn for_push(self) -> Self {
         match self {
             Protocol::V1 => Protocol::V1,
@@ -49,26 +50,26 @@ impl Protocol {
     }
 }
 
-/// A connection to a git service on which nothing waits for ever.
+/// A connection to a git service on which every wait is bounded.
 pub(super) trait Wire: Read + Write + Send {
-    /// Replaces the deadline of everything from now on.
+    /// Replaces the deadline of all later operations.
     fn set_deadline(&mut self, deadline: Deadline);
 
-    /// Sends what was written of a request that ends after `rest` more octets.
+    /// Sends the buffered part of a request of which `rest` more octets follow.
     ///
-    /// Only a way that has to tell a request's length beforehand keeps what is written.
+    /// Only a transport that declares a request's length in advance buffers what is written.
     fn send_up_to(&mut self, rest: usize) -> io::Result<()> {
         let _ = rest;
         Ok(())
     }
 
-    /// Ends the conversation without closing the connection, if there is one: from now on reading does not wait.
+    /// Ends the conversation without closing the connection, if there is one: reading no longer blocks.
     fn linger(self: Box<Self>) -> Option<Box<dyn Read + Send>>;
 }
 
 /// Returns what an I/O error of a [`Wire`], or of the packet lines read from it, means.
 pub(super) fn broken(doing: &'static str, timeouts: Timeouts, deadline: Deadline, error: io::Error) -> Error {
-    // What is not plain I/O says itself what it is.
+    // An error other than plain I/O carries its own description.
     let error = match error.downcast::<Error>() {
         Ok(error) => return error,
         Err(error) => error,
@@ -83,7 +84,7 @@ pub(super) fn broken(doing: &'static str, timeouts: Timeouts, deadline: Deadline
     }
 }
 
-/// Connects to a host within the patience for connections.
+/// Connects to a host within the timeout for connections.
 pub(super) fn dial(
     upstream: &Upstream,
     host: &str,
@@ -93,7 +94,7 @@ pub(super) fn dial(
 ) -> Result<Tcp, Error> {
     Error::unless_over(deadline, "connecting")?;
     Tcp::dial(&upstream.dialer, host, port, timeouts, deadline).map_err(|error| match error {
-        // One address, so its error is the whole story.
+        // There was one address, so its error suffices.
         DialError::Unreachable { mut tried } if tried.len() == 1 => {
             let source = tried.remove(0).1;
             Error::Connect { to: endpoint(host, port), source }

@@ -4,10 +4,10 @@ use super::Error;
 use gix_zlib::{Compression, Decompress, FlushDecompress, Status, stream::deflate};
 use std::io::{self, BufRead};
 
-/// Reusable state of both directions; each costs tens to hundreds of kilobytes to make.
+/// Reusable state of both directions; each takes tens to hundreds of kilobytes.
 pub(super) struct Zlib {
     inflate: Decompress,
-    /// Made on first use: reading alone never needs it.
+    /// Created on first use: reading alone never needs it.
     deflate: Option<deflate::Compress>,
 }
 
@@ -18,7 +18,7 @@ impl Zlib {
 
     /// Inflates one stream from `input` into `out`, which it must fill exactly, and leaves what follows unread.
     ///
-    /// A stream of another length is an error of kind `InvalidData`; memory is never taken on its word.
+    /// A stream of another length is an error of kind `InvalidData`; no memory is allocated on the stream's claim.
     pub(super) fn inflate(&mut self, input: &mut dyn BufRead, out: &mut [u8]) -> io::Result<()> {
         let z = &mut self.inflate;
         z.reset();
@@ -53,7 +53,7 @@ impl Zlib {
         }
     }
 
-    /// Deflates `data` at the speed level: most of the gain, and the clone of a small machine waits on it.
+    /// Deflates `data` at the speed level: most of the gain, and cloning on a small machine depends on it.
     pub(super) fn deflate(&mut self, data: &[u8]) -> Result<Box<[u8]>, Error> {
         let z = self.deflate.get_or_insert_with(|| deflate::Compress::new(Compression::BEST_SPEED));
         z.reset();
@@ -76,7 +76,7 @@ impl Zlib {
     }
 }
 
-/// Returns a buffer of `size` zeros, or an error where there is no memory for it.
+/// Returns a buffer of `size` zeros, or an error if there is no memory for it.
 pub(super) fn buffer(size: u64) -> Result<Vec<u8>, Error> {
     let short = |_| Error::Memory { bytes: size };
     let size = usize::try_from(size).map_err(|_| Error::Memory { bytes: size })?;
@@ -86,7 +86,7 @@ pub(super) fn buffer(size: u64) -> Result<Vec<u8>, Error> {
     Ok(out)
 }
 
-/// Returns a copy, or an error where there is no memory for it.
+/// Returns a copy, or an error if there is no memory for it.
 pub(super) fn copy(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     out.try_reserve_exact(bytes.len()).map_err(|_| Error::Memory { bytes: bytes.len() as u64 })?;

@@ -43,7 +43,7 @@ impl fmt::Display for Denial {
                 "neither signed nor with a token: give the forge's hook the secret of --webhook (as \"Secret\" or \"Secret \
                  token\")"
             }
-            Self::Wrong => "not signed with the secret of --webhook, or its token is another",
+            Self::Wrong => "not signed with the secret of --webhook, or its token differs from it",
         })
     }
 }
@@ -125,7 +125,7 @@ impl Proof {
 
 /// Returns an HMAC-SHA256 without input so far.
 fn mac(secret: &str) -> Hmac<Sha256> {
-    Hmac::new_from_slice(secret.as_bytes()).expect("a key of HMAC may have any length")
+    Hmac::new_from_slice(secret.as_bytes()).expect("an HMAC key may have any length")
 }
 
 #[cfg(test)]
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_of_all_forges_are_proof() {
+    fn signatures_of_all_forges_are_accepted() {
         let github = format!("sha256={DIGEST}");
         let upper = DIGEST.to_uppercase();
         for (field, value) in
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn only_pushes_are_of_interest() {
+    fn only_push_events_are_announcements() {
         for (field, value, expected) in [
             ("X-GitHub-Event", "push", true),
             ("X-GitHub-Event", "ping", false),

@@ -25,10 +25,10 @@ pub enum Wish<'r> {
 }
 
 /// A function that returns the wish for the `after` parameter of a query.
-type Place = for<'r> fn(Option<&'r str>) -> Wish<'r>;
+type Route = for<'r> fn(Option<&'r str>) -> Wish<'r>;
 
 /// The paths other than those of hooks. Hooks may have any path, because forges let users choose it.
-const PLACES: &[(&str, Place)] = &[("/", |after| Wish::Status(after)), ("/healthz", |_| Wish::Health)];
+const ROUTES: &[(&str, Route)] = &[("/", |after| Wish::Status(after)), ("/healthz", |_| Wish::Health)];
 
 /// Returns the purpose of a request.
 ///
@@ -41,12 +41,13 @@ pub fn route<'r>(request: &Request<'r>) -> Result<Wish<'r>, Reply> {
         "GET" | "HEAD" => {
             let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
             let after = query.split('&').find_map(|part| part.strip_prefix("after="));
-            match PLACES.iter().find(|(place, _)| *place == path) {
+            match ROUTES.iter().find(|(route, _)| *route == path) {
                 Some((_, wish)) => Ok(wish(after)),
-                None => Err(Reply::text(404, "there is nothing here; GET / tells what is served, POST takes hooks")),
+                None => Err(Reply::text(404, "not found; GET / shows what is served, POST accepts hooks")),
             }
         }
-        _ => Err(Reply::text(405, "GET tells what is served, POST takes hooks").with("Allow", "GET, HEAD, POST")),
+        _ => Err(Reply::text(405, "method not allowed; GET shows what is served, POST accepts hooks")
+            .with("Allow", "GET, HEAD, POST")),
     }
 }
 
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_wish_has_its_place() {
+    fn requests_are_routed_by_method_and_path() {
         let wish = |method: &'static str, target: &'static str| route(&Request::for_test(method, target));
         assert_eq!(wish("GET", "/"), Ok(Wish::Status(None)));
         assert_eq!(wish("HEAD", "/?x=1&after=a.example"), Ok(Wish::Status(Some("a.example"))));

@@ -9,7 +9,7 @@ pub const MOST_HEAD: usize = 8 * 1024;
 pub const MOST_BODY: u64 = 1 << 20;
 
 /// Maximum number of header fields; forges send about ten, and proxies in front of us add some.
-const MOST_FIELDS: usize = 64;
+const MAX_FIELDS: usize = 64;
 
 /// The head of a request.
 #[derive(Clone, Debug)]
@@ -34,14 +34,14 @@ impl<'r> Request<'r> {
     ///
     /// The reply to octets that are not a request, or to a request that is not accepted here.
     pub fn read(octets: &'r [u8]) -> Result<Option<Self>, Reply> {
-        let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut head = httparse::Request::new(&mut fields);
         let length = match head.parse(octets) {
             Ok(httparse::Status::Complete(length)) if length <= MOST_HEAD => length,
             Ok(httparse::Status::Partial) if octets.len() < MOST_HEAD => return Ok(None),
             Ok(_) => return Err(Reply::text(431, &format!("the head has more than {MOST_HEAD} octets"))),
             Err(httparse::Error::TooManyHeaders) => {
-                return Err(Reply::text(431, &format!("the head has more than {MOST_FIELDS} fields")));
+                return Err(Reply::text(431, &format!("the head has more than {MAX_FIELDS} fields")));
             }
             Err(error) => return Err(Reply::text(400, &format!("not an HTTP/1.1 request: {error}"))),
         };
@@ -73,19 +73,22 @@ impl<'r> Request<'r> {
         if self.values("transfer-encoding").next().is_some() {
             // Requests with both are used for request smuggling (RFC 9112 §6.3).
             return Err(match count {
-                0 => Reply::text(411, "the body's length must be told (Content-Length); chunks are not taken"),
-                _ => Reply::text(400, "the body has two lengths"),
+                0 => Reply::text(
+                    411,
+                    "the body's length must be declared with Content-Length; chunked bodies are not accepted",
+                ),
+                _ => Reply::text(400, "the body has both a Content-Length and a Transfer-Encoding"),
             });
         }
         let digits = match (count, self.field("content-length")) {
             (0, _) if self.method == "POST" => {
-                return Err(Reply::text(411, "the body's length must be told (Content-Length)"));
+                return Err(Reply::text(411, "the body's length must be declared with Content-Length"));
             }
             (0, _) => return Ok(0),
             (_, digits) => digits.unwrap_or_default(),
         };
         if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
-            return Err(Reply::text(400, "the Content-Length is no number, or there are two"));
+            return Err(Reply::text(400, "the Content-Length is not a number, or there are several"));
         }
         let length = digits.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0'));
         if length > MOST_BODY {
@@ -190,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_are_read_when_they_are_whole() {
+    fn heads_are_parsed_once_complete() {
         let end = HOOK.len() - 9;
         for cut in 0..end {
             assert!(Request::read(&HOOK[..cut]).unwrap().is_none(), "cut at {cut}");
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_taken_says_why() {
+    fn invalid_requests_are_refused_with_the_right_status() {
         for (expected, octets) in [
             (400, &b"\x16\x03\x01\x02\x00\x01\x00"[..]),
             (400, b"GET / HTTP/2.0\r\n\r\n"),
@@ -231,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_say_how_long_they_are() {
+    fn replies_declare_their_length() {
         let reply = Reply::text(202, "looking").with("Retry-After", "1");
         let head = "HTTP/1.1 202 Accepted\r\nRetry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 8\r\n\
                     Cache-Control: no-store\r\nConnection: close\r\n\r\n";

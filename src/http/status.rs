@@ -42,7 +42,7 @@ impl Status<'_> {
         let after = match after.map(|text| Name::from_text(&decoded(text))) {
             None => None,
             Some(Ok(name)) => Some(name),
-            Some(Err(error)) => return Reply::text(400, &format!("`after` is no domain name: {error}")),
+            Some(Err(error)) => return Reply::text(400, &format!("`after` is not a domain name: {error}")),
         };
         let mut text = self.front();
         text.push_str(",\n  \"zones\": [");
@@ -142,7 +142,7 @@ mod tests {
     const NOTHING: Status<'_> = Status { catalog: None, remote: None, commit: None, fetched: None, error: None };
 
     #[test]
-    fn a_page_tells_what_is_served() {
+    fn a_page_lists_what_is_served() {
         let mut zones = catalog(["example.net", r#"a\"b.example"#].map(String::from).into_iter());
         zones.insert_broken(Name::from_text("broken.example").unwrap(), zone::Fault::Errors);
         let status = Status {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_not_served() {
+    fn status_is_503_before_the_first_zones() {
         let page = NOTHING.page(None);
         assert_eq!((page.status(), NOTHING.health().status()), (503, 503));
         assert!(page.body().contains("\"status\": \"loading\"") && page.body().contains("\"zones\": []"));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn many_zones_are_pages_that_lead_to_each_other() {
+    fn many_zones_are_split_into_linked_pages() {
         let zones = catalog((0..2500).map(|number| format!("z{number}.*\\032x.example")));
         let status = Status { catalog: Some(&zones), ..NOTHING };
         let mut after = None;

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_cannot_leave_is_not_chosen_again_and_waiting_is_not_idle() {
+    fn a_stuck_connection_is_not_chosen_again_and_waiting_is_not_idle() {
         assert_eq!(ended(4, &[], 2), [0, 1], "the next one is chosen, though the first has not left");
         assert_eq!(ended(4, &[0, 1], 1), [2]);
         assert_eq!(ended(4, &[0, 1], 2), [2, 3]);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_ends_when_the_place_is_needed_whichever_comes_first() {
+    fn a_wait_ends_when_its_slot_is_needed_in_either_order() {
         let (_, open, _clients) = table(2, &[]);
         let wait = Arc::new(Wait::default());
         open[0].begin_wait(&wait);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_used_lately_stays_and_the_oldest_of_those_never_used_goes() {
+    fn recently_used_connections_stay_and_the_oldest_unused_is_closed() {
         let (connections, open, _clients) = table(3, &[]);
         open[0].touch();
         connections.lock().make_room(3);

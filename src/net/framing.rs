@@ -19,7 +19,8 @@ pub const FRAME: usize = PREFIX + 65_535;
 ///
 /// The message is too long.
 pub fn seal(frame: &mut [u8], length: usize) -> io::Result<()> {
-    let length = u16::try_from(length).map_err(|_| io::Error::other("too long a message"))?;
+    let length =
+        u16::try_from(length).map_err(|_| io::Error::other("the message is too long for its length prefix"))?;
     frame[..PREFIX].copy_from_slice(&length.to_be_bytes());
     Ok(())
 }
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_framed_comes_out_whole_however_long_and_leaves_no_room_behind() {
+    fn framed_messages_of_any_length_arrive_whole_and_free_their_buffer() {
         let (near, mut far) = pair();
         let mut inbox = Inbox::new(Tcp::over(&near, LONG), 16);
         let messages: Vec<Vec<u8>> = [0, 1, 65_535, 13, 14, 30_000].map(|length| vec![length as u8; length]).to_vec();
@@ -176,13 +177,13 @@ mod tests {
             }
         });
         far.shutdown(std::net::Shutdown::Write).unwrap();
-        assert_eq!(inbox.message().unwrap(), None, "the end within a message is an end");
+        assert_eq!(inbox.message().unwrap(), None, "a stream that ends within a message has ended");
         assert_eq!(inbox.octets.len(), 16);
         assert!(framed(&vec![0; 65_536]).is_err());
     }
 
     #[test]
-    fn a_message_begun_has_a_time_limit_of_its_own() {
+    fn a_partial_message_has_its_own_time_limit() {
         let (near, mut far) = pair();
         let mut inbox = Inbox::new(Tcp::over(&near, LONG), 16).patience(Duration::from_millis(50));
         far.write_all(b"\0\x03abc\0\x03ab").unwrap();
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn sending_to_one_that_reads_nothing_has_an_end() {
+    fn sending_to_a_peer_that_reads_nothing_times_out() {
         let (near, _far) = pair();
         let mut tcp = Tcp::over(&near, LONG);
         let error = loop {

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_ends_with_the_patience_for_an_octet_and_with_the_deadline() {
+    fn reading_ends_at_the_stall_timeout_and_at_the_deadline() {
         let (near, mut far) = pair();
         let mut tcp = Tcp::over(&near, Duration::from_millis(50));
         assert!(is_timeout(&tcp.read(&mut [0; 8]).unwrap_err()));
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(tcp.read(&mut [0; 8]).unwrap(), 1);
         assert!(is_timeout(&tcp.read(&mut [0; 8]).unwrap_err()));
         far.write_all(b"y").unwrap();
-        assert!(is_timeout(&tcp.read(&mut [0; 8]).unwrap_err()), "it is over, whatever comes");
+        assert!(is_timeout(&tcp.read(&mut [0; 8]).unwrap_err()), "the deadline has passed, even if octets arrive");
         tcp.set_deadline(None);
         assert_eq!(tcp.read(&mut [0; 8]).unwrap(), 1);
     }

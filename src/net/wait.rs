@@ -104,6 +104,6 @@ mod tests {
         wait.end();
         assert_eq!(wait.reply(LONG), None);
         promise.keep(vec![1]);
-        assert_eq!(wait.reply(Duration::ZERO), None, "a late reply is nobody's");
+        assert_eq!(wait.reply(Duration::ZERO), None, "a late reply is discarded");
     }
 }

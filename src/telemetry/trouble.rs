@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_tells_how_long_it_was() {
+    fn the_end_reports_the_duration() {
         let mut trouble = Trouble::default();
         assert_eq!(trouble.ended(Duration::from_secs(1)), None);
         for minute in 0..57 {
@@ -131,7 +131,7 @@ mod tests {
         let over = trouble.ended(Duration::from_secs(100 + 11_520)).unwrap();
         assert_eq!(over.to_string(), "3 h 12 min, 57 tries");
         assert_eq!(trouble.ended(Duration::from_secs(20_000)), None);
-        assert!(trouble.failed(Duration::from_secs(20_001), "down"), "it begins anew");
+        assert!(trouble.failed(Duration::from_secs(20_001), "down"), "a new failure is logged");
         assert_eq!(trouble.ended(Duration::from_secs(20_002)).unwrap().to_string(), "1 s, 1 try");
     }
 }

@@ -90,7 +90,7 @@ scenario!(https_remote_with_a_bad_certificate_is_not_believed, |target| {
     let mut web = place.serve(&strange);
     let ca = place.authority.base64(true).unwrap();
     let mut server = place.boot(target, &web, "", &[&format!("--git-tls-ca={ca}")]);
-    server.until_console("no authority of --git-tls-ca vouches for the certificate of").unwrap();
+    server.until_console("no CA of --git-tls-ca vouches for the certificate of").unwrap();
     server.until_console("--git-tls-fingerprint=sha256:").unwrap();
     server.until_console("answering SERVFAIL").unwrap();
     for (name, names, validity, message) in [
@@ -102,7 +102,7 @@ scenario!(https_remote_with_a_bad_certificate_is_not_believed, |target| {
         server.until_console(message).unwrap();
     }
     web.serve(&Site::default()).unwrap();
-    server.until_console("speaks no TLS").unwrap();
+    server.until_console("does not speak TLS").unwrap();
     web.serve(&place.certificate("here", HERE, Validity::Now)).unwrap();
     server.until_serving(ZONE).unwrap();
     server.until_console("answers again").unwrap();

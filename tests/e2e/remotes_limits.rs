@@ -118,7 +118,7 @@ scenario!(limit_of_a_forge_is_no_missing_token, |target| {
         ("application/json", "{\"message\":\"You have exceeded a secondary rate limit. Please wait a few minutes\"}");
     let refusal = Refusal { requests: ALL, status: 403, fields: &[], body };
     let mut place = Place::start(target, &Site { refusal: Some(refusal), ..Site::default() }, &["--update-patience=2"]);
-    place.server.until_console("the remote limits how often it is asked (HTTP 403 Forbidden)").unwrap();
+    place.server.until_console("the remote limits the rate of requests (HTTP 403 Forbidden)").unwrap();
     assert!(!place.server.console().contains("--git-token"), "{}", place.server.console());
     // A wait that cannot be meant is none.
     for (field, status) in [("-60", 503), ("99999999999999999999", 502), ("soon", 500)] {

@@ -57,7 +57,7 @@ scenario!(fetches_follows_and_pushes_once_it_is_let_in, |target| {
     let user = far.sshd.user();
     server
         .until_console(&format!(
-            "the ssh server does not let our key in as {user}: add this line to its authorized_keys, or to the forge's \
+            "the ssh server rejected our key for user {user}: add this line to its authorized_keys, or to the forge's \
              deploy keys: {line}"
         ))
         .unwrap();
@@ -106,7 +106,7 @@ scenario!(a_server_without_a_pin_is_told_of_and_not_believed, |target| {
     let seen = far.sshd.fingerprint().unwrap();
     server
         .until_console(&format!(
-            "the ssh server cannot be told from an impostor: its host key is {seen}; if that is right, give \
+            "the ssh server cannot be authenticated: its host key is {seen}; if that is right, give \
              --git-ssh-host-key={seen}"
         ))
         .unwrap();

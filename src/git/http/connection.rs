@@ -6,30 +6,30 @@ use crate::git::{Deadline, Error, Timeouts, TlsError, Upstream, wire};
 use crate::net::tls::{self, Stream};
 use std::io::{self, Read, Write};
 
-/// Octets read at a time where the end of something must be found.
+/// Number of octets read at a time while searching for the end of something.
 const PIECE: usize = 16 << 10;
 
-/// The most octets of a reply's rest that are read over to keep the connection.
-const REST_MOST: usize = 64 << 10;
+/// Maximum number of octets of a reply that are skipped to keep the connection.
+const MAX_REST: usize = 64 << 10;
 
-/// The most interim replies before a final one.
-const INTERIM_MOST: usize = 10;
+/// Maximum number of interim replies before a final one.
+const MAX_INTERIM: usize = 10;
 
 /// A connection to an HTTP server.
 pub(super) struct Connection {
     stream: Stream,
-    /// What was read, and how much of it was used.
+    /// The octets read, and how many of them were used.
     buffer: Vec<u8>,
     at: usize,
     body: Body,
-    /// Whether it ends behind the reply that is being read.
+    /// Whether it ends after the current reply.
     close: bool,
-    /// Whether a reply came on it: then the server may have grown tired of it since.
+    /// Whether a reply was received on it: then the server may have closed it since.
     pub(super) used: bool,
 }
 
 impl Connection {
-    /// Connects to where `url` is.
+    /// Connects to the server of `url`.
     pub(super) fn open(upstream: &Upstream, url: &Url, timeouts: Timeouts, deadline: Deadline) -> Result<Self, Error> {
         let tcp = wire::dial(upstream, &url.host, url.port, timeouts, deadline)?;
         let stream = match url.secure {
@@ -53,16 +53,16 @@ impl Connection {
         self.stream.tcp().set_deadline(Some(deadline));
     }
 
-    /// Returns what is left to read, if only to find its end: TLS or not, it is not looked at.
+    /// Returns the raw stream, to wait for its end; its contents, encrypted or not, are ignored.
     pub(super) fn linger(self) -> Option<Box<dyn Read + Send>> {
         wire::Wire::linger(Box::new(self.stream.into_tcp()))
     }
 
-    /// Returns whether another request may be sent, having read over what is left of the last reply.
+    /// Returns whether another request may be sent, after skipping the rest of the last reply.
     pub(super) fn is_ready(&mut self) -> bool {
         let mut sink = [0; 4 << 10];
         let mut rest = 0;
-        while self.body != Body::Ended && self.body != Body::UntilClose && rest <= REST_MOST {
+        while self.body != Body::Ended && self.body != Body::UntilClose && rest <= MAX_REST {
             match self.read(&mut sink) {
                 Ok(count) => rest += count,
                 Err(_) => return false,
@@ -71,7 +71,7 @@ impl Connection {
         self.body == Body::Ended && !self.close && self.at == self.buffer.len() && self.stream.tcp().is_quiet()
     }
 
-    /// Sends a piece of a request, all of it.
+    /// Sends a whole piece of a request.
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;
         self.stream.flush()
@@ -79,7 +79,7 @@ impl Connection {
 
     /// Reads the head of the reply; its body comes next in [`Read::read`].
     pub(super) fn head(&mut self) -> io::Result<Head> {
-        for _ in 0..INTERIM_MOST {
+        for _ in 0..MAX_INTERIM {
             let (head, length) = loop {
                 match Head::read(&self.buffer[self.at..]).map_err(io::Error::other)? {
                     Some(found) => break found,
@@ -87,7 +87,7 @@ impl Connection {
                 }
             };
             self.at += length;
-            // "100 Continue" and the like are no answer yet (RFC 9110 §15.2); 101 would be the last of HTTP.
+            // "100 Continue" and the like are interim (RFC 9110 §15.2); 101 would end HTTP.
             if !matches!(head.status, 100 | 102..=199) {
                 self.body = head.body;
                 self.close = head.close;
@@ -95,7 +95,7 @@ impl Connection {
                 return Ok(head);
             }
         }
-        Err(io::Error::other("interim replies without an end"))
+        Err(io::Error::other("too many interim replies"))
     }
 
     /// Reads more into the buffer.

@@ -1,89 +1,89 @@
-//! Why an HTTP server does not give us the repository, in words for an operator.
+//! Errors of HTTP servers, and how to fix them.
 
 use super::pace::LONGEST;
 use crate::text;
 use std::{fmt, time::Duration};
 
-/// Why an HTTP server does not give us the repository.
+/// Why an HTTP server does not provide the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpError {
-    /// Where a redirection had led, if one had; else it was the remote's own address.
+    /// The target of the last redirection, if any; otherwise the remote's own address was used.
     pub at: Option<String>,
-    /// What came of it.
+    /// The problem.
     pub problem: HttpProblem,
 }
 
-/// What came of a request.
+/// The problem with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpProblem {
-    /// There is a login, and no TLS to keep it secret.
+    /// Credentials are configured, but no TLS protects them.
     Unprotected,
-    /// The server wants a login, and there is none.
+    /// The server requires a login, but no credentials are configured.
     LoginWanted {
-        /// Whether there is one that must not go to this host, to which we were redirected.
+        /// Whether there are credentials that must not be sent to this host, the target of a redirection.
         withheld: bool,
     },
     /// The server does not accept the login.
     LoginRefused {
-        /// What the server wrote; may be empty.
+        /// The server's explanation; may be empty.
         said: String,
     },
-    /// The login, or nobody in particular, has no right to it.
+    /// The login, or an anonymous client, lacks the permission.
     Forbidden {
         /// Whether it was a push.
         push: bool,
-        /// Whether there is a login.
+        /// Whether credentials were sent.
         login: bool,
-        /// What the server wrote; may be empty.
+        /// The server's explanation; may be empty.
         said: String,
     },
     /// There is no such repository.
     NotFound {
-        /// Whether there is a login.
+        /// Whether credentials were sent.
         login: bool,
     },
-    /// The server has enough of requests, or cannot take any for a while (RFC 6585 §4, RFC 9110 §15.6.4).
+    /// The server limits the rate of requests, or cannot accept any for a while (RFC 6585 §4, RFC 9110 §15.6.4).
     Limited {
         /// The status.
         status: u16,
-        /// What the server calls it.
+        /// The reason phrase.
         reason: String,
-        /// What the server wrote; may be empty.
+        /// The server's explanation; may be empty.
         said: String,
-        /// How long it asks to wait, if it says so.
+        /// How long it asks to wait, if it specifies that.
         asks: Option<Duration>,
     },
-    /// A status that says that the request will not do.
+    /// Another status that reports a failure.
     Status {
         /// The status.
         status: u16,
-        /// What the server calls it, and what it wrote; may be empty.
+        /// The reason phrase and the server's explanation; may be empty.
         said: String,
     },
-    /// What answers knows the path, but is no git service.
+    /// The server answers at the path, but is not a git service.
     NotGit {
-        /// The media type of what it sent; may be empty.
+        /// The media type of its reply; may be empty.
         media_type: String,
     },
-    /// The files of a repository are there, but no git service.
+    /// The server provides the files of a repository, but no git service.
     Dumb,
     /// A redirection that is not followed.
     Redirect {
-        /// Where to, without a query.
+        /// The target, without a query.
         to: String,
-        /// Why not.
+        /// The reason.
         why: &'static str,
     },
 }
 
 impl HttpError {
-    /// Returns whether the same request may succeed later without anybody doing anything.
+    /// Returns whether the same request may succeed later without any intervention.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self.problem, HttpProblem::Limited { .. } | HttpProblem::Status { status: 500.., .. })
     }
 
-    /// Returns how long to leave the server alone: as long as it asks for, within bounds.
+    /// Returns how long to send no requests: as long as the server asks for, within bounds.
     pub(crate) fn wait(&self) -> Option<Duration> {
         match self.problem {
             HttpProblem::Limited { asks, .. } => asks.map(|asks| asks.min(LONGEST)),
@@ -91,7 +91,7 @@ impl HttpError {
         }
     }
 
-    /// Returns whether the server says for sure that it has not done what was asked for.
+    /// Returns whether the server definitely did not carry out the request.
     pub(crate) fn is_declined(&self) -> bool {
         use HttpProblem::{Forbidden, Limited, LoginRefused, LoginWanted, NotFound, Status};
         match self.problem {
@@ -111,7 +111,7 @@ impl fmt::Display for HttpError {
         match &self.problem {
             HttpProblem::Unprotected => write!(
                 f,
-                "user and token are not sent without TLS, where all on the way can read them: use https://, or \
+                "user and token are not sent without TLS, where anyone on the path can read them: use https://, or \
                  insist with --git-credentials-in-clear=yes"
             ),
             HttpProblem::LoginWanted { withheld: false } => {
@@ -119,7 +119,7 @@ impl fmt::Display for HttpError {
             }
             HttpProblem::LoginWanted { withheld: true } => write!(
                 f,
-                "the remote wants a user and token, which are not sent to where a redirection leads: give this \
+                "the remote wants a user and token, which are not sent to the target of a redirection: give this \
                  address as --git-remote"
             ),
             HttpProblem::LoginRefused { said } => write!(
@@ -129,20 +129,20 @@ impl fmt::Display for HttpError {
             ),
             HttpProblem::Forbidden { push: true, login: true, said } => write!(
                 f,
-                "the user or token may not push{}: give it the right to write, or lift what protects the branch",
+                "the user or token may not push{}: give it the right to write, or lift the protection of the branch",
                 words(said)
             ),
             HttpProblem::Forbidden { push: true, login: false, said } => write!(
                 f,
-                "nobody may push without a user and token{}: give --git-user and --git-token, or set \
-                 http.receivepack in the repository if everybody shall",
+                "pushing requires a user and token{}: give --git-user and --git-token, or set \
+                 http.receivepack in the repository to allow everyone",
                 words(said)
             ),
             HttpProblem::Forbidden { push: false, login: true, said } => {
                 write!(f, "the user or token may not read it{}: give it that right", words(said))
             }
             HttpProblem::Forbidden { push: false, login: false, said } => {
-                write!(f, "the remote forbids it{}: does it want --git-user and --git-token?", words(said))
+                write!(f, "the remote forbids it{}: does it require --git-user and --git-token?", words(said))
             }
             HttpProblem::NotFound { login: true } => {
                 f.write_str("no such repository (404): is the path right, and may the user or token see it?")
@@ -153,7 +153,7 @@ impl fmt::Display for HttpError {
             HttpProblem::Limited { status, reason, said, asks } => {
                 match asks {
                     Some(asks) => write!(f, "the remote asks to wait {} (HTTP {status}", text::time(*asks))?,
-                    None => write!(f, "the remote limits how often it is asked (HTTP {status}")?,
+                    None => write!(f, "the remote limits the rate of requests (HTTP {status}")?,
                 }
                 if !reason.is_empty() {
                     write!(f, " {reason}")?;
@@ -164,15 +164,15 @@ impl fmt::Display for HttpError {
                 f.write_str(")")
             }
             HttpProblem::Status { status: 413, .. } => f.write_str(
-                "the push is too large for the server (413): raise its bound, client_max_body_size with nginx",
+                "the push is too large for the server (413): raise its limit, client_max_body_size in nginx",
             ),
             HttpProblem::Status { status, said } => write!(f, "the server answers {status}{}", words(said)),
             HttpProblem::NotGit { media_type } if media_type.starts_with("text/html") => {
-                f.write_str("a web page answers, no git service: is the path that of the repository itself?")
+                f.write_str("a web page answers, not a git service: is the path that of the repository itself?")
             }
             HttpProblem::NotGit { media_type } => {
                 let media_type = if media_type.is_empty() { "nothing of a known kind" } else { media_type };
-                write!(f, "{media_type} answers, no git service: is the path that of the repository itself?")
+                write!(f, "{media_type} answers, not a git service: is the path that of the repository itself?")
             }
             HttpProblem::Dumb => write!(
                 f,

@@ -1,18 +1,18 @@
 //! Smart HTTP: a git service as requests and replies (gitprotocol-http(5)).
 //!
-//! The service's greeting is the reply to a GET, the discovery, and each request after it a POST whose reply is what git
-//! would have said. So an [`Exchange`] keeps what is written until something is read, and then posts it. A push tells its
-//! end beforehand ([`Wire::send_up_to`]): all but its last octets are under way before these are given, and as long as
-//! they are missing no server can have taken it.
+//! The service's greeting is the reply to a GET, the discovery, and each later request a POST whose reply is what git
+//! would have sent. So an [`Exchange`] buffers what is written until something is read, and then posts it. A push
+//! declares its end in advance ([`Wire::send_up_to`]): all but its last octets are sent before these are written, and
+//! as long as they are missing no server can have accepted it.
 //!
-//! Requests of a conversation share a connection. A server, or a proxy before it, may close one that waits for the next
-//! request at any time (RFC 9112 §9.3.1), so what fails on one that was used before is sent again on a new one, once; but
-//! not a push that has been sent whole, which may have been taken.
+//! Requests of a conversation share a connection. A server, or a proxy in front of it, may close one that waits for the
+//! next request at any time (RFC 9112 §9.3.1), so what fails on one that was used before is sent again on a new one,
+//! once; but not a push that has been sent whole, which may have been accepted.
 //!
-//! A redirection is followed for the discovery only, as git does it; what it leads to gets the requests that follow. It
-//! never leads out of TLS, and the login goes along only if the host stays the same.
+//! A redirection is followed for the discovery only, as in git; its target receives the later requests. It
+//! never leaves TLS, and the credentials are sent only to the same host.
 //!
-//! `reply` reads heads and finds the ends of bodies, `connection` does so on a stream, `url` knows where things are.
+//! `reply` reads heads and finds the ends of bodies, `connection` does so on a stream, `url` resolves addresses.
 
 mod connection;
 mod error;
@@ -37,19 +37,19 @@ use std::time::SystemTime;
 use url::Url;
 use zeroize::Zeroizing;
 
-/// The user that a token goes with where none is told: forges look at the token only, but want a user.
+/// The user sent with a token if none is configured: forges check the token only, but require a user.
 const TOKEN_USER: &str = "x-access-token";
 
-/// How many redirections are followed.
-const REDIRECTIONS_MOST: usize = 5;
+/// Maximum number of redirections followed.
+const MAX_REDIRECTIONS: usize = 5;
 
-/// The most octets of an explanation that are shown.
-const SAID_MOST: usize = 300;
+/// Maximum number of octets of an explanation that are displayed.
+const MAX_SAID: usize = 300;
 
-/// The most octets of an explanation that are read.
-const READ_MOST: u64 = 16 << 10;
+/// Maximum number of octets of an explanation that are read.
+const MAX_READ: u64 = 16 << 10;
 
-/// What forges write where a refusal is one of a rate limit, in lower case.
+/// Phrases with which forges report a rate limit, in lower case.
 const LIMITS: [&str; 5] = ["rate limit", "rate-limit", "ratelimit", "too many requests", "abuse detection"];
 
 /// A conversation with a git service over HTTP.
@@ -59,27 +59,27 @@ pub(super) struct Exchange {
     protocol: Protocol,
     timeouts: Timeouts,
     deadline: Deadline,
-    /// The repository as the remote's address has it.
+    /// The repository at the remote's address.
     origin: Url,
-    /// The repository as redirections have it.
+    /// The repository after redirections.
     url: Url,
-    /// What the `Authorization` field says.
+    /// The value of the `Authorization` field.
     login: Option<Zeroizing<String>>,
     connection: Option<Connection>,
     request: Request,
 }
 
-/// How far a request has come.
+/// The progress of a request.
 enum Request {
-    /// What was written of it is kept.
+    /// The part written so far is buffered.
     Kept(Vec<u8>),
-    /// This many octets of it are missing at the server.
+    /// This many octets of it are not sent yet.
     Sending(usize),
     /// Its reply is being read.
     Replied,
 }
 
-/// Asks for the service; its greeting comes next in [`Read::read`].
+/// Requests the service; its greeting comes next in [`Read::read`].
 pub(super) fn open(
     upstream: &Upstream,
     service: Service,
@@ -109,7 +109,7 @@ pub(super) fn open(
     Ok(exchange)
 }
 
-/// Returns what the `Authorization` field says (RFC 7617), if there is a login.
+/// Returns the value of the `Authorization` field (RFC 7617), if there are credentials.
 fn login(upstream: &Upstream) -> Option<Zeroizing<String>> {
     let (access, own) = (&upstream.access, upstream.remote.login());
     let user = access.user.as_ref().or(own.map(|login| &login.user));
@@ -126,9 +126,9 @@ fn login(upstream: &Upstream) -> Option<Zeroizing<String>> {
 }
 
 impl Exchange {
-    /// Finds the service, following redirections, up to where the reply's body begins.
+    /// Finds the service, following redirections, and stops at the start of the reply's body.
     fn discover(&mut self) -> Result<(), Error> {
-        for _ in 0..=REDIRECTIONS_MOST {
+        for _ in 0..=MAX_REDIRECTIONS {
             let target = format!("{}/info/refs?service={}", self.url.path, self.service.program());
             let head = self.ask("GET", &target, &[], 0).map_err(|error| self.lost(error))?;
             if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
@@ -137,10 +137,10 @@ impl Exchange {
             }
             self.redirect(&head)?;
         }
-        Err(self.error(HttpProblem::Redirect { to: self.url.to_string(), why: "one time too many" }))
+        Err(self.error(HttpProblem::Redirect { to: self.url.to_string(), why: "but there were too many redirections" }))
     }
 
-    /// Goes to where a reply to the discovery leads.
+    /// Follows the redirection in a reply to the discovery.
     fn redirect(&mut self, head: &Head) -> Result<(), Error> {
         let refuse = |to: String, why| Err(self.error(HttpProblem::Redirect { to, why }));
         let location = self.without_secrets(head.location.clone().unwrap_or_default());
@@ -151,7 +151,10 @@ impl Exchange {
         match (to.path.strip_suffix("/info/refs"), query) {
             (Some(path), Some(query)) if query == service => to.path = path.into(),
             _ => {
-                return refuse(to.to_string(), "which is no git service: is the path right, and does it want a login?");
+                return refuse(
+                    to.to_string(),
+                    "which is not a git service: is the path right, and does it want a login?",
+                );
             }
         }
         if self.url.secure && !to.secure {
@@ -165,21 +168,21 @@ impl Exchange {
         Ok(())
     }
 
-    /// Posts the beginning of a request that has `rest` octets more.
+    /// Posts the beginning of a request of which `rest` more octets follow.
     fn post(&mut self, body: &[u8], rest: usize) -> io::Result<()> {
         let target = format!("{}/{}", self.url.path, self.service.program());
         loop {
             let tired = self.connect()?;
             match self.send("POST", &target, body, rest) {
                 Ok(()) => return Ok(()),
-                // It had been closed while it waited for a request.
+                // It was closed while idle.
                 Err(error) if tired && is_closed(&error) && self.may_repeat(rest) => self.connection = None,
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Sends a request and reads the head of its reply. A used connection that turns out to be closed is replaced.
+    /// Sends a request and reads the head of its reply. A reused connection that turns out to be closed is replaced.
     fn ask(&mut self, method: &str, target: &str, body: &[u8], rest: usize) -> io::Result<Head> {
         loop {
             let tired = self.connect()?;
@@ -191,13 +194,13 @@ impl Exchange {
         }
     }
 
-    /// Returns whether a request of which `rest` octets are missing, and that failed, can be sent again: nothing can have come
-    /// of it, or nothing that matters.
+    /// Returns whether a failed request, of which `rest` octets were not sent, can be sent again: it can have had no
+    /// effect, or none that matters.
     fn may_repeat(&self, rest: usize) -> bool {
         rest > 0 || matches!(self.service, Service::UploadPack) || matches!(self.request, Request::Replied)
     }
 
-    /// Makes sure of a connection that takes a request; returns whether it is one that was used before.
+    /// Ensures a connection that is ready for a request; returns whether it was used before.
     fn connect(&mut self) -> io::Result<bool> {
         if let Some(connection) = &mut self.connection {
             connection.set_deadline(self.deadline);
@@ -211,18 +214,18 @@ impl Exchange {
         Ok(false)
     }
 
-    /// Sends the head of a request and what there is of its body.
+    /// Sends the head of a request and the available part of its body.
     fn send(&mut self, method: &str, target: &str, body: &[u8], rest: usize) -> io::Result<()> {
         let program = self.service.program();
         let agent = AGENT.strip_prefix("agent=").unwrap_or(AGENT);
-        // Enough: growing would leave copies of the login behind.
+        // Large enough: growing would leave copies of the credentials in memory.
         let room = 1024 + target.len() + self.login.as_ref().map_or(0, |login| login.len());
         let mut request = Zeroizing::new(Vec::with_capacity(room));
         // Writing to memory cannot fail.
         let mut field = |text: std::fmt::Arguments<'_>| drop(write!(request, "{text}\r\n"));
         field(format_args!("{method} {target} HTTP/1.1"));
         field(format_args!("Host: {}", self.url.authority()));
-        // Some forges give a web page to whoever is not called git.
+        // Some forges send a web page to clients that are not named git.
         field(format_args!("User-Agent: git/2 ({agent})"));
         match self.protocol {
             Protocol::V0 => {}
@@ -237,7 +240,7 @@ impl Exchange {
             field(format_args!("Accept: application/x-{program}-result"));
             field(format_args!("Content-Length: {}", body.len() + rest));
             if matches!(self.service, Service::ReceivePack) {
-                // Nothing follows, and its end tells when the server's hooks are through.
+                // Nothing follows, and the end of the connection shows that the server's hooks have finished.
                 field(format_args!("Connection: close"));
             }
         } else {
@@ -256,7 +259,7 @@ impl Exchange {
         self.connection.as_mut().ok_or(io::ErrorKind::NotConnected)?.head()
     }
 
-    /// Checks that a reply is what was asked for, an `advertisement` or a `result`.
+    /// Checks that a reply is of the requested kind, an `advertisement` or a `result`.
     fn check(&mut self, head: &Head, kind: &str) -> Result<(), Error> {
         let push = matches!(self.service, Service::ReceivePack);
         let sends_login = self.login.is_some() && self.origin.shares_secrets_with(&self.url);
@@ -277,7 +280,7 @@ impl Exchange {
                 let location = self.without_secrets(head.location.clone().unwrap_or_default());
                 let to = self.url.join(&location);
                 let to = to.map_or_else(|| "nowhere".into(), |(to, _)| to.to_string());
-                HttpProblem::Redirect { to, why: "which only a request that changes nothing may be" }
+                HttpProblem::Redirect { to, why: "which is not followed for requests that change something" }
             }
             _ => {
                 let said = self.said(head);
@@ -287,7 +290,7 @@ impl Exchange {
         Err(self.error(problem))
     }
 
-    /// Returns what a refusal means that may be one for now: of a rate limit, or of a server that has too much to do.
+    /// Returns the problem for a refusal that may be temporary: by a rate limit, or by an overloaded server.
     fn declined(&mut self, head: &Head, push: bool, login: bool) -> HttpProblem {
         let text = self.explanation(head);
         let said = self.shown(head, &text);
@@ -315,37 +318,37 @@ impl Exchange {
         HttpProblem::Status { status: head.status, said }
     }
 
-    /// Returns what the server wrote, if that is plain text.
+    /// Returns the server's explanation, if it is plain text.
     fn said(&mut self, head: &Head) -> String {
         let text = self.explanation(head);
         self.shown(head, &text)
     }
 
-    /// Returns what the server wrote, if that is text of some kind: its beginning.
+    /// Returns the beginning of the server's explanation, if it is text of any kind.
     fn explanation(&mut self, head: &Head) -> Vec<u8> {
         let mut text = Vec::new();
         let is_text = head.media_type.starts_with("text/") || head.media_type.ends_with("json");
         if let Some(connection) = self.connection.as_mut().filter(|_| is_text) {
-            // Half of it is better than nothing.
-            let _ = connection.take(READ_MOST).read_to_end(&mut text);
+            // A part is better than nothing.
+            let _ = connection.take(MAX_READ).read_to_end(&mut text);
         }
         text
     }
 
-    /// Returns of what the server wrote as much as is shown: nothing of what is written for programs.
+    /// Returns the part of the server's text to display: nothing if it is meant for programs.
     fn shown(&self, head: &Head, text: &[u8]) -> String {
         let text = if head.media_type == "text/plain" { text } else { &[] };
-        // Looked through as a whole, since half a secret is one, too.
+        // The whole text is checked, since half a secret is one, too.
         let mut said = self.without_secrets(printable_up_to(text, text.len()));
-        said.truncate(said.floor_char_boundary(SAID_MOST));
+        said.truncate(said.floor_char_boundary(MAX_SAID));
         said
     }
 
-    /// Returns what a server wrote, unless it gives away what we told it.
+    /// Returns a server's text, unless it contains our credentials.
     fn without_secrets(&self, text: String) -> String {
         let (access, own) = (&self.upstream.access, self.upstream.remote.login());
         let passwords = [access.token.as_ref(), own.and_then(|login| login.password.as_ref())];
-        // A lone user may be a token.
+        // A user without a password may be a token.
         let user = access.user.as_ref().or(own.map(|login| &login.user));
         let user = user.filter(|_| passwords.iter().all(Option::is_none));
         let secrets = passwords.into_iter().flatten().chain(user).map(Secret::reveal);
@@ -354,7 +357,7 @@ impl Exchange {
         if told { String::new() } else { text }
     }
 
-    /// Returns whether the reply is a list of references as it lies in a repository's files.
+    /// Returns whether the reply is a plain file of references from a repository's files.
     fn lists_files(&mut self) -> bool {
         let mut begin = Vec::new();
         if let Some(connection) = &mut self.connection {
@@ -376,7 +379,7 @@ impl Exchange {
         broken("looking for the git service", self.timeouts, self.deadline, error)
     }
 
-    /// Sees to it that the reply to what was written is being read.
+    /// Ensures that the reply to what was written is being read.
     fn turn(&mut self) -> io::Result<()> {
         let head = match std::mem::replace(&mut self.request, Request::Replied) {
             Request::Replied => return Ok(()),
@@ -387,14 +390,14 @@ impl Exchange {
                 self.request = Request::Replied;
                 head?
             }
-            // Should something be missing, the server may say why it did not want it.
+            // If something is missing, the server may have sent the reason for not accepting it.
             Request::Sending(_) => self.head()?,
         };
         self.check(&head, "result").map_err(io::Error::other)
     }
 }
 
-/// Returns whether a connection broke, rather than that we have waited for too long.
+/// Returns whether a connection broke, as opposed to a timeout.
 fn is_closed(error: &io::Error) -> bool {
     !is_timeout(error) && error.kind() != io::ErrorKind::Other
 }
@@ -413,7 +416,7 @@ impl Write for Exchange {
             Request::Replied => self.request = Request::Kept(bytes.to_vec()),
             Request::Sending(left) => {
                 if bytes.len() > *left {
-                    return Err(io::Error::other("more was sent than was told"));
+                    return Err(io::Error::other("more octets than declared were written"));
                 }
                 *left -= bytes.len();
                 self.connection.as_mut().ok_or(io::ErrorKind::NotConnected)?.send(bytes)?;

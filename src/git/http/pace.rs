@@ -1,15 +1,15 @@
-//! What a server says of when to ask again: `Retry-After` (RFC 9110 §10.2.3), and the fields of forges' rate limits.
+//! When a server allows the next request: `Retry-After` (RFC 9110 §10.2.3), and the fields of forges' rate limits.
 
 use jiff::{Timestamp, fmt::strtime::BrokenDownTime, tz::TimeZone};
 use std::time::{Duration, SystemTime};
 
-/// The longest wait that is obeyed. A server that asks for more is asked again after this.
+/// The longest wait that is honoured. A server that asks for more gets the next request after this time.
 pub(crate) const LONGEST: Duration = Duration::from_secs(3600);
 
-/// The longest wait that is taken for meant; more is as good as none.
+/// The longest plausible wait; longer ones are ignored.
 const MEANT: Duration = Duration::from_secs(86_400);
 
-/// Fields of a reply's head that bear on when to ask again.
+/// The fields of a reply that determine when to send the next request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Pace {
     retry_after: Option<String>,
@@ -17,12 +17,12 @@ pub(super) struct Pace {
     date: Option<String>,
     /// Requests left (`X-RateLimit-Remaining`, `RateLimit-Remaining`).
     remaining: Option<String>,
-    /// When there will be more: seconds from now, or since 1970.
+    /// When the limit is reset: seconds from now, or since 1970.
     reset: Option<String>,
 }
 
 impl Pace {
-    /// Takes a field of a head, if it is one of these; the first of a name counts.
+    /// Records a field, if it is one of these; the first of each name counts.
     pub(super) fn take(&mut self, name: &str, value: &[u8]) {
         let slot = match name.to_ascii_lowercase().as_str() {
             "retry-after" => &mut self.retry_after,
@@ -36,22 +36,22 @@ impl Pace {
         }
     }
 
-    /// Returns whether the fields say by themselves that a refusal is one of a rate limit.
+    /// Returns whether the fields alone show that a refusal is due to a rate limit.
     pub(super) fn is_limit(&self) -> bool {
         self.retry_after.is_some() || self.remaining.as_deref() == Some("0")
     }
 
-    /// Returns for how long the server asks not to be asked, by the clock that shows `now`; `None` if it does not say so,
-    /// or nothing that can be meant: no time at all, one that is over, one beyond a day.
+    /// Returns how long the server asks for no requests, at the time `now`; `None` if it does not specify that,
+    /// or the time is implausible: zero, past, or more than a day.
     pub(super) fn wait(&self, now: SystemTime) -> Option<Duration> {
         let by_reset = || self.reset.as_deref().filter(|_| self.remaining.as_deref() == Some("0"));
         let text = self.retry_after.as_deref().or_else(by_reset)?;
-        // The server's date and ours may differ, and it counts from its own.
+        // The server's clock may differ from ours, and the time is relative to its own.
         let now =
             || self.date.as_deref().and_then(date).or_else(|| Timestamp::try_from(now).ok()).map(Timestamp::as_second);
         let seconds = match text.bytes().all(|byte| byte.is_ascii_digit()) {
             true => match text.parse::<i64>().ok()? {
-                // No wait is that long, so it is a time.
+                // No wait is that long, so this is a time.
                 since_1970 @ 1_000_000_000.. if self.retry_after.is_none() => since_1970.checked_sub(now()?)?,
                 seconds => seconds,
             },
@@ -62,7 +62,7 @@ impl Pace {
     }
 }
 
-/// Reads a date in any of the three forms that HTTP has (RFC 9110 §5.6.7).
+/// Reads a date in any of the three formats of HTTP (RFC 9110 §5.6.7).
 fn date(text: &str) -> Option<Timestamp> {
     ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"].into_iter().find_map(|form| {
         let time = BrokenDownTime::parse(form, text).ok()?.to_datetime().ok()?;
@@ -99,13 +99,13 @@ mod tests {
         ] {
             assert_eq!(wait(&[("Retry-After", value)]), expected, "{value}");
         }
-        // One digit, filled up with a space.
+        // A day of one digit, padded with a space.
         let date = [("date", "Tue Sep  1 14:13:20 2026"), ("retry-after", "Tue Sep  1 14:13:50 2026")];
         assert_eq!(wait(&date), Some(30));
     }
 
     #[test]
-    fn what_cannot_be_meant_is_passed_over() {
+    fn implausible_waits_are_ignored() {
         for value in [
             "",
             "0",
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_counts_from_the_servers_own() {
+    fn a_date_is_relative_to_the_servers_clock() {
         let date = ("Date", "Thu, 01 Jan 1970 00:00:10 GMT");
         assert_eq!(wait(&[date, ("Retry-After", "Thu, 01 Jan 1970 00:01:10 GMT")]), Some(60));
     }
@@ -144,7 +144,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_asked_for_is_bounded(value in "\\PC{0,40}|[0-9]{0,30}", reset in "[0-9]{0,20}") {
+        fn every_wait_is_bounded(value in "\\PC{0,40}|[0-9]{0,30}", reset in "[0-9]{0,20}") {
             let most = MEANT.as_secs();
             prop_assert!(wait(&[("Retry-After", &value)]).is_none_or(|wait| (1..=most).contains(&wait)));
             let limit = [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", &*reset)];

@@ -1,35 +1,35 @@
-//! Replies as they come: the head, and where the body ends (RFC 9112).
+//! Incremental parsing of replies: the head, and the end of the body (RFC 9112).
 //!
-//! Without I/O, so that all a hostile server can write is tried in tests. The head is read by httparse, and chunk sizes,
-//! too; everything has a bound.
+//! It does no I/O, so tests can cover all that a hostile server can send. httparse parses the head and chunk sizes;
+//! everything is bounded.
 
 use super::pace::Pace;
 use crate::text::printable;
 
-/// The most octets of a head.
-pub(super) const HEAD_MOST: usize = 16 << 10;
+/// Maximum size of a head, in octets.
+pub(super) const MAX_HEAD: usize = 16 << 10;
 
-/// The most octets of a chunk's size with its extensions, and of a trailer line.
-const LINE_MOST: usize = 4 << 10;
+/// Maximum length of a chunk's size with its extensions, and of a trailer line, in octets.
+const MAX_LINE: usize = 4 << 10;
 
-/// The most fields of a head.
-const FIELDS_MOST: usize = 100;
+/// Maximum number of fields of a head.
+const MAX_FIELDS: usize = 100;
 
-/// The most trailer lines.
-const TRAILERS_MOST: usize = 100;
+/// Maximum number of trailer lines.
+const MAX_TRAILERS: usize = 100;
 
-/// What we want to know of a reply's head.
+/// The relevant parts of a reply's head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) status: u16,
-    /// What the server calls the status, printable.
+    /// The reason phrase, printable.
     pub(super) reason: String,
     /// Without parameters, in lower case, printable; may be empty.
     pub(super) media_type: String,
     pub(super) location: Option<String>,
-    /// When to ask again.
+    /// When the next request is allowed.
     pub(super) pace: Pace,
-    /// Whether the server closes the connection behind the reply.
+    /// Whether the server closes the connection after the reply.
     pub(super) close: bool,
     pub(super) body: Body,
 }
@@ -37,21 +37,21 @@ pub(super) struct Head {
 impl Head {
     /// Reads a head and returns it with its length; `None` if it is not complete.
     pub(super) fn read(bytes: &[u8]) -> Result<Option<(Head, usize)>, String> {
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MOST];
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut response = httparse::Response::new(&mut fields);
-        let length = match response.parse(&bytes[..bytes.len().min(HEAD_MOST)]) {
+        let length = match response.parse(&bytes[..bytes.len().min(MAX_HEAD)]) {
             Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) if bytes.len() >= HEAD_MOST => {
-                return Err(format!("a reply whose head has more than {HEAD_MOST} octets"));
+            Ok(httparse::Status::Partial) if bytes.len() >= MAX_HEAD => {
+                return Err(format!("a reply whose head has more than {MAX_HEAD} octets"));
             }
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(httparse::Error::TooManyHeaders) => {
-                return Err(format!("a reply with more than {FIELDS_MOST} header fields"));
+                return Err(format!("a reply with more than {MAX_FIELDS} header fields"));
             }
             Err(_) if matches!(bytes.first(), Some(0x15 | 0x16)) => {
                 return Err("the server speaks TLS, so the remote wants https://".into());
             }
-            Err(error) => return Err(format!("no HTTP reply ({error})")),
+            Err(error) => return Err(format!("not an HTTP reply ({error})")),
         };
         let status = response.code.unwrap_or(0);
         let http11 = response.version == Some(1);
@@ -71,9 +71,9 @@ impl Head {
             if is("content-length") {
                 let length = str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
                 let length: u64 =
-                    length.and_then(|text| text.parse().ok()).ok_or("a Content-Length that is no number")?;
+                    length.and_then(|text| text.parse().ok()).ok_or("a Content-Length that is not a number")?;
                 if announced.is_some_and(|other| other != length) {
-                    return Err("two lengths for one reply".into());
+                    return Err("a reply with two lengths".into());
                 }
                 announced = Some(length);
             } else if is("transfer-encoding") {
@@ -120,37 +120,37 @@ impl Head {
     }
 }
 
-/// Where we are in a reply's body.
+/// The position in a reply's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
-    /// Behind it.
+    /// After its end.
     Ended,
     /// In a piece of known length: all of it, or a chunk.
     Octets {
-        /// How much of it is to come; not zero.
+        /// The number of octets left; not zero.
         left: u64,
         /// Whether the end of a chunk follows.
         chunk: bool,
     },
     /// Before the size of a chunk.
     Size,
-    /// Before the end of line behind a chunk.
+    /// Before the end of line after a chunk.
     ChunkEnd,
     /// In the trailer section.
     Trailers {
-        /// How many lines came.
+        /// The number of lines so far.
         lines: usize,
     },
-    /// In one that ends with the connection.
+    /// In a body that ends with the connection.
     UntilClose,
 }
 
-/// What to do next for a body.
+/// The next step for a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Nothing: it has ended.
     End,
-    /// Take up to this many octets of content.
+    /// Read up to this many octets of content.
     Content(u64),
     /// Skip this many octets, which are framing.
     Skip(usize),
@@ -159,20 +159,20 @@ pub(super) enum Step {
 }
 
 impl Body {
-    /// Returns what to do with `bytes`, which come next, and goes on to behind what is to be skipped.
+    /// Returns the step for `bytes`, which come next, and advances past octets to be skipped.
     pub(super) fn step(&mut self, bytes: &[u8]) -> Result<Step, String> {
         match *self {
             Body::Ended => Ok(Step::End),
             Body::UntilClose => Ok(Step::Content(u64::MAX)),
             Body::Octets { left, .. } => Ok(Step::Content(left)),
-            Body::Size => match httparse::parse_chunk_size(&bytes[..bytes.len().min(LINE_MOST)]) {
+            Body::Size => match httparse::parse_chunk_size(&bytes[..bytes.len().min(MAX_LINE)]) {
                 Ok(httparse::Status::Complete((length, size))) => {
                     *self =
                         if size == 0 { Body::Trailers { lines: 0 } } else { Body::Octets { left: size, chunk: true } };
                     Ok(Step::Skip(length))
                 }
-                Ok(httparse::Status::Partial) if bytes.len() < LINE_MOST => Ok(Step::More),
-                _ => Err("a chunk without a proper size".into()),
+                Ok(httparse::Status::Partial) if bytes.len() < MAX_LINE => Ok(Step::More),
+                _ => Err("a chunk without a valid size".into()),
             },
             Body::ChunkEnd => match bytes {
                 [b'\r', b'\n', ..] => {
@@ -180,21 +180,21 @@ impl Body {
                     Ok(Step::Skip(2))
                 }
                 [] | [b'\r'] => Ok(Step::More),
-                _ => Err("a chunk that is longer than it says".into()),
+                _ => Err("a chunk that is longer than its declared size".into()),
             },
-            Body::Trailers { lines } => match bytes.iter().take(LINE_MOST).position(|byte| *byte == b'\n') {
+            Body::Trailers { lines } => match bytes.iter().take(MAX_LINE).position(|byte| *byte == b'\n') {
                 Some(at) => {
                     let empty = matches!(&bytes[..at], b"" | b"\r");
                     *self = if empty { Body::Ended } else { Body::Trailers { lines: lines + 1 } };
-                    if lines >= TRAILERS_MOST { Err("trailers without an end".into()) } else { Ok(Step::Skip(at + 1)) }
+                    if lines >= MAX_TRAILERS { Err("trailers without an end".into()) } else { Ok(Step::Skip(at + 1)) }
                 }
-                None if bytes.len() < LINE_MOST => Ok(Step::More),
+                None if bytes.len() < MAX_LINE => Ok(Step::More),
                 None => Err("a trailer without an end".into()),
             },
         }
     }
 
-    /// Notes that `count` octets of content were taken.
+    /// Records that `count` octets of content were read.
     pub(super) fn took(&mut self, count: u64) {
         if let Body::Octets { left, chunk } = *self {
             *self = match left.saturating_sub(count) {
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Reads a whole reply that comes in pieces of `piece` octets; returns its content.
+    /// Reads a whole reply that arrives in pieces of `piece` octets; returns its content.
     fn read(mut bytes: &[u8], piece: usize) -> Result<Option<(Head, Vec<u8>)>, String> {
         let Some((mut head, length)) = Head::read(bytes)? else { return Ok(None) };
         bytes = &bytes[length..];
@@ -265,29 +265,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply_is_refused() {
-        let long = format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(HEAD_MOST));
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(FIELDS_MOST + 1));
+    fn invalid_replies_are_refused() {
+        let long = format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(MAX_HEAD));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MAX_FIELDS + 1));
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let trailers = format!("{chunked}0\r\n{}\r\n", "A: b\r\n".repeat(TRAILERS_MOST + 1));
-        let trailer = format!("{chunked}0\r\nA: {}\r\n\r\n", "x".repeat(LINE_MOST));
-        let size = format!("{chunked}1;{}\r\n", "x".repeat(LINE_MOST));
+        let trailers = format!("{chunked}0\r\n{}\r\n", "A: b\r\n".repeat(MAX_TRAILERS + 1));
+        let trailer = format!("{chunked}0\r\nA: {}\r\n\r\n", "x".repeat(MAX_LINE));
+        let size = format!("{chunked}1;{}\r\n", "x".repeat(MAX_LINE));
         for (reply, word) in [
-            ("SSH-2.0-OpenSSH\r\n", "no HTTP reply"),
+            ("SSH-2.0-OpenSSH\r\n", "not an HTTP reply"),
             ("\x15\x03\x03\0\x02\x02\x50", "wants https://"),
-            ("0032ERR git daemon\n", "no HTTP reply"),
-            ("HTTP/2 200\r\n\r\n", "no HTTP reply"),
-            ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "no number"),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", "no number"),
+            ("0032ERR git daemon\n", "not an HTTP reply"),
+            ("HTTP/2 200\r\n\r\n", "not an HTTP reply"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "not a number"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", "not a number"),
             ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "two lengths"),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "other than chunked"),
             ("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", "compressed"),
             (&long, "more than 16384 octets"),
             (&many, "more than 100 header fields"),
-            (&format!("{chunked}xyz\r\n"), "without a proper size"),
-            (&format!("{chunked}fffffffffffffffff\r\n"), "without a proper size"),
-            (&format!("{chunked}1\r\nab\r\n"), "longer than it says"),
-            (&size, "without a proper size"),
+            (&format!("{chunked}xyz\r\n"), "without a valid size"),
+            (&format!("{chunked}fffffffffffffffff\r\n"), "without a valid size"),
+            (&format!("{chunked}1\r\nab\r\n"), "longer than its declared size"),
+            (&size, "without a valid size"),
             (&trailers, "trailers without an end"),
             (&trailer, "a trailer without an end"),
         ] {

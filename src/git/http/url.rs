@@ -1,11 +1,11 @@
-//! Where requests go: scheme, host, port and path, and where a redirection leads.
+//! The target of requests: scheme, host, port and path, and how redirections resolve.
 
 use crate::git::{Kind, Remote, remote::split_port};
 use crate::net::endpoint;
 use crate::text::printable;
 use std::fmt;
 
-/// The address of something served by HTTP.
+/// An HTTP address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Url {
     /// Whether it is `https`.
@@ -25,7 +25,7 @@ impl Url {
         Url { secure: remote.kind() == Kind::Https, host: remote.host().into(), port: remote.port(), path }
     }
 
-    /// Returns where `location` (RFC 9110 §10.2.2) leads from here, its query apart.
+    /// Resolves `location` (RFC 9110 §10.2.2) relative to this address; returns its query separately.
     pub(super) fn join<'a>(&self, location: &'a str) -> Option<(Url, Option<&'a str>)> {
         let location = location.split('#').next().unwrap_or_default();
         let (location, query) = match location.split_once('?') {
@@ -42,7 +42,7 @@ impl Url {
             Some((scheme, _)) if !scheme.contains('/') => return None,
             _ => match location.strip_prefix("//") {
                 Some(rest) => (self.secure, rest),
-                // A path that starts elsewhere than at the root leads nowhere that git would.
+                // git does not follow relative paths either.
                 None if location.starts_with('/') => {
                     return Some((Url { path: location.into(), ..self.clone() }, query));
                 }
@@ -53,7 +53,7 @@ impl Url {
             Some(at) => rest.split_at(at),
             None => (rest, "/"),
         };
-        // A login that a server hands us is none of ours.
+        // Credentials supplied by a server are not used.
         if authority.contains('@') {
             return None;
         }
@@ -61,7 +61,7 @@ impl Url {
         Some((Url { secure, host: host.to_ascii_lowercase(), port, path: path.into() }, query))
     }
 
-    /// Returns whether a secret meant for `self` may go to `other`: the same place, or the same host with TLS.
+    /// Returns whether a secret meant for `self` may be sent to `other`: the same server, or the same host with TLS.
     pub(super) fn shares_secrets_with(&self, other: &Url) -> bool {
         let same_host = self.host.eq_ignore_ascii_case(&other.host);
         let same_way = self.secure == other.secure && self.port == other.port;
@@ -69,7 +69,7 @@ impl Url {
         same_host && (same_way || upgraded)
     }
 
-    /// Returns what the `Host` field says (RFC 9110 §7.2).
+    /// Returns the value of the `Host` field (RFC 9110 §7.2).
     pub(super) fn authority(&self) -> String {
         match (self.secure, self.port) {
             (true, 443) | (false, 80) if self.host.contains(':') => format!("[{}]", self.host),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn locations_lead_where_they_say() {
+    fn locations_are_resolved() {
         let from = url("https://h:8443/a b/z.git");
         for (location, to) in [
             ("/z/info/refs?service=x", "https://h:8443/z/info/refs?service=x"),

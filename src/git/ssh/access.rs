@@ -1,12 +1,12 @@
-//! What is needed to be let in by an ssh server, and to know it.
+//! The key for an ssh server, and the host keys that authenticate it.
 
 use super::{HostKeys, Identity};
 
-/// What is needed to be let in by an ssh server, and to know it.
+/// The key for an ssh server, and the host keys that authenticate it.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// The key by which we log in; `None` if the operator has given none, which is an error once it is needed.
+    /// The key for logging in; `None` if the operator configured none, which is an error once it is needed.
     pub key: Option<Identity>,
-    /// The host keys by which the server is known.
+    /// The accepted host keys of the server.
     pub host_keys: HostKeys,
 }

@@ -1,64 +1,64 @@
-//! A command at the far side of an ssh connection, as a stream.
+//! A command run over an ssh connection, as a stream.
 
 use super::{Exit, HostKeys, Identity, SshError, keys};
 use crate::text::printable;
 use std::io::{self, Read, Write};
 use sunset::{ChanData, ChanHandle, CliEvent, CliSessionExit, Client, Event, PubKey, Runner, SignKey};
 
-/// Bytes of what the command says on standard error that are kept.
-const MOST_SAID: usize = 2048;
+/// Maximum number of bytes of the command's standard error that are kept.
+const MAX_SAID: usize = 2048;
 
-/// Bytes of the command's standard output that are held while nobody reads them: while we write.
-const MOST_HELD: usize = 64 << 10;
+/// Maximum number of bytes of the command's standard output that are held while we write.
+const MAX_HELD: usize = 64 << 10;
 
-/// Bytes taken from the connection at a time.
+/// Number of bytes read from the connection at a time.
 const GULP: usize = 16 << 10;
 
-/// How often something is taken from the connection after the command's output has ended.
-const MOST_GULPS_BEHIND: usize = 64;
+/// Maximum number of reads from the connection after the command's output has ended.
+const MAX_GULPS_BEHIND: usize = 64;
 
-/// Whom to log in as, for what.
+/// A login and the command to run.
 pub(super) struct Login<'a> {
     /// The user's name at the server.
     pub(super) user: &'a str,
-    /// The command to be run there.
+    /// The command to run.
     pub(super) command: &'a str,
-    /// Our key.
+    /// The key for logging in.
     pub(super) key: &'a Identity,
-    /// The server's.
+    /// The accepted host keys.
     pub(super) host_keys: &'a HostKeys,
 }
 
 /// A running command: what is written goes to its standard input, what is read comes from its standard output.
 ///
-/// Waits only within `S`, which must give up in time. If that says `WouldBlock`, nothing is lost: the same may be tried
-/// again later.
+/// Waits only within `S`, which must time out. If `S` returns `WouldBlock`, nothing is lost: the operation can be
+/// retried later.
 ///
-/// An error that is a [`SshError`] within tells what the far side has to say.
+/// An error that wraps an [`SshError`] describes what the server or command reported.
 pub(super) struct Channel<S> {
     connection: S,
     ssh: Runner<'static, Client>,
     session: Session,
-    /// Bytes of the connection that are not decrypted yet.
+    /// Received bytes that are not decrypted yet.
     received: Buffer,
-    /// The command's standard output that nobody has read yet.
+    /// The command's standard output that has not been read yet.
     output: Buffer,
-    /// The start of what the command said on standard error.
+    /// The start of the command's standard error.
     said: Vec<u8>,
 }
 
-/// What a session has come to, and what it needs to get on.
+/// The state of a session.
 struct Session {
     user: String,
     command: String,
     identity: Option<Identity>,
-    /// Our public line, once our key was shown.
+    /// Our public key line, once the key was offered.
     shown: String,
     host_keys: HostKeys,
-    /// The host key that was accepted; it stays when keys are exchanged anew.
+    /// The host key that was accepted; it must not change when keys are exchanged again.
     host_key: Option<Vec<u8>>,
     handle: Option<ChanHandle>,
-    /// Whether the command was asked for.
+    /// Whether the command was requested.
     runs: bool,
     /// Whether the command has written anything.
     began: bool,
@@ -67,7 +67,7 @@ struct Session {
     closed: bool,
 }
 
-/// Bytes that are taken from the front.
+/// A buffer of bytes that are consumed from the front.
 #[derive(Default)]
 struct Buffer {
     bytes: Vec<u8>,
@@ -75,7 +75,7 @@ struct Buffer {
 }
 
 impl<S: Read + Write> Channel<S> {
-    /// Logs in and asks for the command, which may still turn out not to be there.
+    /// Logs in and requests the command, which may still not exist.
     pub(super) fn open(connection: S, login: &Login<'_>) -> io::Result<Self> {
         let session = Session {
             user: login.user.into(),
@@ -118,13 +118,13 @@ impl<S: Read + Write> Channel<S> {
         &mut self.connection
     }
 
-    /// Does all that can be done without waiting for the far side.
+    /// Makes all progress that is possible without waiting for the server.
     fn settle(&mut self) -> io::Result<()> {
         while self.progress()? || self.take()? || self.decrypt()? || self.send()? {}
         Ok(())
     }
 
-    /// Handles what happened, and returns whether anything did.
+    /// Handles one event; returns whether there was any.
     fn progress(&mut self) -> io::Result<bool> {
         let logged_in = match self.ssh.progress() {
             Ok(Event::None) => return Ok(false),
@@ -147,11 +147,11 @@ impl<S: Read + Write> Channel<S> {
         Ok(true)
     }
 
-    /// Takes what the command wrote out of the decrypted packet, if there is one, and room for it.
+    /// Takes the command's output from the decrypted packet, if there is one and room for it.
     fn take(&mut self) -> io::Result<bool> {
         let Some((_, kind, length)) = self.ssh.read_channel_ready() else { return Ok(false) };
         let Some(handle) = &self.session.handle else { return Ok(false) };
-        if self.output.rest().len() >= MOST_HELD {
+        if self.output.rest().len() >= MAX_HELD {
             return Ok(false);
         }
         let mut data = vec![0; length];
@@ -159,7 +159,7 @@ impl<S: Read + Write> Channel<S> {
         match kind {
             ChanData::Normal => self.output.append(&data[..length]),
             ChanData::Stderr => {
-                let room = MOST_SAID.saturating_sub(self.said.len());
+                let room = MAX_SAID.saturating_sub(self.said.len());
                 self.said.extend_from_slice(&data[..length.min(room)]);
             }
         }
@@ -176,7 +176,7 @@ impl<S: Read + Write> Channel<S> {
         Ok(used > 0)
     }
 
-    /// Sends what is to be sent.
+    /// Sends pending output.
     fn send(&mut self) -> io::Result<bool> {
         let mut sent = false;
         while !self.ssh.output_buf().is_empty() {
@@ -191,11 +191,11 @@ impl<S: Read + Write> Channel<S> {
         Ok(sent)
     }
 
-    /// Waits for bytes of the far side.
+    /// Waits for bytes from the server.
     fn wait(&mut self) -> io::Result<()> {
         if !self.received.rest().is_empty() || !self.ssh.is_input_ready() {
-            // There is something to be read first, and who should is writing.
-            let what = "the remote writes without end where it should read".into();
+            // Output must be read first, but its reader is writing.
+            let what = "the remote keeps writing instead of reading".into();
             return Err(SshError::Protocol { what }.into());
         }
         let length = loop {
@@ -213,7 +213,8 @@ impl<S: Read + Write> Channel<S> {
 
     /// Returns whether the server refused to open a session.
     ///
-    /// There is no event for that. But while one is being opened it is not valid yet, and when one was opened, `runs` is set.
+    /// There is no event for that. But a session that is being opened is not valid yet, and once it is open, `runs` is
+    /// set.
     fn is_denied(&self) -> bool {
         let handle = self.session.handle.as_ref();
         handle.is_some_and(|handle| self.ssh.is_write_channel_valid(handle, ChanData::Normal))
@@ -224,7 +225,7 @@ impl<S: Read + Write> Channel<S> {
         self.session.closed || self.session.handle.as_ref().is_none_or(|handle| self.ssh.is_channel_eof(handle))
     }
 
-    /// Reads what there is, having waited for the far side once at most: `Interrupted` if that was not enough.
+    /// Reads available output after at most one wait for the server; fails with `Interrupted` if that was not enough.
     pub(super) fn try_read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.output.rest().is_empty() {
             self.settle()?;
@@ -246,16 +247,16 @@ impl<S: Read + Write> Channel<S> {
         Ok(length)
     }
 
-    /// Returns why the command ended, as far as it or the server says; `None` if neither does.
+    /// Returns why the command ended, if it or the server reported that.
     fn reason(&mut self) -> io::Result<Option<SshError>> {
-        // What it said and its status may come behind the end of its output, but not for ever.
-        for _ in 0..MOST_GULPS_BEHIND {
+        // Its error output and status may follow the end of its output, but only for a bounded time.
+        for _ in 0..MAX_GULPS_BEHIND {
             self.settle()?;
             let handle = self.session.handle.as_ref();
             if self.session.closed || handle.is_none_or(|handle| self.ssh.is_channel_closed(handle)) {
                 break;
             }
-            // Its output is of no use any more.
+            // Its output is no longer needed.
             self.output = Buffer::default();
             if self.wait().is_err() {
                 break;
@@ -266,12 +267,12 @@ impl<S: Read + Write> Channel<S> {
         Ok((!said.is_empty() || !is_well).then_some(SshError::Ended { said, exit: self.session.exit }))
     }
 
-    /// Checks that it is git which begins to write: with a packet line, that is, four hexadecimal digits.
+    /// Checks that the output is git's: it starts with a packet line, that is, four hexadecimal digits.
     fn check_beginning(&mut self) -> io::Result<()> {
         let beginning = self.output.rest();
         if !self.session.began && !beginning.iter().take(4).all(u8::is_ascii_hexdigit) {
-            const MOST_SHOWN: usize = 80;
-            let text = printable(&beginning[..beginning.len().min(MOST_SHOWN)]);
+            const MAX_SHOWN: usize = 80;
+            let text = printable(&beginning[..beginning.len().min(MAX_SHOWN)]);
             return Err(SshError::Noise { text }.into());
         }
         self.session.began = true;
@@ -287,9 +288,9 @@ impl Session {
                     PubKey::Ed25519(public) => keys::blob(&public.key.0),
                     _ => return Err(broken(sunset::Error::BadKey)),
                 };
-                // First of all the server proves that the key is its own: what is shown to the operator as seen, was seen.
+                // The server first proves possession of the key, so a fingerprint shown to the operator is authentic.
                 check.accept().map_err(broken)?;
-                return self.meet(key);
+                return self.check_host_key(key);
             }
             CliEvent::Username(request) => request.username(&self.user),
             CliEvent::Pubkey(request) => match self.identity.take() {
@@ -311,14 +312,14 @@ impl Session {
                 });
                 Ok(())
             }
-            // Banners are for people.
+            // Banners are for human readers.
             _ => Ok(()),
         };
         told.map_err(broken)
     }
 
-    /// Decides on the host key that the server has proved to have.
-    fn meet(&mut self, key: Vec<u8>) -> io::Result<()> {
+    /// Checks a host key of which the server proved possession.
+    fn check_host_key(&mut self, key: Vec<u8>) -> io::Result<()> {
         let seen = keys::fingerprint(&key);
         if let Some(known) = self.host_key.as_ref().filter(|known| **known != key) {
             return Err(SshError::OtherHostKey { seen, wanted: keys::fingerprint(known) }.into());
@@ -350,7 +351,7 @@ impl<S: Read + Write> Read for Channel<S> {
 }
 
 impl<S: Read + Write> Write for Channel<S> {
-    /// Sends a part of `bytes`; what the connection does not take at once is kept and goes with the next.
+    /// Sends a part of `bytes`; what the connection does not accept at once is buffered and sent with the next part.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             self.settle()?;
@@ -395,7 +396,7 @@ impl Buffer {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Has `read` add bytes to an empty buffer, and returns how many.
+    /// Fills an empty buffer with `read`; returns the number of bytes.
     fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         self.bytes.resize(GULP, 0);
         let result = read(&mut self.bytes);
@@ -405,15 +406,15 @@ impl Buffer {
     }
 }
 
-/// Returns what an error of the protocol means.
+/// Converts an error of the protocol.
 fn broken(error: sunset::Error) -> io::Error {
     let what = match error {
         sunset::Error::AlgoNoMatch { algo } => {
             return SshError::NoCommonAlgorithm { what: algo }.into();
         }
-        sunset::Error::NotSSH => "no ssh server answers there".to_string(),
+        sunset::Error::NotSSH => "the peer is not an ssh server".to_string(),
         sunset::Error::BadSig => "the server cannot prove that its host key is its own".to_string(),
-        sunset::Error::BadDecrypt | sunset::Error::BigPacket { .. } => "a packet was altered on the way".to_string(),
+        sunset::Error::BadDecrypt | sunset::Error::BigPacket { .. } => "a packet was altered in transit".to_string(),
         error => printable(error.to_string().as_bytes()),
     };
     SshError::Protocol { what }.into()

@@ -1,54 +1,54 @@
-//! What can go wrong on the way over ssh, and what an operator can do about it.
+//! Errors of ssh, and how to fix them.
 
 use std::fmt;
 
-/// Why a command could not be run over ssh, or ended before its time.
+/// Why a command could not be run over ssh, or ended early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SshError {
-    /// No key was given to log in with.
+    /// No key for logging in is configured.
     NoKey,
-    /// No host key was given to know the server by.
+    /// No host key is configured to authenticate the server.
     Unpinned {
-        /// The fingerprint of the key it proved to have.
+        /// The fingerprint of the key that it proved to possess.
         seen: String,
     },
-    /// The server has another host key than those given.
+    /// The server's host key is not among those configured.
     OtherHostKey {
-        /// The fingerprint of the key it proved to have.
+        /// The fingerprint of the key that it proved to possess.
         seen: String,
-        /// The fingerprints of those given.
+        /// The fingerprints of those configured.
         wanted: String,
     },
-    /// The server does not let our key in.
+    /// The server rejected our key.
     KeyRefused {
         /// The user we log in as.
         user: String,
-        /// Our key as a line of `authorized_keys`; empty if the server takes no keys at all.
+        /// Our key as a line of `authorized_keys`; empty if the server accepts no keys at all.
         public_line: String,
     },
-    /// The server has no algorithm of a kind that we have.
+    /// The server supports none of our algorithms of some kind.
     NoCommonAlgorithm {
-        /// What it would be for.
+        /// The kind of algorithm.
         what: &'static str,
     },
-    /// The server let us in and gives out no session.
+    /// The server accepted the login, but opens no session.
     NoSession,
-    /// The command ended before its time.
+    /// The command ended early.
     Ended {
-        /// What it said on standard error, printable and cut short.
+        /// Its standard error, printable and truncated.
         said: String,
-        /// How it ended, if the server told.
+        /// How it ended, if the server reported that.
         exit: Option<Exit>,
     },
-    /// Something else than git wrote to the command's standard output.
+    /// A program other than git wrote to the command's standard output.
     Noise {
-        /// How it begins, printable.
+        /// Its beginning, printable.
         text: String,
     },
-    /// The far side breaks the protocol, or the connection is tampered with.
+    /// The server violates the protocol, or the connection was tampered with.
     Protocol {
-        /// What is wrong.
+        /// The violation.
         what: String,
     },
 }
@@ -56,17 +56,17 @@ pub enum SshError {
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// With this status.
+    /// It exited with this status.
     Status(u32),
-    /// By a signal.
+    /// It was killed by a signal.
     Signal,
 }
 
 impl SshError {
-    /// Returns whether the same may succeed later without anybody changing the repository or the configuration.
+    /// Returns whether the same may succeed later without a change of the repository or the configuration.
     pub(in crate::git) fn is_transient(&self) -> bool {
         match self {
-            // What was altered on the way may have been so by accident.
+            // Data altered in transit may have been altered by accident.
             SshError::Protocol { .. } | SshError::NoSession => true,
             SshError::Ended { said, exit } => said.is_empty() && *exit != Some(Exit::Status(127)),
             _ => false,
@@ -83,20 +83,20 @@ impl fmt::Display for SshError {
             ),
             SshError::Unpinned { seen } => write!(
                 f,
-                "the ssh server cannot be told from an impostor: its host key is {seen}; if that is right, give \
+                "the ssh server cannot be authenticated: its host key is {seen}; if that is right, give \
                  --git-ssh-host-key={seen}"
             ),
             SshError::OtherHostKey { seen, wanted } => write!(
                 f,
-                "the ssh server may be an impostor: its host key is {seen}, --git-ssh-host-key wants {wanted}; if the \
+                "the ssh server may be an impostor: its host key is {seen}, --git-ssh-host-key expects {wanted}; if the \
                  server has a new key, give that"
             ),
             SshError::KeyRefused { user, public_line } if public_line.is_empty() => {
-                write!(f, "the ssh server lets nobody log in as {user} by key")
+                write!(f, "the ssh server accepts no keys for user {user}")
             }
             SshError::KeyRefused { user, public_line } => write!(
                 f,
-                "the ssh server does not let our key in as {user}: add this line to its authorized_keys, or to the forge's \
+                "the ssh server rejected our key for user {user}: add this line to its authorized_keys, or to the forge's \
                  deploy keys: {public_line}"
             ),
             SshError::NoCommonAlgorithm { what } => {
@@ -109,11 +109,11 @@ impl fmt::Display for SshError {
                 };
                 write!(f, "the ssh server does not offer {needed}, which is what Zonule speaks")
             }
-            SshError::NoSession => f.write_str("the ssh server let us in, but refuses to run a command"),
+            SshError::NoSession => f.write_str("the ssh server accepted the login but refuses to run a command"),
             SshError::Ended { said, exit } => {
                 match exit {
-                    Some(Exit::Status(127)) => f.write_str("git is not installed at the remote")?,
-                    _ if said.is_empty() => f.write_str("git at the remote ended without a word")?,
+                    Some(Exit::Status(127)) => f.write_str("git is not installed on the remote")?,
+                    _ if said.is_empty() => f.write_str("git at the remote ended without an error message")?,
                     _ => {}
                 }
                 match (exit, said.is_empty()) {

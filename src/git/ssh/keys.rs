@@ -1,6 +1,6 @@
-//! Keys of ssh: ours, and those by which a server is known.
+//! Keys of ssh: ours, and the host keys of servers.
 //!
-//! All of them are Ed25519, the one type that every server of the last ten years has, and whose whole secret fits into a
+//! All of them are Ed25519, the one type that every server of the last ten years supports, and whose secret fits into a
 //! boot argument.
 
 use data_encoding::{BASE64, BASE64_NOPAD};
@@ -9,20 +9,20 @@ use std::fmt;
 use sunset::ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;
 
-/// How ssh names the type of key.
+/// The name of the key type in ssh.
 pub(super) const ED25519: &str = "ssh-ed25519";
 
-/// What stands before the secret in a boot argument.
+/// The prefix of the secret in a boot argument.
 const SCHEME: &str = "ed25519:";
 
-/// The key by which we log in. Its secret is zeroed when it is dropped, and shown nowhere.
+/// The key for logging in. Its secret is zeroed when dropped, and never displayed.
 #[derive(Clone)]
 pub struct Identity(SigningKey);
 
-/// The host keys that a server may have.
+/// The accepted host keys of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostKeys {
-    /// Whether the operator insists that any will do.
+    /// Whether the operator accepts any key.
     any: bool,
     pins: Vec<Pin>,
 }
@@ -32,12 +32,12 @@ pub struct HostKeys {
 enum Pin {
     /// The SHA-256 hash of the key as ssh writes it (RFC 4253 §6.6).
     Fingerprint([u8; 32]),
-    /// The key as ssh writes it.
+    /// The key as encoded by ssh.
     Key(Vec<u8>),
 }
 
 impl Identity {
-    /// Makes a new key of the system's random numbers.
+    /// Generates a new key from the system's random numbers.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// What is wrong with the text, without any of it.
+    /// A description of the problem, without any part of the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some(encoded) = text.strip_prefix(SCHEME) else {
             return Err(if text.contains("PRIVATE KEY") || text.contains(['/', '.']) && text.len() < 40 {
@@ -82,7 +82,7 @@ impl Identity {
         format!("{ED25519} {}", BASE64.encode(&blob(self.0.verifying_key().as_bytes())))
     }
 
-    /// Returns the key for who signs with it.
+    /// Returns the key for signing.
     pub(super) fn signing_key(&self) -> SigningKey {
         self.0.clone()
     }
@@ -97,12 +97,12 @@ impl fmt::Debug for Identity {
 impl HostKeys {
     /// Reads host keys separated by commas, or `any`.
     ///
-    /// A key is its fingerprint, `SHA256:BASE64`, or itself: as a line of `ssh-keyscan` or of a `.pub` file, with a colon
-    /// for the blank if there may be none, or its base64 alone.
+    /// A key is given as its fingerprint, `SHA256:BASE64`, or in full: as a line of `ssh-keyscan` or of a `.pub` file,
+    /// with a colon in place of the space where spaces are not possible, or as its base64 alone.
     ///
     /// # Errors
     ///
-    /// What is wrong with the text.
+    /// A description of the problem.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text == "any" {
             return Ok(HostKeys { any: true, pins: Vec::new() });
@@ -111,13 +111,13 @@ impl HostKeys {
         Ok(HostKeys { any: false, pins })
     }
 
-    /// Returns whether no host key was given.
+    /// Returns whether no host key is configured.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.any && self.pins.is_empty()
     }
 
-    /// Returns whether a server may have this key, given as ssh writes it.
+    /// Returns whether this key, as encoded by ssh, is accepted.
     pub(super) fn hold(&self, key: &[u8]) -> bool {
         self.any || self.pins.iter().any(|pin| pin.is(key))
     }
@@ -140,10 +140,12 @@ impl Pin {
             });
         }
         if text == "any" {
-            return Err("has any beside other keys, of which it makes nothing: give one or the other".to_string());
+            return Err(
+                "has `any` together with other keys, which it makes meaningless: give one or the other".to_string()
+            );
         }
         let mut words = text.split([' ', ':', '\t']).filter(|word| !word.is_empty());
-        // What ssh writes begins with the length of the type's name, three zeroes first.
+        // The encoding starts with the length of the type's name, of which three octets are zero.
         let Some(encoded) = words.find(|word| word.starts_with("AAAA")) else {
             return Err(format!(
                 "has \"{}\", which is neither SHA256: and a fingerprint, nor a key line, nor any; see `{EXAMPLE}`",
@@ -176,18 +178,18 @@ impl Pin {
     }
 }
 
-/// Returns the fingerprint of a key, given as ssh writes it, as ssh shows it.
+/// Returns the fingerprint of a key, as encoded by ssh, in the notation of ssh.
 pub(super) fn fingerprint(key: &[u8]) -> String {
     written(&Sha256::digest(key))
 }
 
-/// Returns an Ed25519 key as ssh writes it (RFC 8709 §4).
+/// Returns an Ed25519 key as encoded by ssh (RFC 8709 §4).
 pub(super) fn blob(public: &[u8; 32]) -> Vec<u8> {
     let part = |part: &[u8]| [&(part.len() as u32).to_be_bytes(), part].concat();
     [part(ED25519.as_bytes()), part(public)].concat()
 }
 
-/// Returns the parts of which ssh makes a key, each behind its length.
+/// Returns the length-prefixed parts of a key.
 fn parts(mut key: &[u8]) -> Option<Vec<&[u8]>> {
     let mut parts = Vec::new();
     while !key.is_empty() {
@@ -212,7 +214,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// Made by `ssh-keygen -t ed25519`, and what `ssh-keygen -lf` says of it.
+    /// Made by `ssh-keygen -t ed25519`, and its fingerprint by `ssh-keygen -lf`.
     const LINE: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJq526u1fTKPYRhQ+DStU3AaokgWjeQynL4fWuvMW9ws dns@example.org";
     const FINGERPRINT: &str = "SHA256:O1va5lM7NcnY41WlIJBjDAoN3k9qNKGZLj5BlPvD9+A";
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_as_it_was_written() {
+    fn a_secret_survives_writing_and_parsing() {
         let identity = Identity::generate().unwrap();
         let secret = identity.secret();
         let again = Identity::parse(&secret).unwrap();
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_key_is_known_however_it_is_written() {
+    fn a_host_key_is_accepted_in_every_notation() {
         assert_eq!(fingerprint(&key()), FINGERPRINT);
         let base64 = LINE.split(' ').nth(1).unwrap();
         let spellings = [
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_key_that_cannot_be_is_explained() {
+    fn invalid_host_keys_are_explained() {
         for (text, reason) in [
             (RSA, "has a key of type ssh-rsa; give the server's ssh-ed25519 key"),
             (&FINGERPRINT[..20], "which is cut short or mistyped"),

@@ -1,17 +1,17 @@
-//! The way to a git service over ssh: a login by key, and one command.
+//! A git service over ssh: a login by key, and one command.
 //!
 //! The protocol itself is the `sunset` crate's, which does no I/O: `Channel` moves its bytes over a connection on which
-//! every wait has an end, and shows what the command reads and writes as a stream, like that of git's own daemon.
+//! every wait is bounded, and presents the command's input and output as a stream, like that of git's own daemon.
 //!
-//! The server is known by its host key, which the operator has pinned ([`HostKeys`]): nothing is told to another, and the
-//! first contact is no exception, because an appliance that forgets everything at each boot has a first contact each time.
-//! We are known by a key as well ([`Identity`]); passwords are not tried.
+//! The server is authenticated by its host key, which the operator has pinned ([`HostKeys`]). Nothing is sent to
+//! another server; the first contact is no exception, because an appliance that forgets everything at each boot has a
+//! first contact each time. We authenticate with a key, too ([`Identity`]); passwords are not tried.
 //!
-//! What the command says on its standard error is kept, cut short, and told if it ends before its time: this is where
-//! forges say that there is no such repository or that the key may not push to it.
+//! The start of the command's standard error is kept, and reported if it ends early: this is where
+//! forges report that there is no such repository or that the key may not push to it.
 //!
-//! git's environment variable that asks for protocol version 2 cannot be sent, as `sunset` has no request for it, and most
-//! servers drop it unless they were told not to. So version 0 is spoken here.
+//! git's environment variable that asks for protocol version 2 cannot be sent, as `sunset` has no request for it, and
+//! most servers drop it unless configured otherwise. So version 0 is used here.
 
 mod access;
 mod channel;

@@ -1,4 +1,4 @@
-//! A git service at the far side of an ssh connection.
+//! A git service over an ssh connection.
 
 use super::{
     SshError,
@@ -22,7 +22,7 @@ pub(in crate::git) fn open(
     let Upstream { remote, access, .. } = upstream;
     let key = access.ssh.key.as_ref().ok_or(SshError::NoKey)?;
     let login = Login {
-        // The parser of remotes lets none through without.
+        // The parser of remotes rejects ssh remotes without a user.
         user: remote.user().unwrap_or_default(),
         command: &command(service.program(), remote.program_path()),
         key,
@@ -45,7 +45,7 @@ impl Wire for Channel<Tcp> {
     }
 }
 
-/// A channel that is read now and then by who has other things to do: not even a flood of what is no output holds it up.
+/// A channel that is polled from time to time: even a flood of data other than output does not block the caller.
 struct Lingering(Box<Channel<Tcp>>);
 
 impl Read for Lingering {
@@ -59,7 +59,7 @@ impl Read for Lingering {
 
 /// Returns the command that runs `service` on the repository at `path`, quoted for a shell as git quotes it.
 ///
-/// Forges have no shell and take the quotes off themselves, which is why they must be git's.
+/// Forges have no shell and remove the quotes themselves, so the quoting must be the same as git's.
 pub(super) fn command(service: &str, path: &str) -> String {
     let mut command = format!("{service} '");
     for character in path.chars() {

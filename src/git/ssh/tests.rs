@@ -1,4 +1,4 @@
-//! A channel and a server in memory, which take turns: what depends on round trips, without a clock.
+//! A channel and a server in memory, which take turns, so that round trips can be counted without a clock.
 
 use super::{
     HostKeys, Identity,
@@ -11,18 +11,18 @@ use std::{
 };
 use sunset::{ChanData, ChanHandle, Event, Runner, ServEvent, Server, SignKey, ed25519_dalek::SigningKey};
 
-/// A server that runs no commands, and writes as much as it may.
+/// A server that runs no commands, and writes as much as the window allows.
 struct Far {
     ssh: Runner<'static, Server>,
     host_key: SignKey,
     handle: Option<ChanHandle>,
-    /// What our side has sent.
+    /// Octets that our side has sent.
     heard: VecDeque<u8>,
-    /// What our side has not read yet.
+    /// Octets that our side has not read yet.
     said: VecDeque<u8>,
     /// Octets of the output that are still to be written.
     left: usize,
-    /// How often it had its turn: the round trips.
+    /// Number of turns, that is, of round trips.
     turns: usize,
 }
 
@@ -39,7 +39,7 @@ impl Far {
         }
     }
 
-    /// Does all it can do with what it has heard so far.
+    /// Processes everything received so far.
     fn turn(&mut self) {
         self.turns += 1;
         loop {
@@ -71,7 +71,7 @@ impl Far {
         }
     }
 
-    /// Writes, sends and listens, and returns how many octets that were.
+    /// Writes, sends and receives; returns the number of octets.
     fn exchange(&mut self) -> usize {
         let written = self.write();
         self.said.extend(self.ssh.output_buf());
@@ -115,10 +115,10 @@ impl Write for Far {
     }
 }
 
-/// How much may be under way decides how long a clone takes on a long way; see docs/decisions.md.
+/// The window determines how long a clone takes at a long round-trip time; see docs/decisions.md.
 ///
-/// The library begins with a thousand octets and leaves no choice, but grants more than was read. Should it stop to, this
-/// would need a thousand round trips.
+/// The library starts with a fixed window of a thousand octets, but grants more than was read. If it stopped doing so,
+/// this would need a thousand round trips.
 #[test]
 fn the_window_grows_while_it_is_read() {
     const SIZE: usize = 1 << 20;
@@ -134,7 +134,7 @@ fn the_window_grows_while_it_is_read() {
 }
 
 #[test]
-fn a_path_is_one_word_to_the_shell() {
+fn a_path_is_quoted_as_one_word() {
     assert_eq!(command("git-upload-pack", "/srv/zones.git"), "git-upload-pack '/srv/zones.git'");
     assert_eq!(command("git-upload-pack", "~dns/a b$(c)"), "git-upload-pack '~dns/a b$(c)'");
     assert_eq!(command("git-receive-pack", "it's!"), r"git-receive-pack 'it'\''s'\!''");

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_hurry_the_next() {
+    fn a_failure_starts_the_next_attempt_at_once() {
         let now = Instant::now();
         let mut race = Race::new(None, now);
         race.found(&addresses(&["192.0.2.1", "192.0.2.2"]), 443, false, now);
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(order, ["192.0.2.2", "2001:db8::1", "192.0.2.1"]);
         let mut race = Race::new(Some("192.0.2.9".parse().unwrap()), now);
         race.found(&addresses(&["192.0.2.1"]), 443, true, now);
-        assert_eq!(race.next(now), None, "the one that won is not there any more");
+        assert_eq!(race.next(now), None, "the former winner is no longer among the addresses");
     }
 
     #[test]

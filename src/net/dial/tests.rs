@@ -167,7 +167,7 @@ fn expired_addresses_are_used_while_resolvers_are_silent() {
 }
 
 #[test]
-fn hosts_that_need_no_resolver() {
+fn addresses_and_localhost_need_no_resolver() {
     let (_listener, port) = listener();
     let dialer = Dialer::with_servers(Vec::new());
     for host in ["127.0.0.1", "localhost", "LOCALHOST.", "git.localhost"] {

@@ -108,7 +108,7 @@ impl TlsError {
             CertificateError::Other(other) => {
                 let what = match other.0.to_string() {
                     // The self-signed certificates of `openssl req -x509` are CA certificates by default.
-                    text if text.contains("CaUsedAsEndEntity") => "it says that it is an authority's own".into(),
+                    text if text.contains("CaUsedAsEndEntity") => "it is a CA certificate".into(),
                     text => printable(text.as_bytes()),
                 };
                 TlsError::Unusable { host, seen, what }
@@ -146,7 +146,7 @@ impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TlsError::Untrusted { host, seen, web } => {
-                let authority = if *web { "web authority" } else { "authority that is believed" };
+                let authority = if *web { "public web CA" } else { "trusted CA" };
                 write!(f, "no {authority} vouches for the certificate of {host}, {seen}")
             }
             TlsError::Expired { host, not_after, now } => write!(
@@ -166,12 +166,12 @@ impl fmt::Display for TlsError {
                 names => write!(f, "the certificate of {host} is for {}", names.join(", ")),
             },
             TlsError::OtherFingerprint { host, seen, .. } => {
-                write!(f, "the certificate of {host} is {seen}, which is another than the one known")
+                write!(f, "the certificate of {host} is {seen}, which is not the expected one")
             }
-            TlsError::Unusable { host, what, .. } => write!(f, "the certificate of {host} cannot be judged ({what})"),
-            TlsError::NotTls { to } => write!(f, "{to} speaks no TLS"),
-            TlsError::TimedOut { to } => write!(f, "no TLS with {to}: it was silent for too long"),
-            TlsError::Failed { to, what } => write!(f, "no TLS with {to}: {what}"),
+            TlsError::Unusable { host, what, .. } => write!(f, "the certificate of {host} cannot be verified ({what})"),
+            TlsError::NotTls { to } => write!(f, "{to} does not speak TLS"),
+            TlsError::TimedOut { to } => write!(f, "TLS handshake with {to} timed out"),
+            TlsError::Failed { to, what } => write!(f, "TLS handshake with {to} failed: {what}"),
         }
     }
 }

@@ -110,7 +110,7 @@ impl ServerCertVerifier for Judge {
             (Trust::Fingerprints(wanted), _) => {
                 TlsError::OtherFingerprint { host: host.into(), seen, wanted: wanted.clone() }
             }
-            (_, None) => return Err(rustls::Error::General("nothing to judge certificates by".into())),
+            (_, None) => return Err(rustls::Error::General("no certificate authorities are configured".into())),
             (trust, Some(chains)) => {
                 match chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
                     Ok(verified) => return Ok(verified),

@@ -30,7 +30,7 @@ impl Trust {
             let der = BASE64.decode(part.as_bytes()).map_err(|error| format!("is not base64: {error}"))?;
             if der.starts_with(b"-----") || der.trim_ascii_start().starts_with(b"-----") || is_text(&der) {
                 for certificate in CertificateDer::pem_slice_iter(&der) {
-                    authorities.push(certificate.map_err(|_| "holds a PEM file that is broken".to_string())?);
+                    authorities.push(certificate.map_err(|_| "holds a malformed PEM file".to_string())?);
                 }
             } else {
                 authorities.push(CertificateDer::from(der));
@@ -39,7 +39,7 @@ impl Trust {
         let mut roots = RootCertStore::empty();
         for authority in &authorities {
             let added = roots.add(authority.clone());
-            added.map_err(|error| format!("holds something else than X.509 certificates: {error}"))?;
+            added.map_err(|error| format!("holds data other than X.509 certificates: {error}"))?;
         }
         match authorities.len() {
             0 => Err("holds no certificate; give the base64 of a PEM or DER file, such as `base64 -w0 ca.pem`".into()),
