@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::{env, fs, io};
 
-/// The libraries rustc asks the linker for on this target, none of which the image takes anything from.
+/// The libraries that rustc passes to the linker on this target; the image uses none of them.
 const LIBRARIES: [&str; 9] = ["c", "dl", "gcc", "gcc_eh", "gcc_s", "m", "pthread", "rt", "util"];
 
 fn main() -> io::Result<()> {
@@ -14,7 +14,7 @@ fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed={script}");
 
     // An archive without members, found before the system's, keeps the C library out. The linker would
-    // otherwise take from it what we lack, silently.
+    // otherwise silently link missing symbols from it.
     let empty = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?).join("empty");
     fs::create_dir_all(&empty)?;
     for library in LIBRARIES {

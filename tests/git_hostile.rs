@@ -85,8 +85,8 @@ fn damaged_packs_are_refused() {
         ("count too high", too_few.finish_with_count(2), "damaged pack"),
         ("count too low", too_few.finish_with_count(0), "wrong checksum"),
         ("count absurd", too_few.finish_with_count(u32::MAX), "4294967295 objects exceeds the bound of 32768 objects"),
-        ("distance 0", bare(OFS_DELTA, 5, &[0], &deflate(b"hello")), "no entry of the pack"),
-        ("distance beyond", bare(OFS_DELTA, 5, &[0x40], &deflate(b"hello")), "no entry of the pack"),
+        ("distance 0", bare(OFS_DELTA, 5, &[0], &deflate(b"hello")), "not an entry of the pack"),
+        ("distance beyond", bare(OFS_DELTA, 5, &[0x40], &deflate(b"hello")), "not an entry of the pack"),
         ("distance endless", bare(OFS_DELTA, 5, &[0xff; 30], &deflate(b"hello")), "damaged pack"),
         ("header endless", bare(0xff, 5, &[0xff; 30], &deflate(b"hello")), "overflow"),
     ] {

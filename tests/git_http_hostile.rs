@@ -299,7 +299,11 @@ fn statuses_are_explained() {
         (text("403 No", "Retry-After: 60\r\n", ""), true, "the remote asks to wait 60 s (HTTP 403 No)"),
         (text("403 No", "X-RateLimit-Remaining: 0\r\n", ""), true, "limits the rate of requests (HTTP 403 No)"),
         (text("403 No", page, "<p>API rate limit exceeded"), true, "limits the rate of requests (HTTP 403 No)"),
-        (text("403 No", json, "{\"message\":\"You have exceeded a secondary Rate Limit\"}"), true, "limits how often"),
+        (
+            text("403 No", json, "{\"message\":\"You have exceeded a secondary Rate Limit\"}"),
+            true,
+            "limits the rate of requests",
+        ),
         (text("403 No", json, "{\"message\":\"You have triggered an abuse detection mechanism\"}"), true, "limits"),
         (
             text("403 \u{202e}No", "Content-Type: text/plain\r\n", "a\u{202e}b\u{200b}c"),
@@ -308,7 +312,7 @@ fn statuses_are_explained() {
         ),
         (text("418 Teapot", "Content-Type: text/plain\r\n", &long), false, "answers 418 (Teapot: xxx"),
         (text("401 No", "", ""), false, "the remote wants a user and token"),
-        (text("403 No", "", ""), false, "the remote forbids it: does it want --git-user"),
+        (text("403 No", "", ""), false, "the remote forbids it: does it require --git-user"),
         (text("404 No", "", ""), false, "no such repository"),
         (text("200 OK", page, "<html>"), false, "a web page answers"),
         (text("200 OK", "Content-Type: image/png\r\n", "x"), false, "image/png answers"),
@@ -396,7 +400,7 @@ fn what_is_no_http_is_refused() {
         ("0020ERR no such repository\n".to_string(), "not an HTTP reply"),
         (format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(20_000)), "head has more than 16384 octets"),
         (format!("HTTP/1.1 200 OK\r\n{}", "A: b\r\n".repeat(200)), "more than 100 header fields"),
-        ("HTTP/1.1 100 Continue\r\n\r\n".repeat(20), "interim replies without an end"),
+        ("HTTP/1.1 100 Continue\r\n\r\n".repeat(20), "too many interim replies"),
         (format!("{advertisement}Content-Length: 1, 2\r\n\r\n"), "a Content-Length that is not a number"),
         (format!("{advertisement}Content-Encoding: gzip\r\n\r\n"), "a compressed reply"),
         (format!("{chunked}nonsense\r\n"), "a chunk without a valid size"),
@@ -501,7 +505,7 @@ fn redirections_are_followed_so_far_and_without_secrets() {
             (true, result) => {
                 let error = result.unwrap_err().to_string();
                 assert!(
-                    error.contains("not sent to where a redirection leads") && error.contains(&other.url()),
+                    error.contains("not sent to the target of a redirection") && error.contains(&other.url()),
                     "{error}"
                 );
             }

@@ -194,7 +194,7 @@ fn a_server_is_known_by_its_host_key() {
     assert_eq!(
         error,
         format!(
-            "the ssh server may be an impostor: its host key is {seen}, --git-ssh-host-key wants {wanted}; if the server \
+            "the ssh server may be an impostor: its host key is {seen}, --git-ssh-host-key expects {wanted}; if the server \
              has a new key, give that"
         )
     );
@@ -257,7 +257,7 @@ fn what_the_far_side_says_is_told() {
         ),
         // Behind the end of its output.
         ("exec >&-; sleep 0.2; echo too late >&2; exit 1", "the remote says: too late"),
-        ("no-such-git", "git is not installed at the remote: the remote says: "),
+        ("no-such-git", "git is not installed on the remote: the remote says: "),
         ("exit 3", "git at the remote ended without an error message (exit status 3)"),
         ("kill -9 $$", "git at the remote ended without an error message (killed by a signal)"),
         ("exit 0", "the remote closed the connection while opening the repository"),
@@ -324,7 +324,7 @@ fn every_wait_has_an_end() {
         while stream.write_all(b"HTTP/1.1 400 Bad Request\r\n").is_ok() {}
     });
     let error = Repository::new(upstream(&url, world.access()), Limits::default()).fetch().unwrap_err();
-    assert_eq!(error.to_string(), "the ssh connection failed: no ssh server answers there");
+    assert_eq!(error.to_string(), "the ssh connection failed: the peer is not an ssh server");
     endless.join().unwrap();
 }
 
@@ -381,7 +381,7 @@ fn what_is_altered_on_the_way_is_noticed() {
     });
     let url = format!("ssh://{}@127.0.0.1:{port}{}", world.sshd.user(), world.server.path("zones.git").display());
     let error = Repository::new(upstream(&url, world.access()), Limits::default()).fetch().unwrap_err();
-    assert_eq!(error.to_string(), "the ssh connection failed: a packet was altered on the way");
+    assert_eq!(error.to_string(), "the ssh connection failed: a packet was altered in transit");
     meddler.join().unwrap();
 }
 

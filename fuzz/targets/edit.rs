@@ -1,4 +1,4 @@
-//! Any octets as the files of a zone and as what it is to become: the files are edited, and read as meant.
+//! Any octets as the files of a zone and as its new version: the edited files must read as that version.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use zonule::zonefile::edit::{EditError, edit, new_file};
 
 static APEX: LazyLock<Name> = LazyLock::new(|| Name::from_text("example.org").expect("a good name"));
 
-/// What stands between two files: the first is the zone's own, the last what it is to become, those between can be
+/// The separator of files: the first is the zone's own, the last its new version, and those between can be
 /// included as `1`, `2` and so on.
 const SEPARATOR: &[u8] = b"\n====\n";
 

@@ -29,7 +29,7 @@ fuzz_target!(|octets: &[u8]| {
             let len = usize::from(u16::from_be_bytes(*len)).min(after.len());
             let mut message = after[..len].to_vec();
             rest = &after[len..];
-            // Nothing is learnt from messages that are no replies.
+            // Messages that are not replies exercise nothing.
             if let Some(front) = message.first_chunk_mut::<4>() {
                 *front = [0, 7, FLAGS[0], FLAGS[1]];
             }
@@ -39,14 +39,14 @@ fuzz_target!(|octets: &[u8]| {
                 Ok(Progress::Finished(Outcome::Zone { zone, .. })) => check(&zone),
                 Err(error) => assert!(error.to_string().len() < 4096),
             }
-            assert!(incoming.message(&message, 0).is_err(), "nothing more is taken");
+            assert!(incoming.message(&message, 0).is_err(), "a finished transfer accepts no more messages");
             break;
         }
     }
 });
 
-/// What came of a transfer is a sound zone: its printed text reads as the same, unless a record has data that a primary may
-/// send and a file may not have.
+/// Checks that a transferred zone is valid: its printed text reads as the same zone, unless a record has data that a
+/// primary may send and a file may not contain.
 fn check(zone: &Zone) {
     let mut text = String::new();
     for node in zone.iter() {

@@ -1,4 +1,4 @@
-//! Any octets as a query, over both transports and with any room for the reply.
+//! Any octets as a query, over both transports and with any buffer size for the reply.
 #![no_main]
 
 use std::net::IpAddr;
@@ -33,13 +33,13 @@ static SETTINGS: LazyLock<[Settings; 2]> = LazyLock::new(|| {
 });
 
 fuzz_target!(|data: &[u8]| {
-    // The last two octets choose the room, so that a seed stays a query.
+    // The last two octets choose the buffer size, so that a seed stays a query.
     let (query, room) = match data.split_last_chunk::<2>() {
         Some((query, room)) => (query, usize::from(u16::from_le_bytes(*room))),
         None => (data, 1232),
     };
     let mut reply = vec![0; room];
-    // The first reply uses the bucket up.
+    // The first reply empties the rate limiter's bucket.
     let limiter = Limiter::new(RateLimit { per_second: 1, slip: 1, ..RateLimit::default() }, [2; 16]);
     for (settings, payload) in SETTINGS.iter().zip([1232, 4096]) {
         for transport in [Transport::UDP, Transport::TCP] {

@@ -30,7 +30,7 @@ static HISTORY: LazyLock<History> = LazyLock::new(|| {
 });
 
 fuzz_target!(|data: &[u8]| {
-    // The last four octets choose the room, so that a seed stays a request.
+    // The last four octets choose the buffer size, so that a seed stays a request.
     let (message, limit, reserve) = match data.split_last_chunk::<4>() {
         Some((message, &[a, b, c, d])) => (message, u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])),
         None => (data, u16::MAX, 0),

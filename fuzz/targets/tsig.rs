@@ -10,7 +10,7 @@ use zonule::tsig::{self, Limits, Policy, Replay, Replays};
 /// When the seeds were signed.
 const NOW: u64 = 1_700_000_000;
 
-/// The keys the seeds are signed with.
+/// The keys that the seeds are signed with.
 static KEYS: LazyLock<Keyring> = LazyLock::new(|| {
     let file = include_bytes!("../seeds/tsig/keys").as_slice();
     let (keys, told) = Keyring::load(&[], [("example.org._keys", file)]);
@@ -41,7 +41,7 @@ fuzz_target!(|octets: &[u8]| {
     let key = KEYS.iter().min_by_key(|key| key.name().as_wire().len()).expect("there are two");
     let mut message = octets.to_vec();
     if let Some(sent) = tsig::sign(key, &mut message, NOW) {
-        // It fails if what was signed is no message; then nothing says that the signature is one.
+        // It fails if the signed octets are not a message; then the signature cannot be parsed either.
         if let Ok(Some(verified)) = tsig::verify(&message, find, &Policy::default(), NOW) {
             assert_eq!(verified.message, octets);
         }

@@ -1,4 +1,4 @@
-//! Any octets as an update, of a zone that is there and of none; what comes of it is a zone that can be read.
+//! Any octets as an update, of an existing and of a missing zone; the result must be a readable zone.
 #![no_main]
 
 use std::net::IpAddr;
@@ -32,18 +32,18 @@ fuzz_target!(|message: &[u8]| {
                 assert_eq!(difference(&ZONE, &amended).amendments(&amended), amendments);
                 check(&update, Some(&ZONE), &amended);
             }
-            Ok(Effect::Created(_)) => panic!("it is there"),
+            Ok(Effect::Created(_)) => panic!("an existing zone was created"),
             Ok(Effect::Unchanged | Effect::Deleted) | Err(_) => {}
         }
     }
     if let Ok(effect) = update.apply(None, Scope::Zones) {
-        let Effect::Created(amendments) = effect else { panic!("it is not there") };
+        let Effect::Created(amendments) = effect else { panic!("a missing zone was changed") };
         let created = Zone::of(update.zone().clone(), &amendments).expect("a zone");
         check(&update, None, &created);
     }
 });
 
-/// Checks that a zone reads as it is, and that its commit's message is one.
+/// Checks that a zone's text reads as the same zone, and that its commit message is valid.
 fn check(update: &Update, before: Option<&Zone>, after: &Zone) {
     let mut text = String::new();
     for node in after.iter() {

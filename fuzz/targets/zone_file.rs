@@ -1,4 +1,4 @@
-//! Any octets as the files of a zone; what is read is printed and read again, and served, and so asked for.
+//! Any octets as the files of a zone; a zone read is printed, read again, served and queried.
 #![no_main]
 
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use zonule::zonefile::entries::entries;
 
 static APEX: LazyLock<Name> = LazyLock::new(|| Name::from_text("example.org").expect("a good name"));
 
-/// What stands between two files: the first is the zone's own, the others can be included as `1`, `2` and so on.
+/// The separator of files: the first is the zone's own, the others can be included as `1`, `2` and so on.
 const SEPARATOR: &[u8] = b"\n====\n";
 
 fuzz_target!(|octets: &[u8]| {
@@ -73,7 +73,7 @@ fuzz_target!(|octets: &[u8]| {
     }
 });
 
-/// The text of a zone's first records; enough of them to be a zone.
+/// Returns the text of a zone's first records, enough to form a zone.
 fn printed(zone: &Zone) -> String {
     let mut text = String::new();
     for node in zone.iter().take(300) {

@@ -1,8 +1,9 @@
-//! After the fact: servers are notified of the zones that changed, and the person is told who has heard.
+//! Hooks after a commit or push: notifies servers of changed zones, and prints which of them acknowledged.
 //!
-//! Each server has a thread, a socket and a [`Notifier`] of its own, so that a dead one delays nobody's news but its own.
-//! One notification makes an appliance look at the whole repository; each zone is told of all the same, since secondaries
-//! of other makes may be among the servers, and since each acknowledgement says that the zone is served there.
+//! Each server has a thread, a socket and a [`Notifier`] of its own, so that an unreachable one delays only its own
+//! notifications. One notification makes a Zonule server poll the whole repository; each zone is notified nevertheless,
+//! since secondaries of other vendors may be among the servers, and since each acknowledgement shows that the zone is
+//! served there.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,7 +25,7 @@ use crate::news::{News, What, news};
 use crate::settings::{Server, Settings};
 use crate::terminal::say;
 
-/// How much is sent: again after half a second, then after one, two and so on; patience ends it.
+/// Retransmission: after half a second, then after one, two and so on, until the patience ends.
 const LIMITS: Limits = Limits {
     timeout: Duration::from_millis(500),
     tries: u32::MAX,
@@ -33,27 +34,27 @@ const LIMITS: Limits = Limits {
     per_target: 64,
 };
 
-/// How many times patience may begin anew while acknowledgements keep coming.
-const MOST_PATIENCES: u32 = 10;
+/// How often the patience may be renewed while acknowledgements keep arriving.
+const MAX_PATIENCES: u32 = 10;
 
-/// How many zones are named to a person, for each server and outcome; the rest is counted.
-const MOST_NAMED: usize = 10;
+/// Maximum number of zones listed per server and outcome; the rest is counted.
+const MAX_NAMED: usize = 10;
 
-/// How long an error of the socket is let pass before it is read again.
+/// How long to wait after a socket error before reading again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What became of a notification.
+/// The outcome of a notification.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
-    /// The server has it.
+    /// The server acknowledged it.
     Acknowledged,
-    /// The server answered otherwise, or something that does not prove itself; what is to be said of that.
+    /// The server sent another answer, or one that failed authentication: a description.
     Other(String),
-    /// Nothing that counts came.
+    /// No valid answer arrived.
     Silent,
 }
 
-/// Notifies of what the commit just made changed.
+/// Sends notifications for the changes of the last commit.
 pub(crate) fn post_commit(git: &Git) -> Result<()> {
     let settings = Settings::read(git)?;
     let servers = settings.servers()?;
@@ -62,10 +63,10 @@ pub(crate) fn post_commit(git: &Git) -> Result<()> {
     }
     let before = git.revision("HEAD^^{tree}")?;
     let (old, new) = (before.map(|old| git.snapshot(&old)).transpose()?, git.snapshot("HEAD")?);
-    tell_all(servers, &news(git, old.as_ref(), &new)?, settings.patience()?)
+    notify_all(servers, &news(git, old.as_ref(), &new)?, settings.patience()?)
 }
 
-/// Notifies of what a push changed.
+/// Sends notifications for the changes of a push.
 pub(crate) fn post_receive(git: &Git, pushed: &[Pushed]) -> Result<()> {
     let settings = Settings::read(git)?;
     let servers = settings.servers()?;
@@ -81,11 +82,11 @@ pub(crate) fn post_receive(git: &Git, pushed: &[Pushed]) -> Result<()> {
         let old = pushed.old.as_ref().map(|old| git.snapshot(old)).transpose()?;
         all.extend(news(git, old.as_ref(), &git.snapshot(commit)?)?);
     }
-    tell_all(servers, &all, settings.patience()?)
+    notify_all(servers, &all, settings.patience()?)
 }
 
-/// Notifies all servers at a time, and prints each one's outcomes when they are there.
-fn tell_all(servers: Vec<Result<Server>>, news: &[News], patience: Duration) -> Result<()> {
+/// Notifies all servers concurrently, and prints the outcomes of each as they arrive.
+fn notify_all(servers: Vec<Result<Server>>, news: &[News], patience: Duration) -> Result<()> {
     if news.is_empty() {
         return Ok(());
     }
@@ -118,14 +119,14 @@ fn tell(server: &Server, news: &[News], patience: Duration) -> Result<BTreeMap<N
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let socket = UdpSocket::bind(any).map_err(failed)?;
-    // Connected, so that strangers are not heard.
+    // Connected, so that datagrams of other hosts are dropped.
     socket.connect(server.address).map_err(failed)?;
     let start = Instant::now();
     let now = || Now {
         uptime: start.elapsed(),
         unix: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
-    // Without random numbers anybody could acknowledge.
+    // Without random numbers anyone could forge an acknowledgement.
     getrandom::u32().map_err(|error| Error::Other(format!("the system has no random numbers: {error}")))?;
     let random = &mut || getrandom::u32().unwrap_or_default();
     let mut notifier = Notifier::new(LIMITS);
@@ -141,19 +142,19 @@ fn tell(server: &Server, news: &[News], patience: Duration) -> Result<BTreeMap<N
     let mut heard = start;
     let mut buffer = [0; 4096];
     while awaited > 0 {
-        let ends = (heard + patience).min(start + patience * MOST_PATIENCES);
+        let ends = (heard + patience).min(start + patience * MAX_PATIENCES);
         let left = ends.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;
         }
         let wake = notifier.wake().map_or(left, |wake| wake.saturating_sub(start.elapsed()));
-        // No time at all would mean to wait for ever.
+        // A timeout of zero would mean to wait indefinitely.
         let wait = wake.min(left).max(Duration::from_millis(1));
         socket.set_read_timeout(Some(wait)).map_err(failed)?;
         let received = match socket.recv(&mut buffer) {
             Ok(len) => Some(&buffer[..len]),
             Err(error) => {
-                // Nobody listens there, which may be over soon: a machine that boots, say.
+                // Nothing listens there, perhaps temporarily, as while a machine boots.
                 if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
                     thread::sleep(PAUSE.min(wait));
                 }
@@ -177,13 +178,13 @@ fn tell(server: &Server, news: &[News], patience: Duration) -> Result<BTreeMap<N
 fn send(socket: &UdpSocket, effects: &[Effect]) {
     for effect in effects {
         if let Effect::Send { message, .. } = effect {
-            // What is not sent is as what is lost: it is sent again.
+            // A datagram that could not be sent is treated as lost and retransmitted.
             let _ = socket.send(message);
         }
     }
 }
 
-/// Returns what a reply means, and for which zone: what the notifier took it for is what it logs.
+/// Returns the outcome of a reply and its zone, derived from what the notifier logs.
 fn outcome(message: &[u8], effects: &[Effect]) -> Option<(Name, Outcome)> {
     let mut reader = Reader::new(message).ok()?;
     let code = reader.header().rcode();
@@ -195,14 +196,14 @@ fn outcome(message: &[u8], effects: &[Effect]) -> Option<(Name, Outcome)> {
     match (logged, code) {
         (Some((Level::Debug, _)), _) => Some((zone, Outcome::Acknowledged)),
         (Some((_, text)), _) => Some((zone, Outcome::Other(text))),
-        // It is silent, or asked again.
+        // No answer, or a retransmission.
         (None, Rcode::NO_ERROR | Rcode::SERVER_FAILURE) => None,
-        // It logs some lines only of many.
+        // The notifier limits its log lines.
         (None, code) => Some((zone, Outcome::Other(format!("answered {code}")))),
     }
 }
 
-/// Says what became of the notifications of one server.
+/// Describes the outcomes of the notifications of one server.
 fn report(server: &Server, news: &[News], outcomes: &BTreeMap<Name, Outcome>) -> String {
     let (mut text, title) = (String::new(), &server.title);
     let mut told = [0_usize; 3];
@@ -222,7 +223,7 @@ fn report(server: &Server, news: &[News], outcomes: &BTreeMap<Name, Outcome>) ->
             (Outcome::Other(said), ..) => (2, format!("not acknowledged: {said}")),
         };
         told[kind] += 1;
-        if told[kind] <= MOST_NAMED {
+        if told[kind] <= MAX_NAMED {
             let subject = match what {
                 What::Deleted => format!("{name} deleted"),
                 What::Keys => format!("{name} keys"),
@@ -233,7 +234,7 @@ fn report(server: &Server, news: &[News], outcomes: &BTreeMap<Name, Outcome>) ->
         }
     }
     for (count, what) in told.into_iter().zip(["acknowledged", "without answer", "not acknowledged"]) {
-        if let Some(more @ 1..) = count.checked_sub(MOST_NAMED) {
+        if let Some(more @ 1..) = count.checked_sub(MAX_NAMED) {
             let _ = writeln!(text, "{title}: and {more} more {what}");
         }
     }

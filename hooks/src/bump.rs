@@ -1,4 +1,4 @@
-//! Serial numbers raised in the files, with the least possible edit.
+//! Raises serial numbers in files with minimal edits.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::terminal::{print, say};
 
 /// A zone's file with a higher serial number in it.
 struct Raised {
-    /// The files that change, and their new contents; mostly the zone's own.
+    /// The files that change, and their new contents; usually the zone's own.
     files: BTreeMap<String, Vec<u8>>,
     old: Serial,
     new: Serial,
@@ -36,7 +36,7 @@ pub(crate) fn bump(git: &Git, zones: &[&str]) -> Result<()> {
                 let head = git.snapshot(&head)?;
                 read_zone(git, &by_path(&head), &path, &apex)?.and_then(|reading| reading.zone)
             }
-            // Without a repository, or in a fresh one, there is only the file.
+            // Without a repository, or in one without commits, there is only the file.
             Ok(None) | Err(_) => None,
         };
         let raised = raise_in_work_tree(&top, &path, &apex, committed.map(|zone| zone.serial()))?;
@@ -48,11 +48,12 @@ pub(crate) fn bump(git: &Git, zones: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Raises the serial numbers that `findings` miss, in the index and, as the same edit, in the work tree.
+/// Raises the serial numbers that `findings` report as not raised, in the index and, by the same edit, in the work
+/// tree.
 pub(crate) fn fix(git: &Git, findings: &Findings) -> Result<()> {
     let index = std::env::var("GIT_INDEX_FILE").unwrap_or_default();
     if PathBuf::from(&index).file_name().is_some_and(|name| name.to_string_lossy().starts_with("next-index-")) {
-        // git keeps the true index locked meanwhile, and would put the old number back there.
+        // git keeps the real index locked during this commit, and would restore the old number there.
         say("zonule-hook: a commit of single paths is not mended; raise the serial number with `zonule-hook bump`\n");
         return Ok(());
     }
@@ -78,7 +79,7 @@ pub(crate) fn fix(git: &Git, findings: &Findings) -> Result<()> {
     Ok(())
 }
 
-/// Puts a file's new content into the index.
+/// Stages a file's new content.
 fn stage(git: &Git, path: &str, text: &[u8]) -> Result<()> {
     let id = git.feed(&["hash-object", "-w", "--no-filters", "--stdin"], text)?;
     let id = String::from_utf8_lossy(&id).trim().to_owned();
@@ -89,10 +90,10 @@ fn stage(git: &Git, path: &str, text: &[u8]) -> Result<()> {
     git.feed(&["update-index", "-z", "--index-info"], entry.as_bytes()).map(drop)
 }
 
-/// Does to the work tree what was done to the index.
+/// Applies the edit of the index to the work tree.
 ///
-/// Files that are as they were in the index become what they are there now. If one has more changes, which are not to be
-/// committed yet, they stay, and the number is raised beside them.
+/// Files equal to the old index get the new content. If a file has further changes, which are not to be
+/// committed yet, they stay, and the number is raised in addition.
 fn follow(
     top: &Path,
     git: &Git,
@@ -123,7 +124,7 @@ fn follow(
             }
         }
         Ok(_) => {}
-        // What is half done in the work tree is not to keep the commit from being made.
+        // An unfinished work tree must not prevent the commit.
         Err(error) => say(&format!("zonule-hook: {zone} in the work tree keeps its serial number: {error}\n")),
     }
     Ok(())
@@ -172,7 +173,7 @@ fn file_of(top: &Path, apex: &Name) -> Result<String> {
     names.into_iter().next().ok_or(Error::Other(what))
 }
 
-/// Returns where the zones' files are: the top of the work tree, or the current directory if that is in none.
+/// Returns the directory of the zones' files: the top of the work tree, or the current directory outside of one.
 fn work_tree(git: &Git) -> Result<PathBuf> {
     let arguments = ["rev-parse", "--show-toplevel"];
     if git.holds(&arguments)? { git.line(&arguments).map(PathBuf::from) } else { Ok(git.directory().to_owned()) }

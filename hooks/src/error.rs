@@ -1,4 +1,4 @@
-//! What can go wrong in a hook that is not a mistake in a zone.
+//! Errors of a hook other than mistakes in zones.
 
 use std::path::PathBuf;
 use std::{fmt, io};
@@ -6,23 +6,23 @@ use std::{fmt, io};
 /// Shorthand for results of this crate.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-/// Why something could not be done.
+/// An error of a hook.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The command line makes no sense.
+    /// The command line is invalid.
     Usage(String),
-    /// git could not be started, or ended otherwise than it should.
+    /// git could not be started, or failed.
     Git {
         /// The command line.
         command: String,
-        /// What it said, or why it could not be started.
+        /// Its error output, or why it could not be started.
         what: String,
     },
     /// A file could not be used.
     File {
         /// What was attempted.
         what: &'static str,
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Why the system refused.
         source: io::Error,
@@ -31,10 +31,10 @@ pub(crate) enum Error {
     Setting {
         /// Its name, such as `zonule.notify`.
         name: String,
-        /// What is wrong, and what it should be. It never holds a secret.
+        /// What is wrong, and which values are valid. It never contains a secret.
         what: String,
     },
-    /// Something else, said with what to do about it.
+    /// Another error, with how to fix it.
     Other(String),
 }
 

@@ -1,9 +1,9 @@
-//! Before the fact: what is committed or pushed is checked, and refused if it is bad.
+//! Hooks before a commit or push: check its contents, and refuse it if they are invalid.
 //!
-//! What counts is the served branch: the one HEAD names, or those set as `zonule.branch`. Other branches, tags and whatever
-//! else is pushed pass unread, since nobody is answered from them. And what counts of the branch is where it was and
-//! where it will be: whether the way between was one commit, a merge or a rewritten history makes no difference to
-//! the server, nor to us.
+//! Only the served branch is checked: the one that HEAD names, or those set as `zonule.branch`. Other branches, tags
+//! and anything else that is pushed pass unread, since they are not served. The old and the new state of the branch are
+//! compared; whether the change was one commit, a merge or a rewritten history makes no difference to the server or to
+//! the hook.
 
 use std::env;
 use std::process::ExitCode;
@@ -23,14 +23,14 @@ use crate::terminal::{colour, say};
 pub(crate) struct Pushed {
     /// Its full name.
     pub(crate) reference: String,
-    /// The object it was at; `None` if it is new.
+    /// The old object; `None` if the reference is new.
     pub(crate) old: Option<String>,
-    /// The object it is to be at; `None` if it is to be deleted.
+    /// The new object; `None` if the reference is to be deleted.
     pub(crate) new: Option<String>,
 }
 
 impl Pushed {
-    /// Takes what git hands out; an object name of zeros is none.
+    /// Converts git's arguments; an object name of zeros means none.
     pub(crate) fn new(reference: &str, old: &str, new: &str) -> Self {
         let object = |id: &str| id.bytes().any(|digit| digit != b'0').then(|| id.to_owned());
         Self { reference: reference.to_owned(), old: object(old), new: object(new) }
@@ -60,9 +60,9 @@ impl Pushed {
     }
 }
 
-/// Checks what is to be committed: the index's content, whatever the work tree's files hold.
+/// Checks what is to be committed: the contents of the index, independent of the work tree.
 ///
-/// It is compared with what is at the remote already, if that is known, so that the second of two commits, or one that is
+/// They are compared with the remote's state, if known, so that the second of two commits, or one that is
 /// amended, need not raise the serial number again.
 pub(crate) fn pre_commit(git: &Git, fix: bool) -> Result<ExitCode> {
     let settings = Settings::read(git)?;
@@ -82,7 +82,7 @@ pub(crate) fn pre_commit(git: &Git, fix: bool) -> Result<ExitCode> {
     let mut new = git.snapshot(&git.line(&["write-tree"])?)?;
     let look = |new: &Snapshot<'_>| {
         let mut findings = find(old.as_ref(), new, &settings.deletion, hint);
-        // What went with an earlier commit was confirmed then.
+        // A deletion in an earlier commit was confirmed then.
         let path = |finding: &Finding| head.listed().iter().any(|file| file.path == finding.diagnostic.file);
         findings.findings.retain(|finding| finding.kind != Kind::Deletion || path(finding));
         findings
@@ -95,7 +95,7 @@ pub(crate) fn pre_commit(git: &Git, fix: bool) -> Result<ExitCode> {
     }
     let raise = "`zonule-hook bump ZONE` raises a serial number, `git config zonule.fix true` has it done for you";
     let ending = "; nothing was committed";
-    Ok(rule(&findings, ending, raise))
+    Ok(report(&findings, ending, raise))
 }
 
 /// Returns whether commits made here are on a branch that is served.
@@ -104,12 +104,12 @@ pub(crate) fn commits_are_served(git: &Git, settings: &Settings) -> Result<bool>
         return Ok(true);
     }
     let arguments = ["symbolic-ref", "--quiet", "HEAD"];
-    // Commits without a branch are on none that is served: a rebase, for instance, whose outcome is checked when pushed.
+    // Commits without a branch are not served, as during a rebase, whose result is checked when pushed.
     let branch = if git.holds(&arguments)? { git.line(&arguments)? } else { return Ok(false) };
     Ok(settings.branches.iter().any(|served| branch.strip_prefix("refs/heads/") == Some(served)))
 }
 
-/// Checks what is pushed.
+/// Checks a push.
 pub(crate) fn receive(git: &Git, pushed: &[Pushed]) -> Result<ExitCode> {
     let mut settings = Settings::read(git)?;
     for option in push_options() {
@@ -122,7 +122,7 @@ pub(crate) fn receive(git: &Git, pushed: &[Pushed]) -> Result<ExitCode> {
                 let option = option.escape_debug();
                 return Err(Error::Other(format!("there is no push option {option}, only zonule.delete=ZONE")));
             }
-            // Somebody else's.
+            // An option for another program.
             _ => {}
         }
     }
@@ -143,7 +143,7 @@ pub(crate) fn receive(git: &Git, pushed: &[Pushed]) -> Result<ExitCode> {
         let hint = "if it shall go, push with `git push -o zonule.delete=ZONE`";
         let findings = find(old.as_ref(), &new, &settings.deletion, hint);
         let raise = "`zonule-hook bump ZONE` raises a serial number";
-        let code = rule(&findings, &format!("; nothing of the push to {} was taken", pushed.reference), raise);
+        let code = report(&findings, &format!("; nothing of the push to {} was taken", pushed.reference), raise);
         if code != ExitCode::SUCCESS {
             return Ok(code);
         }
@@ -161,8 +161,8 @@ fn find(old: Option<&Snapshot<'_>>, new: &Snapshot<'_>, deletion: &Deletion, hin
     findings
 }
 
-/// Tells what was found and says whether to go on.
-fn rule(findings: &Findings, ending: &str, raise: &str) -> ExitCode {
+/// Prints the findings and returns the exit code.
+fn report(findings: &Findings, ending: &str, raise: &str) -> ExitCode {
     if findings.findings.is_empty() {
         return ExitCode::SUCCESS;
     }
@@ -178,7 +178,7 @@ fn rule(findings: &Findings, ending: &str, raise: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Returns what was given as `git push -o`.
+/// Returns the values of `git push -o`.
 fn push_options() -> impl Iterator<Item = String> {
     let count = env::var("GIT_PUSH_OPTION_COUNT").ok().and_then(|count| count.parse::<u32>().ok()).unwrap_or(0);
     (0..count).filter_map(|number| env::var(format!("GIT_PUSH_OPTION_{number}")).ok())

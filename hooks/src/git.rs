@@ -1,6 +1,6 @@
 //! The repository, read and changed by git itself as a child process.
 //!
-//! git knows where objects are: in packs, in alternates, and in the quarantine a push waits in until the hook has ruled on it.
+//! git finds objects in packs, in alternates, and in the quarantine of a push that the hook has not accepted yet.
 //! One `git cat-file --batch` serves all reads of a run, and a state of the repository is one `git ls-tree`, so the
 //! number of processes does not depend on the number of zones.
 
@@ -16,20 +16,20 @@ use zonule::git::{File, ObjectId};
 
 use crate::error::{Error, Result};
 
-/// A repository, as git finds it from a directory and the environment that a hook is run with.
+/// A repository, as git finds it from a directory and a hook's environment.
 pub(crate) struct Git {
     directory: PathBuf,
     batch: RefCell<Option<Contents>>,
 }
 
-/// The files of a commit, or of what is to become one.
+/// The files of a commit, or of a future one.
 pub(crate) struct Snapshot<'g> {
     git: &'g Git,
     files: Vec<File>,
 }
 
 impl Git {
-    /// Names the repository that `directory` belongs to. Nothing is looked up yet.
+    /// Refers to the repository that `directory` belongs to, without looking it up yet.
     pub(crate) fn at(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into(), batch: RefCell::new(None) }
     }
@@ -59,7 +59,7 @@ impl Git {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(not_started(arguments))?;
         if let Some(mut stdin) = child.stdin.take() {
-            // Should it end without reading, its own words say why.
+            // If git ends without reading, its error output says why.
             let _ = stdin.write_all(input);
         }
         let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
@@ -70,14 +70,14 @@ impl Git {
         }
     }
 
-    /// Returns whether git, run so, ends well; what it prints is of no interest.
+    /// Returns whether git succeeds with these arguments; its output is ignored.
     pub(crate) fn holds<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Result<bool> {
         let mut command = self.command(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(command.status().map_err(not_started(arguments))?.success())
     }
 
-    /// Returns the directory it is about.
+    /// Returns the directory.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
@@ -86,7 +86,7 @@ impl Git {
     pub(crate) fn snapshot(&self, tree: &str) -> Result<Snapshot<'_>> {
         let arguments = ["ls-tree", "-r", "-z", "--full-tree", tree];
         let listed_by_git = self.run(&arguments)?;
-        // A path that is not UTF-8 names no zone.
+        // A path that is not UTF-8 cannot be a zone.
         let (files, _) = listed(&listed_by_git, |id| self.read(id).map_err(|error| error.to_string()))
             .map_err(|what| Error::Git { command: command_line(&arguments), what })?;
         Ok(Snapshot { git: self, files })
@@ -105,7 +105,7 @@ impl Git {
             None => Contents::start(self.command::<&str>(&[])).map_err(not_started(&["cat-file"]))?,
         };
         let content = batch.read(id).map_err(|what| Error::Git { command: "git cat-file --batch".to_owned(), what })?;
-        // After an error nobody knows what comes next in the pipe: the next read begins with another child.
+        // After an error the state of the pipe is undefined: the next read starts another child.
         *slot = Some(batch);
         Ok(content)
     }
@@ -113,7 +113,7 @@ impl Git {
     fn command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Command {
         let mut command = Command::new("git");
         command.current_dir(&self.directory).args(arguments);
-        // Refusals are told apart by what git says.
+        // Errors are distinguished by git's messages.
         command.env("LC_ALL", "C");
         command
     }

@@ -1,4 +1,4 @@
-//! Hooks written into a repository.
+//! Installs the hooks in a repository.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use crate::error::{Error, Result};
 use crate::git::Git;
 use crate::terminal::print;
 
-/// What tells our hooks from others'.
+/// The line that identifies our hooks.
 const MARK: &str = "# Written by `zonule-hook install`, which may write it anew.";
 
-/// Writes the hooks of the repository at `place`; `force` sets those of others aside.
+/// Writes the hooks of the repository at `place`; `force` renames existing hooks of others.
 pub(crate) fn install(place: PathBuf, force: bool) -> Result<()> {
     let git = Git::at(&place);
     let bare = git.line(&["rev-parse", "--is-bare-repository"])? == "true";
@@ -19,7 +19,7 @@ pub(crate) fn install(place: PathBuf, force: bool) -> Result<()> {
     let program = program.to_str().ok_or_else(|| Error::Other("this program's path is not UTF-8".to_owned()))?;
     let directory = hooks(&git, &place)?;
     let names = if bare { ["pre-receive", "post-receive"] } else { ["pre-commit", "post-commit"] };
-    // First a look at all of them: either both are written or none.
+    // All are checked first: either both are written or none.
     let mut foreign = Vec::new();
     for name in names {
         let path = directory.join(name);
@@ -73,8 +73,8 @@ fn hooks(git: &Git, place: &Path) -> Result<PathBuf> {
     if git.holds(&["config", "core.hooksPath"])? {
         let shared = git.line(&["config", "core.hooksPath"])?;
         let what = "core.hooksPath leads git to hooks that other repositories may share";
-        let mend = "call `zonule-hook` from there, or unset core.hooksPath for this repository";
-        return Err(Error::Other(format!("{what}: {shared}; {mend}")));
+        let remedy = "call `zonule-hook` from there, or unset core.hooksPath for this repository";
+        return Err(Error::Other(format!("{what}: {shared}; {remedy}")));
     }
     let directory = git.line(&["rev-parse", "--git-path", "hooks"])?;
     Ok(place.join(directory))
@@ -84,13 +84,13 @@ fn hooks(git: &Git, place: &Path) -> Result<PathBuf> {
 fn is_foreign(path: &Path) -> Result<bool> {
     match fs::read(path) {
         Ok(text) => Ok(!String::from_utf8_lossy(&text).lines().any(|line| line == MARK)),
-        // A link that leads nowhere is somebody's, too.
+        // A dangling link belongs to someone, too.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(path.is_symlink()),
         Err(error) => Err(Error::file("read", path)(error)),
     }
 }
 
-/// Writes a program beside its place and moves it there: one that is being read or run is not changed under way.
+/// Writes a program to a temporary file and renames it: one that is being read or run does not change.
 fn write(path: &Path, text: &str) -> Result<()> {
     let new = path.with_extension("new");
     fs::write(&new, text)

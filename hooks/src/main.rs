@@ -6,8 +6,9 @@
 //! git push ─── pre-receive ─┘  yes or no         └─ post-receive ─┘
 //! ```
 //!
-//! What is right and wrong is the server's own reader and [`zonule::check`]; what is here asks git what changed, asks that,
-//! and tells people. A hook before the fact refuses in doubt; one after the fact cannot undo anything and so never fails.
+//! The server's own reader and [`zonule::check`] decide what is valid; this program asks git what changed, runs them,
+//! and reports. A hook that runs before a change refuses it in doubt; one that runs afterwards cannot undo anything and
+//! so never fails.
 #![forbid(unsafe_code)]
 
 mod announce;
@@ -28,7 +29,7 @@ use error::{Error, Result};
 use git::Git;
 use terminal::{print, say};
 
-/// The exit code of a command line that cannot be used, as shells have it.
+/// The exit code for an invalid command line, following the convention of shells.
 const USAGE: u8 = 2;
 
 const HELP: &str = "\
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
     match run(&words) {
         Ok(code) => code,
         Err(Error::Usage(what)) => {
-            say(&format!("zonule-hook: {what}; `zonule-hook --help` tells more\n"));
+            say(&format!("zonule-hook: {what}; see `zonule-hook --help`\n"));
             ExitCode::from(USAGE)
         }
         Err(error) => {
@@ -95,7 +96,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
         ["update", reference, old, new] => {
             return gate::receive(&here, &[gate::Pushed::new(reference, old, new)]);
         }
-        // What is stored is stored: trouble is told, and is no failure.
+        // The objects are stored already: errors are reported, but are not failures.
         ["post-commit"] => tell(announce::post_commit(&here)),
         ["post-receive"] => tell(pushed_from_git().and_then(|pushed| announce::post_receive(&here, &pushed))),
         [] => return Err(Error::Usage("there is no command".to_owned())),
@@ -104,7 +105,7 @@ fn run(words: &[&str]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads from standard input what git tells its hooks of a push.
+/// Reads git's description of a push from standard input.
 fn pushed_from_git() -> Result<Vec<gate::Pushed>> {
     let lines = std::io::read_to_string(std::io::stdin())
         .map_err(|error| Error::Other(format!("what git says of the push cannot be read: {error}")))?;

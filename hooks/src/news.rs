@@ -1,4 +1,4 @@
-//! Which zones changed between two states, as they were and as they are.
+//! Determines which zones changed between two states of a repository.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,29 +11,29 @@ use zonule::zonefile::{FileRole, IncludeError, Reading, read_including, zone_of_
 use crate::error::Result;
 use crate::git::{Git, Snapshot};
 
-/// What became of a zone.
+/// The kind of a zone's change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     /// It is new.
     Added,
-    /// Its content is another.
+    /// Its content changed.
     Changed,
-    /// It is gone.
+    /// It was deleted.
     Deleted,
-    /// It is as it was, but a key file changed that it may be the zone of: whoever looks finds the keys, too.
+    /// It did not change, but a key file did that may belong to it: a server that polls finds the keys, too.
     Keys,
 }
 
 /// A zone that changed.
 pub(crate) struct News {
-    /// What became of it.
+    /// The kind of change.
     pub(crate) what: What,
-    /// The zone as it is, or as it was before it was deleted.
+    /// The zone now, or before it was deleted.
     pub(crate) zone: Zone,
 }
 
-/// Returns the zones that changed, in canonical order of their names. For keys that changed, one zone stands that they may
-/// be for.
+/// Returns the zones that changed, in canonical order of their names. For changed keys, one zone is returned that they
+/// may apply to.
 pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>) -> Result<Vec<News>> {
     let nothing = git.nothing();
     let old = old.unwrap_or(&nothing);
@@ -50,7 +50,7 @@ pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>) ->
     let changed = paths.iter().filter(|path| before.get(*path) != after.get(*path));
     for path in changed.filter(|path| FileRole::of(path) == FileRole::Keys) {
         let Ok(of) = zone_of_file(path.strip_suffix("._keys").unwrap_or(".")) else { continue };
-        // Keys may be for names within a zone, and for all zones below a name; one of those will do.
+        // Keys may apply to names within a zone, and to all zones below a name; one of those suffices.
         let concerned = |apex: &Name| apex.is_at_or_below(&of) || of.is_at_or_below(apex);
         if news.iter().any(|news| concerned(news.zone.apex())) {
             continue;
@@ -72,7 +72,7 @@ pub(crate) fn news(git: &Git, old: Option<&Snapshot<'_>>, new: &Snapshot<'_>) ->
 /// Files by their paths.
 pub(crate) type Paths<'s> = BTreeMap<&'s str, ObjectId>;
 
-/// Returns the files of a state by their paths, links as what they lead to.
+/// Returns the files of a state by their paths, with links resolved.
 pub(crate) fn by_path<'s>(snapshot: &'s Snapshot<'_>) -> Paths<'s> {
     let listing = Listing::new(snapshot.listed().to_vec());
     let id = |file: &File| match listing.follow(&file.path) {
@@ -82,7 +82,7 @@ pub(crate) fn by_path<'s>(snapshot: &'s Snapshot<'_>) -> Paths<'s> {
     snapshot.listed().iter().filter_map(|file| Some((file.path.as_str(), id(file)?))).collect()
 }
 
-/// Reads a zone, `None` if its file is not there.
+/// Reads a zone, `None` if its file does not exist.
 pub(crate) fn read_zone(git: &Git, files: &Paths<'_>, path: &str, apex: &Name) -> Result<Option<Reading>> {
     let Some(id) = files.get(path) else { return Ok(None) };
     let text = git.read(id)?;

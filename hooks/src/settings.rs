@@ -13,21 +13,21 @@ use zonule::tsig::Key;
 use crate::error::{Error, Result};
 use crate::git::Git;
 
-/// How long to wait for acknowledgements unless told otherwise.
+/// How long to wait for acknowledgements by default.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The most seconds that may be set: somebody waits for the push to end.
-const MOST_PATIENCE: u64 = 60;
+/// The maximum in seconds: the user waits for the push to end.
+const MAX_PATIENCE: u64 = 60;
 
 /// The port of name servers.
 const PORT: u16 = 53;
 
-/// What is configured.
+/// The configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
-    /// `zonule.branch`: the branches that are served, by their short names; none if HEAD says it.
+    /// `zonule.branch`: the branches that are served, by their short names; empty if HEAD determines it.
     pub(crate) branches: Vec<String>,
-    /// `zonule.allowDeletion`: which zones may be deleted without further ado.
+    /// `zonule.allowDeletion`: which zones may be deleted without confirmation.
     pub(crate) deletion: Deletion,
     /// `zonule.fix`: whether `pre-commit` raises serial numbers by itself.
     pub(crate) fix: bool,
@@ -37,39 +37,39 @@ pub(crate) struct Settings {
     keys: Vec<String>,
     /// The value of `zonule.patience`.
     patience: Option<String>,
-    /// The repository's own directory, from which the paths of key files begin.
+    /// The repository's own directory, to which the paths of key files are relative.
     git_directory: PathBuf,
 }
 
 /// Which zones may be deleted.
 #[derive(Debug, Default)]
 pub(crate) struct Deletion {
-    /// All of them.
+    /// All zones.
     pub(crate) all: bool,
-    /// These.
+    /// These zones.
     pub(crate) zones: Vec<Name>,
 }
 
 /// A server to be notified.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// As people call it: the name or address that was set.
+    /// The name or address as configured.
     pub(crate) title: String,
-    /// Where it is.
+    /// Its address.
     pub(crate) address: SocketAddr,
     /// The keys to choose from.
     keys: Vec<Arc<Key>>,
 }
 
 impl Settings {
-    /// Reads the settings of a repository. Those that only notifications need are not looked into yet.
+    /// Reads the settings of a repository. Those that only notifications need are not parsed yet.
     pub(crate) fn read(git: &Git) -> Result<Self> {
         let directory = git.line(&["rev-parse", "--absolute-git-dir"])?;
         let mut settings = Self { git_directory: directory.into(), ..Self::default() };
         let listed = git.run(&["config", "--null", "--list"])?;
         for entry in listed.split(|octet| *octet == 0).filter(|entry| entry.starts_with(b"zonule.")) {
             let entry = String::from_utf8_lossy(entry);
-            // A name without a value means that it is so.
+            // A name without a value means true.
             let (name, value) = entry.split_once('\n').unwrap_or((&entry, "true"));
             settings.set(name, value)?;
         }
@@ -100,12 +100,12 @@ impl Settings {
     pub(crate) fn patience(&self) -> Result<Duration> {
         let Some(value) = &self.patience else { return Ok(PATIENCE) };
         match value.parse() {
-            Ok(seconds @ 1..=MOST_PATIENCE) => Ok(Duration::from_secs(seconds)),
-            _ => Err(wrong("zonule.patience")(format!("is not a number of seconds from 1 to {MOST_PATIENCE}"))),
+            Ok(seconds @ 1..=MAX_PATIENCE) => Ok(Duration::from_secs(seconds)),
+            _ => Err(wrong("zonule.patience")(format!("is not a number of seconds from 1 to {MAX_PATIENCE}"))),
         }
     }
 
-    /// Returns the servers to be notified, each with the error that keeps it from being so, if there is one.
+    /// Returns the servers to be notified, or the error of each that is misconfigured.
     pub(crate) fn servers(&self) -> Result<Vec<Result<Server>>> {
         if self.notify.is_empty() {
             return Ok(Vec::new());
@@ -140,7 +140,7 @@ impl Deletion {
 }
 
 impl Server {
-    /// Returns what to sign notifications of a zone with: the first key whose name says that it may notify of it, else the
+    /// Returns the key for notifications of a zone: the first whose name permits notifications of it, else the
     /// first; `None` if there is no key.
     pub(crate) fn key(&self, zone: &Name) -> Option<&Arc<Key>> {
         let may = |key: &&Arc<Key>| Grant::of(key.name()).is_some_and(|grant| grant.allows(Operation::Notify, zone));
@@ -204,7 +204,7 @@ fn read_keys(value: &str, directory: &Path) -> std::result::Result<Vec<Arc<Key>>
         (Some(rest), Some(home)) => Path::new(&home).join(rest),
         _ => directory.join(value),
     };
-    // What was meant as a key and is none is not shown, nor taken for a path.
+    // A malformed key is neither displayed nor taken for a path.
     if value.contains(':') && !path.exists() {
         return Err(written.to_string());
     }
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(
             signer(first, "example.com").as_deref(),
             Some("a._notify.example.org."),
-            "the first, for want of a better"
+            "the first, since none matches"
         );
         assert_eq!(signer(third, "example.org").as_deref(), Some("b._update.example.net."));
         assert!(fourth.as_ref().unwrap_err().to_string().contains("no zonule.key holds"));

@@ -1,4 +1,4 @@
-//! The bootable image: the server linked to the platform that takes an operating system's place.
+//! The bootable image: the server linked to the platform that replaces an operating system.
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
@@ -16,18 +16,18 @@ use zonule_platform::button::{self, Request};
 use zonule_platform::net::{self, NetConfig, Readiness, Severity, UdpResponder, Verdict};
 use zonule_platform::{entropy, memory, power, time};
 
-/// How often the machine is watched: its clock, and what it is asked to do.
+/// Interval at which the machine's clock and the hypervisor's requests are checked.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The stack of threads that do little, in octets.
+/// Stack size of threads with little work, in octets.
 const SMALL_STACK: usize = 64 * 1024;
 
-/// How long a boot waits for the first address, and then for those that come by other ways. Whatever comes later is
-/// taken all the same: the wait spares a look at the remote that cannot succeed yet.
+/// How long a boot waits for the first address, and then for further ones from other sources. Addresses that arrive
+/// later are used, too: the wait avoids a poll of the remote that cannot succeed yet.
 const FIRST_ADDRESS: Duration = Duration::from_secs(10);
 const OTHER_ADDRESSES: Duration = Duration::from_secs(3);
 
-/// How long a machine whose clock cannot be right waits for one that is before it goes on.
+/// How long a machine with an implausible clock waits for the right time before it continues.
 const CLOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The port of DNS (RFC 1035 §4.2).
@@ -52,7 +52,7 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     telemetry::init(config.log.clone());
-    // One jump that nobody has heard of yet is as good as several.
+    // One jump that is not handled yet stands for several.
     let (jump, jumped) = sync_channel(1);
     std::thread::Builder::new()
         .name("watch".to_string())
@@ -65,14 +65,17 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
     let network = config.network.clone().ok_or("argument --ip is required")?;
     net::serve_udp(DOMAIN, Box::new(Dns(Arc::clone(&server))));
     net::start(net_config(&network))?;
-    std::thread::Builder::new().name("news".to_string()).stack_size(SMALL_STACK).spawn(move || tell_news(started))?;
+    std::thread::Builder::new()
+        .name("news".to_string())
+        .stack_size(SMALL_STACK)
+        .spawn(move || log_network_events(started))?;
     await_addresses(started, &network);
     start_clock(config.ntp.clone(), jumped)?;
     let Err(error) = server.run(*config, u64::try_from(memory::total()).ok());
     Err(error.into())
 }
 
-/// Returns the arguments as the platform takes them.
+/// Converts the arguments for the platform.
 fn net_config(network: &Network) -> NetConfig {
     NetConfig {
         addresses: network.addresses.iter().map(|cidr| (cidr.address, cidr.prefix)).collect(),
@@ -83,7 +86,7 @@ fn net_config(network: &Network) -> NetConfig {
     }
 }
 
-/// Waits until the machine has the addresses it asked for, or long enough.
+/// Waits until the machine has the addresses it requested, or until a timeout.
 fn await_addresses(started: Instant, network: &Network) {
     let readiness = match net::wait_for_addresses(Readiness::Some, FIRST_ADDRESS) {
         Readiness::Some => net::wait_for_addresses(Readiness::All, OTHER_ADDRESSES),
@@ -99,8 +102,8 @@ fn await_addresses(started: Instant, network: &Network) {
     }
 }
 
-/// Logs what happens to the machine's addresses.
-fn tell_news(started: Instant) {
+/// Logs changes of the machine's addresses.
+fn log_network_events(started: Instant) {
     let throttle = Throttle::default();
     loop {
         let event = net::next_event();
@@ -110,7 +113,7 @@ fn tell_news(started: Instant) {
             Severity::Warning => log::Level::Warn,
             Severity::Failure => log::Level::Error,
         };
-        // Anybody on the link can make things happen. What is not logged by default uses up nothing.
+        // Anyone on the link can cause events. Only events logged by default count towards the limit.
         if level > log::Level::Info || throttle.allows(started.elapsed()) {
             log::log!(target: "network", level, "{event}");
         }
@@ -120,9 +123,10 @@ fn tell_news(started: Instant) {
     }
 }
 
-/// Has a thread keep the wall clock right by `servers`, if there are any: signatures and certificates are judged by it.
+/// Starts a thread that synchronises the wall clock with `servers`, if any: verifying signatures and certificates needs
+/// it.
 ///
-/// If the clock cannot be right, waits for a moment until it is: nothing that comes next would work.
+/// If the clock is implausible, waits for a moment until it is correct: nothing that follows would work otherwise.
 fn start_clock(servers: Vec<SocketAddr>, jumped: Receiver<()>) -> std::io::Result<()> {
     let is_right = time::wall_known() && sntp::is_plausible(time::wall());
     let (tell, told) = sync_channel(1);
@@ -141,7 +145,7 @@ fn start_clock(servers: Vec<SocketAddr>, jumped: Receiver<()>) -> std::io::Resul
     std::thread::Builder::new().name("clock".to_string()).stack_size(SMALL_STACK).spawn(move || {
         sntp::keep(&servers, &jumped, |nanoseconds| {
             time::shift_wall(nanoseconds);
-            // Heard only the first time.
+            // Received only the first time.
             let _ = tell.try_send(());
         });
     })?;
@@ -151,8 +155,8 @@ fn start_clock(servers: Vec<SocketAddr>, jumped: Receiver<()>) -> std::io::Resul
     Ok(())
 }
 
-/// Follows the machine's clock, which jumps when the machine is stopped or continues a snapshot, says so by `jumped`, and
-/// ends the machine when its hypervisor asks for that.
+/// Follows the machine's clock, which jumps when the machine is stopped or resumed from a snapshot, reports that
+/// through `jumped`, and powers the machine off when its hypervisor requests that.
 fn watch_machine(jumped: &SyncSender<()>) -> ! {
     loop {
         if let Some(jump) = time::follow() {
@@ -162,9 +166,9 @@ fn watch_machine(jumped: &SyncSender<()>) -> ! {
                 true => log::warn!(target: "machine", "{what}: the clock was corrected by {seconds:+.1} s"),
                 false => log::warn!(target: "machine", "{what}: the clock has gone on meanwhile"),
             }
-            // A snapshot may have been made of it meanwhile, and other copies be resumed from that.
+            // A snapshot may have been taken meanwhile, and other copies resumed from it.
             entropy::resumed();
-            // Heard where the clock is kept by servers.
+            // Received if servers keep the clock.
             let _ = jumped.try_send(());
         }
         match button::requested() {
@@ -186,7 +190,7 @@ struct Dns(Arc<Server>);
 
 impl UdpResponder for Dns {
     fn respond(&mut self, source: SocketAddr, datagram: &[u8], reply: &mut [u8]) -> Verdict {
-        // Nobody can receive on port 0: a reply could only hurt.
+        // Nothing can receive on port 0, so a reply is useless.
         if source.port() == 0 {
             return Verdict::Drop;
         }

@@ -96,7 +96,7 @@ scenario!(https_remote_with_a_bad_certificate_is_not_believed, |target| {
     for (name, names, validity, message) in [
         ("past", HERE, Validity::Past, "was valid until 2020-02-22"),
         ("future", HERE, Validity::Future, "is not valid before 2090-02-02"),
-        ("else", "DNS:git.example.org", Validity::Now, "is for git.example.org: name the host so"),
+        ("else", "DNS:git.example.org", Validity::Now, "is for git.example.org: use that name in --git-remote"),
     ] {
         web.serve(&place.certificate(name, names, validity)).unwrap();
         server.until_console(message).unwrap();

@@ -85,7 +85,7 @@ scenario!(fetches_follows_and_pushes_once_it_is_let_in, |target| {
     let after = far.sshd.fingerprint().unwrap();
     server
         .until_console(&format!(
-            "the ssh server may be an impostor: its host key is {after}, --git-ssh-host-key wants {before}"
+            "the ssh server may be an impostor: its host key is {after}, --git-ssh-host-key expects {before}"
         ))
         .unwrap();
     let outcome = update("lost");

@@ -1,4 +1,4 @@
-//! Cargo from within: building, and what can go wrong in a task.
+//! Runs cargo, and defines the errors of tasks.
 
 use std::env;
 use std::ffi::OsString;
@@ -16,25 +16,25 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 /// Why a task failed.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The command line makes no sense.
+    /// The command line is invalid.
     Usage(String),
     /// Programs are missing and could not be installed.
     Tools {
         /// Their names.
         programs: Vec<&'static str>,
-        /// What the person can type, if the system has a known package manager.
+        /// The command that installs them, if the system has a known package manager.
         command: Option<String>,
     },
-    /// A program ran and failed; it has said why.
+    /// A program failed and has printed why.
     Failed {
-        /// What it was to do.
+        /// Its task.
         what: String,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
     },
-    /// Anything the harness reports.
+    /// An error of the harness.
     Harness(zonule_harness::Error),
-    /// A measurement or a check did not come out right.
+    /// A measurement or a check failed.
     Unexpected(String),
 }
 
@@ -77,12 +77,12 @@ pub(crate) fn shown(what: &str, command: &mut Command) -> Result<()> {
     if status.success() { Ok(()) } else { Err(Error::Failed { what: what.to_owned(), status }) }
 }
 
-/// How the Linux binary is built.
+/// The profile of the Linux binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Quickly, as for the tests.
+    /// Unoptimised, as for the tests.
     Development,
-    /// As it is released.
+    /// Optimised, as for a release.
     Release,
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn hosted(profile: Profile) -> Result<PathBuf> {
     Ok(hosted_path(profile))
 }
 
-/// Where [`hosted`] leaves it.
+/// Returns the path that [`hosted`] builds to.
 pub(crate) fn hosted_path(profile: Profile) -> PathBuf {
     let place = match profile {
         Profile::Development => "debug",
@@ -111,7 +111,7 @@ pub(crate) fn image(program: image::Program) -> Result<PathBuf> {
     image::build(program).map_err(Error::Unexpected)
 }
 
-/// Where [`image()`] leaves it.
+/// Returns the path that [`image()`] builds to.
 pub(crate) fn image_path() -> PathBuf {
     workspace().join("target/zonule.elf")
 }

@@ -11,12 +11,12 @@ use crate::cargo::cargo;
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
-/// What makes the compiler count the edges and comparisons libFuzzer steers by.
+/// The compiler flags that count edges and comparisons for libFuzzer.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1";
 
-/// The targets, each with the longest input that is worth trying, in octets.
+/// The targets, each with the maximum useful input length in octets.
 const TARGETS: &[(&str, u32)] = &[
     ("incoming", 2048),
     ("query", 1024),
@@ -31,7 +31,7 @@ const TARGETS: &[(&str, u32)] = &[
 ///
 /// # Errors
 ///
-/// A build that fails, or a target that found something; its input lies in `fuzz/artifacts/`.
+/// A build fails, or a target finds a fault; the input is saved in `fuzz/artifacts/`.
 pub(crate) fn run(seconds: u64) -> Result<(), String> {
     let fuzz = workspace().join("fuzz");
     // The target is named so that the flags spare build scripts and macros.
@@ -45,7 +45,7 @@ pub(crate) fn run(seconds: u64) -> Result<(), String> {
         }
         Ok(())
     };
-    // As many at once as there are processors; one that finds something does not keep the others from their time.
+    // As many run at once as there are processors; a fault in one does not stop the others.
     let workers = thread::available_parallelism().map_or(1, usize::from).min(TARGETS.len());
     let outcomes: Vec<Result<(), String>> = thread::scope(|scope| {
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
@@ -55,7 +55,7 @@ pub(crate) fn run(seconds: u64) -> Result<(), String> {
     if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
 }
 
-/// Runs one target, and prints what it printed when it has found something, else the last line.
+/// Runs one target; prints all its output if it found a fault, otherwise the last line.
 fn try_out(fuzz: &Path, name: &str, longest: u32, seconds: u64) -> Result<(), String> {
     for directory in ["corpus", "artifacts"] {
         let path = fuzz.join(directory).join(name);

@@ -13,15 +13,15 @@ use std::{env, fs};
 use zonule_harness::workspace;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-/// The largest image that is acceptable.
+/// Maximum size of the image.
 const LARGEST: u64 = 5 << 20;
 
-/// What is booted.
+/// A bootable program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
     /// The server.
     Zonule,
-    /// The program that tries the platform.
+    /// The self-test of the platform.
     Selftest,
 }
 
@@ -42,11 +42,11 @@ impl Program {
 }
 
 /// Builds `program`, checks it and returns the path of the image: `target/zonule.elf` or `target/selftest.elf`.
-/// The same with symbols is beside it, ending in `.debug`.
+/// The same with symbols is next to it, ending in `.debug`.
 ///
 /// # Errors
 ///
-/// Says what went wrong: the build, or what about the image is not as it must be.
+/// A description of the failure: of the build, or of a check of the image.
 pub(crate) fn build(program: Program) -> Result<PathBuf, String> {
     let root = workspace();
     run(cargo("build", &["--release", "--package", program.package()]))?;
@@ -65,11 +65,11 @@ pub(crate) fn build(program: Program) -> Result<PathBuf, String> {
     Ok(image)
 }
 
-/// Runs clippy over what only the image is built from, with the image's flags; warnings are errors.
+/// Runs clippy on the crates that only the image contains, with the image's flags; warnings are errors.
 ///
 /// # Errors
 ///
-/// Says that clippy found something, or could not be run.
+/// clippy found problems, or could not be run.
 pub(crate) fn clippy() -> Result<(), String> {
     let packages = ["zonule-platform", "zonule-selftest", "zonule-image"];
     let mut arguments: Vec<&str> = packages.iter().flat_map(|package| ["--package", package]).collect();
@@ -85,7 +85,7 @@ fn cargo(command: &str, arguments: &[&str]) -> Command {
         "-Ctarget-feature=+crt-static".to_owned(),
         format!("--remap-path-prefix={}=zonule", root.display()),
     ];
-    // Where the crates' sources lie differs from machine to machine.
+    // The directory of the crates' sources differs between machines.
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
     if let Some(home) = home {
@@ -105,7 +105,7 @@ fn run(mut command: Command) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("cargo failed ({status})")) }
 }
 
-/// Checks what the loader, and the platform's page tables, rely on.
+/// Checks the properties that the loader and the platform's page tables depend on.
 fn check(octets: &[u8]) -> Result<(), String> {
     let broken = |error: object::Error| format!("it is no sound ELF file: {error}");
     if FileKind::parse(octets).map_err(broken)? != FileKind::Elf64 {
@@ -142,7 +142,7 @@ fn check(octets: &[u8]) -> Result<(), String> {
     let symbols = sections.symbols(endian, octets, elf::SHT_SYMTAB).map_err(broken)?;
     let undefined: Vec<_> = symbols
         .iter()
-        // A weak symbol may be missing: it then is null, and who asks looks.
+        // A weak symbol may be missing: it is then null, and its users check that.
         .filter(|symbol| symbol.is_undefined(endian) && symbol.st_bind() != elf::STB_WEAK)
         .filter_map(|symbol| symbols.symbol_name(endian, symbol).ok())
         .filter(|name| !name.is_empty())
@@ -159,7 +159,7 @@ fn is_pvh_note(note: &[u8]) -> bool {
     note.starts_with(b"\x04\0\0\0\x04\0\0\0\x12\0\0\0Xen\0") && note.len() >= 20
 }
 
-/// Returns the image without what no loader reads: sections and symbols, which all lie behind the segments.
+/// Returns the image without the parts that no loader reads: sections and symbols, which follow the segments.
 fn strip(octets: &[u8]) -> Result<Vec<u8>, String> {
     let broken = |error: object::Error| format!("it is no sound ELF file: {error}");
     let header = FileHeader64::<Endianness>::parse(octets).map_err(broken)?;

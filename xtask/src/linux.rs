@@ -1,4 +1,4 @@
-//! Builds small Linux guests: Debian's cloud kernel and initial ram disks made of this system's own programs.
+//! Builds small Linux guests: Debian's cloud kernel and initial ram disks built from this system's programs.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -17,13 +17,13 @@ const KERNELS: [&str; 2] = ["linux-image-cloud-amd64", "linux-image-virtual"];
 pub(crate) struct Kernel {
     /// The kernel itself, which QEMU boots.
     pub(crate) image: PathBuf,
-    /// What the package holds, with `lib/modules/VERSION` below.
+    /// The directory of the unpacked package, which contains `lib/modules/VERSION`.
     root: PathBuf,
     version: String,
 }
 
 impl Kernel {
-    /// Returns the kernel below `target/`; downloads it with apt when it is not there yet.
+    /// Returns the kernel below `target/`; downloads it with apt if it is missing.
     pub(crate) fn get() -> Result<Kernel> {
         let place = workspace().join("target/kernel");
         let root = place.join("tree");
@@ -49,7 +49,7 @@ impl Kernel {
     }
 
     /// Copies the modules that `names` stand for, and those they need, to `modules/` below `guest`; returns the files'
-    /// names in the order to load them. What is built into the kernel has no file.
+    /// names in the order to load them. Modules built into the kernel have no file.
     pub(crate) fn copy_modules(&self, names: &[&str], guest: &Path) -> Result<Vec<String>> {
         let directory = guest.join("modules");
         make_directory(&directory)?;
@@ -99,14 +99,14 @@ fn download(place: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the path of a program, also of one that only administrators have on theirs.
+/// Returns the path of a program, including those in the directories for administrators.
 pub(crate) fn program(name: &str) -> Result<PathBuf> {
     tools::find(name).ok_or_else(|| Error::Unexpected(format!("{name} is not installed")))
 }
 
 /// Copies a program and the shared libraries it names to the same places below `root`.
 pub(crate) fn copy_with_libraries(program: &Path, root: &Path) -> Result<()> {
-    // It fails for a program that needs none.
+    // It fails for a program without shared libraries.
     let listed = run(Command::new("ldd").arg(program)).unwrap_or_default();
     let libraries = listed.split_whitespace().filter(|word| word.starts_with('/')).map(Path::new);
     for file in libraries.chain([program]) {
@@ -130,13 +130,13 @@ pub(crate) fn write_init(root: &Path, script: &str) -> Result<()> {
     Ok(fs::set_permissions(init, executable).map_err(HarnessError::io("cannot make init executable"))?)
 }
 
-/// Packs the files below `root` into the archive `to`, which Linux takes as its initial ram disk.
+/// Packs the files below `root` into the archive `to`, which Linux uses as its initial ram disk.
 pub(crate) fn pack(root: &Path, to: &Path) -> Result<()> {
     let pack = format!("find . | cpio --quiet --create --format=newc > '{}'", to.display());
     run(Command::new("sh").current_dir(root).args(["-c", &pack])).map(drop).map_err(Error::from)
 }
 
-/// The one entry of `directory` whose name begins with `prefix`.
+/// Returns the entry of `directory` whose name begins with `prefix`.
 fn only_entry(directory: &Path, prefix: &str) -> Result<PathBuf> {
     let entries = fs::read_dir(directory).map_err(HarnessError::io(directory.display().to_string()))?;
     entries
@@ -146,7 +146,7 @@ fn only_entry(directory: &Path, prefix: &str) -> Result<PathBuf> {
         .ok_or_else(|| Error::Unexpected(format!("{} holds no {prefix}…", directory.display())))
 }
 
-/// Makes a directory and those above it.
+/// Creates a directory and its parents.
 pub(crate) fn make_directory(path: &Path) -> Result<()> {
     Ok(fs::create_dir_all(path).map_err(HarnessError::io(format!("cannot make {}", path.display())))?)
 }

@@ -1,4 +1,4 @@
-//! What a person types: `cargo xtask run|test|image|bench`.
+//! The developer's tasks: `cargo xtask run|test|image|bench`.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -79,12 +79,12 @@ fn main() -> ExitCode {
         Some((&"replay", rest)) => replay::replay(rest),
         Some((&"fuzz", rest)) => test::fuzz(rest),
         Some((&"nested", rest)) => nested::nested(rest),
-        // What `nested` runs inside its guest.
+        // The part of `nested` that runs inside its guest.
         Some((&"nested-inside", [])) => {
             nested::inside();
             Ok(())
         }
-        // What `nettest` runs inside a network namespace.
+        // The part of `nettest` that runs inside a network namespace.
         Some((&"nettest-inside", [elf])) => nettest::run_inside(elf.as_ref()).map_err(Error::Unexpected),
         Some((other, _)) => Err(Error::Usage(format!("`{other}` is no command of cargo xtask"))),
         None => Err(Error::Usage("a command is missing".to_owned())),

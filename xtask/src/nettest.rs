@@ -1,6 +1,6 @@
-//! Tests the platform's network: the self-test program on every machine, talked to as clients do.
+//! Tests the platform's network: the self-test program on every machine, as clients use it.
 //!
-//! Over QEMU's user network anybody can run it; with root it is repeated over a tap device in a network namespace of
+//! Over QEMU's user network any user can run it; with root it is repeated over a tap device in a network namespace of
 //! its own, where the guest faces Linux's own stack, and where ping and fragments get through.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,7 +18,7 @@ use zonule_harness::{Port, accelerator};
 /// How long anything may take before the test gives up; software emulation on a busy host is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How many machines are tried at once: most of the time goes into waiting for QEMU's user network.
+/// How many machines are tested at once: most of the time is spent waiting for QEMU's user network.
 const AT_ONCE: usize = 4;
 
 /// A machine: its name, QEMU's arguments for it, and its network device with properties.
@@ -48,16 +48,16 @@ const MACHINES: &[Machine] = &[
     ),
 ];
 
-/// The machines that are tried on KVM, too, beside [`OVER_TAP`]: one for each transport and each way that interrupts take.
+/// The machines that are tested on KVM in addition to [`OVER_TAP`]: one for each transport and each interrupt path.
 const ON_KVM: [&str; 3] = ["microvm, legacy", "microvm without ACPI, modern", "q35"];
 
 const MODERN: &str = "virtio-mmio.force-legacy=false";
 const SILENT: &str = "microvm,acpi=off,auto-kernel-cmdline=off";
-/// Stands for the directory that [`prepare_roms`] makes.
+/// The placeholder for the directory that [`prepare_roms`] creates.
 const ROMS: &str = "ROMS";
 
-/// The machine that is tried over a tap device. Frames sent to [`INJECT`] arrive at its network device, each behind its
-/// length, the length of its virtio header and that header.
+/// The machine that is tested over a tap device. Frames sent to [`INJECT`] arrive at its network device, each preceded
+/// by its length, the length of its virtio header and that header.
 const OVER_TAP: Machine = Machine(
     "pc, transitional",
     &[
@@ -107,7 +107,7 @@ fn on_user_networks(elf: &Path) -> Result<(), String> {
     let machines = Mutex::new(machines);
     let work = || {
         loop {
-            // In a statement of its own, or the lock would last as long as the machine.
+            // In a separate statement, so that the lock is not held while the machine runs.
             let next = machines.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(machine) = next else { return Ok(()) };
             on_user_network(elf, machine).map_err(|error| format!("{}: {error}", machine.0))?;
@@ -121,7 +121,7 @@ fn on_user_networks(elf: &Path) -> Result<(), String> {
     })
 }
 
-/// Makes a tap device and boots on it those of `others` and [`OVER_TAP`], one after the other.
+/// Creates a tap device and boots the machines of `others` and [`OVER_TAP`] on it, one after the other.
 fn on_tap<'m>(elf: &Path, others: impl IntoIterator<Item = &'m Machine>) -> Result<(), String> {
     for arguments in [
         "link set lo up",
@@ -151,7 +151,7 @@ fn on_tap<'m>(elf: &Path, others: impl IntoIterator<Item = &'m Machine>) -> Resu
     Ok(())
 }
 
-/// Boots `machine` on the tap device and talks to it.
+/// Boots `machine` on the tap device and tests its services.
 fn boot_on_tap(elf: &Path, machine: &Machine, words: &str) -> Result<Guest, String> {
     let mut guest = Guest::start(elf, machine, "tap,id=n,ifname=tap0,script=no,downscript=no,vhost=off", words)?;
     guest.until_ready().map_err(|error| format!("tap, {}: {error}", machine.0))?;
@@ -162,7 +162,7 @@ fn boot_on_tap(elf: &Path, machine: &Machine, words: &str) -> Result<Guest, Stri
     Ok(guest)
 }
 
-/// Has the guest receive a datagram with a partial checksum, as hypervisors deliver what their tap device had queued
+/// Sends the guest a datagram with a partial checksum, as hypervisors deliver what their tap device had queued
 /// before the guest's driver was ready.
 fn partial_checksum() -> Result<(), String> {
     const NEEDS_CHECKSUM: u8 = 1;
@@ -205,7 +205,7 @@ fn sum(bytes: &[u8]) -> u16 {
     ((sum & 0xffff) + (sum >> 16)) as u16
 }
 
-/// Returns the directory for QEMU's ROMs that belongs to `elf`.
+/// Returns the directory for QEMU's ROMs for `elf`.
 fn roms(elf: &Path) -> PathBuf {
     elf.with_file_name("nettest-roms")
 }
@@ -234,7 +234,7 @@ fn pings() -> bool {
     command("ping", &["-V"]).is_ok()
 }
 
-/// Talks to the guest at `own` as only Linux's own stack can.
+/// Tests the guest at `own` with features of Linux's own stack.
 fn over_tap(own: &str) -> Result<(), String> {
     let address: IpAddr = own.parse().map_err(|_| "no address")?;
     let at = |port| SocketAddr::from((address, port));
@@ -274,7 +274,7 @@ fn on_user_network(elf: &Path, machine: &Machine) -> Result<(), String> {
     Services { dns: dns.address(), echo: echo.address(), close: close.address(), free: free.address() }.test(8)
 }
 
-/// The guest's services, as the host reaches them.
+/// The guest's services, as seen from the host.
 struct Services {
     dns: SocketAddr,
     echo: SocketAddr,
@@ -283,19 +283,19 @@ struct Services {
 }
 
 impl Services {
-    /// Tries all of them. Of `parallel` connections at once QEMU's user network takes few: its own backlog is one, and the
-    /// host's connections wait for their retransmission timers.
+    /// Tests all of them. QEMU's user network accepts few of `parallel` connections at once: its own backlog is one,
+    /// and the host's connections wait for their retransmission timers.
     fn test(&self, parallel: usize) -> Result<(), String> {
         let dns = udp(self.dns)?;
         exchange(&dns, b"? below the sockets", b"?\x20\xe2elow the sockets")?;
         exchange(&dns, b"Declined", b"socket:Declined")?;
         dns.send(b"Dropped").map_err(text("send"))?;
-        // Over IPv6 no answer is longer than what every path carries in one packet.
+        // Over IPv6 no answer exceeds what every path carries in one packet.
         let most = if self.dns.is_ipv4() { 1400 } else { 1232 };
         exchange(&dns, &[0x80; 1400], &vec![0x80; most])?;
         exchange(&udp(self.echo)?, b"datagram", b"datagram")?;
         self.parallel(parallel)?;
-        // Everything was used once: what is free now must be free in the end.
+        // Everything was used once: the resources free now must be free at the end.
         let free = self.free_memory()?;
         self.parallel(parallel)?;
         self.close_at_once(200)?;
@@ -356,7 +356,7 @@ impl Services {
     }
 }
 
-/// The self-test program in QEMU; ends with the value.
+/// The self-test program in QEMU; it ends when dropped.
 struct Guest {
     qemu: Child,
     lines: Receiver<String>,

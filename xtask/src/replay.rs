@@ -1,7 +1,7 @@
-//! `cargo xtask replay`: records a boot with all it depends on, and runs it again exactly as it was.
+//! `cargo xtask replay`: records a boot with all its inputs, and replays it exactly.
 //!
 //! QEMU counts instructions (`-icount`) instead of measuring time and records at which instruction each packet, timer
-//! and random number arrived. So a boot that fails once in a thousand times can be looked at again and again, in gdb too.
+//! and random number arrived. So a boot that fails once in a thousand times can be examined repeatedly, also with gdb.
 
 use zonule_harness::{Console, Monitor, Port, Remote, Sandbox, workspace};
 
@@ -11,10 +11,10 @@ use crate::linux::{copy, make_directory};
 use crate::tools::{self, GIT, QEMU, SETPRIV};
 use crate::variants::{Variant, answers, console, zone};
 
-/// Two to the power of this many nanoseconds pass with each instruction, unless told.
+/// Two to the power of this many nanoseconds pass with each instruction by default.
 const SHIFT: u8 = 5;
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Debug)]
 struct Options {
     variant: &'static Variant,
@@ -50,7 +50,7 @@ pub(crate) fn replay(words: &[&str]) -> Result<()> {
         let mut server = with("record").monitor(&socket).start_on(Port::new(), Console::File(recorded.clone()))?;
         outcome = answers(&mut server);
         if server.is_running() {
-            // So that QEMU writes the recording to its end.
+            // So that QEMU writes the complete recording.
             let mut monitor = Monitor::connect(&socket)?;
             monitor.send("quit")?;
             server.until_ended()?;
@@ -66,7 +66,7 @@ pub(crate) fn replay(words: &[&str]) -> Result<()> {
     server.until_ended()?;
     if console(&recorded) != console(&replayed) {
         let (recorded, replayed) = (recorded.display(), replayed.display());
-        return Err(Error::Unexpected(format!("the replay went another way: compare {recorded} with {replayed}")));
+        return Err(Error::Unexpected(format!("the replay diverged: compare {recorded} with {replayed}")));
     }
     println!("replayed: the same {} lines on the console", console(&replayed).lines().count());
     outcome
@@ -80,7 +80,7 @@ impl Options {
             let (name, value) = word.split_once('=').ok_or_else(unknown)?;
             match name {
                 "--machine" => options.variant = Variant::named(value)?,
-                // QEMU takes no more.
+                // QEMU's maximum.
                 "--shift" => options.shift = value.parse().ok().filter(|shift| *shift <= 10).ok_or_else(unknown)?,
                 "--boots" => options.boots = value.parse().ok().filter(|boots| *boots > 0).ok_or_else(unknown)?,
                 _ => return Err(unknown()),

@@ -1,4 +1,4 @@
-//! `cargo xtask run`: from nothing to a server that answers, with lines to paste.
+//! `cargo xtask run`: builds and starts a server, and prints commands to try.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use crate::cargo::{self, Error, Profile, Result};
 use crate::image::Program;
 use crate::tools::{self, DIG, GIT, QEMU, SETPRIV};
 
-/// The zone whose answer tells that all is well.
+/// The zone that is queried to check the server.
 const ZONE: &str = "example.org";
 
 /// The file with the key that may change it, and that key's name.
 const KEYS: &str = "example.org._keys";
 const KEY: &str = "laptop._update.example.org";
 
-/// What the command line asks for.
+/// The options of the command line.
 struct Options<'a> {
     hosted: bool,
     machine: Machine,
@@ -73,15 +73,15 @@ impl Options<'_> {
 
 /// An empty directory below `target/run/` that is this run's alone until the returned file is closed.
 ///
-/// It is found again under the same name by the next run, which empties it: what Ctrl-C leaves behind is no more
-/// than that.
+/// The next run reuses and empties it, so Ctrl-C leaves behind no more
+/// than one directory.
 fn prepare(name: &str) -> Result<(PathBuf, File)> {
     let parent = workspace().join("target/run");
     make_directory(&parent)?;
     // Another run at the same time gets another number.
     for number in 1.. {
         let directory = parent.join(if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
-        // Beside the directory, so that emptying it leaves the lock alone.
+        // Outside the directory, so that emptying it keeps the lock.
         let path = directory.with_extension("lock");
         let lock = File::create(&path).map_err(HarnessError::io(format!("cannot make {}", path.display())))?;
         match lock.try_lock() {
@@ -105,7 +105,7 @@ fn make_directory(path: &Path) -> Result<()> {
     Ok(fs::create_dir_all(path).map_err(HarnessError::io(format!("cannot make {}", path.display())))?)
 }
 
-/// The lines to paste; `keys` is the text of [`KEYS`].
+/// Returns the commands to try; `keys` is the text of [`KEYS`].
 fn invitation(port: u16, clone: &Path, keys: &str) -> Result<String> {
     let clone = clone.display();
     let line = keys.lines().find(|line| line.starts_with(KEY));

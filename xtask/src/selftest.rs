@@ -1,4 +1,4 @@
-//! Boots the platform's selftest on every machine and reads what it says.
+//! Boots the platform's self-test on every machine and checks its output.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,10 +10,10 @@ use zonule_harness::accelerator;
 /// How long a machine may take; only a hang comes near it.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// What begins the message that QEMU itself failed.
+/// The prefix of errors of QEMU itself.
 pub(crate) const QEMU_FAILED: &str = "QEMU failed";
 
-/// A machine and a processor, as QEMU calls them, and megabytes of memory.
+/// A machine and a processor, by QEMU's names, and megabytes of memory.
 type Machine = (&'static str, &'static str, &'static str);
 
 const MACHINES: &[Machine] = &[
@@ -26,7 +26,7 @@ const MACHINES: &[Machine] = &[
     ("q35", "max", "5G"), // memory on both sides of the devices below 4 GiB
 ];
 
-/// Each fault, and what the report must say.
+/// Each fault, and what its report must contain.
 const FAULTS: &[(&str, &[&str])] = &[
     ("null", &["page fault in thread \"main\"", "through a null pointer"]),
     ("overflow", &["stack overflow of thread \"deep\""]),
@@ -44,7 +44,7 @@ const FAULTS: &[(&str, &[&str])] = &[
 ///
 /// # Errors
 ///
-/// Says which machine or fault did not say what it must, and what it said.
+/// The machine or fault whose output lacks what it must contain, and the output.
 pub(crate) fn run(image: &Path) -> Result<(), String> {
     for &machine in MACHINES {
         let output = boot(image, machine, "a \"b c\"")?;
@@ -71,7 +71,7 @@ fn expect((machine, processor, memory): Machine, fault: &str, output: &str, says
     }
 }
 
-/// Boots the image and returns what the console said until the machine went off or was reset.
+/// Boots the image and returns the console's output until the machine powered off or was reset.
 fn boot(image: &Path, (machine, processor, memory): Machine, line: &str) -> Result<String, String> {
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-M", machine, "-cpu", processor, "-m", memory, "-kernel"]).arg(image).args(["-append", line]);

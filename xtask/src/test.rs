@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything a change must pass, the fast checks first.
+//! `cargo xtask test`: all checks that a change must pass, the fast ones first.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -14,10 +14,10 @@ use crate::image::{self, Program};
 use crate::tools::{self, CXX};
 use crate::{fuzz, nested, nettest, selftest};
 
-/// How long each fuzz target runs: enough to try every seed and what is near to it.
+/// How long each fuzz target runs: enough to try every seed and similar inputs.
 const FUZZ_SECONDS: u64 = 15;
 
-/// How many tests with servers run at once for each processor: a server that is waited for needs none.
+/// How many tests with servers run at once for each processor: waiting for a server takes no processor time.
 const TESTS_PER_PROCESSOR: usize = 2;
 
 /// The steps done so far.
@@ -34,7 +34,7 @@ struct Step {
     passed: bool,
 }
 
-/// What cargo's closing lines add up to.
+/// The totals of cargo's summary lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     passed: u64,
@@ -42,7 +42,7 @@ struct Counts {
     ignored: u64,
 }
 
-/// Runs all steps. One that fails does not keep the others from telling what they find.
+/// Runs all steps. A failure does not prevent the other steps.
 pub(crate) fn test(words: &[&str]) -> Result<()> {
     let hosted_only = match words {
         [] => false,
@@ -60,7 +60,7 @@ pub(crate) fn test(words: &[&str]) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { Err(Error::Unexpected(format!("failed: {}", failed.join(", ")))) }
 }
 
-/// Runs the fuzz targets, for as many seconds as `words` say.
+/// Runs the fuzz targets, for the seconds given in `words`.
 pub(crate) fn fuzz(words: &[&str]) -> Result<()> {
     let seconds = match words {
         [] => Some(60),
@@ -75,7 +75,7 @@ pub(crate) fn fuzz(words: &[&str]) -> Result<()> {
 fn steps(report: &mut Report, hosted_only: bool) {
     report.step("format", |_| {
         shown("cargo fmt", &mut cargo(&["fmt", "--all", "--check"]))?;
-        // A workspace of its own.
+        // A separate workspace.
         shown("cargo fmt of fuzz/", &mut cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
     });
     report.step("lints", |_| shown("clippy", &mut cargo(&["clippy", "--all-targets", "--", "--deny", "warnings"])));
@@ -117,7 +117,7 @@ fn steps(report: &mut Report, hosted_only: bool) {
 /// The tests that start servers.
 fn end_to_end() -> Command {
     let mut command = cargo(&["test", "--no-fail-fast", "--test", "*"]);
-    // Whoever has set it knows better.
+    // An explicit setting takes precedence.
     if env::var_os("RUST_TEST_THREADS").is_none() {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         command.env("RUST_TEST_THREADS", (processors * TESTS_PER_PROCESSOR).to_string());
@@ -143,7 +143,7 @@ impl Report {
         self.steps.iter().filter(|step| !step.passed).map(|step| step.name).collect()
     }
 
-    /// Prints how long each step took and, in the words and the place of cargo's own, how many tests there were.
+    /// Prints how long each step took and, in the form of cargo's summary, the number of tests.
     fn print(&self, total: Duration) {
         println!();
         for Step { name, took, passed } in &self.steps {
@@ -190,10 +190,10 @@ fn counted(counts: &mut Counts, command: &mut Command) -> Result<()> {
     if status.success() { Ok(()) } else { Err(Error::Failed { what: "cargo test".to_owned(), status }) }
 }
 
-/// Checks licences, sources and bans of all dependencies, and known vulnerabilities if the list can be had.
+/// Checks licences, sources and bans of all dependencies, and known vulnerabilities if the list is available.
 fn dependencies(deny: &Path) -> Result<()> {
     let check = |arguments: &[&str]| {
-        // With a limit: a network that swallows packets must not hold the tests up.
+        // With a limit: a network that drops packets must not block the tests.
         let mut command = Command::new("timeout");
         command.current_dir(workspace()).arg("120").arg(deny).arg("--workspace").args(arguments);
         command
@@ -204,24 +204,24 @@ fn dependencies(deny: &Path) -> Result<()> {
     if fetched {
         shown("cargo deny", &mut check(&["--offline", "check", "advisories"]))
     } else {
-        println!("the advisory database is out of reach: known vulnerabilities are not checked");
+        println!("the advisory database cannot be reached: known vulnerabilities are not checked");
         Ok(())
     }
 }
 
-/// cargo-deny: the person's own, else one built once below `target/`.
+/// cargo-deny: the installed one, else one built once below `target/`.
 enum CargoDeny {
-    /// It is there.
+    /// It is installed.
     Found(PathBuf),
     /// It is being built.
     Building { child: Child, log: PathBuf, program: PathBuf },
 }
 
 impl CargoDeny {
-    /// Looks for it, or begins to build it.
+    /// Finds it, or starts to build it.
     ///
-    /// That is a program several times as large as ours. So it is built beside the other steps with the time they leave, which
-    /// is a lot: servers and machines wait much.
+    /// It is several times as large as this project, so it is built in parallel with the other steps, in the time they
+    /// leave idle, which is considerable: servers and machines mostly wait.
     fn begin() -> Result<CargoDeny> {
         if tools::is_installed("cargo-deny") {
             return Ok(CargoDeny::Found(PathBuf::from("cargo-deny")));
@@ -235,7 +235,7 @@ impl CargoDeny {
         let written = zonule_harness::Error::io(format!("cannot write {}", log.display()));
         let output = fs::create_dir_all(&root).and_then(|()| File::create(&log));
         let (output, second) = output.and_then(|output| Ok((output.try_clone()?, output))).map_err(written)?;
-        // Unoptimised: building it is most of the time it ever takes.
+        // Unoptimised: building it takes longer than running it.
         let install = cargo(&["install", "--locked", "--debug", "cargo-deny", "--root"]);
         let mut command = Command::new("nice");
         command
@@ -250,7 +250,7 @@ impl CargoDeny {
         Ok(CargoDeny::Building { child: child.map_err(failed)?, log, program })
     }
 
-    /// Waits until it is there, and returns its path.
+    /// Waits until it is installed, and returns its path.
     fn finish(mut self) -> Result<PathBuf> {
         match &mut self {
             CargoDeny::Found(program) => Ok(std::mem::take(program)),

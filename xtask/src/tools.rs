@@ -1,4 +1,4 @@
-//! The programs a task needs, installed when they are missing and that is possible.
+//! The programs that tasks need; missing ones are installed if possible.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -10,12 +10,12 @@ use zonule_harness::namespace::is_root;
 
 use crate::cargo::{Error, Result, shown};
 
-/// A program, or a file by its path, and the Debian (and Ubuntu) package that brings it.
+/// A program, or a file by its path, and the Debian (and Ubuntu) package that contains it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tool {
     program: &'static str,
     package: &'static str,
-    /// The service that the package starts and enables, and we do not want.
+    /// The service that the package starts and enables although it is not needed.
     service: Option<&'static str>,
 }
 
@@ -23,7 +23,7 @@ const fn tool(program: &'static str, package: &'static str) -> Tool {
     Tool { program, package, service: None }
 }
 
-/// A package without a program, known by a file of its own.
+/// A package without a program, identified by one of its files.
 const fn file(path: &'static str, package: &'static str) -> Tool {
     Tool { program: path, package, service: None }
 }
@@ -32,19 +32,19 @@ const fn server(program: &'static str, package: &'static str, service: &'static 
     Tool { program, package, service: Some(service) }
 }
 
-/// What runs the image.
+/// Runs the image.
 pub(crate) const QEMU: Tool = tool("qemu-system-x86_64", "qemu-system-x86");
-/// The zones' home.
+/// Stores the zones.
 pub(crate) const GIT: Tool = tool("git", "git");
-/// The client.
+/// Queries servers.
 pub(crate) const DIG: Tool = tool("dig", "bind9-dnsutils");
-/// What ties child processes to their parent.
+/// Ties child processes to their parent.
 pub(crate) const SETPRIV: Tool = tool("setpriv", "util-linux");
-/// What compiles the fuzzing engine.
+/// Compiles the fuzzing engine.
 pub(crate) const CXX: Tool = tool("c++", "g++");
-/// The load generator.
+/// Generates load.
 pub(crate) const DNSPERF: Tool = tool("dnsperf", "dnsperf");
-/// The server we compare ourselves with.
+/// A server that ours is compared with.
 pub(crate) const NSD: Tool = server("nsd", "nsd", "nsd");
 /// Its zone checker.
 pub(crate) const NSD_CHECKZONE: Tool = server("nsd-checkzone", "nsd", "nsd");
@@ -58,9 +58,9 @@ pub(crate) const BIND: Tool = server("named", "bind9", "named");
 pub(crate) const NAMED_CHECKZONE: Tool = tool("named-checkzone", "bind9-utils");
 /// The userland of a guest.
 pub(crate) const BUSYBOX: Tool = tool("busybox", "busybox-static");
-/// What packs a guest.
+/// Packs a guest.
 pub(crate) const CPIO: Tool = tool("cpio", "cpio");
-/// What finds the modules of a guest's kernel.
+/// Finds the modules of a guest's kernel.
 pub(crate) const KMOD: Tool = tool("depmod", "kmod");
 /// A client that updates zones.
 pub(crate) const NSUPDATE: Tool = tool("nsupdate", "bind9-dnsutils");
@@ -68,60 +68,60 @@ pub(crate) const NSUPDATE: Tool = tool("nsupdate", "bind9-dnsutils");
 pub(crate) const KNSUPDATE: Tool = tool("knsupdate", "knot-dnsutils");
 /// A library for clients, for Debian's Python.
 pub(crate) const DNSPYTHON: Tool = file("/usr/lib/python3/dist-packages/dns/update.py", "python3-dnspython");
-/// What gets certificates.
+/// Requests certificates.
 pub(crate) const CERTBOT: Tool = server("certbot", "certbot", "certbot.timer");
-/// What it proves names with.
+/// Its plugin for DNS updates.
 pub(crate) const CERTBOT_RFC2136: Tool =
     file("/usr/lib/python3/dist-packages/certbot_dns_rfc2136/__init__.py", "python3-certbot-dns-rfc2136");
-/// What it gets them from.
+/// The certificate authority that issues them.
 pub(crate) const PEBBLE: Tool = tool("pebble", "pebble");
-/// What makes that one's own.
+/// Creates the authority's own certificate.
 pub(crate) const OPENSSL: Tool = tool("openssl", "openssl");
-/// What tells the time.
+/// Serves the time.
 pub(crate) const CHRONY: Tool = server("chronyd", "chrony", "chrony");
-/// What calls hooks.
+/// Calls webhooks.
 pub(crate) const CURL: Tool = tool("curl", "curl");
-/// A server with a database, and what its zones are put into that with.
+/// A server with a database, and the program that loads its zones.
 pub(crate) const POWERDNS: Tool = server("pdns_server", "pdns-server", "pdns");
 /// Its backend.
 pub(crate) const POWERDNS_SQLITE: Tool =
     file("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql", "pdns-backend-sqlite3");
-/// What fills that one's database.
+/// Fills that database.
 pub(crate) const SQLITE: Tool = tool("sqlite3", "sqlite3");
-/// What lies to servers about the time of day.
+/// Gives servers a false time of day.
 pub(crate) const FAKETIME: Tool = tool("faketime", "faketime");
 /// Another client.
 pub(crate) const KDIG: Tool = tool("kdig", "knot-dnsutils");
-/// What fills a disk, and empties it.
+/// Limits file sizes, to simulate a full disk.
 pub(crate) const PRLIMIT: Tool = tool("prlimit", "util-linux");
-/// What BIND reads a zone with, to compare it.
+/// Reads a zone as BIND does, to compare it.
 pub(crate) const NAMED_COMPILEZONE: Tool = tool("named-compilezone", "bind9-utils");
-/// What signs zones.
+/// Signs zones.
 pub(crate) const DNSSEC_SIGNZONE: Tool = tool("dnssec-signzone", "bind9-utils");
-/// What signs them with a digest, and verifies both.
+/// Signs zones with a digest, and verifies both.
 pub(crate) const LDNS: Tool = tool("ldns-signzone", "ldnsutils");
 /// A resolver that validates.
 pub(crate) const UNBOUND: Tool = server("unbound", "unbound", "unbound");
 /// Another one, as a command.
 pub(crate) const DELV: Tool = tool("delv", "bind9-dnsutils");
-/// What pushes come by.
+/// The ssh client for pushes.
 pub(crate) const SSH: Tool = tool("ssh", "openssh-client");
-/// And to.
+/// The ssh server for pushes.
 pub(crate) const SSHD: Tool = server("sshd", "openssh-server", "ssh");
-/// What makes a terminal for who needs one.
+/// Provides a terminal.
 pub(crate) const SCRIPT: Tool = tool("script", "bsdutils");
 /// A web server.
 pub(crate) const NGINX: Tool = server("nginx", "nginx-light", "nginx");
-/// What starts programs for it.
+/// Starts CGI programs for it.
 pub(crate) const FCGIWRAP: Tool = server("fcgiwrap", "fcgiwrap", "fcgiwrap.socket");
-/// What carries frames between a network and a test.
+/// Carries frames between a network and a test.
 pub(crate) const SOCAT: Tool = tool("socat", "socat");
-/// What gives addresses, advertises prefixes and resolves names.
+/// Assigns addresses, advertises prefixes and resolves names.
 pub(crate) const DNSMASQ: Tool = tool("dnsmasq", "dnsmasq-base");
 /// Network devices and namespaces.
 pub(crate) const IP: Tool = tool("ip", "iproute2");
 
-/// What the tests need.
+/// The tools that the tests need.
 pub(crate) const TESTS: &[Tool] = &[
     QEMU,
     GIT,
@@ -166,10 +166,10 @@ pub(crate) const TESTS: &[Tool] = &[
     KMOD,
 ];
 
-/// Makes sure that `tools` are there.
+/// Ensures that `tools` are installed.
 ///
-/// What is missing is installed when that takes no question: as root, or where sudo asks for nothing or has a
-/// terminal to ask on.
+/// Missing ones are installed if that is possible: as root, or if sudo needs no password or has a
+/// terminal to ask for it.
 pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
     let missing: Vec<Tool> = tools.iter().copied().filter(|tool| !is_installed(tool.program)).collect();
     if missing.is_empty() {
@@ -222,7 +222,7 @@ pub(crate) fn is_installed(program: &str) -> bool {
     find(program).is_some()
 }
 
-/// Returns where `program` is, on the path or where administrators' programs are.
+/// Returns the path of `program`, on the path or where administrators' programs are.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let places = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
@@ -255,7 +255,7 @@ mod tests {
     fn services_are_neither_started_nor_enabled() {
         let command = install(&[NSD, KNOT, BIND, QEMU]);
         assert!(command.contains("exit 101") && command.ends_with("systemctl disable knot named nsd; fi"), "{command}");
-        // It must survive the quotes it is printed in.
+        // It must be safe inside the quotes it is printed in.
         assert!(!command.contains('\''), "{command}");
         let status = Command::new("sh").args(["-n", "-c", &command]).status().unwrap();
         assert!(status.success(), "{command}");

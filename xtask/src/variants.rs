@@ -1,4 +1,4 @@
-//! The machines that every boot is tried on, each with modern and with legacy virtio, and what a boot must achieve.
+//! The machines for boot tests, each with modern and with legacy virtio, and the requirements on a boot.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub(crate) const ZONE: &str = "example.org";
 /// How long a boot may take until the first answer. It takes seconds, so only a hang comes near it.
 const BOOT: Duration = Duration::from_secs(60);
 
-/// What QEMU prints when KVM gives up on a guest, which then stands still.
+/// What QEMU prints when KVM gives up on a guest, which then stops.
 const KVM_ERRORS: [&str; 2] = ["KVM internal error", "KVM: entry failed"];
 
 /// A machine with one kind of virtio devices.
@@ -50,12 +50,12 @@ impl Variant {
         variant.ok_or_else(|| Error::Usage(format!("there is no machine `{name}`; there are {}", names())))
     }
 
-    /// Prepares a boot with 64 MiB of memory, with its zones from `remote`.
+    /// Prepares a boot with 64 MiB of memory and the zones from `remote`.
     pub(crate) fn boot(&self, remote: &Remote) -> Result<Boot> {
         Ok(self.prepare(&Target::image(self.machine)?, remote))
     }
 
-    /// The same, with a certain image.
+    /// Prepares the same boot with a given image.
     pub(crate) fn boot_image(&self, elf: &Path, remote: &Remote) -> Boot {
         self.prepare(&Target::Image { elf: elf.to_owned(), machine: self.machine }, remote)
     }

@@ -119,7 +119,7 @@ mod tests {
             ("", "holds no certificate"),
             (&*encode("hello"), "holds no certificate"),
             (&*encode("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "X.509"),
-            (&*encode("-----BEGIN CERTIFICATE-----\nAAAA\n"), "broken"),
+            (&*encode("-----BEGIN CERTIFICATE-----\nAAAA\n"), "malformed"),
             ("MAA=", "X.509"),
         ] {
             let reason = Trust::parse_authorities(value).unwrap_err();

@@ -1,4 +1,4 @@
-//! A certificate authority to prove names to: Pebble, Let's Encrypt's own for tests, and certbot as its client.
+//! An ACME certificate authority: Pebble, Let's Encrypt's test server, with certbot as its client.
 
 use std::fs::{self, Permissions};
 use std::net::{SocketAddr, TcpStream};
@@ -8,12 +8,12 @@ use std::process::Command;
 
 use crate::{Console, Error, Key, Port, Process, Result, eventually, run};
 
-/// A running certificate authority; ends with its handle.
+/// A running certificate authority; it ends when dropped.
 #[derive(Debug)]
 pub struct Acme {
-    /// Held for its end.
+    /// Kept so that it ends on drop.
     _process: Process,
-    /// The server it asks, which is also the one that certbot updates.
+    /// The server it queries, which certbot also updates.
     dns: SocketAddr,
     port: Port,
     home: PathBuf,
@@ -21,7 +21,7 @@ pub struct Acme {
 }
 
 impl Acme {
-    /// Starts one that asks `dns` for proofs, with all it writes in `directory`.
+    /// Starts one that queries `dns` for proofs and writes its files to `directory`.
     pub fn start(directory: &Path, dns: SocketAddr) -> Result<Acme> {
         let home = directory.join("acme");
         fs::create_dir_all(&home).map_err(Error::io(format!("cannot make {}", home.display())))?;
@@ -41,7 +41,7 @@ impl Acme {
             file("key.pem")
         );
         write(&home.join("config.json"), &config)?;
-        // It would wait for some seconds before it looks, and reject some requests, to exercise its clients.
+        // By default it delays validation and rejects some requests, to exercise its clients.
         let arguments = [
             "PEBBLE_VA_NOSLEEP=1".to_owned(),
             "PEBBLE_WFE_NONCEREJECT=0".to_owned(),
@@ -61,12 +61,12 @@ impl Acme {
         Ok(Acme { _process: process, dns, port, home, _management: management })
     }
 
-    /// Has certbot get a certificate for `names`, which it proves by updates signed with `key`; returns the certificate's
+    /// Runs certbot to get a certificate for `names`, proven by updates signed with `key`; returns the certificate's
     /// file.
     ///
     /// # Errors
     ///
-    /// If it does not get one: the error holds what it said.
+    /// It does not get one; the error contains its output.
     pub fn certificate(&self, key: &Key, names: &[&str]) -> Result<PathBuf> {
         let credentials = self.home.join("credentials.ini");
         let Key { name, algorithm, secret } = key;
@@ -80,7 +80,7 @@ impl Acme {
         )?;
         let mut certbot = Command::new("certbot");
         certbot.args(["certonly", "--non-interactive", "--agree-tos", "--register-unsafely-without-email"]);
-        // The certificate of the authority itself is made for the occasion.
+        // The authority's own certificate is generated for this run.
         certbot.args(["--no-verify-ssl", "--server", &format!("https://{}/dir", self.port.address())]);
         for kind in ["config", "work", "logs"] {
             certbot.arg(format!("--{kind}-dir")).arg(self.home.join(kind));

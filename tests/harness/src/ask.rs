@@ -1,4 +1,4 @@
-//! Questions about zones' versions, and news of them: by a client that verifies each signature it gets.
+//! Transfer requests and notifications, from a client that verifies each signature.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -6,31 +6,31 @@ use std::process::Command;
 use crate::update::{PYTHON, Transport};
 use crate::{Error, Key, Result, run};
 
-/// Asks as its options say.
+/// The client script; its options describe the request.
 const ASK: &str = concat!(include_str!("exchange.py"), include_str!("ask.py"));
 
-/// A request of the kinds that servers send each other.
+/// A request of a kind that servers send each other.
 #[derive(Clone, Debug)]
 pub struct Ask {
     kind: String,
     zone: String,
     options: Vec<String>,
-    /// The process in whose network the client is.
+    /// The process whose network namespace the client uses.
     neighbour: Option<u32>,
 }
 
 impl Ask {
-    /// For all of `zone` (RFC 5936), by TCP.
+    /// Requests all of `zone` (RFC 5936), over TCP.
     pub fn axfr(zone: &str) -> Ask {
         Ask::new("AXFR".to_owned(), zone).by(Transport::Tcp)
     }
 
-    /// For what has changed since `serial` (RFC 1995); by UDP unless told.
+    /// Requests the changes since `serial` (RFC 1995); over UDP by default.
     pub fn ixfr(zone: &str, serial: u32) -> Ask {
         Ask::new(format!("IXFR={serial}"), zone)
     }
 
-    /// Tells that `zone` has changed (RFC 1996), by UDP.
+    /// Notifies of a change of `zone` (RFC 1996), over UDP.
     pub fn notify(zone: &str) -> Ask {
         Ask::new("NOTIFY".to_owned(), zone)
     }
@@ -39,12 +39,12 @@ impl Ask {
         Ask { kind, zone: zone.to_owned(), options: Vec::new(), neighbour: None }
     }
 
-    /// Signs it, and wants the answer to be signed.
+    /// Signs it, and requires a signed answer.
     pub fn key(self, key: &Key) -> Ask {
         self.option(format!("--key={}", key.option()))
     }
 
-    /// Sends it so.
+    /// Sets the transport.
     pub fn by(self, transport: Transport) -> Ask {
         if transport == Transport::Tcp { self.option("--tcp".to_owned()) } else { self }
     }
@@ -54,12 +54,12 @@ impl Ask {
         self.option(format!("--skew={seconds}"))
     }
 
-    /// Announces by EDNS that it takes datagrams of so many octets.
+    /// Announces this payload size in octets by EDNS.
     pub fn size(self, octets: u16) -> Ask {
         self.option(format!("--size={octets}"))
     }
 
-    /// Waits so many seconds for each message instead of 60.
+    /// Sets the timeout for each message in seconds, instead of 60.
     pub fn patience(self, seconds: u32) -> Ask {
         self.option(format!("--patience={seconds}"))
     }
@@ -70,7 +70,7 @@ impl Ask {
         self
     }
 
-    /// Sends it and returns how it was answered.
+    /// Sends it and returns the outcome.
     pub fn send(&self, server: SocketAddr) -> Result<Answer> {
         let mut command = match self.neighbour {
             Some(process) => {
@@ -91,14 +91,14 @@ impl Ask {
     }
 }
 
-/// How a request was answered.
+/// The outcome of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// The response code's name in the last message; `TIMEOUT` where none came.
+    /// The response code's name in the last message; `TIMEOUT` if there was none.
     pub status: String,
-    /// What the signature of an answer says is wrong with the request's, for example `BadTime`.
+    /// The TSIG error in the answer, for example `BadTime`.
     pub tsig_error: Option<String>,
-    /// Whether it came to its end, and with a key, whether all of it is signed.
+    /// Whether it is complete and, with a key, fully signed.
     pub is_complete: bool,
     /// The flags of the last message.
     pub flags: Vec<String>,
@@ -108,7 +108,7 @@ pub struct Answer {
     pub records: Vec<String>,
     /// The extended error (RFC 8914), its code and its text.
     pub extended_error: Option<String>,
-    /// All that the client printed.
+    /// The client's output.
     pub text: String,
 }
 
@@ -143,7 +143,7 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// If it is incomplete, or deletes what is not there or adds what is.
+    /// It is incomplete, deletes a missing record or adds an existing one.
     pub fn applied_to(&self, zone: &[String]) -> Result<Vec<String>> {
         let failed =
             |what: &str| Error::Failed { command: format!("applying a transfer: {what}"), output: self.text.clone() };

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::{Result, run};
 
-/// A reply, as `dig` shows it.
+/// A reply, from the output of `dig`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// The response code's name, for example `NXDOMAIN`.
@@ -72,12 +72,12 @@ impl Reply {
     }
 }
 
-/// Asks `server`; `arguments` are `dig`'s own, for example `["www.example.org", "A", "+tcp"]`.
+/// Queries `server`; `arguments` are `dig`'s own, for example `["www.example.org", "A", "+tcp"]`.
 ///
-/// Fails when nobody answers.
+/// Fails if there is no answer.
 pub fn dig(server: SocketAddr, arguments: &[&str]) -> Result<Reply> {
     let mut command = Command::new("dig");
-    // `-r`: not the person's ~/.digrc.
+    // `-r`: ignore the user's ~/.digrc.
     command.args(["-r", &format!("@{}", server.ip()), "-p", &server.port().to_string()]);
     command.args(["+norecurse", "+tries=2", "+timeout=5"]).args(arguments);
     run(&mut command).map(|text| Reply::parse(&text))

@@ -1,4 +1,4 @@
-//! What can go wrong while starting and driving things.
+//! Errors of starting and controlling programs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use std::{fmt, io};
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong, where, and what to do about it.
+/// What failed, where, and how to fix it.
 pub enum Error {
     /// A program could not be started at all.
     Spawn {
         /// The program's name.
         program: String,
-        /// Why the system refused.
+        /// The system's error.
         source: io::Error,
     },
     /// A program ran and failed.
@@ -27,26 +27,26 @@ pub enum Error {
     Io {
         /// What was attempted, with the path or address.
         what: String,
-        /// Why the system refused.
+        /// The system's error.
         source: io::Error,
     },
     /// A file that should have been built is missing.
     Missing {
         /// The file.
         path: PathBuf,
-        /// How to make it.
+        /// How to build it.
         hint: &'static str,
     },
     /// A server ended although it should be serving.
     Ended {
-        /// What ended, and how.
+        /// The server, and how it ended.
         what: String,
     },
     /// Something did not happen in time.
     TooLate {
         /// What was waited for.
         what: String,
-        /// For how long.
+        /// The timeout.
         waited: Duration,
     },
 }
@@ -74,7 +74,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// As [`fmt::Display`]: `unwrap` in a test then prints the message a person wants to read.
+/// As [`fmt::Display`]: `unwrap` in a test then prints the readable message.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

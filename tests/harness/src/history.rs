@@ -1,4 +1,4 @@
-//! What a repository's history says, for tests that read it as a person would.
+//! Access to a repository's history.
 
 use std::fs;
 use std::path::Path;
@@ -7,22 +7,22 @@ use std::process::Command;
 use crate::peer::find;
 use crate::{Error, Remote, Result, run};
 
-/// A commit, as `git log` shows it.
+/// A commit, from `git log`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// Its id in hexadecimal.
     pub id: String,
     /// Its parents' ids.
     pub parents: Vec<String>,
-    /// Name and address of the author: `Name <mail@example.org>`.
+    /// The name and address of the author: `Name <mail@example.org>`.
     pub author: String,
-    /// Name and address of the committer.
+    /// The name and address of the committer.
     pub committer: String,
     /// The message's first line.
     pub subject: String,
     /// The whole message.
     pub message: String,
-    /// The changed lines of all files, each behind its `+` or `-`.
+    /// The changed lines of all files, each after its `+` or `-`.
     pub changes: Vec<String>,
 }
 
@@ -53,7 +53,7 @@ impl Commit {
 impl Remote {
     /// The commits of the branch `main`, the first one first.
     pub fn log(&self) -> Result<Vec<Commit>> {
-        // Control characters no text of ours has, so that nothing in a message can pass for a field.
+        // Control characters that no text here contains, so that a message cannot be mistaken for a field.
         let format = "--format=%x1e%H%x1f%P%x1f%an <%ae>%x1f%cn <%ce>%x1f%s%x1f%B%x1f";
         let text = self.git_bare(&["log", "--reverse", "--topo-order", "--patch", "--unified=0", format, "main"])?;
         let commits: Option<Vec<Commit>> = text.split('\u{1e}').skip(1).map(Commit::parse).collect();
@@ -70,18 +70,18 @@ impl Remote {
         self.git_bare(&["show", &format!("main:{file}")])
     }
 
-    /// Has git check all that is in the repository; what it says, which is nothing where all is well.
+    /// Runs `git fsck` and returns its output, which is empty if the repository is intact.
     pub fn fsck(&self) -> Result<String> {
         self.git_bare(&["fsck", "--strict", "--full", "--no-dangling", "--no-progress"])
     }
 
-    /// The records of the zone whose file is `zone` in the head of `main`, as BIND reads it, one a line: owner, TTL,
+    /// The records of the zone whose file is `zone` in the head of `main`, as BIND reads it, one per line: owner, TTL,
     /// class, type and data, separated by one space. `scratch` is a directory to write to.
     pub fn records(&self, zone: &str, scratch: &Path) -> Result<Vec<String>> {
         self.records_of(zone, zone, scratch)
     }
 
-    /// As [`Remote::records`] where `file` is the zone's file.
+    /// Returns records like [`Remote::records`], of the zone whose file is `file`.
     pub fn records_of(&self, zone: &str, file: &str, scratch: &Path) -> Result<Vec<String>> {
         let directory = scratch.join("head");
         let _ = fs::remove_dir_all(&directory);
@@ -98,7 +98,7 @@ impl Remote {
         let text = run(&mut command)?;
         let record = |line: &str| {
             let words: Vec<&str> = line.split_whitespace().collect();
-            // Keys, signatures and digests come in pieces, and dig leaves them whole.
+            // Keys, signatures and digests are split into pieces, which dig does not do.
             let whole = match words.get(3) {
                 Some(&"DNSKEY" | &"DS" | &"ZONEMD") => 7,
                 Some(&"RRSIG") => 12,

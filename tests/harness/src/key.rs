@@ -1,4 +1,4 @@
-//! TSIG keys (RFC 8945), as zones' repositories and clients write them down.
+//! TSIG keys (RFC 8945), in the notations of zone repositories and clients.
 
 use std::fmt;
 use std::fs::File;
@@ -6,7 +6,7 @@ use std::io::Read as _;
 
 use crate::{Error, Result};
 
-/// The digest of a key's HMAC.
+/// The HMAC algorithm of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// HMAC-SHA1.
@@ -22,11 +22,11 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All that are served.
+    /// All supported algorithms.
     pub const ALL: [Algorithm; 5] =
         [Algorithm::Sha1, Algorithm::Sha224, Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
 
-    /// The number that stands for it in a key file.
+    /// Returns its number in a key file.
     pub fn number(self) -> u8 {
         match self {
             Algorithm::Sha1 => 161,
@@ -38,7 +38,7 @@ impl Algorithm {
     }
 }
 
-/// The name clients give it, for example `hmac-sha256`.
+/// Returns its name in clients, for example `hmac-sha256`.
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -51,7 +51,7 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// A key that clients and server share.
+/// A key shared by clients and the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// Its name, without the final dot.
@@ -63,12 +63,12 @@ pub struct Key {
 }
 
 impl Key {
-    /// A key named `name` with a fresh secret, for HMAC-SHA256.
+    /// Returns a key named `name` with a random secret, for HMAC-SHA256.
     pub fn new(name: &str) -> Result<Key> {
         Key::with_algorithm(name, Algorithm::Sha256)
     }
 
-    /// A key named `name` with a fresh secret.
+    /// Returns a key named `name` with a random secret.
     pub fn with_algorithm(name: &str, algorithm: Algorithm) -> Result<Key> {
         let mut octets = [0; 33];
         let source = "/dev/urandom";
@@ -76,22 +76,22 @@ impl Key {
         Ok(Key { name: name.to_owned(), algorithm, secret: base64(&octets) })
     }
 
-    /// The same name and algorithm with another secret.
+    /// Returns a key with the same name and algorithm and another secret.
     pub fn forged(&self) -> Result<Key> {
         Key::with_algorithm(&self.name, self.algorithm)
     }
 
-    /// The line of a key file that holds it.
+    /// Returns its line of a key file.
     pub fn line(&self) -> String {
         format!("{}. DNSKEY 0 3 {} {}\n", self.name, self.algorithm.number(), self.secret)
     }
 
-    /// The boot argument that holds it.
+    /// Returns its boot argument.
     pub fn argument(&self) -> String {
         format!("--tsig-key={}:{}:{}", self.name, self.algorithm, self.secret)
     }
 
-    /// As the option `-y` of `nsupdate` and `knsupdate` wants it.
+    /// Returns it in the form of the option `-y` of `nsupdate` and `knsupdate`.
     pub fn option(&self) -> String {
         format!("{}:{}:{}", self.algorithm, self.name, self.secret)
     }

@@ -1,12 +1,13 @@
 //! Starts Zonule, its git remote and its clients, for tests and for `cargo xtask`.
 //!
-//! There is one way to start each thing, and it is here: [`Remote`] is a repository served by a real
-//! `git daemon`, [`Target`] is what is under test (the Linux binary or the image on one of QEMU's machines),
-//! [`Server`] is a running one, [`Peer`] is another make of name
-//! server, [`Neighbour`] is one that shares zones with it, [`dig()`] asks them questions. Every child process is tied to the thread that
-//! started it: it ends with its handle, and the kernel ends it when that thread dies in any other way.
+//! Each kind of program is started in one way, here: [`Remote`] is a repository served by a real
+//! `git daemon`, [`Target`] is the server under test (the Linux binary or the image on one of QEMU's machines),
+//! [`Server`] is a running one, [`Peer`] is another vendor's name
+//! server, [`Neighbour`] is one that shares zones with it, [`dig()`] sends them queries. Every child process is tied to
+//! the thread that started it: it is killed when its handle is dropped, and by the kernel if that thread dies in any
+//! other way.
 //!
-//! Nothing here sleeps for a fixed time: what has to happen is polled for, up to [`PATIENCE`].
+//! Nothing here sleeps for a fixed time: conditions are polled, up to [`PATIENCE`].
 #![forbid(unsafe_code)]
 
 mod acme;
@@ -63,7 +64,7 @@ pub use workspace::workspace;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything may take before it counts as broken.
+/// The timeout for all operations.
 ///
 /// Generous on purpose: the image runs in software emulation, often on two busy cores.
 pub const PATIENCE: Duration = Duration::from_secs(180);

@@ -1,11 +1,11 @@
-//! A long way between this side and a server: delay, loss and outages, frame by frame.
+//! A slow link between the host and a server: delay, loss and outages, frame by frame.
 //!
 //! Inside of a network namespace (see [`namespace`]) the server is put behind a second tap device, or the Linux binary
-//! into a namespace of its own; `socat` carries the frames of both ends to here, where each is held back for half a round
-//! trip and some are lost. So everything passes the real stacks of both sides, for every protocol. The kernel's own way
-//! of doing this, `netem`, is missing in many kernels of virtual machines.
+//! into a namespace of its own; `socat` carries the frames of both ends to here, where each is held back for half a
+//! round trip and some are dropped. So all traffic passes the real stacks of both sides, for every protocol. The
+//! kernel's own feature for this, `netem`, is missing in many kernels of virtual machines.
 //!
-//! Frames wait in sockets that hold senders back: none is lost but those that shall be.
+//! Frames wait in sockets with back-pressure, so only the chosen ones are lost.
 
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
@@ -20,22 +20,22 @@ use std::time::{Duration, Instant};
 use crate::namespace::{self, GUEST, HOST, TAP};
 use crate::{Console, Error, Process, Result, Target, eventually, run};
 
-/// More than the longest frame.
+/// Buffer size, larger than the longest frame.
 const FRAME: usize = 2048;
 
-/// How long an end that is no longer needed may take to notice.
+/// How long an end may take to notice that it is no longer needed.
 const NOTICE: Duration = Duration::from_millis(100);
 
-/// What the way does to frames.
+/// The conditions of a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
-    /// The time from here to there and back.
+    /// The round-trip time.
     pub round_trip: Duration,
-    /// Of a thousand frames, in either direction, so many are lost.
+    /// The number of frames lost of a thousand, in either direction.
     pub lost_per_mille: u32,
 }
 
-/// A way that is laid; it is taken up when dropped.
+/// An established link; it is removed when dropped.
 #[derive(Debug)]
 pub struct Link {
     shared: Arc<Shared>,
@@ -44,7 +44,7 @@ pub struct Link {
     far: Process,
 }
 
-/// What the threads that carry frames look at.
+/// The state shared with the threads that carry frames.
 #[derive(Debug, Default)]
 struct Shared {
     lost_per_mille: AtomicU32,
@@ -55,8 +55,8 @@ struct Shared {
 }
 
 impl Link {
-    /// Lays a way to where `target` will be started with [`Boot::over`](crate::Boot::over); `directory` holds its
-    /// sockets. Only inside of a namespace, and once.
+    /// Establishes a link to the place where `target` is started with [`Boot::over`](crate::Boot::over); `directory`
+    /// holds its sockets. Only inside of a namespace, and once.
     pub fn lay(directory: &Path, target: &Target, conditions: Conditions) -> Result<Link> {
         let shared = Arc::new(Shared::default());
         shared.lost_per_mille.store(conditions.lost_per_mille, Relaxed);
@@ -87,7 +87,7 @@ impl Link {
         HOST
     }
 
-    /// Cuts the way, or mends it. Meanwhile every frame is lost.
+    /// Cuts or restores the link. While it is cut, every frame is lost.
     pub fn set_cut(&self, cut: bool) {
         self.shared.cut.store(cut, Relaxed);
     }
@@ -97,7 +97,7 @@ impl Link {
         (self.shared.carried.load(Relaxed), self.shared.lost.load(Relaxed))
     }
 
-    /// The words before a command that shall run at the far end, in the Linux binary's namespace.
+    /// Returns the prefix of a command to run at the far end, in the Linux binary's namespace.
     pub(crate) fn enter(&self) -> [String; 3] {
         ["nsenter".to_owned(), format!("--net=/proc/{}/ns/net", self.far.id()), "--".to_owned()]
     }
@@ -106,7 +106,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.shared.ended.store(true, Relaxed);
-        // Another may be laid in its place; where it was, nothing is left when this fails.
+        // Another link may replace it; if this fails, nothing is left of it.
         if namespace::inside() {
             let _ = Command::new("ip").args(["link", "del", "bridge0"]).stderr(std::process::Stdio::null()).status();
         }
@@ -124,7 +124,7 @@ impl End {
     fn bind(directory: &Path, name: &str) -> Result<End> {
         let (path, peer) = (directory.join(name), directory.join(format!("{name}-tap")));
         for path in [&path, &peer] {
-            // A link that was laid before has left it.
+            // A previous link left it.
             let _ = std::fs::remove_file(path);
         }
         let socket = UnixDatagram::bind(&path).map_err(Error::io(format!("cannot make {}", path.display())))?;
@@ -142,7 +142,7 @@ impl End {
     }
 }
 
-/// Carries the frames of one direction, in two threads: one takes them at once, the other holds each back.
+/// Carries the frames of one direction, in two threads: one receives them at once, the other delays each.
 fn carry(from: &End, to: &End, delay: Duration, shared: &Arc<Shared>) -> Result<()> {
     let failed = || Error::io("cannot use a socket twice");
     let (source, sink) = (from.socket.try_clone().map_err(failed())?, to.socket.try_clone().map_err(failed())?);

@@ -1,4 +1,4 @@
-//! QEMU's monitor, where people pause, reset and move virtual machines.
+//! QEMU's monitor, which pauses, resets and migrates virtual machines.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::{Error, PATIENCE, Result, eventually};
 
-/// What the monitor prints when it takes a command.
+/// The monitor's prompt.
 const PROMPT: &[u8] = b"(qemu) ";
 
 /// A connection to the monitor of a virtual machine that was started with [`crate::Boot::monitor`].
@@ -24,13 +24,13 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Gives a command, such as `stop`, waits until it is done and returns what the monitor printed.
+    /// Runs a command, such as `stop`, waits until it is done and returns what the monitor printed.
     pub fn command(&mut self, line: &str) -> Result<String> {
         self.send(line)?;
         self.until_prompt()
     }
 
-    /// Gives a command and waits for nothing: after `quit` there is no prompt.
+    /// Sends a command without waiting: after `quit` there is no prompt.
     pub fn send(&mut self, line: &str) -> Result<()> {
         writeln!(self.0, "{line}").map_err(Error::io(format!("QEMU's monitor, `{line}`")))
     }

@@ -1,6 +1,6 @@
-//! A network of a test's own: a Linux network namespace with a tap device for the image.
+//! A separate network for a test: a Linux network namespace with a tap device for the image.
 //!
-//! QEMU's user network accepts one connection at a time, and what it forwards waits for the kernel's
+//! QEMU's user network accepts one connection at a time, and forwarded connections wait for the kernel's
 //! retransmission timers. A test of many connections at once runs its program again in a namespace instead,
 //! where the image is a neighbour on a tap device. Nothing outside of the namespace can be reached, and it
 //! vanishes with the program.
@@ -12,13 +12,13 @@ use std::{env, fs};
 
 use crate::{Error, Result, run};
 
-/// Set in the environment of a program that runs inside of a namespace made here.
+/// The environment variable that is set inside of a namespace created here.
 const INSIDE: &str = "ZONULE_NAMESPACE";
 
 /// The tap device in a namespace.
 pub const TAP: &str = "zonule0";
 
-/// This side's address on it.
+/// The host's address on it.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 
 /// The image's address on it.
@@ -29,8 +29,8 @@ pub fn inside() -> bool {
     env::var_os(INSIDE).is_some()
 }
 
-/// Returns a command that runs `program` in a new network namespace with a tap device; root is not needed where the kernel
-/// lets users have namespaces.
+/// Returns a command that runs `program` in a new network namespace with a tap device; root is not needed where the
+/// kernel lets users have namespaces.
 pub fn enter(program: &Path) -> Command {
     let mut command = Command::new("unshare");
     if !is_root() {
@@ -41,7 +41,7 @@ pub fn enter(program: &Path) -> Command {
     command
 }
 
-/// Makes the tap device in the network this process is in, for a machine that has no other use for it.
+/// Creates the tap device in the current network, for a machine without another use for it.
 pub fn prepare() -> Result<()> {
     preparation().iter().try_for_each(|line| run(Command::new("ip").args(line.split(' '))).map(drop))
 }
@@ -60,7 +60,7 @@ fn preparation() -> [String; 4] {
 pub fn test_inside(test: &str) -> Result<()> {
     let program = env::current_exe().map_err(Error::io("cannot find this program"))?;
     let printed = run(enter(&program).args([test, "--exact", "--nocapture"]))?;
-    // A name that matches nothing is a success to the test program, but not to us.
+    // The test program reports success for a name that matches nothing; that is an error here.
     if printed.contains("1 passed") {
         Ok(())
     } else {
@@ -68,12 +68,12 @@ pub fn test_inside(test: &str) -> Result<()> {
     }
 }
 
-/// Gives this side of the tap device another address; only inside.
+/// Changes the host's address on the tap device; only inside of a namespace.
 pub fn add_address(address: Ipv4Addr) -> Result<()> {
     run(Command::new("ip").args(["addr", "add", &format!("{address}/24"), "dev", TAP])).map(drop)
 }
 
-/// Returns whether this process may do everything.
+/// Returns whether this process runs as root.
 pub fn is_root() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective =

@@ -1,8 +1,8 @@
-//! Name servers of other makes that take zones from us, or give us theirs: BIND, Knot DNS, NSD and PowerDNS.
+//! Name servers of other vendors as secondaries and primaries of ours: BIND, Knot DNS, NSD and PowerDNS.
 //!
-//! A [`Setup`] says what a server has to do with which zones; started, it is a [`Neighbour`]. Each runs on a free port of
-//! 127.0.0.1 with all it writes in a directory of its own. What makes them slow on purpose (least intervals, pauses
-//! between notifications) is turned off as far as they let us.
+//! A [`Setup`] defines a server's role for its zones; once started, it is a [`Neighbour`]. Each runs on a free port of
+//! 127.0.0.1 and writes to its own directory. Deliberate delays (minimum intervals, pauses
+//! between notifications) are disabled as far as possible.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -46,11 +46,11 @@ impl fmt::Display for Make {
     }
 }
 
-/// Another server, as one of them knows it.
+/// Another server, as configured in one of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Far {
     pub(crate) address: SocketAddr,
-    /// What to sign with, and what it has to sign with.
+    /// The key for requests in both directions.
     pub(crate) key: Option<Key>,
 }
 
@@ -66,27 +66,27 @@ pub struct Setup {
     pub(crate) make: Make,
     pub(crate) home: PathBuf,
     pub(crate) port: Port,
-    /// The zones it takes from [`Setup::from`].
+    /// The zones it transfers from [`Setup::from`].
     pub(crate) taken: Vec<String>,
     /// The zones it is the primary of.
     pub(crate) given: Vec<String>,
     pub(crate) from: Option<Far>,
     pub(crate) notified: Vec<Far>,
-    /// What transfers from it must be signed with, if that matters.
+    /// The key required for transfers from it, if any.
     pub(crate) guard: Option<Key>,
-    /// The catalog zone it takes, and then all zones in it.
+    /// The catalog zone it consumes, with all zones in it.
     pub(crate) consumed: Option<String>,
-    /// The catalog zone it makes of the zones it gives.
+    /// The catalog zone it produces from its own zones.
     pub(crate) produced: Option<String>,
-    /// Whether it signs the zones that it gives.
+    /// Whether it signs its own zones.
     pub(crate) signs: bool,
     clock: Option<String>,
 }
 
 impl Setup {
-    /// A server of this make that writes below `directory`, and has nothing to do yet.
+    /// Returns a server that writes below `directory`, without zones yet.
     pub fn new(make: Make, directory: &Path) -> Result<Setup> {
-        // Ports come back, and what another has left behind is none of this one's.
+        // Ports are reused, so files of a previous server are removed.
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let home = directory.join(format!("{make}-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir_all(&home).map_err(Error::io(format!("cannot make {}", home.display())))?;
@@ -136,7 +136,7 @@ impl Setup {
         self
     }
 
-    /// Gives zones only to who signs with `key`, instead of to all on this machine.
+    /// Allows transfers only with `key`, instead of from any client on this machine.
     pub fn guarded(mut self, key: &Key) -> Setup {
         self.guard = Some(key.clone());
         self
@@ -160,7 +160,7 @@ impl Setup {
         self
     }
 
-    /// Has its clock go wrong by as much, as `faketime` takes it, for example `-1h`.
+    /// Has its clock go wrong by an offset in the syntax of `faketime`, for example `-1h`.
     pub fn clock(mut self, offset: &str) -> Setup {
         self.clock = Some(offset.to_owned());
         self
@@ -203,7 +203,7 @@ impl Setup {
     }
 }
 
-/// A running server of another make; ends with its handle.
+/// A running server of another vendor; it ends when dropped.
 #[derive(Debug)]
 pub struct Neighbour {
     setup: Setup,
@@ -236,7 +236,7 @@ impl Neighbour {
         self.until_serial_is(zone, &format!("{wanted}"), |serial| serial == Some(wanted))
     }
 
-    /// Waits until it does not serve `zone` any more.
+    /// Waits until it no longer serves `zone`.
     pub fn until_gone(&self, zone: &str) -> Result<()> {
         self.until_serial_is(zone, "none", |serial| serial.is_none())
     }
@@ -248,7 +248,7 @@ impl Neighbour {
             last = self.serial(zone);
             right(last).then_some(())
         });
-        // What it printed says why not.
+        // Its output says why not.
         outcome.map_err(|error| Error::Ended {
             what: format!("{error}, but {last:?}; it said:\n{}", self.end_of_console()),
         })
@@ -259,7 +259,7 @@ impl Neighbour {
         let before = self.serial(zone);
         let what = format!("{} loads {zone} again", self.make());
         eventually(&what, || {
-            // Once more if it takes long: who is told while it loads may forget it.
+            // Once more if it takes long: a server notified while it loads may drop the notification.
             let told = write(&self.setup.home.join(zone), text).and_then(|()| match self.make() {
                 Make::Bind | Make::Knot | Make::Nsd => self.signal("HUP"),
                 Make::PowerDns => config::load_powerdns(&self.setup, zone),
@@ -279,22 +279,22 @@ impl Neighbour {
         self.signal("HUP")
     }
 
-    /// Stops all it does, in the middle of whatever that is; what comes meanwhile waits for it.
+    /// Suspends it at once; requests that arrive meanwhile wait.
     pub fn sleep(&self) -> Result<()> {
         self.signal("STOP")
     }
 
-    /// Ends its sleep.
+    /// Resumes it.
     pub fn wake(&self) -> Result<()> {
         self.signal("CONT")
     }
 
-    /// Ends it, in the middle of whatever it does. Its address stays its own.
+    /// Kills it at once. Its address stays reserved.
     pub fn stop(&mut self) {
         self.process = None;
     }
 
-    /// Starts it again, with what it has kept.
+    /// Restarts it with its stored state.
     pub fn start(&mut self) -> Result<()> {
         self.process = Some(self.setup.launch()?);
         self.until_answering()
@@ -302,7 +302,7 @@ impl Neighbour {
 
     fn signal(&self, name: &str) -> Result<()> {
         let id = self.process.as_ref().map_or(0, Process::id);
-        // Only NSD's parent knows what to reload; asleep they are all.
+        // Only NSD's parent handles reloads; suspending affects all processes.
         let line = match name {
             "HUP" => format!("kill -s HUP {id}"),
             _ => format!("kill -s {name} -- -{id}"),
@@ -319,7 +319,7 @@ impl Neighbour {
                     what: format!("{} ended ({status}): {}", self.make(), self.console()),
                 }));
             }
-            // Any answer, whatever it says.
+            // Any answer counts.
             let reply = wire::exchange(address, &query, Duration::from_millis(200)).ok().flatten();
             reply.map(|_| Ok(()))
         });
@@ -341,11 +341,12 @@ pub fn serial(address: SocketAddr, zone: &str) -> Option<u32> {
     wire::records(&reply).next().and_then(|record| record.serial())
 }
 
-/// All records of `zone` as the server at `address` gives them away, sorted, one a line: owner, TTL, class, type and data.
+/// All records of `zone` in a transfer from the server at `address`, sorted, one per line: owner, TTL, class, type and
+/// data.
 ///
 /// # Errors
 ///
-/// If the transfer is refused, or fails in the middle.
+/// The transfer is refused, or fails midway.
 pub fn whole_zone(address: SocketAddr, zone: &str, key: Option<&Key>) -> Result<Vec<String>> {
     let option = key.map(Key::option);
     let mut arguments = vec![zone, "AXFR", "+tcp", "+noidnout"];
@@ -367,7 +368,7 @@ pub fn whole_zone(address: SocketAddr, zone: &str, key: Option<&Key>) -> Result<
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    // Renamed, so that nobody reads half of it.
+    // Renamed, so that no server reads a partial file.
     let new = path.with_extension("new");
     let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
     written.map_err(Error::io(format!("cannot write {}", path.display())))

@@ -1,4 +1,4 @@
-//! What other makes of name servers are told about their zones, each in its own language.
+//! Configuration files of other name servers.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::neighbour::{Far, Make, Setup};
 use crate::peer::find;
 use crate::{Error, Key, Result, run};
 
-/// Where Debian puts what PowerDNS's database begins with.
+/// Debian's path of the schema of PowerDNS's database.
 const SCHEMA: &str = "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql";
 
 /// Writes the configuration of `setup` into its directory.
@@ -26,7 +26,7 @@ pub(crate) fn write(setup: &Setup) -> Result<()> {
     if setup.make == Make::PowerDns { powerdns_database(setup) } else { Ok(()) }
 }
 
-/// All keys it knows, each once.
+/// Returns all its keys, each once.
 fn keys(setup: &Setup) -> Vec<&Key> {
     let far = setup.from.iter().chain(&setup.notified).filter_map(|far| far.key.as_ref());
     let mut keys: Vec<&Key> = far.chain(&setup.guard).collect();
@@ -221,7 +221,7 @@ fn powerdns(setup: &Setup) -> String {
     )
 }
 
-/// Fills PowerDNS's database: zones, keys and who may do what with which.
+/// Fills PowerDNS's database with zones, keys and permissions.
 fn powerdns_database(setup: &Setup) -> Result<()> {
     let schema = fs::read_to_string(SCHEMA).map_err(Error::io(format!("cannot read {SCHEMA}")))?;
     let mut text = schema + "\nBEGIN;\n";
@@ -255,7 +255,7 @@ fn powerdns_database(setup: &Setup) -> Result<()> {
         if let Some(key) = from.and_then(|far| far.key.as_ref()) {
             tell("AXFR-MASTER-TSIG", &key.name);
         }
-        // It signs its notifications with the key it gives the zone for.
+        // It signs notifications with the key that is allowed to transfer the zone.
         let notified = setup.notified.iter().filter_map(|far| far.key.as_ref());
         for key in setup.guard.iter().chain(notified) {
             tell("TSIG-ALLOW-AXFR", &key.name);
@@ -270,7 +270,7 @@ fn powerdns_database(setup: &Setup) -> Result<()> {
     setup.given.iter().try_for_each(|zone| load_powerdns(setup, zone))
 }
 
-/// Has PowerDNS's tool load the file of a zone into the database.
+/// Loads a zone file into the database with PowerDNS's tool.
 pub(crate) fn load_powerdns(setup: &Setup, zone: &str) -> Result<()> {
     let mut command = Command::new(find("pdnsutil"));
     command.arg(config_directory(&setup.home)).args(["load-zone", zone]).arg(setup.home.join(zone));

@@ -1,7 +1,7 @@
 //! Other name servers, to compare answers with: NSD, Knot DNS and BIND.
 //!
-//! Each runs from a configuration written for the occasion, on a free port of 127.0.0.1, with all it writes below a
-//! directory of the caller's. What could make the answers differ without saying anything about a server is set alike:
+//! Each runs with a generated configuration on a free port of 127.0.0.1, and writes its files below a
+//! directory of the caller. Settings that could make answers differ without a fault of a server are the same:
 //! payload size, no recursion, no rotation of records, no server identifiers and no cookies unasked.
 
 use std::fmt::{self, Write as _};
@@ -14,7 +14,7 @@ use std::{env, fs};
 use crate::wire::{self, kind};
 use crate::{Console, Error, Port, Process, Result, within};
 
-/// How long a peer may take until it serves a zone: it runs on the host itself, and a zone it refuses never comes.
+/// How long a peer may take until it serves a zone: it runs on the host itself, and a zone it refuses never appears.
 const PEER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Another implementation of an authoritative server.
@@ -37,12 +37,12 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// If the server is not installed, or refuses a zone: the error holds what it printed.
+    /// The server is not installed, or refuses a zone; the error contains its output.
     pub fn start<N: AsRef<str>>(self, directory: &Path, zones: &[(N, PathBuf)]) -> Result<RunningPeer> {
         let mut running = self.launch(directory, zones)?;
         for (zone, _) in zones {
             let zone = zone.as_ref();
-            // The last thing it printed says why, if it never does.
+            // If it never does, the last line of its output says why.
             within(PEER_PATIENCE, &format!("{self} serves {zone}"), || match running.serves(zone) {
                 Ok(true) => Some(Ok(())),
                 Ok(false) => running.process.ended().map(|status| Err(running.failed(&format!("ended ({status})")))),
@@ -63,7 +63,7 @@ impl Peer {
         fs::write(&config, text).map_err(Error::io(format!("cannot write {}", config.display())))?;
         let config = config.to_string_lossy();
         let arguments: &[&str] = match self {
-            // Stays the child of its parent, which its own processes end with.
+            // It stays in the foreground, so that its children end with it.
             Peer::Nsd => &["-d", "-c", &config],
             Peer::Knot => &["-c", &config],
             Peer::Bind => &["-g", "-n", "1", "-c", &config],
@@ -72,7 +72,7 @@ impl Peer {
         Ok(RunningPeer { peer: self, process, port })
     }
 
-    /// Has its own zone checker read `file` as the zone `zone`; returns whether the zone is good, and what was said.
+    /// Checks `file` as the zone `zone` with its own zone checker; returns whether the zone is valid, and the output.
     pub fn check_zone(self, zone: &str, file: &Path) -> Result<(bool, String)> {
         let mut command = match self {
             Peer::Nsd => Command::new(find("nsd-checkzone")),
@@ -83,7 +83,7 @@ impl Peer {
             command.arg("-o");
         }
         command.arg(zone).arg(file).stdin(Stdio::null());
-        // Relative names in $INCLUDE are looked for beside the file.
+        // Relative names in $INCLUDE are resolved in the directory of the file.
         if let Some(directory) = file.parent() {
             command.current_dir(directory);
         }
@@ -155,7 +155,7 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A running server of another make; ends with its handle.
+/// A running server of another vendor; it ends when dropped.
 #[derive(Debug)]
 pub struct RunningPeer {
     peer: Peer,
@@ -164,12 +164,12 @@ pub struct RunningPeer {
 }
 
 impl RunningPeer {
-    /// Which one it is.
+    /// Returns the implementation.
     pub fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Where it answers, by UDP and by TCP.
+    /// Returns its address for UDP and TCP.
     pub fn address(&self) -> SocketAddr {
         self.port.address()
     }
@@ -179,7 +179,7 @@ impl RunningPeer {
         self.process.id()
     }
 
-    /// What it has printed so far.
+    /// Returns its output so far.
     pub fn console(&self) -> String {
         self.process.printed()
     }

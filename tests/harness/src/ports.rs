@@ -16,13 +16,13 @@ static TAKEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
 pub struct Port(u16);
 
 impl Port {
-    /// Reserves a port that nobody has bound, neither for UDP nor for TCP.
+    /// Reserves a port that is bound neither for UDP nor for TCP.
     ///
-    /// The search begins at a place that depends on the process id, which keeps parallel test programs apart.
+    /// The search starts at a port that depends on the process id, so parallel test programs use different ports.
     ///
     /// # Panics
     ///
-    /// When all of the range is in use.
+    /// All ports of the range are in use.
     #[expect(clippy::new_without_default, reason = "reserving is an action, not a default value")]
     pub fn new() -> Port {
         let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);

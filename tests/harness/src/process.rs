@@ -8,19 +8,19 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::{Error, Result};
 
-/// Where a child's standard output and error go.
+/// The destination of a child's standard output and error.
 #[derive(Clone, Debug)]
 pub enum Console {
-    /// To this process's own.
+    /// The output of this process.
     Shown,
-    /// Into a file.
+    /// A file.
     File(PathBuf),
 }
 
 /// A running child process.
 ///
-/// It is killed when the handle is dropped. Should the thread that started it die without dropping it (a
-/// signal, an abort), the kernel kills it: it runs under `setpriv --pdeathsig`, which asks for exactly that.
+/// It is killed when the handle is dropped. If the thread that started it dies without dropping it (a
+/// signal, an abort), the kernel kills it: it runs under `setpriv --pdeathsig`, which requests that.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -28,7 +28,7 @@ pub struct Process {
     /// Its command line, for a shell.
     line: String,
     console: Console,
-    /// Whether it leads a process group of its own, which ends with it.
+    /// Whether it leads a process group of its own, which is killed with it.
     group: bool,
 }
 
@@ -38,7 +38,7 @@ impl Process {
         Process::begin(program, arguments, console, false)
     }
 
-    /// As [`Process::start`], and all that it starts itself is killed together with it.
+    /// Starts a program like [`Process::start`]; its own children are killed with it.
     pub fn start_group<A: AsRef<OsStr>>(program: &Path, arguments: &[A], console: Console) -> Result<Process> {
         Process::begin(program, arguments, console, true)
     }
@@ -62,7 +62,7 @@ impl Process {
         Ok(Process { child, name, line, console, group })
     }
 
-    /// How it ended, if it has.
+    /// Returns its exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
@@ -87,11 +87,11 @@ impl Process {
         &self.line
     }
 
-    /// What it has printed so far; empty when its console is [`Console::Shown`].
+    /// Returns its output so far; empty when its console is [`Console::Shown`].
     pub fn printed(&self) -> String {
         match &self.console {
             Console::Shown => String::new(),
-            // A guest prints what it likes, and the last character may be half written.
+            // A guest may print any octets, and the last character may be incomplete.
             Console::File(path) => String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).replace('\r', ""),
         }
     }
@@ -100,11 +100,11 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if self.group {
-            // While the leader is not waited for, its id is nobody else's.
+            // The id of the leader is not reused until it has been waited for.
             let group = format!("kill -s KILL -- -{}", self.child.id());
             let _ = Command::new("sh").args(["-c", &group]).stderr(Stdio::null()).status();
         }
-        // Fails only when it has ended already.
+        // Fails only if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -125,7 +125,7 @@ pub fn run(command: &mut Command) -> Result<String> {
     Err(Error::Failed { command: line, output: stdout + &String::from_utf8_lossy(&output.stderr) })
 }
 
-/// Returns a word as a shell takes it.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -135,16 +135,16 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// Returns the last of some lines, as one text.
+/// Returns the last lines of a text.
 pub(crate) fn last<'l>(lines: impl Iterator<Item = &'l str>, most: usize) -> String {
     let lines: Vec<&str> = lines.collect();
     lines[lines.len().saturating_sub(most)..].join("\n")
 }
 
-/// Returns the words before a command that have it believe in another time of day, told in words of `faketime`.
+/// Returns the command prefix that gives a program a false time of day, in the syntax of `faketime`.
 ///
-/// What that leaves behind of a program that is killed has the process's number in its name, and keeps the next process of
-/// that number from starting. So it is removed: what bears one's own number is nobody else's.
+/// What that leaves behind of a program that is killed has the process's number in its name, and keeps the next process
+/// of that number from starting. So it is removed: what bears one's own number is nobody else's.
 pub(crate) fn at_another_time(when: &[&str]) -> Vec<String> {
     const SCRIPT: &str = "rm -f /dev/shm/faketime_shm_$$ /dev/shm/sem.faketime_sem_$$; exec faketime \"$@\"";
     ["sh", "-c", SCRIPT, "sh"].iter().chain(when).map(|word| (*word).to_owned()).collect()

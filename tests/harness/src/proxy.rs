@@ -1,6 +1,6 @@
-//! The way between a server and its git remote, made long, or broken at a chosen place.
+//! A proxy between a server and its git remote that adds delay or faults at chosen points.
 //!
-//! A [`Proxy`] passes on what the two say to each other and follows it just as far as it must: the first packet line of
+//! A [`Proxy`] forwards the traffic and parses it only as far as needed: the first packet line of
 //! a connection of git's own protocol tells a push from a fetch, and after the flush packet that ends a push's commands
 //! comes the pack. Faults strike pushes there, or all connections.
 
@@ -14,24 +14,24 @@ use std::time::{Duration, Instant};
 
 use crate::{Error, Port, Remote, Result, namespace};
 
-/// What is wrong with the way.
+/// A fault of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Connections end as soon as they are made.
+    /// Connections are closed as soon as they are accepted.
     Closed,
-    /// Connections are taken, and that is all that ever happens.
+    /// Connections are accepted, and then nothing happens.
     Silent,
-    /// A push ends when it says what it wants.
+    /// A push is cut off at its request.
     BeforePush,
-    /// A push ends in the middle of its pack: the remote gets some octets of it.
+    /// A push is cut off in the middle of its pack, of which the remote gets some octets.
     InPack,
-    /// A push arrives and is carried out, and then the connection ends: the remote's report never comes.
+    /// A push arrives and is carried out, and then the connection is closed: the remote's report never arrives.
     BeforeReport,
     /// The same, and from then on everything is [`Fault::Closed`].
     BeforeReportThenClosed,
 }
 
-/// A proxy in front of a remote's daemon; gone when dropped.
+/// A proxy in front of a remote's daemon; it ends when dropped.
 #[derive(Debug)]
 pub struct Proxy {
     port: Port,
@@ -39,19 +39,19 @@ pub struct Proxy {
     listener: Option<JoinHandle<()>>,
 }
 
-/// What the threads have in common.
+/// The state shared by the threads.
 #[derive(Debug)]
 struct Shared {
     target: SocketAddr,
     round_trip: Duration,
-    /// The fault, and how many connections it is still for.
+    /// The fault, and the number of connections it still applies to.
     fault: Mutex<Option<(Fault, usize)>>,
     pushes: AtomicUsize,
     struck: AtomicUsize,
     ended: AtomicBool,
-    /// Both ends of all connections, to end them with.
+    /// Both ends of all connections, to close them.
     streams: Mutex<Vec<TcpStream>>,
-    /// Those of them that nothing is said on.
+    /// The connections without traffic.
     silent: Mutex<Vec<TcpStream>>,
 }
 
@@ -61,13 +61,13 @@ impl Proxy {
         Proxy::delayed(remote, Duration::ZERO)
     }
 
-    /// A proxy that is `round_trip` away from the daemon of `remote`: what is said arrives after half of it, and making a
+    /// A proxy that is `round_trip` away from the daemon of `remote`: data arrives after half of it, and opening a
     /// connection takes one.
     pub fn delayed(remote: &Remote, round_trip: Duration) -> Result<Proxy> {
         Proxy::to_address(remote.address(), round_trip)
     }
 
-    /// As [`Proxy::delayed`], to whatever listens at `target`: of its protocol nothing is understood.
+    /// As [`Proxy::delayed`], to any server at `target`, whose protocol is not parsed.
     pub fn to_address(target: SocketAddr, round_trip: Duration) -> Result<Proxy> {
         let port = Port::new();
         let ip = if namespace::inside() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
@@ -97,7 +97,7 @@ impl Proxy {
         format!("git://{host}:{}/zones.git", self.port.number())
     }
 
-    /// Breaks the way for as many `times`; connections (for the general faults) or pushes count.
+    /// Applies a fault this many `times`; connections (for the general faults) or pushes count.
     pub fn fail(&self, fault: Fault, times: usize) {
         *lock(&self.shared.fault) = Some((fault, times));
         if matches!(fault, Fault::Closed | Fault::Silent) {
@@ -105,28 +105,28 @@ impl Proxy {
         }
     }
 
-    /// Breaks the way until it is repaired.
+    /// Applies a fault until [`Proxy::repair`].
     pub fn fail_always(&self, fault: Fault) {
         self.fail(fault, usize::MAX);
     }
 
-    /// Repairs the way. What is [`Fault::Silent`] already ends.
+    /// Removes the fault. Connections with [`Fault::Silent`] are closed.
     pub fn repair(&self) {
         *lock(&self.shared.fault) = None;
         cut(&self.shared.silent);
     }
 
-    /// Ends all connections there are now.
+    /// Closes all current connections.
     pub fn cut(&self) {
         cut(&self.shared.streams);
     }
 
-    /// How many pushes have come this way, whole or not.
+    /// Returns how many pushes were attempted, complete or not.
     pub fn pushes(&self) -> usize {
         self.shared.pushes.load(Ordering::SeqCst)
     }
 
-    /// How many connections a fault has struck.
+    /// Returns how many connections a fault affected.
     pub fn struck(&self) -> usize {
         self.shared.struck.load(Ordering::SeqCst)
     }
@@ -153,7 +153,7 @@ impl Shared {
             }
             let Ok(client) = client else { continue };
             let shared = Arc::clone(self);
-            // One that fails is a connection that ends, which is what both sides then see.
+            // If it fails, the connection ends, and both sides notice that.
             thread::spawn(move || shared.connection(client));
         }
     }
@@ -186,7 +186,7 @@ impl Shared {
                 let passed = self.pass(&daemon, &client, Duration::ZERO, |octets| {
                     Ok(if deaf.load(Ordering::SeqCst) { 0 } else { octets.len() })
                 });
-                // The daemon says no more: the client shall see that, and it is over for the daemon, too.
+                // The daemon sends no more: the client is informed, and the daemon's side is closed, too.
                 if deaf.load(Ordering::SeqCst) {
                     let _ = client.shutdown(Shutdown::Both);
                 }
@@ -196,11 +196,11 @@ impl Shared {
         Ok(())
     }
 
-    /// Passes on what the client says, up to a fault.
+    /// Forwards the client's data, up to a fault.
     fn requests(&self, client: &TcpStream, daemon: &TcpStream, deaf: &AtomicBool) -> io::Result<()> {
         let mut reader = PushReader::default();
         let mut in_pack = 0_usize;
-        // The time that making a connection takes is spent here, before the first word.
+        // The delay of opening a connection is spent here, before the first octet.
         self.pass(client, daemon, self.round_trip, |octets| {
             let before = reader.stage;
             let pack = reader.read(octets);
@@ -292,7 +292,7 @@ impl Shared {
 
 fn remember(streams: &Mutex<Vec<TcpStream>>, stream: &TcpStream) -> io::Result<()> {
     let mut streams = lock(streams);
-    // Those that have ended go.
+    // Remove those that have ended.
     streams.retain(|stream| stream.peer_addr().is_ok());
     streams.push(stream.try_clone()?);
     Ok(())
@@ -317,7 +317,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where a client is in what it says.
+/// The position in a client's data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
     /// The first packet line.
@@ -329,12 +329,12 @@ enum Stage {
     Pack,
 }
 
-/// Follows what the client of a push says.
+/// Parses the data of a push.
 #[derive(Debug, Default)]
 struct PushReader {
     stage: Stage,
     is_push: bool,
-    /// The packet line under way.
+    /// The current packet line.
     line: Vec<u8>,
 }
 
@@ -356,7 +356,7 @@ impl PushReader {
                     self.is_push = self.line[4..].starts_with(b"git-receive-pack ");
                     self.stage = Stage::Commands;
                 }
-                // What a fetch says has flush packets in many places.
+                // A fetch has flush packets in many places.
                 _ if length == 0 && self.is_push => self.stage = Stage::Pack,
                 _ => {}
             }

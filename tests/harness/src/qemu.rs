@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::{env, fmt};
 
-/// A virtual machine QEMU can be.
+/// A machine type of QEMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Machine {
     /// The classic PC: PCI, devices behind port I/O.
     Pc,
-    /// The PC of this century: PCI Express.
+    /// The modern PC: PCI Express.
     Q35,
     /// A machine without PCI; virtio-mmio version 2.
     Microvm,
@@ -57,15 +57,15 @@ impl fmt::Display for Machine {
     }
 }
 
-/// What the guest's network card is connected to.
+/// The network of the guest.
 #[derive(Clone, Debug)]
 pub enum Network {
     /// QEMU's own user-mode network, no privilege needed: the guest is 10.0.2.15, and 10.0.2.2 leads to the
-    /// host's 127.0.0.1. What arrives at `forward` by UDP or TCP goes to the guest's port 53.
+    /// host's 127.0.0.1. UDP and TCP at `forward` are forwarded to the guest's port 53.
     User {
         /// Where on the host to listen.
         forward: SocketAddr,
-        /// Where else, for TCP, and to which ports that goes.
+        /// Further TCP addresses, and the guest's ports for them.
         streams: Vec<(SocketAddr, u16)>,
     },
     /// An existing tap device.
@@ -92,11 +92,11 @@ pub struct Qemu {
     pub append: String,
     /// Its network.
     pub network: Network,
-    /// What its clock shows at the start, such as `2001-01-01T00:00:00`, if not the time of day.
+    /// The initial time of its clock, such as `2001-01-01T00:00:00`, if not the current time.
     pub clock: Option<String>,
     /// A Unix socket for QEMU's monitor, where the network is `net`.
     pub monitor: Option<PathBuf>,
-    /// More of QEMU's arguments, which prevail over those above.
+    /// Further arguments of QEMU, which override those above.
     pub more: Vec<String>,
 }
 
@@ -132,7 +132,7 @@ impl Qemu {
             }
             Network::Tap { interface } => format!("tap,id=net,ifname={interface},script=no,downscript=no,vhost=off"),
         });
-        // Without a boot ROM the firmware has nothing to boot from the network and no time to lose on it.
+        // Without a boot ROM the firmware has nothing to boot from the network and loses no time on it.
         let rom = if matches!(self.machine, Machine::Pc | Machine::Q35) { ",romfile=" } else { "" };
         line.extend(["-device".to_owned(), format!("{},netdev=net{rom}", self.machine.device("virtio-net"))]);
         line.extend(["-device".to_owned(), self.machine.device("virtio-rng")]);
@@ -144,12 +144,13 @@ impl Qemu {
     }
 }
 
-/// Returns QEMU's arguments for the accelerator and the processor: software emulation, or KVM if that is wanted and there.
+/// Returns QEMU's arguments for the accelerator and the processor: software emulation, or KVM if requested and
+/// available.
 pub fn accelerator() -> [&'static str; 4] {
     if kvm_wanted() { ["-accel", "kvm", "-cpu", "host"] } else { ["-accel", "tcg", "-cpu", "max"] }
 }
 
-/// Whether `ZONULE_ACCEL=kvm` asks for hardware virtualisation and `/dev/kvm` can give it.
+/// Whether `ZONULE_ACCEL=kvm` asks for hardware virtualisation and `/dev/kvm` provides it.
 fn kvm_wanted() -> bool {
     env::var_os("ZONULE_ACCEL").is_some_and(|accel| accel == "kvm")
         && OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok()

@@ -11,7 +11,7 @@ use crate::{Console, Error, Port, Process, Result, eventually, namespace, run};
 
 /// A bare repository, a clone to change it from, and the daemon that serves it for fetch and push.
 ///
-/// The person's own git settings have no say: global and system configuration are off, and the clone carries
+/// The user's git settings have no effect: global and system configuration are disabled, and the clone has
 /// its own author.
 #[derive(Debug)]
 pub struct Remote {
@@ -23,7 +23,7 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Makes the repositories below `directory` (`zones.git` and the clone `zones`), with one commit that holds a
+    /// Creates the repositories below `directory` (`zones.git` and the clone `zones`), with one commit that holds a
     /// copy of the files of `zones`, and serves them.
     pub fn with_directory(directory: &Path, zones: &Path) -> Result<Remote> {
         let entries = fs::read_dir(zones).map_err(Error::io(format!("cannot read {}", zones.display())))?;
@@ -35,7 +35,7 @@ impl Remote {
         Remote::with_files(directory, files)
     }
 
-    /// As [`Remote::with_directory`], with `files` (name and content) instead of a copy.
+    /// Creates them like [`Remote::with_directory`], with `files` (name and content) instead of a copy.
     pub fn with_files<N: AsRef<str>, C: AsRef<[u8]>>(
         directory: &Path,
         files: impl IntoIterator<Item = (N, C)>,
@@ -49,12 +49,12 @@ impl Remote {
         Ok(remote)
     }
 
-    /// Makes the two repositories, without any commit and not yet served.
+    /// Creates the two repositories, without any commit and not yet served.
     fn prepare(directory: &Path) -> Result<Remote> {
         let (bare, clone) = (directory.join("zones.git"), directory.join("zones"));
         run(git(directory).args(["init", "--quiet", "--bare", "--initial-branch=main"]).arg(&bare))?;
         run(git(directory).args(["init", "--quiet", "--initial-branch=main"]).arg(&clone))?;
-        // In a namespace the image comes by another way than the loopback, and nobody else can come.
+        // In a namespace the image does not use the loopback device, and no other host can connect.
         let address = if namespace::inside() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }.into();
         let remote = Remote { bare, clone, address, port: Port::new(), daemon: None };
         let origin = remote.bare.to_string_lossy().into_owned();
@@ -76,12 +76,13 @@ impl Remote {
         &self.clone
     }
 
-    /// The URL under which `host` (this machine, as the server sees it; an IPv6 address in brackets) serves the repository.
+    /// The URL under which `host` (this machine, as the server sees it; an IPv6 address in brackets) serves the
+    /// repository.
     pub fn url(&self, host: &str) -> String {
         format!("git://{host}:{}/zones.git", self.port.number())
     }
 
-    /// Writes a file of the clone, and makes the directories it is in.
+    /// Writes a file of the clone, and creates its directories.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let path = self.clone.join(name);
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
@@ -102,7 +103,7 @@ impl Remote {
 
     /// Commits everything in the clone and pushes the current branch.
     ///
-    /// It writes into the bare repository directly and so works while the daemon is away, too.
+    /// It writes into the bare repository directly and so also works while the daemon is stopped.
     pub fn push(&self, message: &str) -> Result<()> {
         self.git(&["add", "--all"])?;
         self.git(&["commit", "--quiet", "--allow-empty", "--message", message])?;
@@ -115,7 +116,7 @@ impl Remote {
         run(git(&self.clone).args(arguments))
     }
 
-    /// Serves the repository, from now on or again; returns when the daemon accepts connections.
+    /// Starts or restarts serving the repository; returns when the daemon accepts connections.
     pub fn serve(&mut self) -> Result<()> {
         let base = self.bare.parent().unwrap_or(&self.bare);
         self.daemon = Some(git_daemon(base, (self.address, self.port.number()).into())?);
@@ -129,7 +130,7 @@ impl Remote {
         self.serve()
     }
 
-    /// Stops serving, in the middle of whatever it does: it and all it has started are killed, and connections are
+    /// Stops serving at once: the daemon and its children are killed, and connections are
     /// refused until [`Remote::serve`].
     pub fn go_away(&mut self) {
         self.daemon = None;
@@ -146,7 +147,7 @@ impl Remote {
         run(git(&self.bare).args(arguments))
     }
 
-    /// Makes another clone below `directory`, for another person: `name` is its directory's and the author's.
+    /// Makes another clone below `directory`, for another user: `name` is its directory's and the author's.
     pub fn clone_for(&self, directory: &Path, name: &str) -> Result<PathBuf> {
         let path = directory.join(name);
         let line = ["clone", "--quiet", "--config", "user.email=people@example.org", "--config", "gc.auto=0"];
@@ -154,14 +155,14 @@ impl Remote {
         Ok(path)
     }
 
-    /// Brings the clone up to date, its own commits on top.
+    /// Updates the clone, with its own commits rebased on top.
     pub fn pull(&self) -> Result<()> {
         self.git(&["pull", "--quiet", "--rebase", "origin", "main"]).map(drop)
     }
 
-    /// Has the bare repository run `script` (of `sh`) as the hook `name`, see githooks(5); for whoever pushes.
+    /// Installs `script` (of `sh`) as the hook `name` of the bare repository, see githooks(5), for all pushes.
     pub fn hook(&self, name: &str, script: &str) -> Result<()> {
-        // Written beside it and renamed: a hook that is open for writing cannot be run.
+        // Written to another file and renamed: a hook that is open for writing cannot be run.
         let (path, new) = (self.bare.join("hooks").join(name), self.bare.join("new-hook"));
         let text = format!("#!/bin/sh\n{script}\n");
         let written = fs::write(&new, text)
@@ -171,20 +172,20 @@ impl Remote {
         written.map_err(Error::io(format!("cannot write {}", path.display())))
     }
 
-    /// Takes the hook `name` away.
+    /// Removes the hook `name`.
     pub fn unhook(&self, name: &str) -> Result<()> {
         let path = self.bare.join("hooks").join(name);
         fs::remove_file(&path).map_err(Error::io(format!("cannot remove {}", path.display())))
     }
 
-    /// Installs a hook that waits until its gate is opened, with `condition` (of `sh`) the gate is for.
+    /// Installs a hook that waits until its gate is opened, if `condition` (of `sh`) holds.
     pub fn gate(&self, name: &str, condition: &str) -> Result<Gate> {
         let gate = Gate { entered: self.bare.join("gate-entered"), open: self.bare.join("gate-open") };
         for file in [&gate.entered, &gate.open] {
             let _ = fs::remove_file(file);
         }
         let (entered, open) = (gate.entered.display(), gate.open.display());
-        // With an end, should the test have ended: two minutes.
+        // It times out after two minutes, in case the test has ended.
         let wait =
             format!("count=0; while [ ! -e {open} ] && [ $count -lt 2400 ]; do sleep 0.05; count=$((count + 1)); done");
         self.hook(name, &format!("cat >/dev/null\nif {condition}; then echo >>{entered}; {wait}; fi\nexit 0"))?;
@@ -196,10 +197,10 @@ impl Remote {
         self.git_bare(&["config", "daemon.receivepack", if read_only { "false" } else { "true" }]).map(drop)
     }
 
-    /// Fills the daemon's disk, or frees it again: nothing it has started from now on can write to a file.
+    /// Simulates a full disk of the daemon, or ends that: its new children cannot write to files.
     pub fn set_disk_full(&self, full: bool) -> Result<()> {
         let daemon = self.daemon.as_ref().ok_or_else(|| Error::Ended { what: "there is no git daemon".to_owned() })?;
-        // The soft limit, so that an ordinary user can take it back.
+        // The soft limit, so that an ordinary user can raise it again.
         let limit = if full { "--fsize=0:" } else { "--fsize=unlimited:" };
         run(Command::new("prlimit").args([format!("--pid={}", daemon.id()), limit.to_owned()])).map(drop)
     }
@@ -213,12 +214,12 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// How many pushes have come to the gate.
+    /// Returns how many pushes have reached the gate.
     pub fn entered(&self) -> usize {
         fs::read(&self.entered).map_or(0, |lines| lines.len())
     }
 
-    /// Waits until somebody is at the gate.
+    /// Waits until a push is at the gate.
     pub fn until_entered(&self) -> Result<()> {
         eventually("a push comes to the hook", || (self.entered() > 0).then_some(()))
     }
@@ -257,11 +258,11 @@ pub fn git_daemon(base: &Path, address: SocketAddr) -> Result<Process> {
     Ok(daemon)
 }
 
-/// A git command in `directory` that no setting outside of the repository influences.
+/// Returns a git command in `directory` that no settings outside of the repository affect.
 pub fn git(directory: &Path) -> Command {
     let mut command = Command::new("git");
     command.current_dir(directory).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-    // Set while git runs a hook, and then aimed at the wrong repository.
+    // Set while git runs a hook, and would name the wrong repository.
     for name in [
         "GIT_DIR",
         "GIT_WORK_TREE",

@@ -1,4 +1,4 @@
-//! A directory of one's own that vanishes afterwards.
+//! A temporary directory for a test.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,14 +8,14 @@ use crate::{Error, Result, workspace};
 
 /// A fresh directory below `target/sandbox/`, removed when dropped.
 ///
-/// It stays when the thread is panicking: what a failed test leaves behind is evidence.
+/// It is kept if the thread is panicking, to examine a failed test.
 #[derive(Debug)]
 pub struct Sandbox {
     path: PathBuf,
 }
 
 impl Sandbox {
-    /// Makes the directory; `name` is part of its own.
+    /// Creates the directory; `name` is part of its name.
     pub fn new(name: &str) -> Result<Sandbox> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let unique = format!("{name}-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -24,7 +24,7 @@ impl Sandbox {
         Ok(Sandbox { path })
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }

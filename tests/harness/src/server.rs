@@ -12,23 +12,23 @@ use crate::{
     namespace, workspace,
 };
 
-/// How many lines of its console a server shows when its test fails.
+/// Number of lines of its console that a server prints when its test fails.
 const CONSOLE_LINES: usize = 100;
 
-/// How many of them belong to the message that it ended.
+/// Number of these lines in the error that it ended.
 const LAST_WORDS: usize = 5;
 
-/// What is under test.
+/// The program under test.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// The Linux binary.
     Hosted {
-        /// Where it is.
+        /// Its path.
         binary: PathBuf,
     },
     /// The image on a virtual machine.
     Image {
-        /// Where it is.
+        /// Its path.
         elf: PathBuf,
         /// The machine to boot it on.
         machine: Machine,
@@ -82,33 +82,34 @@ pub struct Boot {
     clock: Option<String>,
     streams: Vec<u16>,
     arguments: Vec<String>,
-    /// Where the Linux binary is started when it is at the far end of a link: the words before its command.
+    /// Where the Linux binary is started when it is at the far end of a link: the prefix of its command.
     far: Option<[String; 3]>,
-    /// What takes the place of the image's usual address and router.
+    /// Replaces the image's usual address and router.
     network: Option<String>,
     monitor: Option<PathBuf>,
     qemu: Vec<String>,
 }
 
 impl Boot {
-    /// Starts it at the far end of `link`; to be told before the remote, whose address depends on it.
+    /// Starts it at the far end of `link`; call this before setting the remote, whose address depends on it.
     pub fn over(mut self, link: &Link) -> Boot {
         self.far = Some(link.enter());
         self
     }
 
-    /// The address under which the target reaches this side.
+    /// Returns the address under which the target reaches the host.
     fn host(&self) -> String {
         if self.far.is_some() { namespace::HOST.to_string() } else { self.target.host().to_owned() }
     }
 
-    /// Gives the virtual machine `mib` MiB of memory instead of 256; nothing to the Linux binary.
+    /// Gives the virtual machine `mib` MiB of memory instead of 256; no effect on the Linux binary.
     pub fn memory_mib(mut self, mib: u32) -> Boot {
         self.memory_mib = mib;
         self
     }
 
-    /// Has the virtual machine's clock show `time` at the start, such as `2001-01-01T00:00:00`; nothing to the Linux binary.
+    /// Has the virtual machine's clock show `time` at the start, such as `2001-01-01T00:00:00`; no effect on the Linux
+    /// binary.
     pub fn clock(mut self, time: &str) -> Boot {
         self.clock = Some(time.to_owned());
         self
@@ -142,20 +143,20 @@ impl Boot {
         self.argument(format!("--git-remote={url}#{branch}")).argument("--git-poll=1")
     }
 
-    /// Gives the image these arguments instead of those that tell its usual address and router; nothing to the Linux
+    /// Gives the image these arguments instead of those for its usual address and router; no effect on the Linux
     /// binary. [`Server::address`] is then where it would have been.
     pub fn network(mut self, arguments: &str) -> Boot {
         self.network = Some(arguments.to_owned());
         self
     }
 
-    /// Has the virtual machine's monitor listen at a Unix socket; nothing to the Linux binary.
+    /// Has the virtual machine's monitor listen at a Unix socket; no effect on the Linux binary.
     pub fn monitor(mut self, socket: &Path) -> Boot {
         self.monitor = Some(socket.to_owned());
         self
     }
 
-    /// Adds arguments for QEMU itself, which prevail over the harness's own; nothing for the Linux binary.
+    /// Adds arguments for QEMU itself, which override the harness's own; no effect on the Linux binary.
     pub fn qemu(mut self, arguments: &[&str]) -> Boot {
         self.qemu.extend(arguments.iter().map(|&argument| argument.to_owned()));
         self
@@ -223,7 +224,7 @@ impl Boot {
 
 /// A running server.
 ///
-/// Dropped in a panicking thread, it prints its console: that is what a failed test needs to be understood.
+/// If dropped in a panicking thread, it prints its console, to explain the failed test.
 #[derive(Debug)]
 pub struct Server {
     process: Process,
@@ -233,12 +234,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Where it answers, by UDP and by TCP.
+    /// Returns its address for UDP and TCP.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it has printed so far.
+    /// Returns its output so far.
     pub fn console(&self) -> String {
         self.process.printed()
     }
@@ -248,7 +249,7 @@ impl Server {
         self.process.id()
     }
 
-    /// The command line that started it, as a shell takes it.
+    /// The command line that started it, quoted for a shell.
     pub fn command_line(&self) -> &str {
         self.process.command_line()
     }
@@ -261,7 +262,7 @@ impl Server {
     /// Tries `attempt` until it returns a value; fails early if the server ends.
     pub fn until<T>(&mut self, what: &str, mut attempt: impl FnMut(&Server) -> Option<T>) -> Result<T> {
         eventually(what, || {
-            // In this order: what a server printed before it ended still counts.
+            // In this order: output that a server printed before it ended still counts.
             let status = self.process.ended();
             match (attempt(self), status) {
                 (Some(value), _) => Some(Ok(value)),
@@ -279,7 +280,7 @@ impl Server {
     pub fn until_dig(&mut self, arguments: &[&str], wanted: impl Fn(&Reply) -> bool) -> Result<Reply> {
         let mut last = None;
         let outcome = self.until(&format!("dig {}", arguments.join(" ")), |server| {
-            // `dig` fails while nobody answers yet.
+            // `dig` fails until the server answers.
             let reply = server.dig(arguments).ok()?;
             let accepted = wanted(&reply);
             last = Some(reply.clone());

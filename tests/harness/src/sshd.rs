@@ -1,4 +1,4 @@
-//! An ssh server for git: OpenSSH's, with a configuration, keys and a port of its own.
+//! An ssh server for git: OpenSSH's, with its own configuration, keys and port.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::{Console, Error, Port, Process, Result, eventually, namespace, run};
 
-/// A running sshd, which lets the user in whom this program runs as.
+/// A running sshd, which accepts logins of the user of this program.
 #[derive(Debug)]
 pub struct Sshd {
     directory: PathBuf,
@@ -22,20 +22,20 @@ impl Sshd {
         Sshd::with_host_key(directory, "ed25519", more)
     }
 
-    /// As [`Sshd::start`], with a host key of another type, as `ssh-keygen -t` names it.
+    /// Starts one like [`Sshd::start`], with a host key of another type, by the name that `ssh-keygen -t` uses.
     pub fn with_host_key(directory: &Path, kind: &str, more: &str) -> Result<Sshd> {
         let (directory, port) = (directory.join("sshd"), Port::new());
         let describe = || format!("cannot write to {}", directory.display());
         fs::create_dir_all(&directory).map_err(Error::io(describe()))?;
         if namespace::is_root() {
-            // It insists on an empty directory to lock itself up in, which is made where it is started as a service.
+            // It requires an empty directory for privilege separation, which usually its service creates.
             fs::create_dir_all("/run/sshd").map_err(Error::io("cannot make /run/sshd"))?;
         }
         let address: SocketAddr =
             (if namespace::inside() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }, port.number()).into();
         let place = directory.display();
         let path = std::env::var("PATH").unwrap_or_default();
-        // Of a setting given twice the first counts.
+        // The first of two equal settings takes effect.
         let config = format!(
             "{more}\nListenAddress {address}\nHostKey {place}/host\nAuthorizedKeysFile {place}/authorized_keys\n\
              StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\nPasswordAuthentication no\n\
@@ -50,16 +50,16 @@ impl Sshd {
         Ok(sshd)
     }
 
-    /// Goes on with another host key, as after a new installation.
+    /// Restarts it with another host key, as after a new installation.
     pub fn replace_host_key(&mut self) -> Result<()> {
         self.serve("ed25519")
     }
 
-    /// Makes a host key and starts, or starts again.
+    /// Generates a host key and starts or restarts the server.
     fn serve(&mut self, kind: &str) -> Result<()> {
         self.process = None;
         let key = self.directory.join("host");
-        // With the log gone, a session of the server before that still ends does not write into the new one.
+        // The log is removed so that a session of the previous server does not write into the new log.
         for file in [&key, &self.directory.join("host.pub"), &self.directory.join("log")] {
             let _ = fs::remove_file(file);
         }
@@ -78,7 +78,7 @@ impl Sshd {
         Ok(())
     }
 
-    /// Lets in who has one of the keys of these lines (of `authorized_keys`), and nobody else.
+    /// Accepts only the keys of these lines of `authorized_keys`.
     pub fn let_in(&self, lines: &[&str]) -> Result<()> {
         let path = self.directory.join("authorized_keys");
         fs::write(&path, lines.join("\n") + "\n").map_err(Error::io(format!("cannot write {}", path.display())))
@@ -89,29 +89,29 @@ impl Sshd {
         &self.user
     }
 
-    /// Where it listens on this machine.
+    /// Returns the address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.port.address()
     }
 
-    /// The URL of a repository on this machine, for who sees it as `host`.
+    /// The URL of a repository on this machine, for clients that reach it as `host`.
     pub fn url(&self, host: &str, repository: &Path) -> String {
         format!("ssh://{}@{host}:{}{}", self.user, self.port.number(), repository.display())
     }
 
-    /// The host key as `ssh-keygen` writes it.
+    /// Returns the host key in the format of `ssh-keygen`.
     pub fn host_key(&self) -> Result<String> {
         let path = self.directory.join("host.pub");
         fs::read_to_string(&path).map_err(Error::io(format!("cannot read {}", path.display())))
     }
 
-    /// The host key's fingerprint as `ssh-keygen` shows it.
+    /// Returns the host key's fingerprint in the format of `ssh-keygen`.
     pub fn fingerprint(&self) -> Result<String> {
         let shown = run(Command::new("ssh-keygen").arg("-lf").arg(self.directory.join("host.pub")))?;
         Ok(shown.split(' ').nth(1).unwrap_or_default().to_owned())
     }
 
-    /// What it has logged.
+    /// Returns its log.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.directory.join("log")).unwrap_or_default()).into_owned()
     }

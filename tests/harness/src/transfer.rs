@@ -1,4 +1,4 @@
-//! Reads transfers of large zones as octets and keeps nothing of them.
+//! Reads transfers of large zones without storing them.
 
 use std::io::{self, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -11,20 +11,20 @@ use crate::wire::{self, Connection, kind};
 pub struct Transfer {
     connection: Connection,
     id: u16,
-    /// What has come so far.
+    /// The totals so far.
     pub seen: Seen,
 }
 
-/// What has come of a transfer.
+/// The totals of a transfer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// The messages.
+    /// The number of messages.
     pub messages: u64,
-    /// Their octets.
+    /// The number of octets.
     pub octets: u64,
-    /// The records, the SOA record at the begin and at the end among them.
+    /// The number of records, including both SOA records.
     pub records: u64,
-    /// The serial at the begin.
+    /// The serial at the beginning.
     pub first: Option<u32>,
     /// The serial at the end.
     pub last: Option<u32>,
@@ -33,7 +33,7 @@ pub struct Seen {
 }
 
 impl Transfer {
-    /// Asks the server at `address` for `zone`, and reads nothing yet.
+    /// Requests `zone` from the server at `address`, without reading yet.
     pub fn begin(address: SocketAddr, zone: &str) -> io::Result<Transfer> {
         let mut connection = Connection::open(address)?;
         let id = 4711;
@@ -41,7 +41,7 @@ impl Transfer {
         Ok(Transfer { connection, id, seen: Seen::default() })
     }
 
-    /// Reads one message more; returns whether the end is reached.
+    /// Reads one more message; returns whether the transfer is complete.
     pub fn step(&mut self) -> io::Result<bool> {
         let message = self.connection.receive()?.ok_or(ErrorKind::UnexpectedEof)?;
         if wire::rcode(&message) != Some(0) || wire::id(&message) != Some(self.id) {
@@ -77,8 +77,8 @@ impl Transfer {
     }
 }
 
-/// Transfers `zone`, which has so many `records` with its SOA record counted twice, as fast as it comes, and looks at no
-/// more than the messages' headers; returns the messages and their octets.
+/// Transfers `zone`, which has so many `records` with its SOA record counted twice, as fast as possible, and parses no
+/// more than the messages' headers; returns the numbers of messages and octets.
 pub fn drain(address: SocketAddr, zone: &str, records: u64) -> io::Result<(u64, u64)> {
     let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;

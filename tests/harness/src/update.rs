@@ -1,4 +1,4 @@
-//! Clients that send DNS updates (RFC 2136): other people's, and one for what they would never send.
+//! Clients that send DNS updates (RFC 2136): existing ones, and one for requests that they cannot send.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -7,21 +7,21 @@ use std::process::{Command, Stdio};
 
 use crate::{Error, Key, Result, run};
 
-/// What interprets the scripts: Debian's own, which has the packages they need, whatever else is on the path.
+/// The interpreter of the scripts: Debian's, which has the packages they need, regardless of the path.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
-/// Sends updates as its options say.
+/// The client script; its options describe the update.
 const UPDATE: &str = concat!(include_str!("exchange.py"), include_str!("update.py"));
 
 /// Drives certbot's plugin.
 const CERTBOT: &str = include_str!("certbot.py");
 
-/// How a client talks to a server.
+/// The transport of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// Datagrams.
+    /// UDP.
     Udp,
-    /// A connection.
+    /// TCP.
     Tcp,
 }
 
@@ -30,14 +30,14 @@ impl Transport {
     pub const ALL: [Transport; 2] = [Transport::Udp, Transport::Tcp];
 }
 
-/// A program that people update their zones with.
+/// A program for updating zones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
-    /// BIND's.
+    /// BIND's `nsupdate`.
     Nsupdate,
-    /// Knot DNS's.
+    /// Knot DNS's `knsupdate`.
     Knsupdate,
-    /// A script on dnspython.
+    /// A script that uses dnspython.
     Dnspython,
 }
 
@@ -45,13 +45,13 @@ impl Client {
     /// All of them.
     pub const ALL: [Client; 3] = [Client::Nsupdate, Client::Knsupdate, Client::Dnspython];
 
-    /// Sends one update of `zone`: `operations` are lines as `nsupdate` takes them, for example
-    /// `update add www.example.org. 300 A 192.0.2.1`, with absolute names. Returns how it was answered. Without a `zone`,
+    /// Sends one update of `zone`: `operations` are lines as `nsupdate` takes them, for example `update add
+    /// www.example.org. 300 A 192.0.2.1`, with absolute names. Returns how it was answered. Without a `zone`,
     /// `nsupdate` asks the server which one it is.
     ///
     /// # Errors
     ///
-    /// If the program cannot be started. That nobody answers is an outcome.
+    /// The program cannot be started. A missing answer is an outcome, not an error.
     pub fn update(
         self,
         server: SocketAddr,
@@ -91,25 +91,25 @@ impl fmt::Display for Client {
     }
 }
 
-/// How an update was answered.
+/// The outcome of an update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// The response code's name, for example `REFUSED`; `TIMEOUT` where no reply came.
+    /// The response code's name, for example `REFUSED`; `TIMEOUT` if there was none.
     pub status: String,
     /// The error in the reply's TSIG record, for example `BADTIME`.
     pub tsig_error: Option<String>,
-    /// The server's clock in the reply's TSIG record, in seconds since 1970; only [`Request`] tells.
+    /// The server's clock in the reply's TSIG record, in seconds since 1970; set by [`Request`] only.
     pub server_time: Option<u64>,
-    /// Whether the reply carries a valid signature; only [`Request`] tells.
+    /// Whether the reply carries a valid signature; set by [`Request`] only.
     pub signed: bool,
     /// The extended error (RFC 8914), its code and its text; only [`Request`] and [`Client::Dnspython`] tell.
     pub extended_error: Option<String>,
-    /// All that the client printed.
+    /// The client's output.
     pub text: String,
 }
 
 impl Outcome {
-    /// Reads what `nsupdate` or `knsupdate` prints after `answer`.
+    /// Parses the output of `nsupdate` or `knsupdate` after `answer`.
     fn of_tool(text: &str) -> Outcome {
         let mut outcome = Outcome { status: "TIMEOUT".to_owned(), text: text.to_owned(), ..Outcome::default() };
         for line in text.lines() {
@@ -124,14 +124,14 @@ impl Outcome {
         if outcome.tsig_error.as_ref() == Some(&outcome.status) {
             outcome.status = "NOTAUTH".to_owned();
         }
-        // A reply that does not prove itself counts for nothing.
+        // A reply that fails authentication is ignored.
         if outcome.status == "NOERROR" && (text.contains("TSIG error") || text.contains("failed to verify")) {
             outcome.status = "UNVERIFIED".to_owned();
         }
         outcome
     }
 
-    /// Reads the replies that the script printed.
+    /// Parses the replies that the script printed.
     fn of_script(text: &str) -> Vec<Outcome> {
         let mut outcomes: Vec<Outcome> = Vec::new();
         for line in text.lines() {
@@ -152,7 +152,7 @@ impl Outcome {
     }
 }
 
-/// An update with every liberty in how it is signed and sent.
+/// An update with full control over signing and sending.
 #[derive(Clone, Debug)]
 pub struct Request {
     zone: String,
@@ -161,7 +161,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// An unsigned update of `zone` by `operations`, as [`Client::update`] takes them.
+    /// An unsigned update of `zone` by `operations`, in the syntax of [`Client::update`].
     pub fn new(zone: &str, operations: &[&str]) -> Request {
         Request { zone: zone.to_owned(), operations: operations.join("\n"), options: Vec::new() }
     }
@@ -171,7 +171,7 @@ impl Request {
         self.options(key.map(|key| format!("--key={}", key.option())))
     }
 
-    /// Sends it so; by UDP unless told.
+    /// Sets the transport; UDP by default.
     pub fn transport(&mut self, transport: Transport) -> &mut Request {
         self.options((transport == Transport::Tcp).then(|| "--tcp".to_owned()))
     }
@@ -196,7 +196,7 @@ impl Request {
         self.options([format!("--algorithm={name}")])
     }
 
-    /// Sends the same octets `times` in a row before it waits for a reply, as a client does that is impatient.
+    /// Sends the same octets `times` in a row before it waits for a reply, as an impatient client does.
     pub fn burst(&mut self, times: usize) -> &mut Request {
         self.options([format!("--burst={times}")])
     }
@@ -206,12 +206,12 @@ impl Request {
         self.options([format!("--send={times}")])
     }
 
-    /// Waits so many seconds for a reply instead of 60.
+    /// Sets the timeout for a reply in seconds, instead of 60.
     pub fn patience(&mut self, seconds: u32) -> &mut Request {
         self.options([format!("--patience={seconds}")])
     }
 
-    /// Sends it and returns how it was answered; as many outcomes as it was sent times.
+    /// Sends it and returns one outcome for each time it was sent.
     pub fn send(&self, server: SocketAddr) -> Result<Vec<Outcome>> {
         let mut command = Command::new(PYTHON);
         command.args(["-c", UPDATE]).args(&self.options);
@@ -230,25 +230,25 @@ impl Request {
     }
 }
 
-/// Has certbot's plugin `add` or `delete` a TXT record as it does for a certificate.
+/// Adds (`add`) or deletes (`delete`) a TXT record with certbot's plugin, as for a certificate.
 ///
 /// # Errors
 ///
-/// If the plugin reports one: then the certificate would not have been issued.
+/// The plugin reports one; then no certificate would be issued.
 pub fn certbot(server: SocketAddr, key: &Key, action: &str, name: &str, text: &str) -> Result<()> {
     let mut command = Command::new(PYTHON);
     command.args(["-c", CERTBOT, &server.ip().to_string(), &server.port().to_string(), &key.option()]);
     run(command.args([action, name, text])).map(drop)
 }
 
-/// Runs `command` with `input` and returns all that it prints, however it ends.
+/// Runs `command` with `input` and returns its output, regardless of its exit status.
 fn feed(command: &mut Command, input: &str) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let failed = |source| Error::Spawn { program, source };
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
-        // One that ends before it has read all has said why.
+        // A command that ends before reading all input has printed why.
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().map_err(Error::io("waiting for a client"))?;

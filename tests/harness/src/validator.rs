@@ -1,4 +1,4 @@
-//! Validating resolvers, which judge the answers of signed zones: unbound as a server, BIND's `delv` as a command.
+//! Validating resolvers, which verify the answers of signed zones: unbound as a server, BIND's `delv` as a command.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,23 +10,23 @@ use crate::peer::find;
 use crate::wire::{self, kind};
 use crate::{Console, Error, Port, Process, Reply, Result, dig, run, within};
 
-/// A signed zone, where it is served, and the anchor that it is validated with.
+/// A signed zone, its server's address, and its trust anchor.
 #[derive(Clone, Debug)]
 pub struct Anchored {
     /// The name of the zone.
     pub zone: String,
     /// The address of its server.
     pub server: SocketAddr,
-    /// DS or DNSKEY records in presentation form, one a line.
+    /// DS or DNSKEY records in presentation form, one per line.
     pub anchor: String,
 }
 
-/// The judgement on an answer (RFC 4035 §4.3).
+/// The validation status of an answer (RFC 4035 §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// The signatures lead to the anchor.
     Secure,
-    /// It is proven that there are no signatures to expect.
+    /// It is proven that no signatures are expected.
     Insecure,
     /// Signatures or proofs are missing or wrong.
     Bogus,
@@ -42,7 +42,7 @@ impl fmt::Display for Judgement {
     }
 }
 
-/// A running unbound that validates; ends with its handle.
+/// A running unbound that validates; it ends when dropped.
 #[derive(Debug)]
 pub struct Validator {
     process: Process,
@@ -50,11 +50,11 @@ pub struct Validator {
 }
 
 impl Validator {
-    /// Starts unbound with its files in `directory` and waits until it answers; it asks the given servers only.
+    /// Starts unbound with its files in `directory` and waits until it answers; it queries the given servers only.
     ///
     /// # Errors
     ///
-    /// If it is not installed, or ends: the error holds what it printed.
+    /// It is not installed, or ends; the error contains its output.
     pub fn start(directory: &Path, zones: &[Anchored]) -> Result<Validator> {
         let home = directory.join("unbound");
         fs::create_dir_all(&home).map_err(Error::io(format!("cannot make {}", home.display())))?;
@@ -100,11 +100,11 @@ impl Validator {
         self.port.address()
     }
 
-    /// Has it resolve a question and returns its judgement and its reply.
+    /// Resolves a question and returns the validation status and the reply.
     ///
     /// # Errors
     ///
-    /// If it does not reply.
+    /// It does not reply.
     pub fn judge(&self, name: &str, rtype: &str) -> Result<(Judgement, Reply)> {
         let reply = dig(self.address(), &[name, rtype, "+recurse", "+dnssec", "+timeout=20"])?;
         let judgement = match reply.status.as_str() {
@@ -115,17 +115,17 @@ impl Validator {
         Ok((judgement, reply))
     }
 
-    /// What it has logged so far: the reason of each bogus answer.
+    /// Returns its log so far, which contains the reason for each bogus answer.
     pub fn log(&self) -> String {
         self.process.printed()
     }
 }
 
-/// Has BIND's `delv` resolve a question at the server itself and returns its judgement and what it printed.
+/// Resolves a question at the server itself with BIND's `delv`; returns the validation status and the output.
 ///
 /// # Errors
 ///
-/// If the anchor cannot be written.
+/// The anchor cannot be written.
 pub fn delv(directory: &Path, zone: &Anchored, name: &str, rtype: &str) -> Result<(Judgement, String)> {
     let anchors: PathBuf = directory.join(format!("{}anchors", zone.zone));
     let lines = zone.anchor.lines().filter(|line| !line.trim().is_empty()).map(|line| {

@@ -1,7 +1,7 @@
-//! The way between two name servers: watched, lossy, or broken in the middle of a transfer.
+//! A proxy between two name servers that records, drops or breaks traffic, also in the middle of a transfer.
 //!
-//! A [`Way`] passes on DNS messages by UDP and TCP to one server and notes what is asked and in which form it is answered.
-//! So a test knows from the wire, whatever the servers write into their logs, that a transfer was an incremental one.
+//! A [`Way`] forwards DNS messages over UDP and TCP to one server and records the requests and the form of the answers.
+//! So a test can verify on the wire, independent of the servers' logs, that a transfer was incremental.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -18,13 +18,13 @@ use crate::{Error, Port, Result, namespace};
 /// How long a datagram may be answered, at most.
 const DATAGRAM_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How soon a thread notices that the way is gone.
+/// How soon a thread notices that the proxy was dropped.
 const TICK: Duration = Duration::from_millis(100);
 
-/// In which form a request was answered.
+/// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Not at all yet, or not completely enough to tell.
+    /// No answer yet, or too little of it to classify.
     Nothing,
     /// With an error, by its number.
     Failed(u8),
@@ -36,10 +36,10 @@ pub enum Form {
     Whole,
 }
 
-/// A request that went this way, and what became of it.
+/// A forwarded request, and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
-    /// How it went.
+    /// The transport.
     pub transport: Transport,
     /// What it is: a query, or see [`opcode`].
     pub opcode: u8,
@@ -47,7 +47,7 @@ pub struct Passed {
     pub name: String,
     /// The type in the question, by number.
     pub kind: u16,
-    /// Whether it was lost on the way.
+    /// Whether it was dropped.
     pub lost: bool,
     /// How it was answered.
     pub form: Form,
@@ -57,7 +57,7 @@ pub struct Passed {
     pub octets: usize,
 }
 
-/// A proxy in front of a name server; gone when dropped.
+/// A proxy in front of a name server; it ends when dropped.
 #[derive(Debug)]
 pub struct Way {
     address: SocketAddr,
@@ -67,15 +67,15 @@ pub struct Way {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What is wrong with the way.
+/// The faults to apply.
 #[derive(Clone, Copy, Debug, Default)]
 struct Faults {
-    /// How many notifications are still to be lost.
+    /// Number of notifications still to be dropped.
     notifications: usize,
     /// How many answers are still to be cut off, each after so many octets.
     cuts: usize,
     cut_after: usize,
-    /// Nothing passes at all.
+    /// Whether all traffic is blocked.
     closed: bool,
 }
 
@@ -91,7 +91,7 @@ struct Shared {
 }
 
 impl Way {
-    /// A way to the server at `target`, without fault.
+    /// Returns a proxy to the server at `target`, without faults.
     pub fn to(target: SocketAddr) -> Result<Way> {
         let port = Port::new();
         let ip = if namespace::inside() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
@@ -124,12 +124,12 @@ impl Way {
         Ok(Way { address, _port: None, shared, threads })
     }
 
-    /// Where it begins, on this machine.
+    /// Returns the address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Leads to another server from now on.
+    /// Changes the target server.
     pub fn lead_to(&self, target: SocketAddr) {
         *lock(&self.shared.target) = target;
     }
@@ -150,7 +150,7 @@ impl Way {
         lock(&self.shared.faults).cuts
     }
 
-    /// Lets nothing pass any more, or everything again.
+    /// Blocks or unblocks all traffic.
     pub fn set_closed(&self, closed: bool) {
         lock(&self.shared.faults).closed = closed;
         if closed {
@@ -160,14 +160,14 @@ impl Way {
         }
     }
 
-    /// What has passed so far.
+    /// Returns the requests so far.
     pub fn passed(&self) -> Vec<Passed> {
         lock(&self.shared.passed)[self.shared.forgotten.load(Ordering::SeqCst)..].to_vec()
     }
 
-    /// Forgets what has passed so far.
+    /// Discards the requests recorded so far.
     pub fn forget(&self) {
-        // They stay where they are: some may still be under way.
+        // They are kept in place, since some may still be in progress.
         self.shared.forgotten.store(lock(&self.shared.passed).len(), Ordering::SeqCst);
     }
 
@@ -210,7 +210,7 @@ impl Shared {
             }
             let Ok(client) = client else { continue };
             let shared = Arc::clone(self);
-            // One that fails is a connection that ends, which is what both sides then see.
+            // If it fails, the connection ends, and both sides notice that.
             thread::spawn(move || shared.connection(&client));
         }
     }
@@ -245,7 +245,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Passes on what the client says.
+    /// Forwards the client's data.
     fn requests(
         &self,
         mut client: &TcpStream,
@@ -261,7 +261,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Passes on what the server says, up to a cut.
+    /// Forwards the server's data, up to a cut.
     fn answers(
         &self,
         mut server: &TcpStream,
@@ -311,7 +311,7 @@ impl Shared {
         }
     }
 
-    /// Passes on a datagram and what is said to it.
+    /// Forwards a datagram and the answer.
     fn datagram(
         &self,
         message: &[u8],
@@ -335,14 +335,14 @@ impl Shared {
                     return Ok(());
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                // Nobody is there: nothing comes back, as on a real way.
+                // No server is there, so nothing comes back, as on a real network.
                 Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
-    /// Notes a request; returns its id and where it is noted.
+    /// Records a request; returns its id and its index.
     fn note(&self, message: &[u8], transport: Transport, lost: bool) -> Option<(u16, usize)> {
         let (name, kind) = wire::question(message)?;
         let mut passed = lock(&self.passed);
@@ -359,7 +359,7 @@ impl Shared {
         Some((wire::id(message)?, passed.len() - 1))
     }
 
-    /// Notes a message of an answer.
+    /// Records a message of an answer.
     fn answered(&self, mut answer: Answer, message: &[u8]) -> Answer {
         let records: Vec<_> = wire::records(message).collect();
         let before = answer.records;
@@ -381,12 +381,12 @@ impl Shared {
     }
 }
 
-/// How far an answer has come.
+/// The progress of an answer.
 #[derive(Clone, Copy, Debug)]
 struct Answer {
-    /// Where its request is noted.
+    /// The index of its request.
     place: usize,
-    /// The type of its second record, which tells incremental transfers from others.
+    /// The type of its second record, which distinguishes incremental transfers from others.
     second: Option<u16>,
     records: usize,
 }

@@ -1,4 +1,4 @@
-//! Git over HTTP and HTTPS: nginx before git's own backend, and certificates of all kinds.
+//! Git over HTTP and HTTPS: nginx in front of git's own backend, and certificates of all kinds.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,11 +15,11 @@ use crate::{Console, Error, Port, Process, Result, eventually, git, run};
 pub struct Certificate {
     path: PathBuf,
     key: PathBuf,
-    /// Whose signature it bears, if it is not its own.
+    /// The authority that signed it; `None` if it is self-signed.
     issuer: Option<PathBuf>,
 }
 
-/// When a certificate is valid.
+/// The validity period of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
     /// Now.
@@ -31,13 +31,13 @@ pub enum Validity {
 }
 
 impl Certificate {
-    /// Makes the certificate of an authority, `<name>.pem` in `directory`.
+    /// Creates the certificate of an authority, `<name>.pem` in `directory`.
     pub fn authority(directory: &Path, name: &str) -> Result<Certificate> {
         let extensions = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,digitalSignature"];
         Certificate::make(directory, name, None, Validity::Now, &extensions)
     }
 
-    /// Has this authority make a certificate for `names`, such as `IP:127.0.0.1,DNS:localhost`.
+    /// Issues a certificate by this authority for `names`, such as `IP:127.0.0.1,DNS:localhost`.
     pub fn issue(&self, name: &str, names: &str, validity: Validity) -> Result<Certificate> {
         let directory = self.path.parent().unwrap_or(&self.path);
         let extensions = ["basicConstraints=critical,CA:FALSE".to_owned(), format!("subjectAltName={names}")];
@@ -75,7 +75,7 @@ impl Certificate {
         Ok(Certificate { path, key, issuer: issuer.map(|issuer| issuer.path.clone()) })
     }
 
-    /// Where it is, as PEM.
+    /// Returns the path of its PEM file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -102,15 +102,15 @@ impl Certificate {
     }
 }
 
-/// Users of a [`Web`] that asks for them: the first may push, the second may read.
+/// The users of a [`Web`] that requires a login: the first may push, the second may read.
 pub const USERS: [(&str, &str); 2] = [("writer", "w-s3cret"), ("reader", "r-s3cret")];
 
-/// How a [`Web`] serves.
+/// The configuration of a [`Web`].
 #[derive(Clone, Debug, Default)]
 pub struct Site {
-    /// With TLS, or in the clear.
+    /// The certificate for TLS; `None` without TLS.
     pub certificate: Option<Certificate>,
-    /// Whether only [`USERS`] are let in.
+    /// Whether only [`USERS`] have access.
     pub users: bool,
     /// Which requests are refused.
     pub refusal: Option<Refusal>,
@@ -119,19 +119,20 @@ pub struct Site {
 /// How a [`Web`] refuses requests.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// Those whose method and URI match this regular expression, such as `^POST .*/git-receive-pack`.
+    /// The requests whose method and URI match this regular expression, such as `^POST .*/git-receive-pack`.
     pub requests: &'static str,
     /// The status of the reply.
     pub status: u16,
-    /// More fields of its head: name and value.
+    /// Additional header fields: name and value.
     pub fields: &'static [(&'static str, &'static str)],
-    /// Its media type and body.
+    /// The media type and body.
     pub body: (&'static str, &'static str),
 }
 
-/// nginx, serving the repositories of a directory with `git http-backend`; ends with its handle.
+/// nginx, serving the repositories of a directory with `git http-backend`; it ends when dropped.
 ///
-/// `/moved/X.git` redirects to `/X.git`, `/down/X.git` to that without TLS, `/page/` is a web page, `/dumb/` has the repositories as files.
+/// `/moved/X.git` redirects to `/X.git`, `/down/X.git` to that without TLS, `/page/` is a web page, `/dumb/` has the
+/// repositories as files.
 #[derive(Debug)]
 pub struct Web {
     home: PathBuf,
@@ -158,7 +159,7 @@ impl Web {
         Ok(web)
     }
 
-    /// Serves, from now on, or in another way, at the same port.
+    /// Starts serving, or changes the configuration at the same port.
     pub fn serve(&mut self, site: &Site) -> Result<()> {
         self.nginx = None;
         self.secure = site.certificate.is_some();
@@ -172,7 +173,7 @@ impl Web {
             "-e".to_owned(),
             "stderr".to_owned(),
         ];
-        // Where administrators' programs are is not on everybody's path.
+        // The directories of administrators' programs may be missing in the path.
         let path = format!("PATH={}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
         let arguments = [path].into_iter().chain(arguments).collect::<Vec<_>>();
         let mut nginx = Process::start_group(Path::new("env"), &arguments, Console::File(self.home.join("nginx.log")))?;
@@ -181,24 +182,25 @@ impl Web {
         Ok(())
     }
 
-    /// The URL under which `host` (this machine, as the server sees it) has `path`; `login` is `user:password@` or empty.
+    /// The URL under which `host` (this machine, as the server sees it) has `path`; `login` is `user:password@` or
+    /// empty.
     pub fn url(&self, host: &str, login: &str, path: &str) -> String {
         let scheme = if self.secure { "https" } else { "http" };
         format!("{scheme}://{login}{host}:{}/{path}", self.port.number())
     }
 
-    /// The port it listens on.
+    /// Returns the port it listens on.
     pub fn port(&self) -> u16 {
         self.port.number()
     }
 
-    /// How many requests it has answered with `status`, of those whose line contains `text`.
+    /// Returns how many requests it has answered with `status`, of those whose line contains `text`.
     pub fn answered(&self, status: u16, text: &str) -> usize {
         let log = fs::read_to_string(self.home.join("access.log")).unwrap_or_default();
         log.lines().filter(|line| line.starts_with(&format!("{status} ")) && line.contains(text)).count()
     }
 
-    /// How many connections these requests came by.
+    /// Returns how many connections carried these requests.
     pub fn connections(&self) -> usize {
         let log = fs::read_to_string(self.home.join("access.log")).unwrap_or_default();
         let first_of_connection = |line: &&str| line.split(' ').nth(1) == Some("1");

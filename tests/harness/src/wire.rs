@@ -1,4 +1,4 @@
-//! DNS messages as octets: for what `dig` would never send.
+//! DNS messages as octets, including ones that `dig` cannot send.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
@@ -26,10 +26,10 @@ pub mod opcode {
     pub const NOTIFY: u8 = 4;
 }
 
-/// The response code 1: the server cannot make sense of the query.
+/// The response code 1: the server cannot parse the query.
 pub const FORMERR: u8 = 1;
 
-/// The response code 2: the server cannot do it now.
+/// The response code 2: the server failed.
 pub const SERVFAIL: u8 = 2;
 
 /// The response code 6: a name exists that should not.
@@ -62,7 +62,7 @@ pub struct Record<'a> {
     pub owner: &'a [&'a str],
     /// Its type, by number.
     pub kind: u16,
-    /// Its class, which says what is meant by the record: see [`class`].
+    /// Its class, which determines the meaning of the record: see [`class`].
     pub class: u16,
     /// Its TTL in seconds.
     pub ttl: u32,
@@ -74,19 +74,19 @@ pub struct Record<'a> {
 pub mod class {
     /// The Internet.
     pub const IN: u16 = 1;
-    /// In an update: not this.
+    /// In an update: absence or deletion of the record.
     pub const NONE: u16 = 254;
-    /// In an update: this, whatever its data.
+    /// In an update: the record with any data.
     pub const ANY: u16 = 255;
 }
 
-/// An unsigned update of `zone`: what must hold, and what shall change.
+/// Returns an unsigned update of `zone` with prerequisites and changes.
 ///
 /// # Panics
 ///
 /// When a label is longer than 63 octets, or data longer than 65,535.
 pub fn update(id: u16, zone: &str, prerequisites: &[Record<'_>], changes: &[Record<'_>]) -> Vec<u8> {
-    // A question for the SOA is what the zone section looks like (RFC 2136 §2.3).
+    // The zone section has the form of a question for the SOA (RFC 2136 §2.3).
     let mut message = query(id, zone, kind::SOA);
     message[2] = 5 << 3;
     for (place, records) in [(6, prerequisites), (8, changes)] {
@@ -206,7 +206,7 @@ pub fn exchange(server: SocketAddr, message: &[u8], patience: Duration) -> io::R
             reply.truncate(length);
             Ok(Some(reply))
         }
-        // ConnectionRefused: nobody listens there (yet).
+        // ConnectionRefused: no server listens there (yet).
         Err(error)
             if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::ConnectionRefused) =>
         {
@@ -216,7 +216,7 @@ pub fn exchange(server: SocketAddr, message: &[u8], patience: Duration) -> io::R
     }
 }
 
-/// A connection that carries messages, each behind two octets of length (RFC 1035 §4.2.2).
+/// A connection that carries messages, each preceded by two octets of length (RFC 1035 §4.2.2).
 #[derive(Debug)]
 pub struct Connection(TcpStream);
 
@@ -260,7 +260,7 @@ impl Connection {
     }
 }
 
-/// A message behind its length.
+/// Returns a message preceded by its length.
 ///
 /// # Panics
 ///

@@ -14,7 +14,7 @@ use std::{env, fs};
 ///
 /// # Panics
 ///
-/// When none of these is inside the source tree.
+/// None of these is inside the source tree.
 pub fn workspace() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {

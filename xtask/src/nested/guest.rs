@@ -45,25 +45,25 @@ const INIT: &str = include_str!("init.sh");
 /// L1's memory.
 const MEMORY_MIB: u32 = 1536;
 
-/// For how long L1 may say nothing at all. A job inside gives up and reports well before this.
+/// How long L1 may print nothing. A job inside times out and reports well before this.
 const SILENCE: Duration = Duration::from_secs(300);
 
 /// How many lines of its kernel's log are shown when L1 is at fault.
 const LOG_LINES: usize = 40;
 
-/// What L1 boots.
+/// The files that L1 boots.
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     kernel: PathBuf,
     initrd: PathBuf,
 }
 
-/// What became of a job in L1.
+/// The result of a job in L1.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// What the job reported.
+    /// The job's report.
     pub(super) report: Report,
-    /// What is wrong with L1 itself, if anything is. The report then says nothing about the image.
+    /// The fault of L1 itself, if there is one. The report then says nothing about the image.
     pub(super) fault: Option<String>,
 }
 
@@ -75,7 +75,7 @@ pub(super) fn build(directory: &Path, elf: &Path, selftest: &Path) -> Result<Fil
     for place in ["tests/harness", "target", "zones-example"] {
         make_directory(&work.join(place))?;
     }
-    // By these it is recognised as the source tree.
+    // These identify it as the source tree.
     copy(&workspace().join("Cargo.toml"), &work.join("Cargo.toml"))?;
     copy(elf, &work.join("target/zonule.elf"))?;
     copy(selftest, &work.join("target/selftest.elf"))?;
@@ -140,7 +140,7 @@ fn base() -> Result<(PathBuf, PathBuf)> {
     Ok((kernel.image, archive))
 }
 
-/// Describes the files that L1's base is made of: another text means that it has to be packed again.
+/// Describes the files that L1's base is made of: if the text changes, it must be packed again.
 fn fingerprint<'p>(inputs: impl Iterator<Item = &'p PathBuf>) -> Result<String> {
     let mut text = format!("{MODULES:?}\n{INIT}\n");
     for path in inputs {
@@ -151,13 +151,13 @@ fn fingerprint<'p>(inputs: impl Iterator<Item = &'p PathBuf>) -> Result<String> 
     Ok(text)
 }
 
-/// Returns where a firmware file is. One that this version of QEMU does not have, it does not ask for.
+/// Returns the path of a firmware file. QEMU requests only files that its version has.
 fn firmware(name: &str) -> Option<PathBuf> {
     FIRMWARE_PLACES.iter().map(|place| Path::new(place).join(name)).find(|path| path.is_file())
 }
 
-/// Boots L1, has it run `job`, shows what it prints beside routine, and returns what came of it. What L1 writes is kept in
-/// `directory`.
+/// Boots L1, runs `job` in it, prints its output except for routine lines, and returns the result. L1's output is kept
+/// in `directory`.
 pub(super) fn run_job(files: &Files, directory: &Path, job: &str, rounds: u32) -> Result<Outcome> {
     make_directory(directory)?;
     let [kernel_log, report_log] = ["kernel.log", "report.log"].map(|name| directory.join(name));

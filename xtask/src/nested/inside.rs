@@ -1,4 +1,4 @@
-//! What runs in L1: one job, whose checks are reported line by line.
+//! The part that runs in L1: one job, whose checks are reported line by line.
 
 use std::env;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use crate::{nettest, selftest};
 /// How many lines of a console a failed check shows.
 const CONSOLE_LINES: usize = 100;
 
-/// Runs the job that the environment names. Whatever goes wrong outside of a check is a fault of L1.
+/// Runs the job that the environment names. Any failure outside of a check is a fault of L1.
 pub(crate) fn inside() {
     Report::begin();
     match job() {
@@ -36,7 +36,8 @@ fn job() -> Result<()> {
     match kind {
         "boots" => {
             let rounds = variable("ZONULE_ROUNDS")?;
-            let rounds = rounds.parse().map_err(|_| Error::Unexpected(format!("{rounds} is no number of rounds")))?;
+            let rounds =
+                rounds.parse().map_err(|_| Error::Unexpected(format!("{rounds} is not a number of rounds")))?;
             boots(variant()?, rounds)
         }
         "life" => life::life(variant()?),
@@ -59,11 +60,11 @@ fn boots(variant: &Variant, rounds: u32) -> Result<()> {
     Ok(())
 }
 
-/// Runs one check on a server whose console is in the file `log`, reports how it came out, and returns whether it passed.
+/// Runs one check on a server whose console is in the file `log`, reports the result, and returns whether it passed.
 ///
 /// # Errors
 ///
-/// If QEMU did not even start the machine: that says nothing about the image.
+/// QEMU could not start the machine, which says nothing about the image.
 pub(super) fn check(name: &str, log: &Path, body: impl FnOnce() -> Result<()>) -> Result<bool> {
     let Err(error) = body() else {
         Report::passed(name);

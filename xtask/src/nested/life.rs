@@ -1,4 +1,4 @@
-//! What hypervisors do to virtual machines in the course of their lives, and the processors they give them.
+//! The life cycle of virtual machines under a hypervisor, and their processors.
 
 use std::process::Command;
 use std::thread;
@@ -14,10 +14,10 @@ use crate::variants::{Variant, ZONE, answers, until, zone};
 /// How long a machine is stopped: if nothing corrects the clock, it is wrong by far more than [`DRIFT`].
 const STOPPED: Duration = Duration::from_secs(6);
 
-/// By how many seconds the image's clock may differ from L1's.
+/// Maximum difference between the clocks of the image and L1, in seconds.
 const DRIFT: u64 = 2;
 
-/// How long the clock may take to be right again.
+/// How long the clock may take to be corrected.
 const CORRECTION: Duration = Duration::from_secs(15);
 
 /// How long the image may take to power off.
@@ -69,7 +69,7 @@ impl Scene {
         Ok(Monitor::connect(&self.sandbox.path().join("monitor"))?)
     }
 
-    /// Checks that the image answers, knows the time and takes a signed update, which depends on the time.
+    /// Checks that the image answers, has the correct time and accepts a signed update, which depends on it.
     fn in_order(&self, server: &mut Server) -> Result<()> {
         answers(server)?;
         clock_is_right(server, &self.key)?;
@@ -113,7 +113,7 @@ pub(super) fn processors(variant: &Variant) -> Result<()> {
     Ok(())
 }
 
-/// Saves a running machine to a file, ends it, and goes on with it in another QEMU.
+/// Saves a running machine to a file, ends it, and resumes it in another QEMU.
 fn migration(scene: &Scene) -> Result<()> {
     let state = scene.sandbox.path().join("state");
     let log = scene.sandbox.path().join("restored.log");
@@ -140,7 +140,7 @@ fn migration(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the image has ended the virtual machine, and checks that QEMU was content.
+/// Waits until the image has ended the virtual machine, and checks that QEMU succeeded.
 fn power_off(server: &mut Server) -> Result<()> {
     let begun = Instant::now();
     within(POWER_OFF, "the end of the virtual machine", || (!server.is_running()).then_some(()))?;

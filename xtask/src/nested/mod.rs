@@ -1,7 +1,7 @@
-//! `cargo xtask nested`: the image on KVM, which runs in a Linux guest and so needs no hardware for it.
+//! `cargo xtask nested`: the image on KVM inside a Linux guest, which needs no hardware support.
 //!
-//! Every job has a guest (L1) of its own, and two of them run at once. A fault of L1 is not held against the image: the
-//! job is repeated once in a fresh guest, and if that fails too, the report blames L1.
+//! Every job has a guest (L1) of its own, and two of them run at once. A fault of L1 does not count against the image:
+//! the job is repeated once in a fresh guest, and if that fails too, the report blames L1.
 
 mod guest;
 mod inside;
@@ -26,16 +26,16 @@ use crate::image::Program;
 use crate::tools::{self, BUSYBOX, CPIO, DIG, GIT, IP, KMOD, NSUPDATE, QEMU, SETPRIV};
 use crate::variants::VARIANTS;
 
-/// How often each machine boots: one boot in five would not show a race.
+/// How often each machine boots: a few boots would not show a race.
 const BOOTS: u32 = 5;
 
 /// How many guests run at once. Each has one processor.
 const AT_ONCE: usize = 2;
 
-/// How often a job may fail by no fault of the image.
+/// How often a job may fail for reasons other than the image.
 const ATTEMPTS: u32 = 2;
 
-/// The jobs beside the boots; those that take longest come first.
+/// The jobs other than the boots; the longest come first.
 const JOBS: [&str; 9] = [
     "nettest",
     "selftest",
@@ -48,12 +48,12 @@ const JOBS: [&str; 9] = [
     "processors/microvm-legacy",
 ];
 
-/// How many checks came out how.
+/// The numbers of checks by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Checks that the image passed.
+    /// Number of checks that the image passed.
     pub(crate) passed: u64,
-    /// Checks that it did not pass.
+    /// Number of checks that it failed.
     pub(crate) failed: u64,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn nested(words: &[&str]) -> Result<()> {
     outcome
 }
 
-/// As [`nested`], and returns the number of checks as well.
+/// Does what [`nested`] does, and returns the number of checks as well.
 pub(crate) fn run(words: &[&str]) -> (Tally, Result<()>) {
     let mut tally = Tally::default();
     let outcome = all(words, &mut tally);
@@ -103,10 +103,10 @@ fn all(words: &[&str], tally: &mut Tally) -> Result<()> {
     Err(Error::Unexpected(failed.chain(faults).collect::<Vec<_>>().join("\n")))
 }
 
-/// A job and what came of it.
+/// A job and its result.
 pub(crate) type Done = (String, Result<Vec<Check>>);
 
-/// Runs `jobs`, with the number of boots for each, in guests of their own, and returns what came of each.
+/// Runs `jobs`, with the number of boots for each, in guests of their own, and returns the result of each.
 pub(crate) fn run_jobs(jobs: &[(String, u32)], name: &str) -> Result<Vec<Done>> {
     tools::ensure(&[QEMU, GIT, DIG, SETPRIV, NSUPDATE, IP, BUSYBOX, CPIO, KMOD])?;
     let selftest = cargo::image(Program::Selftest)?;
@@ -114,7 +114,7 @@ pub(crate) fn run_jobs(jobs: &[(String, u32)], name: &str) -> Result<Vec<Done>> 
         Some(path) => PathBuf::from(path),
         None => cargo::image(Program::Zonule)?,
     };
-    // One directory, so that what a failure leaves behind is there until the next run.
+    // One directory, so that the files of a failure remain until the next run.
     let directory = workspace().join("target/nested").join(name);
     if directory.exists() {
         fs::remove_dir_all(&directory).map_err(HarnessError::io(directory.display().to_string()))?;
@@ -125,7 +125,7 @@ pub(crate) fn run_jobs(jobs: &[(String, u32)], name: &str) -> Result<Vec<Done>> 
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 loop {
-                    // In a statement of its own, or the lock would last as long as the job.
+                    // In a separate statement, so that the lock is not held while the job runs.
                     let job = next.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some((number, (job, rounds))) = job else { return };
                     let outcome = one(&files, &directory.join(format!("{number}")), job, *rounds);

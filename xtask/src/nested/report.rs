@@ -1,32 +1,32 @@
-//! What a job in L1 reports, line by line, and how it is read outside.
+//! The report of a job in L1, line by line, and its parser.
 
 use std::fmt::Display;
 
-/// What a job has reported so far.
+/// The report of a job so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Report {
     /// The checks, in their order.
     pub(super) checks: Vec<Check>,
-    /// Whether the job began at all.
+    /// Whether the job started.
     begun: bool,
-    /// Whether it came to its end.
+    /// Whether it finished.
     done: bool,
-    /// What kept it from checking the image.
+    /// The fault that prevented checks of the image.
     fault: Option<String>,
 }
 
-/// A check and how it came out.
+/// A check and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Check {
     /// Its name.
     pub(crate) name: String,
     /// Whether the image passed it.
     pub(crate) passed: bool,
-    /// What was printed about a failure: the error and the console.
+    /// The details of a failure: the error and the console.
     pub(crate) details: String,
 }
 
-/// What L1's kernel prints when it is broken itself.
+/// Messages of L1's kernel that show a fault of its own.
 const KERNEL_FAULTS: [&str; 7] = [
     "soft lockup",
     "hard LOCKUP",
@@ -38,41 +38,41 @@ const KERNEL_FAULTS: [&str; 7] = [
 ];
 
 impl Report {
-    /// What the lines of a report begin with. Other lines belong to the check before them.
+    /// The prefix of a report's lines. Other lines belong to the preceding check.
     pub(super) const PREFIX: &str = "nested: ";
 
-    /// Says that the job begins.
+    /// Reports that the job starts.
     pub(super) fn begin() {
         println!("{}begun", Report::PREFIX);
     }
 
-    /// Says that a check passed.
+    /// Reports that a check passed.
     pub(super) fn passed(name: &str) {
         println!("{}passed {name}", Report::PREFIX);
     }
 
-    /// Says that a check failed, and why.
+    /// Reports that a check failed, and why.
     pub(super) fn failed(name: &str, details: &str) {
         println!("{}failed {name}\n{details}", Report::PREFIX);
     }
 
-    /// Says that the image could not be checked, and why.
+    /// Reports that the image could not be checked, and why.
     pub(super) fn fault(error: &impl Display) {
         println!("{}fault {error}", Report::PREFIX);
     }
 
-    /// Says that the job came to its end.
+    /// Reports that the job finished.
     pub(super) fn end() {
         println!("{}done", Report::PREFIX);
     }
 
-    /// Whether a line of a report is none that a person waits for.
+    /// Returns whether a line of a report is routine.
     pub(super) fn is_routine(line: &str) -> bool {
         let rest = line.strip_prefix(Report::PREFIX).unwrap_or_default();
         ["begun", "done", "passed "].iter().any(|word| rest.starts_with(word))
     }
 
-    /// Reads what the functions above printed.
+    /// Parses the output of the functions above.
     pub(super) fn parse(text: &str) -> Report {
         let mut report = Report::default();
         for line in text.lines() {
@@ -98,8 +98,8 @@ impl Report {
         report
     }
 
-    /// Returns what is wrong with L1, if the report is not to be believed. `ended` says whether L1's QEMU ended by itself,
-    /// and if so, whether it was content.
+    /// Returns the fault of L1 that makes the report unreliable, if any. `ended` says whether L1's QEMU ended by
+    /// itself, and if so, whether it succeeded.
     pub(super) fn fault_of_guest(&self, kernel_log: &str, ended: Option<bool>) -> Option<String> {
         if let Some(fault) = &self.fault {
             return Some(fault.clone());

@@ -1,4 +1,4 @@
-//! What a server is for, once through, on KVM: a clone, answers, an update, a transfer, many connections, a push.
+//! The functions of a server, once each, on KVM: a clone, answers, an update, a transfer, many connections, a push.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use super::inside::check;
 use crate::cargo::{Error, Result};
 use crate::variants::{self, Variant, ZONE, answers};
 
-/// How many records the large zone has, beside its SOA record, of which a transfer holds two.
+/// Number of records of the large zone without its SOA record, of which a transfer holds two.
 const RECORDS: u64 = 10_000;
 
 /// How many connections are open at once.
@@ -39,7 +39,7 @@ pub(super) fn scenarios(variant: &Variant) -> Result<()> {
     Ok(())
 }
 
-/// The text of a zone of [`RECORDS`] records beside the SOA record.
+/// Returns the text of a zone of [`RECORDS`] records in addition to the SOA record.
 fn large_zone() -> String {
     let mut text = variants::zone("");
     // The small zone has three.
@@ -51,7 +51,7 @@ fn large_zone() -> String {
 
 /// Adds an address by `nsupdate`: it is in the zone's file in the remote as soon as the client has its answer.
 pub(super) fn update(server: &Server, remote: &Remote, key: &Key) -> Result<()> {
-    // Each time another name, for the same update twice is no change.
+    // A new name each time, since repeating an update changes nothing.
     let before = remote.git_bare(&["rev-list", "--count", "main"])?;
     let name = format!("u{}.{ZONE}", before.trim());
     let line = format!("update add {name}. 300 A 192.0.2.7");
@@ -78,10 +78,10 @@ fn transfer(address: SocketAddr) -> Result<()> {
     if seen.records == RECORDS + 2 {
         return Ok(());
     }
-    Err(Error::Unexpected(format!("{} records were transferred; {} is right", seen.records, RECORDS + 2)))
+    Err(Error::Unexpected(format!("{} records were transferred; expected {}", seen.records, RECORDS + 2)))
 }
 
-/// Opens all connections before it asks on the first one.
+/// Opens all connections before it sends a query on the first one.
 fn connections(address: SocketAddr) -> Result<()> {
     let failed = |source| HarnessError::Io { what: "one of many connections".to_owned(), source };
     let mut connections = Vec::new();
