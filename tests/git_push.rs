@@ -308,7 +308,7 @@ fn only_branches_are_pushed_to() {
         assert_eq!(repository.fetch().unwrap(), Fetched::Unchanged);
         let draft = one_change(&repository, "third\n");
         let error = push(&mut repository, &draft).unwrap_err().to_string();
-        assert!(error.contains("HEAD at the remote is no branch"), "{error}");
+        assert!(error.contains("HEAD at the remote is not a branch"), "{error}");
         // A branch by name.
         let mut repository = fetched_by(&format!("{}#feature/x", work.url()), protocol);
         let draft = one_change(&repository, "third\n");
