@@ -1,4 +1,4 @@
-//! Hooks of a work tree: what is committed is checked, and mended.
+//! Hooks of a work tree: commits are checked, and fixed.
 
 use std::fs;
 use std::process::Command;
@@ -23,11 +23,11 @@ fn what_counts_is_the_index() {
     world.write(&[("example.org", &zone(7, "new A 192.0.2.300\n"))]);
     let refused = world.git(&["commit", "--all", "--message", "Bad"]);
     refused.refused().with("example.org:6:7").with("new A 192.0.2.300").with("nothing was committed");
-    // Staged bad, mended in the work tree only.
+    // Invalid in the index, fixed in the work tree only.
     world.remote.git(&["add", "--all"]).unwrap();
     world.write(&[("example.org", &zone(8, NEW))]);
     world.git(&["commit", "--message", "Bad"]).refused().with("example.org:6:7");
-    // Staged good, spoilt in the work tree.
+    // Valid in the index, broken in the work tree.
     world.remote.git(&["add", "--all"]).unwrap();
     world.write(&[("example.org", "no zone\n")]);
     world.git(&["commit", "--message", "Good"]).fine();
@@ -117,12 +117,12 @@ fn numbers_are_raised_for_who_wants_it() {
     assert_eq!(head(&world, "example.org"), zone(9, ""));
     assert_eq!(world.remote.git(&["status", "--porcelain"]).unwrap(), "");
 
-    // With a path named it is another one, where nothing can be mended.
+    // With a path named it is another one, where nothing can be fixed.
     world.git(&["push", "origin", "HEAD"]).fine();
     world.write(&[("example.org", &zone(9, NEW))]);
     let refused = world.git(&["commit", "--message", "One", "--", "example.org"]);
     refused.refused().with("a commit of single paths is not mended").with("still 9");
-    // What cannot be mended is still refused, with what could be.
+    // What cannot be fixed is still refused, together with what could be.
     world.write(&[("example.org", &zone(9, "new A 192.0.2.300\n"))]);
     world.git(&["commit", "--all", "--message", "Bad"]).refused().with("example.org:6:7");
 }

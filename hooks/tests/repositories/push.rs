@@ -1,4 +1,4 @@
-//! What a push is refused for, each mistake by its message.
+//! Reasons for refusing a push, each identified by its message.
 
 use crate::world::{World, zone};
 
@@ -29,7 +29,7 @@ fn each_kind_of_mistake() {
     // A line that cannot be read: file, line, column, the line itself, a caret below, the reason.
     let said = ["example.org:6:7: error", "new A 192.0.2.300", "      ^"];
     refused(&world, &[("example.org", &zone(8, "new A 192.0.2.300\n"))], &said);
-    // What can be read and is no zone.
+    // Readable, but not a zone.
     refused(&world, &[("example.org", "$TTL 1\nwww A 192.0.2.1\n")], &["example.org: error", "SOA"]);
     let both = "www CNAME ns1\n";
     refused(&world, &[("example.org", &zone(8, both))], &["example.org:6:1: error", "CNAME"]);
@@ -85,7 +85,7 @@ fn what_is_no_mistake() {
     // Renamed, it is the same zone.
     world.remote.git(&["mv", "example.org", "example.org.zone"]).unwrap();
     world.push(&[]).fine();
-    // Warnings are told, and pass.
+    // Warnings are printed, and the push is accepted.
     world.push(&[("example.net", &zone(2, "@ MX 10 nobody\n"))]).fine().with("example.net:6:").with("warning");
     // Round the circle.
     world.push(&[("example.net", &zone(0x8000_0001, ""))]).fine();

@@ -1,4 +1,4 @@
-//! What the tests begin with: a bare repository served by git daemon, a clone of it, and the hooks.
+//! The fixture of the tests: a bare repository served by git daemon, a clone of it, and the hooks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
 }
 
-/// How a command ended, and all that it said.
+/// The exit status and output of a command.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) well: bool,
@@ -64,7 +64,7 @@ impl World {
         command
     }
 
-    /// Writes files of the clone; no content removes one.
+    /// Writes files of the clone; `None` as content removes a file.
     pub(crate) fn write(&self, files: &[(&str, &str)]) {
         for (name, content) in files {
             if let Some((directory, _)) = name.rsplit_once('/') {

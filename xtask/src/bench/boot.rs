@@ -1,4 +1,4 @@
-//! How long the image takes from its entry to serving, by its own clock.
+//! Measures the time from the image's entry to serving, by its own clock.
 
 use zonule_harness::{Machine, Remote, Sandbox, Target, workspace};
 
@@ -10,10 +10,10 @@ use crate::tools::{self, DIG, GIT, QEMU, SETPRIV};
 /// How often each machine boots.
 const ROUNDS: usize = 5;
 
-/// What the console says, each time followed by `after N ms`.
+/// The milestones on the console, each followed by `after N ms`.
 const MILESTONES: [&str; 3] = ["network up", "zones loaded", "first answer"];
 
-/// Boots every machine some times on the example zones and prints the medians.
+/// Boots every machine several times with the example zones and prints the medians.
 pub(super) fn boot() -> Result<()> {
     tools::ensure(&[QEMU, GIT, DIG, SETPRIV])?;
     cargo::image(Program::Zonule)?;
@@ -40,14 +40,14 @@ fn one(machine: Machine) -> Result<String> {
     let remote = Remote::with_directory(sandbox.path(), &workspace().join("zones-example"))?;
     let mut server = Target::image(machine)?.boot().memory_mib(128).remote(&remote).start(&sandbox)?;
     server.until_serving("example.org")?;
-    // The answer may be there before the line on what made it possible.
+    // The answer may arrive before the console line of its milestone.
     for milestone in MILESTONES {
         server.until_console(milestone)?;
     }
     Ok(server.console())
 }
 
-/// The number in the first `… after N ms` of a line that holds `milestone`.
+/// Returns the number in the first `… after N ms` of a line that contains `milestone`.
 fn milliseconds(console: &str, milestone: &str) -> Option<f64> {
     let line = console.lines().find(|line| line.contains(milestone) && line.contains(" after "))?;
     line.split_once(" after ")?.1.split_whitespace().next()?.parse().ok()

@@ -1,4 +1,4 @@
-//! How many of very many boots end in an answer, in software emulation and on KVM.
+//! Counts how many of very many boots end in an answer, in software emulation and on KVM.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,10 +15,10 @@ use crate::nested;
 use crate::tools::{self, DIG, GIT, QEMU, SETPRIV};
 use crate::variants::{VARIANTS, Variant, console, zone};
 
-/// How many machines boot at once.
+/// Number of machines that boot at once.
 const AT_ONCE: usize = 2;
 
-/// How many boots share a guest on KVM.
+/// Number of boots that share a guest on KVM.
 const SHARE: u32 = 100;
 
 /// Boots each machine `rounds` times in each way and prints how many boots answered. The console of every boot that did

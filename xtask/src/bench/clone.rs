@@ -1,7 +1,7 @@
-//! Clones, and a transfer, over long ways: what a delay and lost frames cost.
+//! Measures clones and a transfer over slow links: the cost of delay and lost frames.
 //!
-//! Each target in turn is a neighbour of its git server behind a way of a given length, in a network namespace. What is
-//! fetched lies in a sub-directory, where no zones are, and cannot be compressed: what is measured is the way.
+//! Each target in turn is connected to its git server by a link of a given delay, in a network namespace. The
+//! fetched data is in a subdirectory without zones and cannot be compressed, so the link alone is measured.
 
 use std::fs;
 use std::io::Read as _;
@@ -15,20 +15,20 @@ use crate::cargo::{self, Error, Profile, Result};
 use crate::image::Program;
 use crate::tools::{self, DIG, GIT, IP, QEMU, SETPRIV, SOCAT};
 
-/// Octets that are fetched.
+/// Number of octets fetched.
 const OCTETS: u64 = 20_000_000;
 
-/// In files of so many.
+/// Octets per file.
 const FILE: u64 = 1_000_000;
 
-/// The zone that is transferred, and its addresses.
+/// The zone that is transferred, and the number of its addresses.
 const ZONE: &str = "bench.example";
 const HOSTS: u32 = 200_000;
 
-/// The ways: milliseconds of round trip, and frames lost of a thousand.
+/// The links: milliseconds of round trip, and frames lost of a thousand.
 const WAYS: [(u64, u32); 4] = [(0, 0), (10, 0), (50, 0), (50, 20)];
 
-/// Measures both targets over all ways and prints the times.
+/// Measures both targets over all links and prints the times.
 pub(super) fn clone() -> Result<()> {
     if !namespace::inside() {
         tools::ensure(&[QEMU, GIT, DIG, SETPRIV, IP, SOCAT])?;
@@ -62,7 +62,7 @@ pub(super) fn clone() -> Result<()> {
     Ok(())
 }
 
-/// Commits what is fetched.
+/// Commits the data to fetch.
 fn fill(remote: &Remote) -> Result<()> {
     let directory = remote.clone_path().join("data");
     let failed = || HarnessError::io(format!("cannot fill {}", directory.display()));
@@ -74,7 +74,7 @@ fn fill(remote: &Remote) -> Result<()> {
         fs::write(directory.join(number.to_string()), octets).map_err(failed())?;
     }
     remote.push("Fill")?;
-    // One pack, so that git sends what is there instead of looking for deltas each time.
+    // One pack, so that git reuses it instead of searching for deltas each time.
     remote.git_bare(&["repack", "-a", "-d", "-q"])?;
     Ok(())
 }
@@ -91,7 +91,7 @@ fn one(target: &Target, conditions: Conditions, sandbox: &Sandbox, remote: &Remo
     Ok((fetched, start.elapsed().as_secs_f64()))
 }
 
-/// The milliseconds since the start that a line of the console tells.
+/// The milliseconds since the start that a console line reports.
 fn after(server: &Server, line: &str) -> Result<u64> {
     let console = server.console();
     let told = console.lines().find_map(|text| text.split_once(line)).and_then(|(_, rest)| {

@@ -15,7 +15,7 @@ use crate::linux::{Kernel, copy, copy_with_libraries, make_directory, pack, writ
 /// The kernel modules a virtio-net card needs.
 const MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
 
-/// What QEMU boots.
+/// The files that QEMU boots.
 pub(super) struct Guest {
     /// The Linux kernel.
     pub(super) kernel: PathBuf,

@@ -10,9 +10,9 @@ use zonule_harness::{Error as HarnessError, run};
 
 use crate::cargo::{Error, Result};
 
-/// The zone the load asks about.
+/// The zone that is queried.
 pub(super) const ZONE: &str = "bench.example";
-/// How many hosts it has.
+/// Number of its hosts.
 const HOSTS: u32 = 10_000;
 
 /// The text of [`ZONE`]: hosts with an address, aliases, a wildcard.
@@ -28,11 +28,11 @@ pub(super) fn zone(serial: u32) -> String {
     text
 }
 
-/// Writes the questions `dnsperf` asks in turn: mostly names that exist, some that do not.
+/// Writes the queries that `dnsperf` sends in turn: mostly for existing names, some for others.
 pub(super) fn write_questions(path: &Path) -> Result<()> {
     let mut text = String::new();
     for number in 0..HOSTS {
-        // A stride that is prime to the number of hosts visits all of them in no order.
+        // A stride coprime to the number of hosts visits all of them in a scattered order.
         let host = number.wrapping_mul(7919) % HOSTS;
         match number % 10 {
             0 => writeln!(text, "a{host}.{ZONE} A"),
@@ -47,7 +47,7 @@ pub(super) fn write_questions(path: &Path) -> Result<()> {
     Ok(fs::write(path, text).map_err(HarnessError::io(format!("cannot write {}", path.display())))?)
 }
 
-/// What `dnsperf` reports.
+/// The results of `dnsperf`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Outcome {
     /// Replies per second.
@@ -56,7 +56,7 @@ pub(super) struct Outcome {
     pub(super) lost: f64,
 }
 
-/// Asks `server` the questions in `path` for some seconds, as fast as it answers, with 100 queries under way.
+/// Sends the queries in `path` to `server` for some seconds, as fast as it answers, with 100 queries outstanding.
 pub(super) fn dnsperf(server: SocketAddr, path: &Path, seconds: u64, mode: &str) -> Result<Outcome> {
     let mut command = Command::new("dnsperf");
     command.args(["-s", &server.ip().to_string(), "-p", &server.port().to_string()]).arg("-d").arg(path);

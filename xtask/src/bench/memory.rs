@@ -1,4 +1,4 @@
-//! Memory: how little is enough, and whether it grows under load.
+//! Measures memory: the minimum, and growth under load.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,10 +17,10 @@ use crate::tools::{self, BIND, DIG, DNSPERF, GIT, IP, KNOT, NSD, QEMU, SETPRIV};
 /// Machine sizes to try, in MiB, largest first.
 const SIZES_MIB: [u32; 9] = [64, 32, 16, 12, 8, 7, 6, 5, 4];
 
-/// The zone that is asked for, and changed.
+/// The zone that is queried and changed.
 const FIRST: &str = "z0.example";
 
-/// Finds the smallest machine that serves a thousand zones, and what the Linux binary needs for them.
+/// Finds the smallest machine that serves a thousand zones, and the memory that the Linux binary needs for them.
 pub(super) fn memory() -> Result<()> {
     tools::ensure(&[QEMU, GIT, DIG, SETPRIV])?;
     let (binary, _) = (cargo::hosted(Profile::Release)?, cargo::image(Program::Zonule)?);
@@ -48,15 +48,15 @@ pub(super) fn memory() -> Result<()> {
     Ok(())
 }
 
-/// How many records the zone of [`per_record`] has.
+/// Number of records of the zone of [`per_record`].
 const RECORDS: u32 = 1_000_000;
 
-/// Measures what a record of a large zone takes in our server, NSD, Knot and BIND, in octets of resident memory: the
+/// Measures the memory per record of a large zone in our server, NSD, Knot and BIND, in octets of resident memory: the
 /// difference between a zone of a million A records, each of its own name, and an empty one.
 ///
 /// # Errors
 ///
-/// If ours takes more than NSD's or Knot's.
+/// Our server needs more than NSD or Knot.
 pub(super) fn per_record() -> Result<()> {
     tools::ensure(&[GIT, DIG, SETPRIV, NSD, KNOT, BIND])?;
     let binary = cargo::hosted(Profile::Release)?;
@@ -84,7 +84,7 @@ pub(super) fn per_record() -> Result<()> {
     }
 }
 
-/// Returns what a record takes, by `resident`, which serves a zone and returns the octets resident then.
+/// Returns the memory per record; `resident` serves a zone and returns the resident octets.
 fn per_record_of(name: &str, resident: impl Fn(&Sandbox, &str) -> Result<u64>) -> Result<f64> {
     let sandbox = Sandbox::new("empty")?;
     let empty = resident(&sandbox, &small_zone(1))?;
@@ -104,7 +104,7 @@ fn per_record_of(name: &str, resident: impl Fn(&Sandbox, &str) -> Result<u64>) -
     Ok(octets)
 }
 
-/// The resident memory of a process and its children, what they share counted once.
+/// Returns the resident memory of a process and its children; shared pages count once.
 fn resident_octets(process_id: u32) -> Result<u64> {
     let read = |path: String| fs::read_to_string(&path).map_err(HarnessError::io(path));
     let rollup = read(format!("/proc/{process_id}/smaps_rollup"))?;
@@ -150,7 +150,7 @@ pub(super) fn soak(seconds: u64) -> Result<()> {
         load::write_questions(&questions)?;
         let mut server = target.boot().memory_mib(128).remote(&remote).argument("--rate-limit=off").start(&sandbox)?;
         server.until_serving(load::ZONE)?;
-        // Warm: every buffer that is kept has been made.
+        // Warmed up: all retained buffers are allocated.
         under_load(&server, &remote, &questions, (seconds / 10).max(10), 2)?;
         let before = resident_kib(&server)?;
         let rates = under_load(&server, &remote, &questions, seconds, 1_000)?;
@@ -182,7 +182,7 @@ fn under_load(server: &Server, remote: &Remote, questions: &Path, seconds: u64, 
     })
 }
 
-/// Pushes a changed zone every three seconds; returns how often.
+/// Pushes a changed zone every three seconds; returns the number of pushes.
 fn push_until(done: &AtomicBool, remote: &Remote, serial: u32) -> Result<u32> {
     let mut pushes = 0;
     while !done.load(Ordering::Relaxed) {

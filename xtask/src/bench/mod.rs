@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures, and says what it measured.
+//! `cargo xtask bench`: measurements.
 
 mod boot;
 mod boots;
@@ -17,13 +17,13 @@ use zonule_harness::{Error as HarnessError, namespace};
 use crate::cargo::{self, Error, Result, cargo, shown};
 use crate::image::Program;
 
-/// What runs when no bench is named: everything that takes minutes at most.
+/// The benches that run by default: those that take minutes at most.
 const USUAL: [&str; 9] = ["size", "answer", "boot", "clone", "memory", "records", "qps", "updates", "transfers"];
 
-/// How long `soak` runs unless told, in seconds.
+/// How long `soak` runs by default, in seconds.
 const SOAK_SECONDS: u64 = 600;
 
-/// How often `boots` boots each machine unless told.
+/// How often `boots` boots each machine by default.
 const BOOTS: u32 = 1000;
 
 /// Runs the benches that `words` name.
@@ -71,7 +71,7 @@ fn size() -> Result<()> {
     Ok(())
 }
 
-/// The middle one of `values`.
+/// Returns the median of `values`.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
