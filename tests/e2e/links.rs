@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use zonule_harness::link::{Conditions, Link};
 use zonule_harness::transfer::Transfer;
-use zonule_harness::{Client, Key, Outcome, Remote, Reply, Sandbox, Server, Transport};
+use zonule_harness::{Client, Key, Outcome, Remote, Reply, Sandbox, Server, Transport, dig};
 
 use crate::scene::{inside, large_zone, zone};
 use crate::updates::scene::{KEYS, Ledger, ZONE};
@@ -66,36 +67,42 @@ fn fetch(server: &mut Server, remote: &Remote, link: &Link) -> usize {
     remote.push("Much").unwrap();
     // A frame takes 1,460 octets of it.
     let all = (FILES * FILE / 1_460) as u64;
-    let (mut answered, mut cut) = (0, false);
-    server
-        .until("the large commit is served", |server| {
+    let meanwhile = all / 10..all * 9 / 10;
+    let (address, mut cut) = (server.address(), false);
+    let (is_over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let question = format!("pushed.{ZONE}");
+    // By UDP, from clients that do not wait for each other: a question that is lost costs a second, and the commit takes
+    // no more than three.
+    let ask = || {
+        while !is_over.load(Ordering::Relaxed) {
+            let reply = dig(address, &[&question, "A", "+tries=1", "+timeout=1"]);
             let come = link.frames().0 - before;
-            if !cut && come > all / 4 {
-                cut = true;
-                link.set_cut(true);
-                thread::sleep(OUTAGE);
-                link.set_cut(false);
+            if meanwhile.contains(&come) && reply.is_ok_and(|reply| reply.status == "NXDOMAIN") {
+                answered.fetch_add(1, Ordering::Relaxed);
             }
-            // By UDP, several at a time: a question that is lost costs a second, and the commit takes no more than three.
-            let ask = || {
-                let reply = server.dig(&[&format!("pushed.{ZONE}"), "A", "+tries=10", "+timeout=1"]).ok();
-                (reply, link.frames().0 - before)
-            };
-            let replies: Vec<_> = thread::scope(|scope| {
-                let asking: Vec<_> = (0..QUESTIONS).map(|_| scope.spawn(ask)).collect();
-                asking.into_iter().map(|thread| thread.join().unwrap()).collect()
-            });
-            let meanwhile = all / 10..all * 9 / 10;
-            let is_answered = |reply: &Option<Reply>, come: &u64| {
-                meanwhile.contains(come) && reply.as_ref().is_some_and(|reply| reply.status == "NXDOMAIN")
-            };
-            answered += replies.iter().filter(|(reply, come)| is_answered(reply, come)).count();
-            let is_served = |reply: &Reply| reply.answer_data() == ["192.0.2.81"];
-            replies.iter().any(|(reply, _)| reply.as_ref().is_some_and(is_served)).then_some(())
-        })
-        .unwrap();
+        }
+    };
+    let served = thread::scope(|scope| {
+        (0..QUESTIONS).for_each(|_| drop(scope.spawn(ask)));
+        let served = server.until("the large commit is served", |server| {
+            if !cut {
+                cut = link.frames().0 - before > all / 4;
+                if cut {
+                    link.set_cut(true);
+                    thread::sleep(OUTAGE);
+                    link.set_cut(false);
+                }
+                return None;
+            }
+            let reply = server.dig(&[&question, "A", "+tries=10", "+timeout=1"]).ok()?;
+            (reply.answer_data() == ["192.0.2.81"]).then_some(())
+        });
+        is_over.store(true, Ordering::Relaxed);
+        served
+    });
+    served.unwrap();
     assert!(cut, "the commit came before the way could be cut");
-    answered
+    answered.into_inner()
 }
 
 /// Sends updates, one of them into an outage: whoever is told NOERROR finds the commit in the remote.
