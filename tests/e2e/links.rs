@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use zonule_harness::link::{Conditions, Link};
 use zonule_harness::transfer::Transfer;
-use zonule_harness::{Client, Key, Outcome, Remote, Reply, Sandbox, Server, Transport, dig};
+use zonule_harness::{Client, Key, Outcome, Remote, Sandbox, Server, Transport, dig};
 
 use crate::scene::{inside, large_zone, zone};
 use crate::updates::scene::{KEYS, Ledger, ZONE};
