@@ -221,7 +221,7 @@ fn whole(kind: Kind, zone: Option<&Name>, severity: Severity, file: &str, reason
 /// Returns the findings for which validators would reject a signed zone.
 fn dnssec(apex: &Name, path: &str, zone: &zone::Zone, unix: u64) -> Vec<Finding> {
     let validation = validate(zone, unix, usize::MAX);
-    let more = validation.errors + validation.warnings - validation.findings.len();
+    let more = validation.more();
     let finding = |severity, reason: &str, hint: &str| whole(Kind::Dnssec, Some(apex), severity, path, reason, hint);
     let mut found: Vec<Finding> = validation
         .findings

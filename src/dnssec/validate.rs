@@ -99,6 +99,20 @@ impl Validation {
     pub fn first_error(&self) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.severity == Severity::Error)
     }
+
+    /// Returns the number of findings that were counted only.
+    #[must_use]
+    pub fn more(&self) -> usize {
+        (self.errors + self.warnings).saturating_sub(self.findings.len())
+    }
+
+    /// Returns whether a later validation of the same zone, at the time `unix` in seconds since 1970, may find something
+    /// else: the end of a signature is near, or a finding may be about time.
+    #[must_use]
+    pub fn may_change(&self, unix: u64) -> bool {
+        let soon = Serial((unix as u32).wrapping_add(SOON));
+        !self.findings.is_empty() || self.expires.is_some_and(|expires| soon.is_newer_than(Serial(expires)))
+    }
 }
 
 impl<'z> Validator<'z> {

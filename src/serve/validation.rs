@@ -13,7 +13,7 @@ use super::mailbox::{Item, Mailbox};
 use super::{GIT_STACK, Server, seconds};
 use crate::config::BogusPolicy;
 use crate::dns::{Name, Severity};
-use crate::dnssec::{Finding, validate};
+use crate::dnssec::{Finding, Validation, validate};
 use crate::primary::ZoneJudge;
 use crate::zone::Zone;
 
@@ -47,51 +47,138 @@ pub(super) fn start(server: Arc<Server>) -> io::Result<()> {
 }
 
 fn run(server: &Server) {
-    // The signed zones, and what was logged about each last.
-    let mut signed: BTreeMap<Name, (Arc<Zone>, Vec<Finding>)> = BTreeMap::new();
+    let mut watch = Watch::default();
     let mut next = server.clock.now().0 + INTERVAL;
     loop {
-        match server.changes.take(next.saturating_sub(server.clock.now().0)) {
-            Some(Item::Message(apex, Some(zone))) => check(&mut signed, apex, zone, VERIFIED),
-            Some(Item::Message(apex, None)) => drop(signed.remove(&apex)),
-            // Nobody sends any.
-            Some(Item::Datagram(..)) => {}
+        let lines = match server.changes.take(next.saturating_sub(server.clock.now().0)) {
+            Some(Item::Message(apex, Some(zone))) => watch.changed(apex, zone, seconds()),
+            Some(Item::Message(apex, None)) => {
+                watch.signed.remove(&apex);
+                Vec::new()
+            }
+            // This mailbox gets no datagrams.
+            Some(Item::Datagram(..)) => Vec::new(),
             None => {
                 next = server.clock.now().0 + INTERVAL;
-                let zones: Vec<_> = signed.iter().map(|(apex, (zone, _))| (apex.clone(), Arc::clone(zone))).collect();
-                zones.into_iter().for_each(|(apex, zone)| check(&mut signed, apex, zone, 0));
+                watch.later(seconds())
             }
-        }
+        };
+        lines.into_iter().for_each(|(level, text)| log::log!(level, "{text}"));
     }
 }
 
-/// Validates a zone, verifying at most so many signatures, and logs what was not found before.
-fn check(signed: &mut BTreeMap<Name, (Arc<Zone>, Vec<Finding>)>, apex: Name, zone: Arc<Zone>, limit: usize) {
-    let validation = validate(&zone, seconds(), limit);
-    let before = signed.remove(&apex).map(|(_, findings)| findings).unwrap_or_default();
-    if !validation.is_signed {
-        return;
+/// A line for the log.
+type Line = (log::Level, String);
+
+/// The signed zones that are served, each with the result of its last validation.
+#[derive(Default)]
+struct Watch {
+    signed: BTreeMap<Name, (Arc<Zone>, Validation)>,
+}
+
+impl Watch {
+    /// Validates a zone that has changed, at the time `unix`, and returns what was not reported before.
+    fn changed(&mut self, apex: Name, zone: Arc<Zone>, unix: u64) -> Vec<Line> {
+        let before = self.signed.remove(&apex).map(|(_, validation)| validation.findings).unwrap_or_default();
+        let validation = validate(&zone, unix, VERIFIED);
+        if !validation.is_signed {
+            return Vec::new();
+        }
+        let lines = report(&apex, &validation, &before);
+        self.signed.insert(apex, (zone, validation));
+        lines
     }
-    let is_new = |finding: &&Finding| !before.contains(finding);
-    for finding in validation.findings.iter().filter(is_new) {
+
+    /// Validates the zones again in which time may have changed something, and returns what was not reported before.
+    fn later(&mut self, unix: u64) -> Vec<Line> {
+        let is_due = |(_, (_, validation)): &(&Name, &(Arc<Zone>, Validation))| validation.may_change(unix);
+        let due: Vec<_> =
+            self.signed.iter().filter(is_due).map(|(apex, (zone, _))| (apex.clone(), zone.clone())).collect();
+        due.into_iter().flat_map(|(apex, zone)| self.changed(apex, zone, unix)).collect()
+    }
+}
+
+/// Returns what a validation found that the one before did not.
+fn report(apex: &Name, validation: &Validation, before: &[Finding]) -> Vec<Line> {
+    let new = validation.findings.iter().filter(|finding| !before.contains(finding));
+    let line = |finding: &Finding| {
         let level = match finding.severity {
             Severity::Error => log::Level::Error,
             Severity::Warning => log::Level::Warn,
         };
-        log::log!(level, "zone {apex}: DNSSEC: {finding}");
-    }
-    let more = (validation.errors + validation.warnings).saturating_sub(validation.findings.len());
-    if more > 0 && validation.findings.iter().any(|finding| is_new(&finding)) {
-        log::warn!("zone {apex}: DNSSEC: and {more} more findings; `zonule check` lists them");
+        (level, format!("zone {apex}: DNSSEC: {finding}"))
+    };
+    let mut lines: Vec<Line> = new.map(line).collect();
+    let more = validation.more();
+    if more > 0 && !lines.is_empty() {
+        let text = format!("zone {apex}: DNSSEC: and {more} more findings; `zonule check` lists them");
+        lines.push((log::Level::Warn, text));
     }
     if validation.findings.is_empty() && !before.is_empty() {
-        log::info!("zone {apex}: DNSSEC: nothing is wrong any more");
+        lines.push((log::Level::Info, format!("zone {apex}: DNSSEC: nothing is wrong any more")));
     }
-    if validation.unverified > 0 && limit > 0 {
-        log::info!(
-            "zone {apex}: DNSSEC: {} signatures were not verified, because there are many",
-            validation.unverified
-        );
+    if validation.unverified > 0 && before.is_empty() {
+        let count = validation.unverified;
+        let text = format!("zone {apex}: DNSSEC: {count} signatures were not verified, because there are many");
+        lines.push((log::Level::Info, text));
     }
-    signed.insert(apex, (zone, validation.findings));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::Type;
+    use crate::dnssec::{Algorithm, Policy, Role, Secret, SigningKey, sign};
+    use crate::zone::Amendment;
+    use crate::zonefile::read;
+
+    const DAY: u64 = 86_400;
+
+    /// Returns a zone that is signed for a day, and the same with an address that is not the one signed.
+    fn signed(day: u64) -> [Arc<Zone>; 2] {
+        let apex = Name::from_text("example.org").unwrap();
+        let text = b"$TTL 60\n@ SOA ns host 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
+        let zone = read(&apex, "zone", text).zone.unwrap();
+        let key = SigningKey::derive(&Secret::new([1; 32]), &apex, Role::Csk, Algorithm::ED25519, 1).unwrap();
+        let good = sign(&zone, &[key], &Policy::default(), day as u32, None).unwrap();
+        let node = good.node(&Name::from_text("ns.example.org").unwrap()).unwrap();
+        let amendment = Amendment {
+            owner: Name::from_wire(node.owner()).unwrap(),
+            rtype: Type::A,
+            covers: None,
+            ttl: 60,
+            data: vec![[192, 0, 2, 2].into()],
+        };
+        let bad = good.amend(&[amendment]).unwrap();
+        [Arc::new(good), Arc::new(bad)]
+    }
+
+    fn levels(lines: &[Line]) -> Vec<log::Level> {
+        lines.iter().map(|(level, _)| *level).collect()
+    }
+
+    #[test]
+    fn each_finding_is_reported_once_and_its_end_too() {
+        let apex = Name::from_text("example.org").unwrap();
+        let ([good, bad], mut watch, now) = (signed(20_000), Watch::default(), 20_000 * DAY);
+        assert_eq!(watch.changed(apex.clone(), Arc::clone(&good), now), []);
+        assert_eq!(levels(&watch.changed(apex.clone(), Arc::clone(&bad), now)), [log::Level::Error]);
+        // The signature stays wrong.
+        assert_eq!(watch.later(now + 3600), []);
+        assert_eq!(watch.changed(apex.clone(), bad, now), []);
+        assert_eq!(levels(&watch.changed(apex, good, now)), [log::Level::Info]);
+        assert_eq!(watch.later(now + 3600), []);
+    }
+
+    #[test]
+    fn signatures_expire_without_a_change() {
+        let ([good, _], mut watch, now) = (signed(20_000), Watch::default(), 20_000 * DAY);
+        assert_eq!(watch.changed(Name::from_text("example.org").unwrap(), good, now), []);
+        // Those that were renewed six days before end first, after a fortnight.
+        let ends = |day: u64, watch: &mut Watch| levels(&watch.later(now + day * DAY));
+        let warned = (1..15).find(|day| ends(*day, &mut watch) == [log::Level::Warn]).unwrap();
+        assert!((4..13).contains(&warned), "{warned}");
+        assert!(levels(&watch.later(now + 15 * DAY)).contains(&log::Level::Error));
+    }
 }
