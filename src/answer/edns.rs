@@ -59,7 +59,7 @@ impl<'q> Edns<'q> {
             match u16::from_be_bytes([c0, c1]) {
                 code::NSID => self.nsid = true,
                 code::TCP_KEEPALIVE => self.keepalive = true,
-                // RFC 9660 §3.1: only replies have data.
+                // RFC 9660: only replies have data.
                 code::ZONE_VERSION if !option.is_empty() => return None,
                 code::ZONE_VERSION => self.zone_version = true,
                 // RFC 7873 §5.2: only the first one counts.

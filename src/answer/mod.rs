@@ -35,12 +35,9 @@ use self::edns::{Edns, Opt};
 use self::limit::LimitAction;
 use self::query::{Extras, Query, Reason, Rejection};
 use self::writer::Writer;
-use crate::dns::message::{HEADER, Rcode};
+use crate::dns::message::{HEADER, Rcode, class};
 use crate::dns::{Name, Serial, Type, name};
 use crate::zone::{Fault, Zone, Zones};
-
-/// The class of the Internet (RFC 1035 §3.2.4).
-const IN: u16 = 1;
 
 /// How a query arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -430,9 +427,9 @@ fn compose(
     }
     if let (Some(opt), Some(agent), Ok(query)) = (&mut opt, &context.settings.report_channel, parsed)
         && matches!(verdict.rcode, Rcode::NO_ERROR | Rcode::NAME_ERROR | Rcode::YX_DOMAIN)
-        && query.qclass == IN
+        && query.qclass == class::IN
     {
-        // RFC 9567 §7: reports must not cause further reports.
+        // RFC 9567: reports must not cause further reports.
         opt.report_channel = Some(agent.as_wire()).filter(|agent| !name::is_at_or_below(query.name, agent));
     }
     Some(writer.finish(header, &verdict, opt.as_ref(), limit))
@@ -486,8 +483,8 @@ fn answer_query(context: &Context<'_>, query: &Query<'_>, writer: &mut Writer<'_
         _ => {}
     }
     match (query.qclass, context.zones) {
-        (IN, Some(zones)) => resolve::resolve(zones, query, writer),
-        (IN, None) => Verdict::of(Rcode::SERVER_FAILURE).because(ExtendedError::NOT_READY),
+        (class::IN, Some(zones)) => resolve::resolve(zones, query, writer),
+        (class::IN, None) => Verdict::of(Rcode::SERVER_FAILURE).because(ExtendedError::NOT_READY),
         (CHAOS, _) => chaos::answer(context.settings, query, writer),
         _ => Verdict::of(Rcode::REFUSED).because(ExtendedError::NOT_SUPPORTED),
     }

@@ -23,10 +23,9 @@ pub(super) fn resolve(zones: &Zones, query: &Query<'_>, writer: &mut Writer<'_>)
         Some(Entry::Zone(zone)) => zone,
     };
     let mut verdict = Verdict { authoritative: true, ..Verdict::of(Rcode::NO_ERROR) };
-    let (dnssec, wants_version) = query.extras.edns.map_or((false, false), |edns| (edns.dnssec_ok, edns.zone_version));
-    if wants_version {
-        verdict.zone_version = Some(ZoneVersion::of(zone));
-    }
+    let edns = query.extras.edns;
+    let dnssec = edns.is_some_and(|edns| edns.dnssec_ok);
+    verdict.zone_version = edns.filter(|edns| edns.zone_version).map(|_| ZoneVersion::of(zone));
     let (qtype, qname) = (query.qtype, query.name);
     let mut answer = Resolution { qtype, qname, dnssec, writer, verdict, dname_at: None, proofs: Proofs::new() };
     let result = match answer.step(zone, None, query.name, &key) {
@@ -47,7 +46,7 @@ fn find_zone<'z>(zones: &'z Zones, qtype: Type, name: &[u8], key: &Key) -> Optio
     if qtype != Type::DS || entry.apex().as_wire().len() != name.len() || name.len() == 1 {
         return Some(entry);
     }
-    let parent = &name[usize::from(name[0]) + 1..];
+    let parent = name::parent(name);
     let Some(above) = zones.find(parent, &Key::new(parent)) else { return Some(entry) };
     match above.zone().map(|zone| zone.lookup(name, key)) {
         None | Some(Lookup::Delegation { at_cut: true, .. }) => Some(above),
@@ -118,7 +117,7 @@ impl<'z> Resolution<'_, '_, 'z> {
             }
             Lookup::Redirected(node) => self.redirected(owner, name, node),
             Lookup::EmptyNonTerminal => self.negative(zone, Denied::NoData(name)),
-            Lookup::EmptyWildcard { encloser } => self.negative(zone, Denied::WildcardNoData { name, encloser }),
+            Lookup::EmptyWildcard { encloser } => self.negative(zone, Denied::Name { name, encloser }),
             Lookup::NoName { encloser } => {
                 // RFC 6604 §3: the code refers to the last name of the chain.
                 self.verdict.rcode = Rcode::NAME_ERROR;
@@ -146,9 +145,7 @@ impl<'z> Resolution<'_, '_, 'z> {
                 None if owner.is_none() => self.writer.answer(rrset)?,
                 signatures => self.writer.signed(Section::Answer, owner, rrset, signatures)?,
             }
-            if let (true, Some(name)) = (self.dnssec, expanded) {
-                self.deny(zone, Denied::CloserName { name, encloser: parent(node.owner()).len() });
-            }
+            self.deny_closer(zone, node, expanded);
             if additional::is_due(rrset.rtype()) {
                 self.prove()?;
                 additional::add(self.writer, zone, rrset, owner.unwrap_or(self.qname), self.dnssec);
@@ -159,14 +156,12 @@ impl<'z> Resolution<'_, '_, 'z> {
             && let Some(cname) = node.rrset(Type::CNAME)
         {
             self.writer.signed(Section::Answer, owner, cname, self.signatures(node, cname))?;
-            if let (true, Some(name)) = (self.dnssec, expanded) {
-                self.deny(zone, Denied::CloserName { name, encloser: parent(node.owner()).len() });
-            }
+            self.deny_closer(zone, node, expanded);
             return Ok(cname.rdata().next().and_then(Target::new).map_or(Step::Done, Step::Alias));
         }
         match expanded {
             None => self.negative(zone, Denied::NoData(node.owner())),
-            Some(name) => self.negative(zone, Denied::WildcardNoData { name, encloser: parent(node.owner()).len() }),
+            Some(name) => self.negative(zone, Denied::Name { name, encloser: name::parent(node.owner()).len() }),
         }
     }
 
@@ -174,6 +169,14 @@ impl<'z> Resolution<'_, '_, 'z> {
     #[inline]
     fn signatures<'n>(&self, node: &'n Node, rrset: RRset<'_>) -> Option<RRset<'n>> {
         if self.dnssec { node.signatures(rrset.rtype()) } else { None }
+    }
+
+    /// Notes the proof that no name is closer to `expanded` than the wildcard that matches it.
+    #[inline]
+    fn deny_closer(&mut self, zone: &'z Zone, wildcard: &'z Node, expanded: Option<&[u8]>) {
+        if let (true, Some(name)) = (self.dnssec, expanded) {
+            self.deny(zone, Denied::CloserName { name, encloser: name::parent(wildcard.owner()).len() });
+        }
     }
 
     /// Notes the nodes that prove what is denied, if the zone is signed.
@@ -286,9 +289,4 @@ impl<'z> Resolution<'_, '_, 'z> {
         }
         Ok(Step::Done)
     }
-}
-
-/// Returns the parent of a name in wire form that is not the root.
-fn parent(name: &[u8]) -> &[u8] {
-    name.get(1 + usize::from(name[0])..).unwrap_or_default()
 }

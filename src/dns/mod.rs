@@ -24,4 +24,5 @@ pub use serial::Serial;
 pub(crate) use rdata::compare::data_cmp;
 pub(crate) use rdata::rules::owner as check_owner;
 pub(crate) use rdata::wire::{check as check_data, check_form as check_data_form};
+pub(crate) use rdata::{algorithm_name, bitmap_types, push_type_bitmap};
 pub(crate) use rtype::{Additional, Field};

@@ -108,8 +108,7 @@ impl Name {
 
     /// Returns the name without its first label, or `None` for the root.
     pub fn parent(&self) -> Option<Self> {
-        let first = usize::from(self.0[0]);
-        (first > 0).then(|| Self(self.0[first + 1..].into()))
+        Some(parent(&self.0)).filter(|parent| !parent.is_empty()).map(|parent| Self(parent.into()))
     }
 
     /// Returns whether this name is `ancestor` or lies below it.
@@ -266,6 +265,21 @@ pub(crate) fn suffix(name: &[u8], keep: usize) -> &[u8] {
         rest = &rest[usize::from(rest[0]) + 1..];
     }
     rest
+}
+
+/// Returns a wire-form name without its first label; nothing for the root.
+#[inline]
+pub(crate) fn parent(name: &[u8]) -> &[u8] {
+    name.get(1 + usize::from(name[0])..).unwrap_or_default()
+}
+
+/// Writes the name of the wildcard directly below a wire-form name (RFC 4592 §2.1.1) and returns it, or `None` if it would
+/// be too long.
+pub(crate) fn wildcard<'b>(encloser: &[u8], buffer: &'b mut [u8; MAX_NAME]) -> Option<&'b [u8]> {
+    let wildcard = buffer.get_mut(..encloser.len() + 2)?;
+    wildcard[..2].copy_from_slice(b"\x01*");
+    wildcard[2..].copy_from_slice(encloser);
+    Some(wildcard)
 }
 
 /// Returns the number of labels, counted from the root, that two wire-form names have in common.

@@ -1,16 +1,17 @@
 //! The names of a zone that are signed or denied, and the chains of NSEC and NSEC3 records over them (RFC 4034 §4, RFC
 //! 5155 §7.1).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::bitmap;
 use super::key::is_generated;
 use crate::dns::name::{self, MAX_NAME};
-use crate::dns::{Name, Type, nsec3};
+use crate::dns::nsec3::{self, Hash, Parameters};
+use crate::dns::{Name, Type, push_type_bitmap};
 use crate::zone::node::Marks;
 use crate::zone::{Node, Zone};
 
 /// A name with authority in a zone, or a delegation from it.
+#[derive(Clone, Copy)]
 pub(super) struct Member<'z> {
     /// The node.
     pub(super) node: &'z Node,
@@ -65,73 +66,78 @@ pub(super) fn nsec(names: &[Listed]) -> Vec<Link> {
         let mut types = types.clone();
         types.extend([Type::NSEC, Type::RRSIG]);
         let mut data = next.as_wire().to_vec();
-        bitmap::push(&types, &mut data);
+        push_type_bitmap(types.into_iter().collect(), &mut data);
         (owner.clone(), data)
     };
     names.iter().zip(next).map(link).collect()
 }
 
-/// The parameters of NSEC3 records (RFC 5155 §3.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Parameters {
-    pub(super) opt_out: bool,
-    pub(super) iterations: u16,
-    pub(super) salt: Vec<u8>,
+/// A name of a chain of NSEC3 records.
+pub(super) struct Hashed<'z> {
+    /// The hash of the name.
+    pub(super) hash: Hash,
+    /// The name, unless it is an empty non-terminal.
+    pub(super) member: Option<Member<'z>>,
+    /// Whether the chain needs a record for the name even with opt-out: it is not an unsigned delegation, nor an empty
+    /// non-terminal that only exists because of such (RFC 5155 §7.1).
+    pub(super) is_required: bool,
 }
 
-/// Returns the hashes of a chain of NSEC3 records with the types of each: those of the names, of the empty non-terminals
-/// above them (RFC 5155 §7.1 step 4), and without unsigned delegations if `opt_out` is set.
-pub(super) fn hashed(
-    zone: &Zone,
-    names: impl Iterator<Item = (Vec<u8>, BTreeSet<Type>, bool)>,
-    parameters: &Parameters,
-) -> BTreeMap<[u8; nsec3::HASH], BTreeSet<Type>> {
-    let apex = zone.apex().as_wire();
-    let hash = |name: &[u8]| nsec3::hash(name, parameters.iterations, &parameters.salt);
-    let mut hashes = BTreeMap::new();
-    for (owner, types, is_unsigned_cut) in names {
-        if is_unsigned_cut && parameters.opt_out {
-            continue;
+/// Returns the names of a zone's chain of NSEC3 records with these parameters, by hash.
+pub(super) fn hashed<'z>(zone: &'z Zone, parameters: &Parameters) -> Vec<Hashed<'z>> {
+    let apex = zone.apex().label_count();
+    let mut hashes = Vec::new();
+    // The last name, and the last required one: the ancestors that another name shares with it are there already.
+    let (mut last, mut last_required) = (zone.apex().as_wire(), zone.apex().as_wire());
+    for member in members(zone) {
+        let owner = member.node.owner();
+        let is_required = !member.is_unsigned_cut();
+        let shared = name::common_labels(if is_required { last_required } else { last }, owner).max(apex);
+        hashes.push(Hashed { hash: parameters.hash(owner), member: Some(member), is_required });
+        let mut above = name::parent(owner);
+        while name::labels(above).count() > shared {
+            hashes.push(Hashed { hash: parameters.hash(above), member: None, is_required });
+            above = name::parent(above);
         }
-        let mut above = owner.as_slice();
-        while above.len() > apex.len() {
-            above = &above[1 + usize::from(above[0])..];
-            // All ancestors of a name that was there before are there, too.
-            if above.len() <= apex.len() || hashes.contains_key(&hash(above)) {
-                break;
-            }
-            hashes.insert(hash(above), BTreeSet::new());
+        last = owner;
+        if is_required {
+            last_required = owner;
         }
-        hashes.entry(hash(&owner)).or_insert_with(BTreeSet::new).extend(types);
     }
+    hashes.sort_by_key(|hashed| hashed.hash);
+    hashes.dedup_by(|again, first| {
+        let is_same = again.hash == first.hash;
+        if is_same {
+            first.is_required |= again.is_required;
+            first.member = first.member.or(again.member);
+        }
+        is_same
+    });
     hashes
 }
 
-/// Returns the NSEC3 records of a chain; `None` if their owners would be too long.
+/// Returns the NSEC3 records of a chain, each with the types that `types` returns; `None` if their owners would be too
+/// long.
 pub(super) fn nsec3(
     zone: &Zone,
-    hashes: &BTreeMap<[u8; nsec3::HASH], BTreeSet<Type>>,
+    hashes: &[Hashed<'_>],
     parameters: &Parameters,
+    opt_out: bool,
+    types: impl Fn(&Member<'_>) -> BTreeSet<Type>,
 ) -> Option<Vec<Link>> {
-    let next = hashes.keys().cycle().skip(1);
-    let link = |((hash, types), next): ((&[u8; nsec3::HASH], &BTreeSet<Type>), &[u8; nsec3::HASH])| {
-        let mut data = vec![nsec3::SHA1, u8::from(parameters.opt_out)];
+    let next = hashes.iter().cycle().skip(1);
+    let link = |(hashed, next): (&Hashed<'_>, &Hashed<'_>)| {
+        let mut data = vec![nsec3::SHA1, u8::from(opt_out)];
         data.extend(parameters.iterations.to_be_bytes());
         data.push(parameters.salt.len() as u8);
         data.extend_from_slice(&parameters.salt);
         data.push(nsec3::HASH as u8);
-        data.extend_from_slice(next);
-        bitmap::push(types, &mut data);
-        Some((hashed_owner(hash, zone.apex())?, data))
+        data.extend_from_slice(&next.hash);
+        let types = hashed.member.as_ref().map(&types).unwrap_or_default();
+        push_type_bitmap(types.into_iter().collect(), &mut data);
+        let mut buffer = [0; MAX_NAME];
+        let owner = nsec3::owner(&hashed.hash, zone.apex().as_wire(), &mut buffer)?;
+        Some((Name::from_wire(owner).ok()?, data))
     };
     hashes.iter().zip(next).map(link).collect()
-}
-
-/// Returns the owner of the NSEC3 record with a hash; `None` if it were too long.
-pub(super) fn hashed_owner(hash: &[u8; nsec3::HASH], apex: &Name) -> Option<Name> {
-    let mut wire = Vec::with_capacity(MAX_NAME);
-    wire.push(nsec3::LABEL as u8);
-    wire.extend(nsec3::label(hash));
-    wire.extend_from_slice(apex.as_wire());
-    Name::from_wire(&wire).ok()
 }

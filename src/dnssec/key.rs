@@ -4,7 +4,7 @@ use std::fmt;
 
 use ring::digest;
 
-use crate::dns::{Name, Type};
+use crate::dns::{Name, Type, algorithm_name};
 
 /// A DNSSEC algorithm by its number (RFC 8624 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,22 +36,10 @@ impl Algorithm {
 
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mnemonic = match self.0 {
-            1 => "RSAMD5",
-            3 => "DSA",
-            5 => "RSASHA1",
-            6 => "DSA-NSEC3-SHA1",
-            7 => "RSASHA1-NSEC3-SHA1",
-            8 => "RSASHA256",
-            10 => "RSASHA512",
-            12 => "ECC-GOST",
-            13 => "ECDSAP256SHA256",
-            14 => "ECDSAP384SHA384",
-            15 => "ED25519",
-            16 => "ED448",
-            other => return write!(f, "{other}"),
-        };
-        f.write_str(mnemonic)
+        match algorithm_name(self.0) {
+            Some(mnemonic) => f.write_str(mnemonic),
+            None => write!(f, "{}", self.0),
+        }
     }
 }
 
@@ -84,13 +72,6 @@ impl<'k> PublicKey<'k> {
     #[must_use]
     pub fn may_sign(self) -> bool {
         self.flags() & 0x0180 == 0x0100 && self.data[2] == 3
-    }
-
-    /// Returns whether the flag of secure entry points is set: a hint that the parent's DS record is for this key (RFC 4034
-    /// §2.1.1).
-    #[must_use]
-    pub fn is_entry_point(self) -> bool {
-        self.flags() & 1 != 0
     }
 
     /// Returns the algorithm.

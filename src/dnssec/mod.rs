@@ -8,7 +8,6 @@
 //! Nothing here has a clock or a source of randomness: times are parameters in seconds since 1970, keys are derived from
 //! a secret, and all signatures are deterministic (RFC 6979, RFC 8032).
 
-mod bitmap;
 mod chain;
 mod digest;
 mod key;

@@ -1,13 +1,13 @@
 //! Signing of zones: a pure function of the zone, its keys, the policy and the day.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
-use super::chain::{self, Parameters};
+use super::chain::{self, Member};
 use super::digest::zone_digest;
 use super::key::{DigestType, delegation_signer, is_generated};
 use super::signature::{Signature, label_count};
 use super::signer::SigningKey;
+use crate::dns::nsec3::{Parameters, SHA1};
 use crate::dns::{Name, Type};
 use crate::zone::node::RECORD_HEAD;
 use crate::zone::{Amendment, Node, RRset, Zone};
@@ -108,8 +108,8 @@ pub fn sign(
     let validity = (PERIOD * DAY).saturating_add(expire.clamp(PERIOD * DAY, 366 * DAY));
     let signer = Signer { zone: &chained, keys, day, validity, before };
     let mut signatures = Vec::new();
-    for member in chain::members(&chained).map(|member| (member.node, member.is_cut)) {
-        signer.node(member.0, member.1, &mut signatures);
+    for member in chain::members(&chained) {
+        signer.member(&member, &mut signatures);
     }
     for node in chained.iter().filter(|node| node.rrset(Type::NSEC3).is_some()) {
         signer.rrset(node, Type::NSEC3, &mut signatures);
@@ -153,7 +153,7 @@ fn apex_records(zone: &Zone, keys: &[SigningKey], policy: &Policy, ttl: u32) -> 
         amendments.push(Amendment { owner: zone.apex().clone(), rtype, covers: None, ttl, data });
     };
     if let Denial::Nsec3 { .. } = policy.denial {
-        replaced(Type::NSEC3PARAM, 0, vec![[1, 0, 0, 0, 0].into()]);
+        replaced(Type::NSEC3PARAM, 0, vec![[SHA1, 0, 0, 0, 0].into()]);
     }
     if policy.zonemd {
         // The digest comes last, but the type must be in the bitmap.
@@ -173,8 +173,8 @@ fn chain(zone: &Zone, policy: &Policy, ttl: u32) -> Result<Vec<Amendment>, SignE
             chain::nsec(&names.collect::<Vec<_>>())
         }
         Denial::Nsec3 { opt_out } => {
-            let parameters = Parameters { opt_out, iterations: 0, salt: Vec::new() };
-            let names = chain::members(zone).map(|member| {
+            let parameters = Parameters::default();
+            let types = |member: &Member<'_>| {
                 let mut types = member.types();
                 if member.node.owner().len() == zone.apex().as_wire().len() {
                     types.insert(Type::NSEC3PARAM);
@@ -183,10 +183,11 @@ fn chain(zone: &Zone, policy: &Policy, ttl: u32) -> Result<Vec<Amendment>, SignE
                 if types.iter().any(|rtype| member.signs(*rtype)) {
                     types.insert(Type::RRSIG);
                 }
-                (member.node.owner().to_vec(), types, member.is_unsigned_cut())
-            });
-            let hashes = chain::hashed(zone, names, &parameters);
-            chain::nsec3(zone, &hashes, &parameters).ok_or(SignError::LongName)?
+                types
+            };
+            let mut hashes = chain::hashed(zone, &parameters);
+            hashes.retain(|hashed| hashed.is_required || !opt_out);
+            chain::nsec3(zone, &hashes, &parameters, opt_out, types).ok_or(SignError::LongName)?
         }
     };
     let rtype = if policy.denial == Denial::Nsec { Type::NSEC } else { Type::NSEC3 };
@@ -210,12 +211,11 @@ fn with_digest(zone: &Zone, signer: &Signer<'_>) -> Result<Zone, SignError> {
 }
 
 impl Signer<'_> {
-    /// Signs the RRsets of a node that the zone answers for.
-    fn node(&self, node: &Node, is_cut: bool, signatures: &mut Vec<Amendment>) {
-        let member = chain::Member { node, is_cut };
-        let types: BTreeSet<Type> = node.types().map(|rrset| rrset.rtype()).collect();
-        for rtype in types.into_iter().filter(|rtype| member.signs(*rtype) && *rtype != Type::NSEC3) {
-            self.rrset(node, rtype, signatures);
+    /// Signs the RRsets of a name that the zone answers for.
+    fn member(&self, member: &Member<'_>, signatures: &mut Vec<Amendment>) {
+        let types = member.node.types().map(|rrset| rrset.rtype());
+        for rtype in types.filter(|rtype| member.signs(*rtype) && *rtype != Type::NSEC3) {
+            self.rrset(member.node, rtype, signatures);
         }
     }
 
@@ -228,8 +228,8 @@ impl Signer<'_> {
             .keys
             .iter()
             .filter(|key| if is_about_keys { key.role().signs_keys() } else { key.role().signs_records() });
-        let inception = (self.renewed(node.owner()) * DAY).saturating_sub(SLACK);
-        let expiration = (self.renewed(node.owner()) * DAY).saturating_add(self.validity);
+        let renewed = self.renewed(node.owner()) * DAY;
+        let (inception, expiration) = (renewed.saturating_sub(SLACK), renewed.saturating_add(self.validity));
         let data = keys.filter_map(|key| {
             let signature = Signature {
                 covered: rtype,

@@ -1,15 +1,14 @@
 //! Validation of whole zones: what a validator would reject (RFC 4035 §5, RFC 5155 §8), found before it does.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::bitmap;
-use super::chain::{self, Member, Parameters};
+use super::chain::{self, Member};
 use super::digest::{DigestError, check_digest};
 use super::key::{Algorithm, DigestType, PublicKey, delegation_signer};
 use super::signature::{Signature, SignatureError, label_count};
-use crate::dns::{Serial, Severity, Type, name, nsec3};
+use crate::dns::nsec3::{self, Hash, Parameters, Record};
+use crate::dns::{Serial, Severity, Type, bitmap_types, name};
 use crate::zone::{Node, RRset, Zone};
 
 /// The maximum number of findings that are kept with their text; the others are counted.
@@ -162,31 +161,26 @@ impl<'z> Validator<'z> {
 
     /// Checks the signatures of all RRsets.
     fn signatures(&mut self) {
-        let mut members: Vec<&[u8]> = Vec::new();
-        for member in chain::members(self.zone) {
-            members.push(member.node.owner());
-            self.node(&member);
-        }
-        for node in self.zone.iter().filter(|node| !members.is_empty() && node.rrset(Type::NSEC3).is_some()) {
-            if let Some(rrset) = node.rrset(Type::NSEC3) {
+        let mut members = chain::members(self.zone).peekable();
+        for node in self.zone.iter() {
+            let nsec3 = node.rrset(Type::NSEC3);
+            if let Some(rrset) = nsec3 {
                 self.rrset(node, rrset);
             }
-        }
-        let mut members = members.into_iter().peekable();
-        for node in self.zone.iter() {
-            while members.next_if(|owner| name::canonical_cmp(owner, node.owner()) == Ordering::Less).is_some() {}
-            let is_member = members.peek().is_some_and(|owner| name::eq(owner, node.owner()));
-            let is_hashed = node.rrset(Type::NSEC3).is_some();
-            if !is_member && !is_hashed && node.rrset(Type::RRSIG).is_some() {
-                let reason =
-                    format!("{} has signatures, but the zone does not answer for it", name::Display(node.owner()));
-                self.warning(reason, "remove them: glue and hidden names are not signed (RFC 4035 §2.2)");
+            match members.next_if(|member| member.node.is_same(node)) {
+                Some(member) => self.member(&member),
+                None if nsec3.is_none() && node.rrset(Type::RRSIG).is_some() => {
+                    let owner = name::Display(node.owner());
+                    let reason = format!("{owner} has signatures, but the zone does not answer for it");
+                    self.warning(reason, "remove them: glue and hidden names are not signed (RFC 4035 §2.2)");
+                }
+                None => {}
             }
         }
     }
 
     /// Checks the signatures of a name that the zone answers for.
-    fn node(&mut self, member: &Member<'z>) {
+    fn member(&mut self, member: &Member<'_>) {
         let node = member.node;
         for rrset in node.types().filter(|rrset| member.signs(rrset.rtype()) && rrset.rtype() != Type::NSEC3) {
             self.rrset(node, rrset);
@@ -272,13 +266,13 @@ impl<'z> Validator<'z> {
                 signature.algorithm
             ));
         }
-        if self.limit == 0 {
-            self.result.unverified += 1;
-            return Ok(());
-        }
         let mut outcome = Err(SignatureError::Mismatch);
         for key in keys {
-            self.limit = self.limit.saturating_sub(1);
+            if self.limit == 0 {
+                self.result.unverified += 1;
+                return Ok(());
+            }
+            self.limit -= 1;
             outcome = signature.verify(node.owner(), rrset.rdata(), key);
             // Nothing can be said about an algorithm that is not supported: a warning says so once.
             if matches!(outcome, Ok(()) | Err(SignatureError::Unsupported(_))) {
@@ -290,7 +284,7 @@ impl<'z> Validator<'z> {
 
     /// Checks the chains that prove what the zone does not have.
     fn chains(&mut self, apex: &Node) {
-        let parameters = apex.rrset(Type::NSEC3PARAM).and_then(|rrset| rrset.rdata().find_map(parameters));
+        let parameters = apex.rrset(Type::NSEC3PARAM).and_then(|rrset| rrset.rdata().find_map(Parameters::of));
         let has_nsec = apex.rrset(Type::NSEC).is_some();
         if has_nsec {
             self.nsec();
@@ -298,7 +292,7 @@ impl<'z> Validator<'z> {
         match parameters {
             Some(parameters) => self.nsec3(&parameters),
             None if !has_nsec => {
-                let reason = format!("{} has neither NSEC nor NSEC3PARAM records", apex_name(self.zone));
+                let reason = format!("{} has neither NSEC nor NSEC3PARAM records", self.zone.apex());
                 self.error(reason, "sign the zone with a chain of NSEC or NSEC3 records");
             }
             None => {}
@@ -307,9 +301,9 @@ impl<'z> Validator<'z> {
 
     /// Checks the NSEC records (RFC 4035 §2.3).
     fn nsec(&mut self) {
-        let members: Vec<_> = chain::members(self.zone).collect();
-        let next = members.iter().cycle().skip(1).map(|member| member.node.owner());
-        for (member, next) in members.iter().zip(next) {
+        let mut members = chain::members(self.zone).peekable();
+        while let Some(member) = members.next() {
+            let next = members.peek().map_or(self.zone.apex().as_wire(), |next| next.node.owner());
             let shown = name::Display(member.node.owner());
             let data = member.node.rrset(Type::NSEC).and_then(|rrset| rrset.rdata().next());
             let Some((named, map)) = data.and_then(|data| Some(data.split_at(name::wire_len(data)?))) else {
@@ -323,9 +317,9 @@ impl<'z> Validator<'z> {
                     SIGN_AGAIN,
                 );
             }
-            let mut expected = present(member);
+            let mut expected = present(&member);
             expected.insert(Type::NSEC);
-            self.bitmap(&format!("NSEC record of {shown}"), &bitmap::types(map), &expected);
+            self.bitmap(&format!("NSEC record of {shown}"), map, &expected);
         }
     }
 
@@ -342,52 +336,46 @@ impl<'z> Validator<'z> {
             let reason = format!("{} further iterations of NSEC3 only cost time", parameters.iterations);
             self.warning(reason, "use 0 iterations (RFC 9276 §3.1)");
         }
-        let mut records: BTreeMap<[u8; nsec3::HASH], Hashed> = BTreeMap::new();
+        let mut records: BTreeMap<Hash, Record<'_>> = BTreeMap::new();
         for node in self.zone.iter() {
             let data = node.rrset(Type::NSEC3).into_iter().flat_map(|rrset| rrset.rdata());
-            for hashed in data.filter_map(|data| Hashed::of(data, parameters)) {
-                let label = name::labels(node.owner()).next().unwrap_or_default();
-                if let Some(hash) = nsec3::hash_of_label(label) {
-                    records.insert(hash, hashed);
-                }
+            if let (Some(record), Some(hash)) =
+                (data.filter_map(|data| parameters.record(data)).last(), nsec3::hash_in(node.owner()))
+            {
+                records.insert(hash, record);
             }
         }
-        let all = |opt_out| {
-            let names = chain::members(self.zone)
-                .map(|member| (member.node.owner().to_vec(), present(&member), member.is_unsigned_cut()));
-            chain::hashed(self.zone, names, &Parameters { opt_out, ..parameters.clone() })
-        };
-        let (possible, required) = (all(false), all(true));
-        let next = records.keys().cycle().skip(1).copied().take(records.len()).collect::<Vec<_>>();
-        for ((hash, record), next) in records.iter().zip(next) {
+        let names = chain::hashed(self.zone, parameters);
+        let next = records.keys().cycle().skip(1).copied();
+        for ((hash, record), next) in records.iter().zip(next.take(records.len()).collect::<Vec<_>>()) {
             let shown = shown(hash);
             if record.next != next {
-                let reason = format!(
-                    "the NSEC3 record {shown} names {}, but the next hash is {}",
-                    self::shown(&record.next),
-                    self::shown(&next)
-                );
+                let (named, next) = (self::shown(&record.next), self::shown(&next));
+                let reason = format!("the NSEC3 record {shown} names {named}, but the next hash is {next}");
                 self.error(reason, SIGN_AGAIN);
             }
-            match possible.get(hash) {
-                Some(expected) => self.bitmap(&format!("NSEC3 record {shown}"), &record.types, expected),
-                None => self.warning(format!("the NSEC3 record {shown} is of no name in the zone"), SIGN_AGAIN),
+            match names.binary_search_by_key(hash, |hashed| hashed.hash) {
+                Ok(at) => {
+                    let expected = names[at].member.as_ref().map(present).unwrap_or_default();
+                    self.bitmap(&format!("NSEC3 record {shown}"), record.types, &expected);
+                }
+                Err(_) => self.warning(format!("the NSEC3 record {shown} matches no name in the zone"), SIGN_AGAIN),
             }
         }
-        for hash in possible.keys().filter(|hash| !records.contains_key(*hash)) {
-            let covering = records.range(..*hash).next_back().or_else(|| records.last_key_value());
-            if required.contains_key(hash) || !covering.is_some_and(|(_, record)| record.opt_out) {
-                let owner = chain::members(self.zone)
-                    .map(|member| member.node.owner())
-                    .find(|owner| nsec3::hash(owner, parameters.iterations, &parameters.salt) == *hash);
-                let named = owner.map_or("an empty non-terminal".to_string(), |owner| name::Display(owner).to_string());
-                self.error(format!("{named} has no NSEC3 record (its hash is {})", shown(hash)), SIGN_AGAIN);
+        for hashed in names.iter().filter(|hashed| !records.contains_key(&hashed.hash)) {
+            let covering = records.range(..hashed.hash).next_back().or_else(|| records.last_key_value());
+            if hashed.is_required || !covering.is_some_and(|(_, record)| record.opt_out) {
+                let named = hashed.member.as_ref().map_or("an empty non-terminal".to_string(), |member| {
+                    name::Display(member.node.owner()).to_string()
+                });
+                self.error(format!("{named} has no NSEC3 record (its hash is {})", shown(&hashed.hash)), SIGN_AGAIN);
             }
         }
     }
 
     /// Compares the types that a record lists with those that are there.
-    fn bitmap(&mut self, record: &str, listed: &BTreeSet<Type>, expected: &BTreeSet<Type>) {
+    fn bitmap(&mut self, record: &str, map: &[u8], expected: &BTreeSet<Type>) {
+        let listed = &bitmap_types(map).collect();
         let list = |types: std::collections::btree_set::Difference<'_, Type>| {
             types.map(Type::to_string).collect::<Vec<_>>().join(" ")
         };
@@ -424,14 +412,14 @@ impl<'z> Validator<'z> {
             let Some(digest_type) = digest_type else { continue };
             if !keys.iter().any(|key| delegation_signer(zone.apex(), *key, digest_type) == data) {
                 let tag = u16::from_be_bytes([data[0], data[1]]);
-                let reason = format!("the CDS record with key tag {tag} is of no DNSKEY record");
+                let reason = format!("the CDS record with key tag {tag} matches no DNSKEY record");
                 self.error(reason, "remove it: the parent must not publish a DS record for it (RFC 7344 §4.1)");
             }
         }
         for data in of(Type::CDNSKEY).filter(|data| **data != [0, 0, 3, 0, 0]) {
             if !keys.iter().any(|key| key.data() == data) {
                 let reason =
-                    format!("the CDNSKEY record with key tag {} is of no DNSKEY record", super::key::key_tag(data));
+                    format!("the CDNSKEY record with key tag {} matches no DNSKEY record", super::key::key_tag(data));
                 self.error(reason, "remove it: the parent must not publish a DS record for it (RFC 7344 §4.1)");
             }
         }
@@ -463,32 +451,6 @@ impl<'z> Validator<'z> {
     }
 }
 
-/// An NSEC3 record.
-struct Hashed {
-    next: [u8; nsec3::HASH],
-    opt_out: bool,
-    types: BTreeSet<Type>,
-}
-
-impl Hashed {
-    /// Reads a record's data if it has these parameters.
-    fn of(data: &[u8], parameters: &Parameters) -> Option<Self> {
-        let &[nsec3::SHA1, flags, i0, i1, len, ref rest @ ..] = data else { return None };
-        let (salt, rest) = rest.split_at_checked(usize::from(len))?;
-        let (&[20, ref next @ ..], map) = rest.split_first_chunk::<21>()? else { return None };
-        let is_ours = u16::from_be_bytes([i0, i1]) == parameters.iterations && salt == parameters.salt;
-        let next = *next.first_chunk()?;
-        is_ours.then(|| Self { next, opt_out: flags & 1 != 0, types: bitmap::types(map) })
-    }
-}
-
-/// Reads the data of an NSEC3PARAM record that can be used (RFC 5155 §4.1).
-fn parameters(data: &[u8]) -> Option<Parameters> {
-    let &[nsec3::SHA1, 0, i0, i1, len, ref salt @ ..] = data else { return None };
-    let parameters = Parameters { opt_out: false, iterations: u16::from_be_bytes([i0, i1]), salt: salt.to_vec() };
-    (salt.len() == usize::from(len)).then_some(parameters)
-}
-
 /// Returns the types that an NSEC or NSEC3 record of a name must list, except NSEC itself.
 fn present(member: &Member<'_>) -> BTreeSet<Type> {
     let types = member.node.types().map(|rrset| rrset.rtype());
@@ -500,12 +462,9 @@ fn present(member: &Member<'_>) -> BTreeSet<Type> {
     types.filter(is_listed).collect()
 }
 
-fn shown(hash: &[u8; nsec3::HASH]) -> String {
+/// Returns the first label of a hash's record.
+fn shown(hash: &Hash) -> String {
     String::from_utf8_lossy(&nsec3::label(hash)).into_owned()
-}
-
-fn apex_name(zone: &Zone) -> String {
-    zone.apex().to_string()
 }
 
 /// Returns a time in seconds since 1970 modulo 2³² as a date and time in UTC.

@@ -5,8 +5,10 @@
 //! the one that matches or covers a hash is also found in one descent, whatever names are in between.
 
 use super::node::Node;
+use crate::dns::Type;
 use crate::dns::name::{self, MAX_NAME};
-use crate::dns::{Type, nsec3};
+use crate::dns::nsec3::{self, Parameters};
+use crate::zone::trie::Builder;
 use crate::zone::{Key, Lookup, Named, Trie, Zone};
 
 /// The maximum number of iterations for which hashes are computed (RFC 5155 §10.3); a zone with more cannot prove anything.
@@ -14,20 +16,16 @@ use crate::zone::{Key, Lookup, Named, Trie, Zone};
 /// Validators ignore proofs with far fewer (RFC 9276 §3.2), and every query would pay for them.
 const MAX_ITERATIONS: u16 = 2500;
 
-/// The length of the first label of an NSEC3 record's owner: a SHA-1 hash in base32hex (RFC 5155 §3).
-const HASH_LABEL: usize = 32;
-
 /// The kind of denial in a negative or expanded answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Denied<'q> {
     /// The name exists, but has no records of the type.
     NoData(&'q [u8]),
-    /// The name does not exist; `encloser` is the length in octets of its closest encloser.
+    /// Neither the name nor the wildcard that would match it has such records; `encloser` is the length in octets of the
+    /// name's closest encloser.
     Name { name: &'q [u8], encloser: usize },
     /// No name closer than the wildcard that matches exists.
     CloserName { name: &'q [u8], encloser: usize },
-    /// The wildcard that matches the name has no records of the type.
-    WildcardNoData { name: &'q [u8], encloser: usize },
 }
 
 /// How a zone proves nonexistence.
@@ -50,45 +48,6 @@ pub(super) struct Chain {
     nodes: Trie<Node>,
 }
 
-/// The parameters of a hash (RFC 5155 §3.1).
-#[derive(Clone, PartialEq, Eq)]
-struct Parameters {
-    iterations: u16,
-    salt: Box<[u8]>,
-}
-
-impl Parameters {
-    /// Parses the data of a usable NSEC3PARAM record (RFC 5155 §4.1).
-    fn of(data: &[u8]) -> Option<Self> {
-        let &[algorithm, flags, i0, i1, len, ref salt @ ..] = data else { return None };
-        let iterations = u16::from_be_bytes([i0, i1]);
-        let usable = algorithm == 1 && flags == 0 && salt.len() == usize::from(len) && iterations <= MAX_ITERATIONS;
-        usable.then(|| Self { iterations, salt: salt.into() })
-    }
-
-    /// Returns whether a node owns an NSEC3 record with these parameters.
-    fn has(&self, node: &Node) -> bool {
-        let is_ours = |data: &[u8]| match data {
-            [1, _, i0, i1, len, rest @ ..] => {
-                u16::from_be_bytes([*i0, *i1]) == self.iterations
-                    && rest.get(..usize::from(*len)).is_some_and(|salt| *salt == *self.salt)
-            }
-            _ => false,
-        };
-        node.rrset(Type::NSEC3).is_some_and(|rrset| rrset.rdata().any(is_ours))
-    }
-
-    /// Writes the owner of the NSEC3 record of a name and returns its length; `None` if it would be too long.
-    fn owner(&self, name: &[u8], apex: &[u8], owner: &mut [u8; MAX_NAME]) -> Option<usize> {
-        let len = 1 + HASH_LABEL + apex.len();
-        let (label, rest) = owner.get_mut(..len)?.split_at_mut(1 + HASH_LABEL);
-        label[0] = HASH_LABEL as u8;
-        label[1..].copy_from_slice(&nsec3::label(&nsec3::hash(name, self.iterations, &self.salt)));
-        rest.copy_from_slice(apex);
-        Some(len)
-    }
-}
-
 impl Denial {
     /// Determines how a zone proves nonexistence.
     ///
@@ -98,9 +57,9 @@ impl Denial {
             None if apex.rrset(Type::NSEC).is_some() => Self::Nsec,
             None => Self::None,
             Some(parameters) => {
-                let mut chain = Trie::default();
-                nodes.iter().filter(|node| parameters.has(node)).for_each(|node| drop(chain.insert(node.clone())));
-                Self::Nsec3(Box::new(Chain { parameters, nodes: chain }))
+                let mut chain = Builder::new();
+                nodes.iter().filter(|node| has(node, &parameters)).for_each(|node| chain.push(node.clone()));
+                Self::Nsec3(Box::new(Chain { parameters, nodes: chain.finish() }))
             }
         }
     }
@@ -118,7 +77,7 @@ impl Denial {
         }
         for (before, after) in changed {
             match after {
-                Some(after) if chain.parameters.has(after) => drop(chain.nodes.insert(after.clone())),
+                Some(after) if has(after, &chain.parameters) => drop(chain.nodes.insert(after.clone())),
                 _ => {
                     if let Some(before) = before {
                         chain.nodes.remove(before.owner());
@@ -131,12 +90,18 @@ impl Denial {
 
     /// Returns the parameters of a chain that is announced as complete and has a record for the apex.
     fn parameters(apex: &Node, nodes: &Trie<Node>) -> Option<Parameters> {
-        apex.rrset(Type::NSEC3PARAM)?.rdata().filter_map(Parameters::of).find(|parameters| {
-            let mut owner = [0; MAX_NAME];
-            let len = parameters.owner(apex.owner(), apex.owner(), &mut owner);
-            len.and_then(|len| nodes.get(&owner[..len])).is_some_and(|node| parameters.has(node))
+        let usable = apex.rrset(Type::NSEC3PARAM)?.rdata().filter_map(Parameters::of);
+        usable.filter(|parameters| parameters.iterations <= MAX_ITERATIONS).find(|parameters| {
+            let mut buffer = [0; MAX_NAME];
+            let owner = nsec3::owner(&parameters.hash(apex.owner()), apex.owner(), &mut buffer);
+            owner.and_then(|owner| nodes.get(owner)).is_some_and(|node| has(node, parameters))
         })
     }
+}
+
+/// Returns whether a node owns an NSEC3 record with these parameters.
+fn has(node: &Node, parameters: &Parameters) -> bool {
+    node.rrset(Type::NSEC3).is_some_and(|rrset| rrset.rdata().any(|data| parameters.record(data).is_some()))
 }
 
 impl Zone {
@@ -169,9 +134,11 @@ impl Zone {
         };
         match denied {
             Denied::NoData(name) | Denied::CloserName { name, .. } => add_for(name),
-            Denied::Name { name, encloser } | Denied::WildcardNoData { name, encloser } => {
+            Denied::Name { name, encloser } => {
                 add_for(name);
-                with_wildcard(suffix(name, encloser), add_for);
+                if let Some(wildcard) = name::wildcard(suffix(name, encloser), &mut [0; MAX_NAME]) {
+                    add_for(wildcard);
+                }
             }
         }
     }
@@ -196,28 +163,19 @@ impl Zone {
         let apex = self.name.as_wire();
         match denied {
             // §7.2.6: the wildcard itself proves that its parent exists.
-            Denied::CloserName { name, encloser } => {
-                if let Some((node, _)) = chain.at_or_before(next_closer(name, encloser), apex) {
-                    add(node);
-                }
-            }
+            Denied::CloserName { name, encloser } => chain.add(next_closer(name, encloser), apex, add),
             Denied::NoData(name) => match chain.at_or_before(name, apex) {
                 Some((node, true)) => add(node),
-                // §7.2.4: an unsigned delegation, or a name that exists only because of some, may be left out.
-                _ => {
-                    if name.len() > apex.len() {
-                        chain.enclose(name, parent_len(name), apex, add);
-                    }
-                }
+                // §7.2.4: with opt-out, an unsigned delegation has no record, nor a name that exists only above such.
+                _ if name.len() > apex.len() => drop(chain.enclose(name, name::parent(name).len(), apex, add)),
+                _ => {}
             },
             // §7.2.2, §7.2.5.
-            Denied::Name { name, encloser } | Denied::WildcardNoData { name, encloser } => {
+            Denied::Name { name, encloser } => {
                 let encloser = chain.enclose(name, encloser, apex, add);
-                with_wildcard(suffix(name, encloser), |name| {
-                    if let Some((node, _)) = chain.at_or_before(name, apex) {
-                        add(node);
-                    }
-                });
+                if let Some(wildcard) = name::wildcard(suffix(name, encloser), &mut [0; MAX_NAME]) {
+                    chain.add(wildcard, apex, add);
+                }
             }
         }
     }
@@ -226,14 +184,20 @@ impl Zone {
 impl Chain {
     /// Returns the node whose NSEC3 record matches or covers a name, and whether it matches.
     fn at_or_before(&self, name: &[u8], apex: &[u8]) -> Option<(&Node, bool)> {
-        let mut owner = [0; MAX_NAME];
-        let len = self.parameters.owner(name, apex, &mut owner)?;
-        let owner = &owner[..len];
-        // The last record covers what comes before the first (RFC 5155 §3.1.7).
+        let mut buffer = [0; MAX_NAME];
+        let owner = nsec3::owner(&self.parameters.hash(name), apex, &mut buffer)?;
         let mut key = Key::empty();
         key.set(owner);
+        // The last record covers what comes before the first (RFC 5155 §3.1.7).
         let node = self.nodes.floor(&key).or_else(|| self.nodes.last())?;
         Some((node, name::eq(node.name(), owner)))
+    }
+
+    /// Adds the node whose NSEC3 record matches or covers a name.
+    fn add<'z>(&'z self, name: &[u8], apex: &[u8], add: &mut impl FnMut(&'z Node)) {
+        if let Some((node, _)) = self.at_or_before(name, apex) {
+            add(node);
+        }
     }
 
     /// Adds the proof of the closest encloser of a name (RFC 5155 §7.2.1) and returns the encloser's length in octets.
@@ -246,14 +210,12 @@ impl Chain {
             match self.at_or_before(suffix(name, len), apex) {
                 Some((node, true)) => add(node),
                 _ if len > apex.len() => {
-                    len = parent_len(suffix(name, len));
+                    len = name::parent(suffix(name, len)).len();
                     continue;
                 }
                 _ => {}
             }
-            if let Some((node, _)) = self.at_or_before(next_closer(name, len), apex) {
-                add(node);
-            }
+            self.add(next_closer(name, len), apex, add);
             return len;
         }
     }
@@ -264,30 +226,11 @@ fn suffix(name: &[u8], len: usize) -> &[u8] {
     &name[name.len().saturating_sub(len)..]
 }
 
-/// Returns the length in octets of the parent of a name that is not the root.
-fn parent_len(name: &[u8]) -> usize {
-    name.len().saturating_sub(1 + usize::from(name[0]))
-}
-
 /// Returns the suffix of a name that is one label longer than its suffix of `encloser` octets.
 fn next_closer(name: &[u8], encloser: usize) -> &[u8] {
     let mut rest = name;
-    while rest.len() > encloser {
-        let parent = parent_len(rest);
-        if parent <= encloser {
-            break;
-        }
-        rest = suffix(rest, parent);
+    while name::parent(rest).len() > encloser {
+        rest = name::parent(rest);
     }
     rest
-}
-
-/// Calls `use_name` with the wildcard directly below a name, unless it would be too long.
-fn with_wildcard(encloser: &[u8], mut use_name: impl FnMut(&[u8])) {
-    let mut wire = [0; MAX_NAME];
-    if let Some(target) = wire.get_mut(..encloser.len() + 2) {
-        target[..2].copy_from_slice(b"\x01*");
-        target[2..].copy_from_slice(encloser);
-        use_name(target);
-    }
 }

@@ -270,19 +270,21 @@ impl NodeBuilder {
     pub(crate) fn finish(&mut self, is_apex: bool) -> Node {
         self.end_rrset();
         let mut marks = Marks::NONE;
+        let (mut has_hash, mut has_others) = (false, false);
         let node = Node(self.octets.as_slice().into());
-        if node.rrset(Type::NSEC3).is_some()
-            && node.types().all(|rrset| matches!(rrset.rtype(), Type::NSEC3 | Type::RRSIG))
-        {
-            marks = Marks::HASHED;
-        }
         for rrset in node.types() {
             match rrset.rtype() {
+                Type::NSEC3 => has_hash = true,
+                Type::RRSIG => continue,
                 Type::NS if !is_apex => marks = marks | Marks::CUT,
                 Type::DNAME => marks = marks | Marks::DNAME,
                 Type::CNAME => marks = marks | Marks::CNAME,
                 _ => {}
             }
+            has_others |= rrset.rtype() != Type::NSEC3;
+        }
+        if has_hash && !has_others {
+            marks = Marks::HASHED;
         }
         if marks == Marks::NONE {
             return node;

@@ -165,6 +165,11 @@ impl<V: Named + Clone> Trie<V> {
 
     /// Returns whether there are names below a name in wire form.
     pub(crate) fn has_below(&self, name: &[u8]) -> bool {
+        self.subtree(name).is_some_and(|link| link.last().name().len() > name.len())
+    }
+
+    /// Returns the subtree of a name (in wire form) and all names below it, if there are any.
+    fn subtree(&self, name: &[u8]) -> Option<&Link<V>> {
         let key = Key::new(name);
         let mut link = self.root.as_ref();
         while let Some(Link::Branch(branch)) = link
@@ -172,10 +177,8 @@ impl<V: Named + Clone> Trie<V> {
         {
             link = branch.twig(key.symbol(branch.at));
         }
-        link.is_some_and(|link| {
-            let last = link.last().name();
-            last.len() > name.len() && name::is_at_or_below(last, name)
-        })
+        // The symbols between the branches were not compared; all names in the subtree share them.
+        link.filter(|link| name::is_at_or_below(link.first().name(), name))
     }
 
     /// Inserts a value under its name and returns the one it replaces.
@@ -217,16 +220,7 @@ impl<V: Named + Clone> Trie<V> {
 
     /// Iterates over the values of a name (in wire form) and all below it, in canonical order.
     pub(crate) fn below(&self, name: &[u8]) -> Iter<'_, V> {
-        let key = Key::new(name);
-        let mut link = self.root.as_ref();
-        while let Some(Link::Branch(branch)) = link
-            && usize::from(branch.at) < key.len()
-        {
-            link = branch.twig(key.symbol(branch.at));
-        }
-        // What lies between the branches was not looked at on the way; all names reached share it.
-        let link = link.filter(|link| name::is_at_or_below(link.first().name(), name));
-        Iter { stack: link.map(|link| std::slice::from_ref(link).iter()).into_iter().collect() }
+        Iter { stack: self.subtree(name).map(|link| std::slice::from_ref(link).iter()).into_iter().collect() }
     }
 
     /// Iterates over the values in canonical order from that of a name (in wire form) on, or the first after it.

@@ -255,9 +255,7 @@ impl Zone {
     fn wildcard(&self, encloser: &[u8]) -> Lookup<'_> {
         let mut wire = [0; name::MAX_NAME];
         let no_name = Lookup::NoName { encloser: encloser.len() };
-        let Some(target) = wire.get_mut(..encloser.len() + 2) else { return no_name };
-        target[..2].copy_from_slice(b"\x01*");
-        target[2..].copy_from_slice(encloser);
+        let Some(target) = name::wildcard(encloser, &mut wire) else { return no_name };
         let mut key = Key::empty();
         key.set(target);
         match self.nodes.descend(&key, |_| ()) {

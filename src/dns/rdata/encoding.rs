@@ -87,7 +87,7 @@ pub(super) fn push_locator64(word: &[u8], out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// Appends the bitmap of a list of types (RFC 4034 §4.1.2).
-pub(super) fn push_type_bitmap(mut types: Vec<Type>, out: &mut Vec<u8>) {
+pub(crate) fn push_type_bitmap(mut types: Vec<Type>, out: &mut Vec<u8>) {
     types.sort();
     for window in types.chunk_by(|a, b| a.0 >> 8 == b.0 >> 8) {
         let mut map = [0_u8; 32];
@@ -104,7 +104,7 @@ pub(super) fn push_type_bitmap(mut types: Vec<Type>, out: &mut Vec<u8>) {
 }
 
 /// Iterates over the types of a bitmap.
-pub(super) fn bitmap_types(mut map: &[u8]) -> impl Iterator<Item = Type> {
+pub(crate) fn bitmap_types(mut map: &[u8]) -> impl Iterator<Item = Type> {
     std::iter::from_fn(move || {
         let (&[window, len], tail) = map.split_first_chunk::<2>()?;
         let (bits, after) = tail.split_at_checked(usize::from(len))?;
@@ -135,30 +135,37 @@ pub(super) fn is_bitmap(mut map: &[u8]) -> bool {
     map.is_empty()
 }
 
-/// Parses a DNSSEC algorithm, number or mnemonic (RFC 4034 §A.1 and the IANA registry).
+/// The mnemonics of DNSSEC algorithms, the usual one of each first (RFC 4034 §A.1 and the IANA registry).
+const ALGORITHMS: &[(&str, u8)] = &[
+    ("RSAMD5", 1),
+    ("DH", 2),
+    ("DSA", 3),
+    ("RSASHA1", 5),
+    ("DSA-NSEC3-SHA1", 6),
+    ("NSEC3DSA", 6),
+    ("RSASHA1-NSEC3-SHA1", 7),
+    ("NSEC3RSASHA1", 7),
+    ("RSASHA256", 8),
+    ("RSASHA512", 10),
+    ("ECC-GOST", 12),
+    ("ECCGOST", 12),
+    ("ECDSAP256SHA256", 13),
+    ("ECDSAP384SHA384", 14),
+    ("ED25519", 15),
+    ("ED448", 16),
+    ("INDIRECT", 252),
+    ("PRIVATEDNS", 253),
+    ("PRIVATEOID", 254),
+];
+
+/// Returns the mnemonic of a DNSSEC algorithm, if it has one.
+pub(crate) fn algorithm_name(number: u8) -> Option<&'static str> {
+    ALGORITHMS.iter().find(|(_, other)| *other == number).map(|(name, _)| *name)
+}
+
+/// Parses a DNSSEC algorithm, number or mnemonic.
 pub(super) fn algorithm(word: &[u8]) -> Option<u8> {
-    const NAMES: &[(&str, u8)] = &[
-        ("RSAMD5", 1),
-        ("DH", 2),
-        ("DSA", 3),
-        ("RSASHA1", 5),
-        ("DSA-NSEC3-SHA1", 6),
-        ("NSEC3DSA", 6),
-        ("RSASHA1-NSEC3-SHA1", 7),
-        ("NSEC3RSASHA1", 7),
-        ("RSASHA256", 8),
-        ("RSASHA512", 10),
-        ("ECC-GOST", 12),
-        ("ECCGOST", 12),
-        ("ECDSAP256SHA256", 13),
-        ("ECDSAP384SHA384", 14),
-        ("ED25519", 15),
-        ("ED448", 16),
-        ("INDIRECT", 252),
-        ("PRIVATEDNS", 253),
-        ("PRIVATEOID", 254),
-    ];
-    mnemonic(word, NAMES).or_else(|| u8::try_from(number(word, 255)?).ok())
+    mnemonic(word, ALGORITHMS).or_else(|| u8::try_from(number(word, 255)?).ok())
 }
 
 /// Parses a digest type, number or mnemonic (RFC 4034 §A.2 and the IANA registry).
@@ -191,6 +198,10 @@ fn mnemonic<N: Copy>(word: &[u8], names: &[(&str, N)]) -> Option<N> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use crate::dns::rdata::encoding::*;
 
     #[test]
@@ -210,6 +221,16 @@ mod tests {
         expected.extend([0; 26]);
         expected.push(0x20);
         assert_eq!(out, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn bitmaps_round_trip(numbers in proptest::collection::btree_set(any::<u16>(), 0..40)) {
+            let expected: BTreeSet<Type> = numbers.into_iter().map(Type).collect();
+            let mut octets = Vec::new();
+            push_type_bitmap(expected.iter().copied().collect(), &mut octets);
+            prop_assert_eq!(bitmap_types(&octets).collect::<BTreeSet<_>>(), expected);
+        }
     }
 
     #[test]

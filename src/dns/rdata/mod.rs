@@ -19,7 +19,7 @@ pub(crate) mod rules;
 mod svcb;
 pub(crate) mod wire;
 
-pub(crate) use encoding::push_unescaped;
+pub(crate) use encoding::{algorithm_name, bitmap_types, push_type_bitmap, push_unescaped};
 
 #[cfg(test)]
 mod tests;
