@@ -28,7 +28,7 @@ pub struct Parameters {
 
 /// The data of an NSEC3 record (RFC 5155 §3.2), without its parameters.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Record<'r> {
+pub(crate) struct Nsec3<'r> {
     /// Whether names of unsigned delegations may be left out between this hash and the next.
     pub(crate) opt_out: bool,
     /// The next hash in the chain.
@@ -47,13 +47,13 @@ impl Parameters {
     }
 
     /// Reads the data of an NSEC3 record; `None` if it has other parameters.
-    pub(crate) fn record<'r>(&self, data: &'r [u8]) -> Option<Record<'r>> {
+    pub(crate) fn record<'r>(&self, data: &'r [u8]) -> Option<Nsec3<'r>> {
         let &[SHA1, flags, i0, i1, len, ref rest @ ..] = data else { return None };
         let (salt, rest) = rest.split_at_checked(usize::from(len))?;
         let (&len, rest) = rest.split_first()?;
         let (next, types) = rest.split_first_chunk::<HASH>()?;
         let is_ours = u16::from_be_bytes([i0, i1]) == self.iterations && *salt == *self.salt;
-        (is_ours && usize::from(len) == HASH).then_some(Record { opt_out: flags & 1 != 0, next: *next, types })
+        (is_ours && usize::from(len) == HASH).then_some(Nsec3 { opt_out: flags & 1 != 0, next: *next, types })
     }
 
     /// Returns the hash of a name in wire form and any letter case.

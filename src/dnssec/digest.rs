@@ -22,7 +22,7 @@ const SHA512: u8 = 2;
 pub enum DigestError {
     /// The ZONEMD records are for another serial number.
     Serial(u32),
-    /// No ZONEMD record has a known scheme and hash algorithm, so nothing can be said.
+    /// No ZONEMD record has a known scheme and hash algorithm, so the digest cannot be checked.
     Unsupported,
     /// The digest is not that of the zone.
     Mismatch,

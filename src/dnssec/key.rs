@@ -8,9 +8,9 @@ use crate::dns::{Name, Type, algorithm_name};
 
 /// A DNSSEC algorithm by its number (RFC 8624 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Algorithm(pub u8);
+pub struct KeyAlgorithm(pub u8);
 
-impl Algorithm {
+impl KeyAlgorithm {
     /// RSA with SHA-256 (RFC 5702).
     pub const RSASHA256: Self = Self(8);
     /// RSA with SHA-512 (RFC 5702).
@@ -34,7 +34,7 @@ impl Algorithm {
     }
 }
 
-impl fmt::Display for Algorithm {
+impl fmt::Display for KeyAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match algorithm_name(self.0) {
             Some(mnemonic) => f.write_str(mnemonic),
@@ -76,8 +76,8 @@ impl<'k> PublicKey<'k> {
 
     /// Returns the algorithm.
     #[must_use]
-    pub fn algorithm(self) -> Algorithm {
-        Algorithm(self.data[3])
+    pub fn algorithm(self) -> KeyAlgorithm {
+        KeyAlgorithm(self.data[3])
     }
 
     /// Returns the key itself, in the form of its algorithm.

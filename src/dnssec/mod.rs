@@ -1,7 +1,7 @@
 //! DNSSEC: keys, signatures, chains of denial and zone digests, as pure functions of records and time.
 //!
 //! ```text
-//! zone ─► validate ─► findings                     what a validator would reject, before it does
+//! zone ─► validate ─► findings                     errors that validators would report
 //! zone, keys, day ─► sign ─► signed zone           the same octets for the same input, on every machine
 //! ```
 //!
@@ -17,8 +17,8 @@ mod signer;
 mod validate;
 
 pub use digest::{DigestError, check_digest, zone_digest};
-pub use key::{Algorithm, DigestType, PublicKey, delegation_signer, key_tag};
-pub use sign::{Denial, Policy, SignError, sign};
-pub use signature::{Signature, SignatureError};
-pub use signer::{Role, Secret, SigningKey};
-pub use validate::{Finding, Validation, validate};
+pub use key::{DigestType, KeyAlgorithm, PublicKey, delegation_signer, key_tag};
+pub use sign::{DenialMethod, SignError, SigningPolicy, sign};
+pub use signature::{Rrsig, SignatureError};
+pub use signer::{MasterSecret, Role, SigningKey};
+pub use validate::{Flaw, Validation, validate};

@@ -5,7 +5,7 @@ use std::fmt;
 use super::chain::{self, Member};
 use super::digest::zone_digest;
 use super::key::{DigestType, delegation_signer, is_generated};
-use super::signature::{Signature, label_count};
+use super::signature::{Rrsig, label_count};
 use super::signer::SigningKey;
 use crate::dns::nsec3::{Parameters, SHA1};
 use crate::dns::{Name, Type};
@@ -15,15 +15,15 @@ use crate::zone::{Amendment, Node, RRset, Zone};
 /// One day in seconds.
 const DAY: u32 = 86_400;
 
-/// The number of days after which a signature is renewed; each day, the names of one group have their turn.
+/// The number of days after which a signature is renewed; each day, the signatures of one group of names are renewed.
 const PERIOD: u32 = 7;
 
-/// How long a signature is valid before it is made, in seconds: the clocks of validators may be slow.
+/// The time by which the inception of a signature precedes its day, in seconds: clocks of validators may be slow.
 const SLACK: u32 = 3_600;
 
-/// How a zone proves what it does not have.
+/// The method by which a zone proves nonexistence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Denial {
+pub enum DenialMethod {
     /// By NSEC records (RFC 4034 §4).
     #[default]
     Nsec,
@@ -36,9 +36,9 @@ pub enum Denial {
 
 /// How a zone is signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Policy {
-    /// How the zone proves what it does not have.
-    pub denial: Denial,
+pub struct SigningPolicy {
+    /// The method by which the zone proves nonexistence.
+    pub denial: DenialMethod,
     /// Whether CDS and CDNSKEY records are published for the keys that the parent's DS records should name (RFC 7344).
     pub cds: bool,
     /// Whether a digest of the whole zone is published (RFC 8976).
@@ -65,7 +65,7 @@ impl fmt::Display for SignError {
 
 impl std::error::Error for SignError {}
 
-/// What all signatures of a zone have in common.
+/// The inputs that all signatures of a zone share.
 struct Signer<'s> {
     zone: &'s Zone,
     keys: &'s [SigningKey],
@@ -78,8 +78,8 @@ struct Signer<'s> {
 
 /// Signs a zone for a day, which is counted from 1970.
 ///
-/// Records of earlier signing are replaced; DNSKEY, CDS and CDNSKEY records of the zone are kept beside ours, for zones
-/// with several signers (RFC 8901). Signatures are valid from the day's begin for at least the SOA record's expire time
+/// Records of earlier signing are replaced; DNSKEY, CDS and CDNSKEY records of the zone are kept in addition to ours, for zones
+/// with several signers (RFC 8901). Signatures are valid from the start of the day for at least the SOA record's expire time
 /// and a week; those of a name are renewed every seventh day. Equal input gives equal output; `before` only saves
 /// work: it is the zone as signed last, possibly with other content.
 ///
@@ -89,7 +89,7 @@ struct Signer<'s> {
 pub fn sign(
     zone: &Zone,
     keys: &[SigningKey],
-    policy: &Policy,
+    policy: &SigningPolicy,
     day: u32,
     before: Option<&Zone>,
 ) -> Result<Zone, SignError> {
@@ -104,7 +104,7 @@ pub fn sign(
     let plain = without_generated(zone).ok_or(SignError::Large)?;
     let plain = plain.amend(&apex_records(&plain, keys, policy, soa_ttl)).ok_or(SignError::Large)?;
     let chained = plain.amend(&chain(&plain, policy, denial_ttl)?).ok_or(SignError::Large)?;
-    // A signature must outlive what secondaries serve without hearing from us.
+    // A signature must outlive the time for which secondaries serve the zone without contact to a primary.
     let validity = (PERIOD * DAY).saturating_add(expire.clamp(PERIOD * DAY, 366 * DAY));
     let signer = Signer { zone: &chained, keys, day, validity, before };
     let mut signatures = Vec::new();
@@ -139,8 +139,8 @@ fn added(zone: &Zone, rtype: Type, ttl: u32, new: impl Iterator<Item = Vec<u8>>)
     Amendment { owner: zone.apex().clone(), rtype, covers: None, ttl, data: data.collect() }
 }
 
-/// Returns the records of the apex that say how the zone is signed.
-fn apex_records(zone: &Zone, keys: &[SigningKey], policy: &Policy, ttl: u32) -> Vec<Amendment> {
+/// Returns the amendments of the apex that describe how the zone is signed.
+fn apex_records(zone: &Zone, keys: &[SigningKey], policy: &SigningPolicy, ttl: u32) -> Vec<Amendment> {
     let public = |key: &SigningKey| key.public().data().to_vec();
     let mut amendments = vec![added(zone, Type::DNSKEY, ttl, keys.iter().map(public))];
     if policy.cds {
@@ -152,7 +152,7 @@ fn apex_records(zone: &Zone, keys: &[SigningKey], policy: &Policy, ttl: u32) -> 
     let mut replaced = |rtype, ttl, data: Vec<Box<[u8]>>| {
         amendments.push(Amendment { owner: zone.apex().clone(), rtype, covers: None, ttl, data });
     };
-    if let Denial::Nsec3 { .. } = policy.denial {
+    if let DenialMethod::Nsec3 { .. } = policy.denial {
         replaced(Type::NSEC3PARAM, 0, vec![[SHA1, 0, 0, 0, 0].into()]);
     }
     if policy.zonemd {
@@ -163,23 +163,23 @@ fn apex_records(zone: &Zone, keys: &[SigningKey], policy: &Policy, ttl: u32) -> 
 }
 
 /// Returns the chain of NSEC or NSEC3 records of a zone.
-fn chain(zone: &Zone, policy: &Policy, ttl: u32) -> Result<Vec<Amendment>, SignError> {
+fn chain(zone: &Zone, policy: &SigningPolicy, ttl: u32) -> Result<Vec<Amendment>, SignError> {
     let links = match policy.denial {
-        Denial::Nsec => {
+        DenialMethod::Nsec => {
             let names = chain::members(zone).filter_map(|member| {
                 let owner = Name::from_wire(member.node.owner()).ok()?;
                 Some((owner.to_canonical(), member.types()))
             });
             chain::nsec(&names.collect::<Vec<_>>())
         }
-        Denial::Nsec3 { opt_out } => {
+        DenialMethod::Nsec3 { opt_out } => {
             let parameters = Parameters::default();
             let types = |member: &Member<'_>| {
                 let mut types = member.types();
                 if member.node.owner().len() == zone.apex().as_wire().len() {
                     types.insert(Type::NSEC3PARAM);
                 }
-                // RFC 5155 §7.1 step 3: only what is signed has signatures.
+                // RFC 5155 §7.1 step 3: only signed names list RRSIG.
                 if types.iter().any(|rtype| member.signs(*rtype)) {
                     types.insert(Type::RRSIG);
                 }
@@ -190,7 +190,7 @@ fn chain(zone: &Zone, policy: &Policy, ttl: u32) -> Result<Vec<Amendment>, SignE
             chain::nsec3(zone, &hashes, &parameters, opt_out, types).ok_or(SignError::LongName)?
         }
     };
-    let rtype = if policy.denial == Denial::Nsec { Type::NSEC } else { Type::NSEC3 };
+    let rtype = if policy.denial == DenialMethod::Nsec { Type::NSEC } else { Type::NSEC3 };
     let amendment =
         |(owner, data): (Name, Vec<u8>)| Amendment { owner, rtype, covers: None, ttl, data: vec![data.into()] };
     Ok(links.into_iter().map(amendment).collect())
@@ -231,7 +231,7 @@ impl Signer<'_> {
         let renewed = self.renewed(node.owner()) * DAY;
         let (inception, expiration) = (renewed.saturating_sub(SLACK), renewed.saturating_add(self.validity));
         let data = keys.filter_map(|key| {
-            let signature = Signature {
+            let signature = Rrsig {
                 covered: rtype,
                 algorithm: key.public().algorithm(),
                 labels: label_count(node.owner()) as u8,
@@ -261,7 +261,7 @@ impl Signer<'_> {
 }
 
 /// Returns the data of the signature of an RRset as it was made before, if it would be the same now.
-fn signed_before(before: &Zone, owner: &Name, rrset: RRset<'_>, signature: &Signature<'_>) -> Option<Vec<u8>> {
+fn signed_before(before: &Zone, owner: &Name, rrset: RRset<'_>, signature: &Rrsig<'_>) -> Option<Vec<u8>> {
     let node = before.node(owner)?;
     let old = node.rrset(rrset.rtype())?;
     // Letter case counts in some data.

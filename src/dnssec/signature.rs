@@ -4,7 +4,7 @@ use std::fmt;
 
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 
-use super::key::{Algorithm, PublicKey};
+use super::key::{KeyAlgorithm, PublicKey};
 use crate::dns::{Serial, Type, canonical_form, name};
 
 /// The length of the fields before the signer's name, in octets.
@@ -12,18 +12,18 @@ const FIXED: usize = 18;
 
 /// The data of an RRSIG record (RFC 4034 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signature<'r> {
+pub struct Rrsig<'r> {
     /// The type covered.
     pub covered: Type,
     /// The algorithm.
-    pub algorithm: Algorithm,
+    pub algorithm: KeyAlgorithm,
     /// The number of labels of the owner, without the root and a leading asterisk.
     pub labels: u8,
     /// The TTL of the RRset that was signed, in seconds.
     pub original_ttl: u32,
     /// The end of its validity, in seconds since 1970 modulo 2³².
     pub expiration: u32,
-    /// The begin of its validity, in seconds since 1970 modulo 2³².
+    /// The start of its validity, in seconds since 1970 modulo 2³².
     pub inception: u32,
     /// The tag of the key.
     pub key_tag: u16,
@@ -36,8 +36,8 @@ pub struct Signature<'r> {
 /// The reason why a signature is not good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureError {
-    /// The algorithm is not supported here, so nothing can be said.
-    Unsupported(Algorithm),
+    /// The algorithm is not supported here, so the signature cannot be verified.
+    Unsupported(KeyAlgorithm),
     /// The key's octets are not a key of its algorithm.
     MalformedKey,
     /// The signature does not cover these records, or is of another key.
@@ -56,7 +56,7 @@ impl fmt::Display for SignatureError {
 
 impl std::error::Error for SignatureError {}
 
-impl<'r> Signature<'r> {
+impl<'r> Rrsig<'r> {
     /// Reads the data of an RRSIG record; `None` if it is malformed.
     #[must_use]
     pub fn new(data: &'r [u8]) -> Option<Self> {
@@ -65,7 +65,7 @@ impl<'r> Signature<'r> {
         let u32_at = |at: usize| u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
         Some(Self {
             covered: Type(u16::from_be_bytes([fixed[0], fixed[1]])),
-            algorithm: Algorithm(fixed[2]),
+            algorithm: KeyAlgorithm(fixed[2]),
             labels: fixed[3],
             original_ttl: u32_at(4),
             expiration: u32_at(8),
@@ -165,12 +165,12 @@ fn verify(key: PublicKey<'_>, octets: &[u8], signed: &[u8]) -> Result<(), Signat
         UnparsedPublicKey::new(algorithm, point).verify(octets, signed).map_err(|_| SignatureError::Mismatch)
     };
     match key.algorithm() {
-        Algorithm::RSASHA256 => rsa(key, &signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, octets, signed),
-        Algorithm::RSASHA512 => rsa(key, &signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, octets, signed),
-        Algorithm::ECDSAP256SHA256 => of_curve(&signature::ECDSA_P256_SHA256_FIXED, 64),
-        Algorithm::ECDSAP384SHA384 => of_curve(&signature::ECDSA_P384_SHA384_FIXED, 96),
-        Algorithm::ED25519 if key.octets().len() != 32 => Err(SignatureError::MalformedKey),
-        Algorithm::ED25519 => UnparsedPublicKey::new(&signature::ED25519, key.octets())
+        KeyAlgorithm::RSASHA256 => rsa(key, &signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, octets, signed),
+        KeyAlgorithm::RSASHA512 => rsa(key, &signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY, octets, signed),
+        KeyAlgorithm::ECDSAP256SHA256 => of_curve(&signature::ECDSA_P256_SHA256_FIXED, 64),
+        KeyAlgorithm::ECDSAP384SHA384 => of_curve(&signature::ECDSA_P384_SHA384_FIXED, 96),
+        KeyAlgorithm::ED25519 if key.octets().len() != 32 => Err(SignatureError::MalformedKey),
+        KeyAlgorithm::ED25519 => UnparsedPublicKey::new(&signature::ED25519, key.octets())
             .verify(octets, signed)
             .map_err(|_| SignatureError::Mismatch),
         other => Err(SignatureError::Unsupported(other)),
@@ -190,7 +190,7 @@ fn rsa(
         [] => return Err(SignatureError::MalformedKey),
     };
     let (e, n) = rest.split_at_checked(len).ok_or(SignatureError::MalformedKey)?;
-    let without_zeros = |number: &'_ [u8]| number.iter().position(|&octet| octet != 0).unwrap_or(number.len());
-    let (e, n) = (&e[without_zeros(e)..], &n[without_zeros(n)..]);
+    let leading_zeros = |number: &'_ [u8]| number.iter().position(|&octet| octet != 0).unwrap_or(number.len());
+    let (e, n) = (&e[leading_zeros(e)..], &n[leading_zeros(n)..]);
     RsaPublicKeyComponents { n, e }.verify(parameters, octets, signed).map_err(|_| SignatureError::Mismatch)
 }

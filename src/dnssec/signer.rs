@@ -12,21 +12,21 @@ use ring::hkdf;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
-use super::key::{Algorithm, PublicKey};
-use super::signature::Signature;
+use super::key::{KeyAlgorithm, PublicKey};
+use super::signature::Rrsig;
 use crate::dns::Name;
 
 /// The length of a secret in octets.
 const SECRET: usize = 32;
 
-/// What derived keys are separated from other uses of the secret by.
+/// The context that separates derived keys from other uses of the secret.
 const CONTEXT: &[u8] = b"zonule dnssec v1";
 
 /// The secret that all private keys are derived from.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<[u8; SECRET]>);
+pub struct MasterSecret(Zeroizing<[u8; SECRET]>);
 
-impl Secret {
+impl MasterSecret {
     /// Returns the secret with these octets.
     #[must_use]
     pub fn new(octets: [u8; SECRET]) -> Self {
@@ -45,7 +45,7 @@ impl Secret {
     }
 }
 
-impl FromStr for Secret {
+impl FromStr for MasterSecret {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -55,13 +55,13 @@ impl FromStr for Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for MasterSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
+        f.write_str("MasterSecret")
     }
 }
 
-/// What a key signs.
+/// The records that a key signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Everything: a combined signing key.
@@ -133,7 +133,13 @@ impl SigningKey {
     /// and seven octets: role (`c`, `k` or `z`), algorithm, generation (4), attempt. The octets are the seed of Ed25519
     /// or the scalar of P-256, big-endian; the next attempt is made in the rare case that they are not one.
     #[must_use]
-    pub fn derive(secret: &Secret, zone: &Name, role: Role, algorithm: Algorithm, generation: u32) -> Option<Self> {
+    pub fn derive(
+        secret: &MasterSecret,
+        zone: &Name,
+        role: Role,
+        algorithm: KeyAlgorithm,
+        generation: u32,
+    ) -> Option<Self> {
         let zone = zone.to_canonical();
         (0..=u8::MAX).find_map(|attempt| {
             let mut tail = [role.octet(), algorithm.0, 0, 0, 0, 0, attempt];
@@ -144,17 +150,17 @@ impl SigningKey {
 
     /// Returns the key with this seed or scalar of 32 octets; `None` if it is not valid, or the algorithm cannot sign.
     #[must_use]
-    pub fn from_octets(role: Role, algorithm: Algorithm, octets: &[u8]) -> Option<Self> {
+    pub fn from_octets(role: Role, algorithm: KeyAlgorithm, octets: &[u8]) -> Option<Self> {
         let mut data = role.flags().to_be_bytes().to_vec();
         data.extend([3, algorithm.0]);
         let private = match algorithm {
-            Algorithm::ECDSAP256SHA256 => {
+            KeyAlgorithm::ECDSAP256SHA256 => {
                 let key = p256::ecdsa::SigningKey::from_slice(octets).ok()?;
                 let point = key.verifying_key().to_sec1_point(false);
                 data.extend_from_slice(point.as_bytes().get(1..)?);
                 Private::P256(Box::new(key))
             }
-            Algorithm::ED25519 => {
+            KeyAlgorithm::ED25519 => {
                 let key = Ed25519KeyPair::from_seed_unchecked(octets).ok()?;
                 data.extend_from_slice(key.public_key().as_ref());
                 Private::Ed25519(Box::new(key))
@@ -186,7 +192,7 @@ impl SigningKey {
     #[must_use]
     pub fn sign<'d>(
         &self,
-        signature: &Signature<'_>,
+        signature: &Rrsig<'_>,
         owner: &[u8],
         data: impl Iterator<Item = &'d [u8]>,
     ) -> Option<Vec<u8>> {
@@ -195,9 +201,9 @@ impl SigningKey {
             Private::P256(key) => {
                 // RFC 6979: the nonce is derived from the key and the message.
                 let signed: p256::ecdsa::Signature = key.sign(&octets);
-                Signature { octets: &signed.to_bytes(), ..*signature }.to_data()
+                Rrsig { octets: &signed.to_bytes(), ..*signature }.to_data()
             }
-            Private::Ed25519(key) => Signature { octets: key.sign(&octets).as_ref(), ..*signature }.to_data(),
+            Private::Ed25519(key) => Rrsig { octets: key.sign(&octets).as_ref(), ..*signature }.to_data(),
         })
     }
 }
@@ -219,12 +225,12 @@ mod tests {
     fn public_keys_of_the_rfcs() {
         for (algorithm, private, public) in [
             (
-                Algorithm::ED25519,
+                KeyAlgorithm::ED25519,
                 "ODIyNjAzODQ2MjgwODAxMjI2NDUxOTAyMDQxNDIyNjI=",
                 "l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=",
             ),
             (
-                Algorithm::ECDSAP256SHA256,
+                KeyAlgorithm::ECDSAP256SHA256,
                 "GU6SnQ/Ou+xC5RumuIUIuJZteXT2z0O/ok1s38Et6mQ=",
                 "GojIhhXUN/u4v54ZQqGSnyhWJwaubCvTmeexv7bR6edbkrSqQpF64cYbcB7wNcP+e+MAnLr+Wi9xMWyQLc8NAA==",
             ),
@@ -239,11 +245,11 @@ mod tests {
     #[test]
     fn signature_of_the_rfc() {
         let seed = BASE64.decode(b"ODIyNjAzODQ2MjgwODAxMjI2NDUxOTAyMDQxNDIyNjI=").unwrap();
-        let key = SigningKey::from_octets(Role::Ksk, Algorithm::ED25519, &seed).unwrap();
+        let key = SigningKey::from_octets(Role::Ksk, KeyAlgorithm::ED25519, &seed).unwrap();
         let zone = Name::from_text("example.com").unwrap();
-        let signature = Signature {
+        let signature = Rrsig {
             covered: crate::dns::Type::MX,
-            algorithm: Algorithm::ED25519,
+            algorithm: KeyAlgorithm::ED25519,
             labels: 2,
             original_ttl: 3600,
             expiration: 1_440_021_600,
@@ -255,7 +261,7 @@ mod tests {
         assert_eq!(signature.key_tag, 3613);
         let mx = [&[0, 10, 4][..], b"mail", Name::from_text("example.com").unwrap().as_wire()].concat();
         let data = key.sign(&signature, zone.as_wire(), [mx.as_slice()].into_iter()).unwrap();
-        let signed = Signature::new(&data).unwrap();
+        let signed = Rrsig::new(&data).unwrap();
         assert_eq!(
             BASE64.encode(signed.octets),
             "oL9krJun7xfBOIWcGHi7mag5/hdZrKWw15jPGrHpjQeRAvTdszaPD+QLs3fx8A4M3e23mRZ9VrbpMngwcrqNAg=="
@@ -263,28 +269,28 @@ mod tests {
         assert_eq!(signed.verify(zone.as_wire(), [mx.as_slice()].into_iter(), key.public()), Ok(()));
     }
 
-    /// What is in the world already must not change: these are today's keys of an all-zero secret.
+    /// Derived keys must never change, since zones are signed with them: these are the keys of an all-zero secret.
     #[test]
     fn derived_keys_stay() {
-        let secret = Secret::new([0; 32]);
+        let secret = MasterSecret::new([0; 32]);
         let zone = Name::from_text("Example.org").unwrap();
         let tag = |role, algorithm, generation| {
             let key = SigningKey::derive(&secret, &zone, role, algorithm, generation).unwrap();
             HEXLOWER.encode(&key.public().octets()[..8])
         };
         let tags = [
-            tag(Role::Csk, Algorithm::ECDSAP256SHA256, 1),
-            tag(Role::Csk, Algorithm::ECDSAP256SHA256, 2),
-            tag(Role::Zsk, Algorithm::ECDSAP256SHA256, 1),
-            tag(Role::Csk, Algorithm::ED25519, 1),
+            tag(Role::Csk, KeyAlgorithm::ECDSAP256SHA256, 1),
+            tag(Role::Csk, KeyAlgorithm::ECDSAP256SHA256, 2),
+            tag(Role::Zsk, KeyAlgorithm::ECDSAP256SHA256, 1),
+            tag(Role::Csk, KeyAlgorithm::ED25519, 1),
         ];
         assert_eq!(tags, ["f5efa8f156a2bed4", "817df8b129a896ff", "a5a7635d30ab73de", "d65fb93576a8dd30"]);
     }
 
     #[test]
     fn secrets_are_32_octets_of_base64() {
-        assert!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".parse::<Secret>().is_ok());
-        assert_eq!("AAAA".parse::<Secret>().unwrap_err(), "it must have 32 octets");
-        assert_eq!("!".parse::<Secret>().unwrap_err(), "this is not base64");
+        assert!("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".parse::<MasterSecret>().is_ok());
+        assert_eq!("AAAA".parse::<MasterSecret>().unwrap_err(), "it must have 32 octets");
+        assert_eq!("!".parse::<MasterSecret>().unwrap_err(), "this is not base64");
     }
 }

@@ -1,20 +1,20 @@
-//! Validation of whole zones: what a validator would reject (RFC 4035 §5, RFC 5155 §8), found before it does.
+//! Validation of whole zones: finds the errors that validators would report (RFC 4035 §5, RFC 5155 §8).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::chain::{self, Member};
 use super::digest::{DigestError, check_digest};
-use super::key::{Algorithm, DigestType, PublicKey, delegation_signer};
-use super::signature::{Signature, SignatureError, label_count};
-use crate::dns::nsec3::{self, Hash, Parameters, Record};
+use super::key::{DigestType, KeyAlgorithm, PublicKey, delegation_signer};
+use super::signature::{Rrsig, SignatureError, label_count};
+use crate::dns::nsec3::{self, Hash, Nsec3, Parameters};
 use crate::dns::{Serial, Severity, Type, bitmap_types, name};
 use crate::zone::{Node, RRset, Zone};
 
 /// The maximum number of findings that are kept with their text; the others are counted.
 const MAX_FINDINGS: usize = 20;
 
-/// Signatures that end within this time deserve a warning, in seconds.
+/// The time before the end of a signature at which a warning is given, in seconds.
 const SOON: u32 = 3 * 86_400;
 
 /// The number of NSEC3 iterations above which validators treat a zone as unsigned (RFC 9276 §3.2).
@@ -22,7 +22,7 @@ const MAX_ITERATIONS: u16 = 100;
 
 /// One thing that is wrong with a signed zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct Flaw {
     /// How bad it is: validators reject some or all answers from a zone with an error, and accept one with warnings, but
     /// perhaps not for long, or not all of them.
     pub severity: Severity,
@@ -32,7 +32,7 @@ pub struct Finding {
     pub hint: &'static str,
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (hint: {})", self.reason, self.hint)
     }
@@ -43,8 +43,8 @@ impl fmt::Display for Finding {
 pub struct Validation {
     /// Whether the zone is signed at all; if not, there are no findings.
     pub is_signed: bool,
-    /// What is wrong, at most twenty findings.
-    pub findings: Vec<Finding>,
+    /// The findings, at most twenty.
+    pub findings: Vec<Flaw>,
     /// The number of errors, including those that are not among the findings.
     pub errors: usize,
     /// The number of warnings, including those that are not among the findings.
@@ -55,10 +55,11 @@ pub struct Validation {
     pub expires: Option<u32>,
 }
 
-/// How to fix most things.
+/// The hint for most findings.
 const SIGN_AGAIN: &str = "sign the zone again";
 
-/// Validates a zone at the time `unix`, in seconds since 1970, and verifies at most `limit` signatures, which take up to 0.2 ms each.
+/// Validates a zone at the time `unix`, in seconds since 1970, and verifies at most `limit` signatures,
+/// each of which takes up to 0.2 ms.
 #[must_use]
 pub fn validate(zone: &Zone, unix: u64, limit: usize) -> Validation {
     let Some(apex) = zone.node(zone.apex()) else { return Validation::default() };
@@ -86,7 +87,7 @@ pub fn validate(zone: &Zone, unix: u64, limit: usize) -> Validation {
 struct Validator<'z> {
     zone: &'z Zone,
     keys: Vec<PublicKey<'z>>,
-    algorithms: BTreeSet<Algorithm>,
+    algorithms: BTreeSet<KeyAlgorithm>,
     now: u32,
     limit: usize,
     result: Validation,
@@ -95,7 +96,7 @@ struct Validator<'z> {
 impl Validation {
     /// Returns the first error, if there is one.
     #[must_use]
-    pub fn first_error(&self) -> Option<&Finding> {
+    pub fn first_error(&self) -> Option<&Flaw> {
         self.findings.iter().find(|finding| finding.severity == Severity::Error)
     }
 
@@ -120,7 +121,7 @@ impl<'z> Validator<'z> {
             Severity::Error => self.result.errors += 1,
             Severity::Warning => self.result.warnings += 1,
         }
-        let finding = Finding { severity, reason, hint };
+        let finding = Flaw { severity, reason, hint };
         if self.result.findings.len() < MAX_FINDINGS {
             self.result.findings.push(finding);
         } else if severity == Severity::Error
@@ -149,7 +150,7 @@ impl<'z> Validator<'z> {
             self.error(reason, "sign the zone, or remove the keys");
         }
         let unsupported: Vec<_> =
-            self.algorithms.iter().filter(|algorithm| !algorithm.is_supported()).map(Algorithm::to_string).collect();
+            self.algorithms.iter().filter(|algorithm| !algorithm.is_supported()).map(KeyAlgorithm::to_string).collect();
         if !unsupported.is_empty() {
             let reason = format!(
                 "signatures of algorithm {} are not verified: the algorithm is not supported here",
@@ -204,7 +205,7 @@ impl<'z> Validator<'z> {
         let signatures: Vec<_> = node.signatures(rtype).into_iter().flat_map(|rrset| rrset.rdata()).collect();
         let (mut good, mut problems) = (BTreeSet::new(), Vec::new());
         for data in &signatures {
-            let Some(signature) = Signature::new(data) else { continue };
+            let Some(signature) = Rrsig::new(data) else { continue };
             match self.signature(node, rrset, &signature) {
                 Ok(()) => drop(good.insert(signature.algorithm)),
                 Err(problem) => problems.push(problem),
@@ -223,7 +224,7 @@ impl<'z> Validator<'z> {
                 SIGN_AGAIN,
             );
         }
-        let missing: Vec<_> = self.algorithms.difference(&good).map(Algorithm::to_string).collect();
+        let missing: Vec<_> = self.algorithms.difference(&good).map(KeyAlgorithm::to_string).collect();
         if !missing.is_empty() {
             let reason =
                 format!("the {rtype} records of {shown} have no valid signature of algorithm {}", missing.join(", "));
@@ -231,8 +232,8 @@ impl<'z> Validator<'z> {
         }
     }
 
-    /// Checks one signature and returns what is wrong with it.
-    fn signature(&mut self, node: &Node, rrset: RRset<'_>, signature: &Signature<'_>) -> Result<(), String> {
+    /// Checks one signature; the error says what is wrong with it.
+    fn signature(&mut self, node: &Node, rrset: RRset<'_>, signature: &Rrsig<'_>) -> Result<(), String> {
         let apex = self.zone.apex();
         if !name::eq(signature.signer, apex.as_wire()) {
             return Err(format!("its signer is {}, not {apex}", name::Display(signature.signer)));
@@ -274,7 +275,7 @@ impl<'z> Validator<'z> {
             }
             self.limit -= 1;
             outcome = signature.verify(node.owner(), rrset.rdata(), key);
-            // Nothing can be said about an algorithm that is not supported: a warning says so once.
+            // A signature of an unsupported algorithm cannot be verified; one warning covers all of them.
             if matches!(outcome, Ok(()) | Err(SignatureError::Unsupported(_))) {
                 return Ok(());
             }
@@ -282,7 +283,7 @@ impl<'z> Validator<'z> {
         outcome.map_err(|error| format!("{error} (key tag {tag})"))
     }
 
-    /// Checks the chains that prove what the zone does not have.
+    /// Checks the chains that prove nonexistence.
     fn chains(&mut self, apex: &Node) {
         let parameters = apex.rrset(Type::NSEC3PARAM).and_then(|rrset| rrset.rdata().find_map(Parameters::of));
         let has_nsec = apex.rrset(Type::NSEC).is_some();
@@ -336,7 +337,7 @@ impl<'z> Validator<'z> {
             let reason = format!("{} further iterations of NSEC3 only cost time", parameters.iterations);
             self.warning(reason, "use 0 iterations (RFC 9276 §3.1)");
         }
-        let mut records: BTreeMap<Hash, Record<'_>> = BTreeMap::new();
+        let mut records: BTreeMap<Hash, Nsec3<'_>> = BTreeMap::new();
         for node in self.zone.iter() {
             let data = node.rrset(Type::NSEC3).into_iter().flat_map(|rrset| rrset.rdata());
             if let (Some(record), Some(hash)) =

@@ -1,4 +1,4 @@
-//! What replies depend on besides the zones: the operator's settings, the secret of cookies, and the rate limiter.
+//! The inputs of replies other than the zones: the operator's settings, the secret of cookies, and the rate limiter.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use super::tcp;
 use crate::answer::{Event, Limiter, Secret, Settings};
 use crate::config::Config;
 
-/// What replies depend on besides the zones.
+/// The inputs of replies other than the zones.
 pub(super) struct Answers {
     pub(super) settings: Settings,
     pub(super) limiter: Option<Limiter>,

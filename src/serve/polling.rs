@@ -1,4 +1,4 @@
-//! What decides when zones are fetched anew: notifications, hooks, and who may send them.
+//! The state of polling: who may request polls by notifications and hooks, and when the source was last in agreement.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use super::{follower, http, seconds};
 use crate::config::{Config, Networks, Origin};
 use crate::notify::Trigger;
 
-/// What decides when zones are fetched anew.
+/// The state of polling.
 pub(super) struct Polling {
     /// The networks from which unsigned notifications are accepted.
     allowed: Networks,
@@ -39,7 +39,7 @@ impl Polling {
         self.allowed.contain(source) || self.primaries.contains(&source)
     }
 
-    /// Notes that the remote has what is served, now.
+    /// Records that the remote has what is served at this time.
     pub(super) fn agree(&self) {
         self.agreed.store(seconds(), Ordering::Relaxed);
     }

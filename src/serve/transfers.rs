@@ -20,7 +20,7 @@ use crate::zone::{Zone, Zones};
 /// Maximum number of concurrent transfers; each keeps a thread and a snapshot of its zone.
 const MOST: usize = 64;
 
-/// What transfers need.
+/// The state of transfers.
 pub(super) struct Transfers {
     /// The networks that may transfer zones without a key.
     allowed: Networks,

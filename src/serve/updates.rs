@@ -1,4 +1,4 @@
-//! What updates need: the queue of the writer, what was received recently, and why the remote does not take them.
+//! The state of updates: the queue of the writer, recent updates, and the last error of the remote.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::config::{Config, Networks};
 use crate::dns::message::Rcode;
 use crate::tsig::{self, Replays};
 
-/// What updates need.
+/// The state of updates.
 pub(super) struct Updates {
     /// The updates that wait for the writer.
     pub(super) queue: Queue,

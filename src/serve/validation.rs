@@ -1,4 +1,4 @@
-//! Validates the signed zones that are served, in a thread of its own, and logs what validators would reject.
+//! Validates the signed zones that are served, in a thread of its own, and logs errors that validators would report.
 //!
 //! Zones are validated when they change, and once an hour for signatures that expire. The thread never delays answers:
 //! it gets zones that are served already. With `--dnssec-bogus=refuse`, [`judge`] decides before that.
@@ -13,7 +13,7 @@ use super::mailbox::{Item, Mailbox};
 use super::{GIT_STACK, Server, seconds};
 use crate::config::BogusPolicy;
 use crate::dns::{Name, Severity};
-use crate::dnssec::{Finding, Validation, validate};
+use crate::dnssec::{Flaw, Validation, validate};
 use crate::primary::ZoneJudge;
 use crate::zone::Zone;
 
@@ -98,10 +98,10 @@ impl Watch {
     }
 }
 
-/// Returns what a validation found that the one before did not.
-fn report(apex: &Name, validation: &Validation, before: &[Finding]) -> Vec<Line> {
+/// Returns the findings that the previous validation did not have, as log lines.
+fn report(apex: &Name, validation: &Validation, before: &[Flaw]) -> Vec<Line> {
     let new = validation.findings.iter().filter(|finding| !before.contains(finding));
-    let line = |finding: &Finding| {
+    let line = |finding: &Flaw| {
         let level = match finding.severity {
             Severity::Error => log::Level::Error,
             Severity::Warning => log::Level::Warn,
@@ -129,7 +129,7 @@ fn report(apex: &Name, validation: &Validation, before: &[Finding]) -> Vec<Line>
 mod tests {
     use super::*;
     use crate::dns::Type;
-    use crate::dnssec::{Algorithm, Policy, Role, Secret, SigningKey, sign};
+    use crate::dnssec::{KeyAlgorithm, MasterSecret, Role, SigningKey, SigningPolicy, sign};
     use crate::zone::Amendment;
     use crate::zonefile::read;
 
@@ -140,8 +140,8 @@ mod tests {
         let apex = Name::from_text("example.org").unwrap();
         let text = b"$TTL 60\n@ SOA ns host 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n";
         let zone = read(&apex, "zone", text).zone.unwrap();
-        let key = SigningKey::derive(&Secret::new([1; 32]), &apex, Role::Csk, Algorithm::ED25519, 1).unwrap();
-        let good = sign(&zone, &[key], &Policy::default(), day as u32, None).unwrap();
+        let key = SigningKey::derive(&MasterSecret::new([1; 32]), &apex, Role::Csk, KeyAlgorithm::ED25519, 1).unwrap();
+        let good = sign(&zone, &[key], &SigningPolicy::default(), day as u32, None).unwrap();
         let node = good.node(&Name::from_text("ns.example.org").unwrap()).unwrap();
         let amendment = Amendment {
             owner: Name::from_wire(node.owner()).unwrap(),

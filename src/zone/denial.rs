@@ -30,7 +30,7 @@ pub(crate) enum Denied<'q> {
 
 /// How a zone proves nonexistence.
 #[derive(Clone, Default)]
-pub(super) enum Denial {
+pub(super) enum Proof {
     /// It cannot: it has no chain of NSEC or NSEC3 records.
     #[default]
     None,
@@ -48,7 +48,7 @@ pub(super) struct Chain {
     nodes: Trie<Node>,
 }
 
-impl Denial {
+impl Proof {
     /// Determines how a zone proves nonexistence.
     ///
     /// While a zone changes from one chain to another it has several; NSEC3PARAM says which are complete (RFC 5155 §4).
@@ -108,18 +108,18 @@ impl Zone {
     /// Returns whether the zone has a chain of NSEC or NSEC3 records, as a signed zone must.
     #[inline]
     pub(crate) fn is_signed(&self) -> bool {
-        !matches!(self.denial, Denial::None)
+        !matches!(self.proof, Proof::None)
     }
 
-    /// Passes to `add` the nodes whose NSEC or NSEC3 records prove what is denied; a node may come twice, and none come
-    /// from a zone that is not signed.
+    /// Passes the nodes whose NSEC or NSEC3 records prove the denial to `add`; a node may be passed twice, and none is
+    /// passed if the zone is not signed.
     ///
     /// The names are at or below the apex.
     pub(crate) fn deny<'z>(&'z self, denied: Denied<'_>, add: &mut impl FnMut(&'z Node)) {
-        match &self.denial {
-            Denial::None => {}
-            Denial::Nsec => self.deny_by_nsec(denied, add),
-            Denial::Nsec3(chain) => self.deny_by_nsec3(chain, denied, add),
+        match &self.proof {
+            Proof::None => {}
+            Proof::Nsec => self.deny_by_nsec(denied, add),
+            Proof::Nsec3(chain) => self.deny_by_nsec3(chain, denied, add),
         }
     }
 
@@ -149,7 +149,7 @@ impl Zone {
         if node.rrset(Type::NSEC).is_some() {
             return Some(node);
         }
-        // Glue has no NSEC record, and neither has what a DNAME record hides: the node above them has.
+        // Glue and names below a DNAME record have no NSEC records; the node above them has one.
         match self.lookup(node.owner(), &Key::new(node.owner())) {
             Lookup::Delegation { cut, .. } => Some(cut),
             Lookup::Redirected(dname) => Some(dname),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::amendment::Amendment;
-use super::denial::Denial;
+use super::denial::Proof;
 use super::key::Key;
 use super::node::{Marks, Node, NodeBuilder, RRset};
 use crate::dns::{Name, Serial, Type, data_cmp, name};
@@ -23,7 +23,7 @@ pub struct Zone {
     /// Whether a name has, or had before an amendment, a label `*`; if not, missing names need no wildcard lookup.
     has_wildcards: bool,
     /// How the zone proves nonexistence.
-    pub(super) denial: Denial,
+    pub(super) proof: Proof,
 }
 
 /// The result of looking a name up in a zone (RFC 1034 §4.3.2 step 3).
@@ -66,8 +66,8 @@ impl Zone {
         let serial = serial_of(soa)?;
         let records = nodes.iter().map(Node::record_count).sum();
         let has_wildcards = nodes.iter().any(|node| is_wildcard_or_below(node.name()));
-        let denial = Denial::of(&apex, &nodes);
-        Some(Self { name, apex, nodes, serial, records, has_wildcards, denial })
+        let proof = Proof::of(&apex, &nodes);
+        Some(Self { name, apex, nodes, serial, records, has_wildcards, proof })
     }
 
     /// Returns the zone with RRsets replaced; it shares everything else with this one, and the cost depends only on what changes.
@@ -88,8 +88,8 @@ impl Zone {
         let mut builder = NodeBuilder::default();
         builder.begin(name.as_wire());
         let (apex, nodes) = (builder.finish(true), Trie::default());
-        let denial = Denial::default();
-        Self { name, apex, nodes, serial: Serial(0), records: 0, has_wildcards: false, denial }.with(amendments)
+        let proof = Proof::default();
+        Self { name, apex, nodes, serial: Serial(0), records: 0, has_wildcards: false, proof }.with(amendments)
     }
 
     fn with(mut self, amendments: &[Amendment]) -> Option<Self> {
@@ -105,7 +105,7 @@ impl Zone {
             let new = amended(old.as_ref(), owner, is_apex, amendments, &mut builder)?;
             self.records -= old.as_ref().map_or(0, Node::record_count);
             self.records += new.as_ref().map_or(0, Node::record_count);
-            if self.denial.is_by_nsec3() {
+            if self.proof.is_by_nsec3() {
                 changed.push((old, new.clone()));
             }
             match new {
@@ -121,7 +121,7 @@ impl Zone {
         self.apex = self.nodes.get(self.name.as_wire())?.clone();
         let serial = serial_of(self.soa()?.rdata().next()?)?;
         self.serial = serial;
-        self.denial = self.denial.amended(&self.apex, &self.nodes, &changed);
+        self.proof = self.proof.amended(&self.apex, &self.nodes, &changed);
         Some(self)
     }
 

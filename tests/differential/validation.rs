@@ -16,8 +16,9 @@ const SAMPLE: usize = 40;
 /// Types that validators handle in their own way.
 const UNUSUAL: [&str; 3] = ["ANY", "RRSIG", "NSEC"];
 
-/// What a validator should make of our reply; `None` if it would have to ask servers that are not there.
-fn expected(world: &World, question: &Question, reply: &Reply) -> Option<()> {
+/// Returns whether validators can judge our reply: it needs no server that does not exist, and nothing that unbound handles
+/// in its own way.
+fn can_be_judged(world: &World, question: &Question, reply: &Reply) -> bool {
     let chain = reply.chain(&question.name);
     let again = chain.last().and_then(|last| reply.alias(last));
     if reply.has("tc")
@@ -25,7 +26,7 @@ fn expected(world: &World, question: &Question, reply: &Reply) -> Option<()> {
         || ![0, 3].contains(&reply.rcode)
         || UNUSUAL.contains(&&*type_name(question.qtype))
     {
-        return None;
+        return false;
     }
     // A DNAME record that leads below itself redirects until the name is too long.
     let grows = reply.sections[ANSWER].iter().any(|(key, set)| {
@@ -48,7 +49,7 @@ fn expected(world: &World, question: &Question, reply: &Reply) -> Option<()> {
             Some(cut) => question.qtype == 43 && cut == *name,
         })
     };
-    (!grows && !confuses && chain.iter().all(is_here)).then_some(())
+    !grows && !confuses && chain.iter().all(is_here)
 }
 
 /// Asks validators everything about a signed world, and returns how many answers were secure.
@@ -69,7 +70,7 @@ fn validate(target: &Target, seed: u64, signing: Signing) -> usize {
         for (number, question) in questions(&world, zone, 1).iter().enumerate() {
             let question = question.over_tcp();
             let reply = Reply::read(&asker.ask(&question).unwrap(), question.octets().len()).unwrap();
-            if expected(&world, &question, &reply).is_none() {
+            if !can_be_judged(&world, &question, &reply) {
                 continue;
             }
             let (name, rtype) = (question.name.to_string(), type_name(question.qtype));
@@ -105,7 +106,7 @@ fn validate(target: &Target, seed: u64, signing: Signing) -> usize {
     secure
 }
 
-/// What is wrong by `delv`, if anything is.
+/// Returns the error that `delv` reports, if it does.
 fn by_delv(directory: &Path, zone: &Anchored, question: &Question, signing: Signing) -> Option<String> {
     let (name, rtype) = (question.name.to_string(), type_name(question.qtype));
     let (judgement, text) = delv(directory, zone, &name, &rtype).unwrap();

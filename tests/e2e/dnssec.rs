@@ -1,4 +1,4 @@
-//! Signed zones are secure through us, wherever they come from; what validators would reject is reported, or kept back.
+//! Signed zones from git and from primaries validate; zones that validators would reject are reported, or held back.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn unsigned(serial: u32) -> String {
     )
 }
 
-/// What is asked of the zone, and whether the answer is NXDOMAIN.
+/// The questions to the zone, and whether the answer is NXDOMAIN.
 const QUESTIONS: [(&str, &str, bool); 14] = [
     ("example.org", "SOA", false),
     ("example.org", "DNSKEY", false),
